@@ -1,0 +1,36 @@
+"""Examples in memory: arrays of one split in, batches out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+Batch = dict[str, Tensor]
+
+
+class Examples:
+    """One split as named tensors with a common first axis; "input" and, where there are labels, "label" among them."""
+
+    def __init__(self, columns: Mapping[str, Tensor]):
+        lengths = {name: len(column) for name, column in columns.items()}
+        if "input" not in columns or len(set(lengths.values())) != 1:
+            raise ValueError(f"a split needs a column 'input' and columns of one length, got {lengths}")
+        self.columns = dict(columns)
+
+    def __len__(self) -> int:
+        return len(self.columns["input"])
+
+    def batch(self, indices: Tensor, device: torch.device | str = "cpu") -> Batch:
+        """The samples at `indices` (B,), with their positions under "index"."""
+        batch = {name: column[indices].to(device) for name, column in self.columns.items()}
+        batch["index"] = indices.to(device)
+        return batch
+
+    def take(self, limit: int | None) -> Examples:
+        """At most `limit` samples, spread evenly over the split so that every class stays present."""
+        if limit is None or limit >= len(self):
+            return self
+        chosen = torch.linspace(0, len(self) - 1, limit, dtype=torch.float64).round().long()
+        return Examples({name: column[chosen] for name, column in self.columns.items()})
