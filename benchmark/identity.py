@@ -1,0 +1,91 @@
+"""Code in, digest out: what makes a result stale when it is edited, and what does not.
+
+The digest covers the syntax trees of a module and of every module of the project that it imports, directly or not,
+also inside functions. Comments, formatting, docstrings and type-only imports do not count. Modules that only hold
+values which enter a `RunSpec` themselves (recipes by profile) are left out: an edit of one profile leaves the other alone.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import importlib.util
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+ENGINE = ("benchmark.train", "benchmark.pretrained", "benchmark.pathway")  # roots of all that computes a result
+VALUES_ONLY = "profiles"  # last name of a module whose values are in the spec
+
+
+@functools.lru_cache
+def code_digest(roots: tuple[str, ...]) -> str:
+    """Hex digest of the code reachable from the modules named in `roots`."""
+    trees = dict(reachable_code(roots))
+    return hashlib.sha256("\n".join(f"{name} {trees[name]}" for name in sorted(trees)).encode()).hexdigest()
+
+
+def reachable_code(roots: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Each module that an edit of would make results stale, with the digest of its syntax tree."""
+    waiting = list(roots)
+    packages = {root.split(".")[0] for root in waiting} | {"benchmark"}
+    seen: set[str] = set()
+    while waiting:
+        module = waiting.pop()
+        path = None if module in seen or module.rsplit(".", 1)[-1] == VALUES_ONLY else _source(module)
+        seen.add(module)
+        if path is not None:
+            tree, imports = _parse(path, path.stat().st_mtime_ns, module)
+            yield module, tree
+            waiting += [name for name in imports if name.split(".")[0] in packages]
+
+
+def _source(module: str) -> Path | None:
+    """The file of a module, or None where the name is not a module (an imported function, say)."""
+    loaded = sys.modules.get(module)
+    file = getattr(loaded, "__file__", None)
+    if file is None:
+        try:
+            found = importlib.util.find_spec(module)
+        except ModuleNotFoundError:  # "package.module.function": the parent is no package
+            return None
+        file = found.origin if found else None
+    return Path(file) if file and file.endswith(".py") else None
+
+
+@functools.lru_cache(maxsize=None)
+def _parse(path: Path, _modified_ns: int, module: str) -> tuple[str, tuple[str, ...]]:
+    """(digest of the syntax tree without docstrings, names that may be imported modules)"""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    imports: list[str] = []
+    stripped = _Stripper().visit(tree)
+    for node in ast.walk(stripped):
+        if isinstance(node, ast.Import):
+            imports += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            origin = node.module or ""
+            if node.level:
+                origin = ".".join([*package.split(".")[: len(package.split(".")) - node.level + 1], origin]).rstrip(".")
+            imports += [origin, *(f"{origin}.{alias.name}" for alias in node.names)]
+    return hashlib.sha256(ast.dump(stripped).encode()).hexdigest(), tuple(dict.fromkeys(imports))
+
+
+class _Stripper(ast.NodeTransformer):
+    """Removes docstrings and `if TYPE_CHECKING` blocks."""
+
+    def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
+        if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            return [self.visit(statement) for statement in node.orelse]
+        return self.generic_visit(node)
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        super().generic_visit(node)
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and body and isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)):
+            first = body[0]
+            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+                del body[0]
+        return node
+

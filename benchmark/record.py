@@ -1,0 +1,148 @@
+"""What a finished run says about itself: one JSON file, enough to recompute every table, figure and verdict.
+
+Reading and writing need no torch.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+
+from benchmark.recipes import Frozen
+from benchmark.spec import RunSpec
+
+SCHEMA_VERSION = 1
+Selection = Literal["last", "best_val", "oracle"]
+
+
+class RecordError(ValueError):
+    """A record cannot be read or is not of this schema."""
+
+
+class Environment(Frozen):
+    """Where a run was computed. Runs of different `device`, `torch` or `threads` are never paired silently."""
+
+    commit: str | None  # of the suite's own repository; None where it is installed without one
+    dirty: bool | None
+    python: str
+    torch: str
+    packages: dict[str, str] = Field(default_factory=dict)
+    platform: str
+    processor: str
+    device: str
+    threads: int
+    deterministic: bool
+
+
+class Measurement(Frozen):
+    """One value: a metric of a split after `step` epochs."""
+
+    split: str
+    metric: str
+    step: int
+    value: float
+
+
+class Layer(Frozen):
+    """One pathway after training: W_eff = W + s A, with A0 the auxiliary's weight at the start."""
+
+    name: str  # e.g. "blocks.0.attn.qkv"
+    scale: float  # s
+    update_share: float | None = None  # norm of s A over norm of (W + s A - W0); absent where nothing changed
+    auxiliary_cosine: float | None = None  # cos(A, A0); absent where a norm is 0
+
+
+class Record(Frozen):
+    """A finished run."""
+
+    schema_version: int = SCHEMA_VERSION
+    run_id: str
+    spec: RunSpec
+    measurements: list[Measurement]
+    layers: list[Layer] = Field(default_factory=list)
+    merge_difference: float | None = None  # largest |merged - unmerged| logit over largest |logit|, test split
+    parameters: dict[str, int] = Field(default_factory=dict)  # "trainable", "training" (with pathways), "merged"
+    weights: dict[str, str] = Field(default_factory=dict)  # SHA-256 of what it started from and of what it left, by role
+    loading: dict[str, list[str]] = Field(default_factory=dict)  # keys that the starting checkpoint lacked or had too many
+    environment: Environment
+    seconds: dict[str, float] = Field(default_factory=dict)  # "train", "evaluate", "wall"
+    peak_memory_bytes: int | None = None
+    started: str  # ISO 8601, UTC
+    resumed: int = 0  # how often the run was continued from a checkpoint
+    command: str = ""
+
+    def curve(self, split: str, metric: str) -> list[tuple[int, float]]:
+        """(epoch, value) in order"""
+        return [(row.step, row.value) for row in self.measurements if (row.split, row.metric) == (split, metric)]
+
+    def value(self, metric: str, split: str = "test", select: Selection = "last", higher_is_better: bool = True) -> float | None:
+        """The metric of a split after the last epoch, at the epoch that the validation split chose, or (`oracle`) at its
+        own best epoch, which is what selection on the test split reports. None where it was not measured.
+        """
+        rows = dict(self.curve(split, metric))
+        if not rows:
+            return None
+        chosen_on = {"last": {}, "best_val": dict(self.curve("val", metric)), "oracle": rows}[select]
+        if select == "last":
+            return rows[max(rows)]
+        common = [step for step in chosen_on if step in rows]
+        if not common:
+            return None
+        sign = 1 if higher_is_better else -1
+        return rows[max(common, key=lambda step: (sign * chosen_on[step], -step))]
+
+
+def read_record(path: Path) -> Record:
+    """The record at `path`; raises `RecordError` with the reason in one line."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        version = data.get("schema_version") if isinstance(data, dict) else None
+        if version != SCHEMA_VERSION:
+            raise RecordError(f"{path}: schema version {version!r}, this release reads {SCHEMA_VERSION}")
+        record = Record.model_validate(data)
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise RecordError(f"{path}: unreadable ({type(error).__name__}: {error})") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise RecordError(f"{path}: {place}: {first['msg']}") from error
+    if record.run_id != record.spec.run_id:
+        raise RecordError(f"{path}: run_id {record.run_id} does not fit its spec ({record.spec.run_id})")
+    if not all(math.isfinite(row.value) for row in record.measurements):
+        raise RecordError(f"{path}: a measurement is not finite")
+    return record
+
+
+def write_json(path: Path, text: str) -> None:
+    """Write whole or not at all: a temporary name, fsync, then rename."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def record_text(record: Record) -> str:
+    """Canonical JSON with one measurement or layer a line, so that records diff well and stay small."""
+    data = record.model_dump(mode="json", exclude_none=True)
+    rows = {name: data.pop(name) for name in ("measurements", "layers")}
+    lines = [f" {json.dumps(key)}: {json.dumps(value, sort_keys=True, allow_nan=False)}" for key, value in data.items()]
+    for name, items in rows.items():
+        body = ",\n".join("  " + json.dumps(item, allow_nan=False) for item in items)
+        lines.append(f" {json.dumps(name)}: [\n{body}\n ]" if items else f" {json.dumps(name)}: []")
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def records_under(folder: Path) -> Iterator[Path]:
+    """Every record file below a results folder, in a stable order."""
+    return iter(sorted(folder.glob("runs/*/record.json")))

@@ -1,0 +1,81 @@
+"""What to compute, and under which name: a `RunSpec` says everything that can change a result and nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Literal
+
+from pydantic import Field, NonNegativeInt, PositiveInt
+
+from benchmark.recipes import Frozen, ModelShape, PretrainRecipe, Setting, TrainRecipe
+
+Role = Literal["pretraining", "baseline", "method", "control"]
+LABELS = {"role", "variant"}  # say what a run is for; its result does not depend on them
+
+
+class RunSpec(Frozen):
+    """One training, fully resolved. Device, paths, worker counts and output are in `Site`, never here."""
+
+    kind: Literal["pretrain", "train"]
+    task: str
+    modality: str
+    profile: str
+    seed: NonNegativeInt
+    shape: ModelShape
+    recipe: TrainRecipe | PretrainRecipe
+    num_classes: PositiveInt | None = None
+    limit: PositiveInt | None = None  # samples of each split; None: all
+    setting: Setting | None = None
+    arm: str | None = None
+    options: dict[str, object] = Field(default_factory=dict)  # of the arm, all of them
+    auxiliary: str | None = None  # modality of the auxiliary transformer
+    starts: dict[str, str] = Field(default_factory=dict)  # run_id of each pretraining that this starts from, by role
+    data: dict[str, str]  # SHA-256 of each data set by name
+    code: str  # digest of the code that can change the result
+    role: Role
+    variant: str = ""  # e.g. "scale_init=0.0001", where options or recipe differ from the defaults
+
+    @property
+    def run_id(self) -> str:
+        """Twelve hex digits of the canonical spec: equal if and only if the computation is."""
+        return hashlib.sha256(canonical_json(self.model_dump(mode="json", exclude=LABELS)).encode()).hexdigest()[:12]
+
+    @property
+    def cell(self) -> str:
+        """The run's cell for people, e.g. "imagenet m2pt(audio)"; a cell with a seed is a run."""
+        if self.kind == "pretrain":
+            return f"{self.modality} pretraining" + (f" [{self.variant}]" if self.variant else "")
+        label = f"{self.task} {self.arm}" + (f"({self.auxiliary})" if self.auxiliary else "")
+        if self.role != "baseline" and self.setting != "pretrained":
+            label += f" {self.setting}"
+        return label + (f" [{self.variant}]" if self.variant else "")
+
+    @property
+    def name(self) -> str:
+        """Folder name of the run: legible, and unique through the run_id."""
+        if self.kind == "pretrain":
+            return f"{self.modality}-pretrain-s{self.seed}-{self.run_id}"
+        parts = [self.task, self.setting, self.arm, self.auxiliary, f"s{self.seed}", self.run_id]
+        return "-".join(part for part in parts if part)
+
+    @property
+    def comparison(self) -> str:
+        """Digest of all that two runs must share to be compared: everything but arm, auxiliary, starts and seed."""
+        shared = self.model_dump(mode="json", include={"task", "profile", "shape", "num_classes", "limit", "setting", "data"})
+        recipe = self.recipe.model_dump(mode="json", exclude={"scale_lr"})
+        return hashlib.sha256(canonical_json([shared, recipe]).encode()).hexdigest()[:12]
+
+
+class Site(Frozen):
+    """Where and how a run is carried out; not part of its identity."""
+
+    results: str
+    device: str = "cpu"
+    threads: PositiveInt = 1
+    command: str = ""
+
+
+def canonical_json(value: object) -> str:
+    """One spelling for one value."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
