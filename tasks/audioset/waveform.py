@@ -1,0 +1,102 @@
+"""Sound files in, log-mel spectrograms out: the waveform path of AudioSet, and the one that made the embedded clips.
+
+Shapes: S samples at 16 kHz, F frames, M mel bins.
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+import torchaudio.compliance.kaldi
+import torchaudio.functional
+from torch import Tensor
+
+from benchmark.data.embedded import DataError
+
+SAMPLE_RATE = 16_000
+FBANK_MEAN, FBANK_STD = -4.2677393, 4.5689974  # of AudioSet's Kaldi filter banks; AudioMAE divides by twice the latter
+
+CLIP_SAMPLES = 16_384  # of an embedded clip: 1.024 s
+_CLIP_WINDOW, _CLIP_HOP, _CLIP_BINS = 512, 256, 64
+_CLIP_LOWEST_HZ, _CLIP_HIGHEST_HZ = 50.0, 7800.0
+
+
+def decode(source: str | Path | bytes) -> Tensor:
+    """(S,) float32 in about [-1, 1]: a file, or a file's bytes, mixed to one channel and resampled to 16 kHz.
+
+    Raises `DataError` where the sound cannot be read or is empty.
+    """
+    what = f"{len(source)} bytes of sound" if isinstance(source, bytes) else f"sound file {source}"
+    try:
+        samples, rate = soundfile.read(io.BytesIO(source) if isinstance(source, bytes) else source, dtype="float32",
+                                       always_2d=True)
+    except (soundfile.SoundFileError, OSError, TypeError) as error:
+        raise DataError(f"{what} cannot be read: {error}") from error
+    if not len(samples):
+        raise DataError(f"{what}: no samples in it")
+    waveform = torch.from_numpy(samples).mean(1)
+    return waveform if rate == SAMPLE_RATE else torchaudio.functional.resample(waveform, rate, SAMPLE_RATE)
+
+
+def kaldi_fbank(waveform: Tensor, num_mel_bins: int = 128) -> Tensor:
+    """(S,) -> (F, M), natural log of mel power: mean removed, 25 ms Hanning windows every 10 ms, no dither (AudioMAE).
+
+    Raises `DataError` for a sound shorter than one window.
+    """
+    if len(waveform) < SAMPLE_RATE // 40:
+        raise DataError(f"a sound of {len(waveform)} samples is shorter than one window of 25 ms at 16 kHz")
+    centred = (waveform - waveform.mean())[None]
+    return torchaudio.compliance.kaldi.fbank(
+        centred, sample_frequency=SAMPLE_RATE, num_mel_bins=num_mel_bins, frame_length=25.0, frame_shift=10.0,
+        window_type="hanning", dither=0.0, use_energy=False, htk_compat=True)
+
+
+def fit_frames(fbank: Tensor, num_frames: int) -> Tensor:
+    """(F, M) -> (num_frames, M): cut at the end, or filled up with zeros"""
+    return torch.nn.functional.pad(fbank[:num_frames], (0, 0, 0, max(0, num_frames - len(fbank))))
+
+
+def normalise_fbank(fbank: Tensor) -> Tensor:
+    """About zero mean and a standard deviation of one half, as AudioMAE has it; any shape."""
+    return (fbank - FBANK_MEAN) / (2 * FBANK_STD)
+
+
+def read_fbank(source: str | Path | bytes, num_frames: int = 1024, num_mel_bins: int = 128) -> Tensor:
+    """A sound -> (num_frames, num_mel_bins), not yet normalised: what the paper-scale task stores as its input."""
+    return fit_frames(kaldi_fbank(decode(source), num_mel_bins), num_frames)
+
+
+def clip_log_mel(waveform: Tensor) -> Tensor:
+    """(16384,) -> (64, 64) frames x mel bins in dB: Hann windows of 512 every 256 samples, power floor -60 dB."""
+    if waveform.shape != (CLIP_SAMPLES,):
+        raise DataError(f"an embedded clip has {CLIP_SAMPLES} samples, this one has shape {tuple(waveform.shape)}")
+    padded = torch.nn.functional.pad(waveform.double(), (_CLIP_WINDOW // 2, _CLIP_WINDOW // 2))
+    windows = padded.unfold(0, _CLIP_WINDOW, _CLIP_HOP)[: CLIP_SAMPLES // _CLIP_HOP]
+    power = torch.fft.rfft(windows * torch.hann_window(_CLIP_WINDOW, dtype=torch.float64)).abs() ** 2
+    return 10 * torch.log10(power @ _clip_filters().T + 1e-6)
+
+
+def quantise_clip(log_mel_db: Tensor) -> Tensor:
+    """dB -> uint8 as stored: from -60 to 40 dB in steps of 2 dB, 5 units each"""
+    return ((log_mel_db + 60) / 2).clamp(0, 50).round().mul(5).byte()
+
+
+def dequantise_clip(stored: Tensor) -> Tensor:
+    """uint8 as stored -> dB, float32"""
+    return stored.float() * 0.4 - 60
+
+
+def _clip_filters() -> Tensor:
+    """(64, 257): triangles, equally spaced on the mel scale, each of height 1"""
+    def mel(hertz: float) -> float:
+        return 2595 * float(np.log10(1 + hertz / 700))
+
+    edges_mel = torch.linspace(mel(_CLIP_LOWEST_HZ), mel(_CLIP_HIGHEST_HZ), _CLIP_BINS + 2, dtype=torch.float64)
+    edges = 700 * (10 ** (edges_mel / 2595) - 1)
+    low, centre, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
+    hertz = torch.arange(_CLIP_WINDOW // 2 + 1, dtype=torch.float64) * SAMPLE_RATE / _CLIP_WINDOW
+    return torch.minimum((hertz - low) / (centre - low), (high - hertz) / (high - centre)).clamp(min=0)
