@@ -21,6 +21,7 @@ class MaskedTarget(nn.Module):
     """What one modality reconstructs. Subclasses set `num_values` (V)."""
 
     num_values: int
+    mask_group: int = 1  # tokens of equal noise, hidden together; both K and M are multiples of it
 
     def mask_noise(self, tokens: Tokens, random: SampleRandom) -> Tensor:
         """(B, N); the tokens of lowest noise are kept. Equal noise along an axis masks tubes."""
@@ -44,12 +45,12 @@ def normalise_per_token(target: Tensor) -> Tensor:
     return (target - target.mean(-1, keepdim=True)) / (target.var(-1, keepdim=True) + 1e-6).sqrt()
 
 
-def random_masking(noise: Tensor, mask_ratio: float) -> tuple[Tensor, Tensor]:
+def random_masking(noise: Tensor, mask_ratio: float, group: int = 1) -> tuple[Tensor, Tensor]:
     """(B, N) noise -> ids_keep (B, K), ids_masked (B, M), each ascending. K is the integer part of N (1 - mask_ratio).
 
-    For equal noise inside a group of tokens (tubes), the stable order hides whole groups as far as K allows.
+    Where tokens share their noise in groups (tubes) of size `group`, whole groups are counted, kept and hidden.
     """
-    num_keep = int(noise.shape[1] * (1 - mask_ratio) + 1e-6)
+    num_keep = int(noise.shape[1] // group * (1 - mask_ratio) + 1e-6) * group
     if not 0 < num_keep < noise.shape[1]:
         raise ValueError(f"mask_ratio {mask_ratio} keeps {num_keep} of {noise.shape[1]} tokens; both sides need one")
     order = noise.argsort(1, stable=True)
@@ -78,7 +79,8 @@ class MaskedAutoencoder(nn.Module):
     def forward(self, batch: Batch, random: SampleRandom, mask_ratio: float) -> Tensor:
         """A prepared batch -> scalar loss over its masked tokens"""
         tokens = self.encoder.tokenizer(batch)
-        ids_keep, ids_masked = random_masking(self.target.mask_noise(tokens, random), mask_ratio)
+        noise = self.target.mask_noise(tokens, random)
+        ids_keep, ids_masked = random_masking(noise, mask_ratio, self.target.mask_group)
         prediction = self.reconstruct(tokens, ids_keep, ids_masked)
         return self.target.loss(prediction, gather_tokens(self.target.target(batch, tokens), ids_masked))
 
