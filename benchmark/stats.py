@@ -1,0 +1,130 @@
+"""Numbers of repeated runs in, estimates with their uncertainty out. Pure functions; no torch.
+
+Values are in the unit of the metric. One value, or values without any spread, have no interval: `interval` is None.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+CONFIDENCE = 0.95
+ALPHA = 0.05
+POWER = 0.8
+ROUNDING = 1e-12  # a spread below this share of the largest value is rounding, not spread
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over `n` values with its Student-t interval."""
+
+    n: int
+    mean: float
+    sd: float | None  # ddof 1; None for one value
+    interval: tuple[float, float] | None
+
+    @property
+    def half_width(self) -> float | None:
+        return None if self.interval is None else (self.interval[1] - self.interval[0]) / 2
+
+
+@dataclass(frozen=True)
+class PairedDifference(Estimate):
+    """The mean of treated minus reference over paired seeds, with the two-sided paired t-test."""
+
+    p_value: float | None  # None for one pair, and for equal differences other than 0
+    minimal_detectable_effect: float | None  # at ALPHA, POWER and the measured spread
+
+
+def mean_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Estimate:
+    """Mean and two-sided t-interval; raises ValueError without values or with one that is not finite."""
+    if not values:
+        raise ValueError("no values to average")
+    if not all(math.isfinite(value) for value in values):
+        raise ValueError(f"not every value is finite: {list(values)}")
+    n = len(values)
+    mean = math.fsum(values) / n
+    if n == 1:
+        return Estimate(1, mean, None, None)
+    sd = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
+    if sd <= ROUNDING * max(abs(value) for value in values):
+        return Estimate(n, mean, 0.0, None)
+    half = t_quantile((1 + confidence) / 2, n - 1) * sd / math.sqrt(n)
+    return Estimate(n, mean, sd, (mean - half, mean + half))
+
+
+def paired_difference(treated: Mapping[int, float], reference: Mapping[int, float]) -> PairedDifference:
+    """Mean of treated - reference over seeds; raises ValueError where the seeds are not the same."""
+    if treated.keys() != reference.keys():
+        raise ValueError(f"seeds differ: {sorted(treated)} and {sorted(reference)}; pair them first")
+    seeds = sorted(treated)
+    largest = max((abs(value) for side in (treated, reference) for value in side.values()), default=0.0)
+    differences = [treated[seed] - reference[seed] for seed in seeds]
+    estimate = mean_interval(differences)
+    n, mean, sd = estimate.n, estimate.mean, estimate.sd
+    if sd is None:
+        return PairedDifference(n, mean, None, None, None, None)
+    if sd <= ROUNDING * largest:  # 46.1 - 46.0 and 45.1 - 45.0 differ by rounding alone
+        unchanged = abs(mean) <= ROUNDING * largest
+        return PairedDifference(n, mean, 0.0, None, 1.0 if unchanged else None, None)
+    p_value = two_sided_p(mean / (sd / math.sqrt(n)), n - 1)
+    return PairedDifference(n, mean, sd, estimate.interval, p_value, minimal_detectable_effect(sd, n))
+
+
+def holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """Holm's step-down adjustment over one family, in the given order. None (no test) stays None and is not counted."""
+    tested = sorted((p, index) for index, p in enumerate(p_values) if p is not None)
+    adjusted: list[float | None] = [None] * len(p_values)
+    running = 0.0
+    for rank, (p, index) in enumerate(tested):
+        running = max(running, min(1.0, p * (len(tested) - rank)))
+        adjusted[index] = running
+    return adjusted
+
+
+def minimal_detectable_effect(sd: float, n: int, alpha: float = ALPHA, power: float = POWER) -> float | None:
+    """The true mean difference that a two-sided paired t-test on `n` pairs finds with probability `power`.
+
+    `sd` is the spread of the differences. None where there is no test (one pair, or no spread).
+    """
+    if n < 2 or sd <= 0:
+        return None
+    return sd / math.sqrt(n) * detectable_noncentrality(n - 1, alpha, power)
+
+
+@lru_cache(maxsize=4096)
+def detectable_noncentrality(df: int, alpha: float, power: float) -> float:
+    """The noncentrality at which P(|T| > t critical) equals `power`.
+
+    |T| > t is T^2 > t^2, and T^2 is noncentral F(1, df): that counts both tails, and stays accurate where the
+    noncentral t distribution does not (large noncentrality).
+    """
+    from scipy.optimize import brentq
+    from scipy.special import ncfdtr
+
+    critical = t_quantile(1 - alpha / 2, df) ** 2
+
+    def missing(noncentrality: float) -> float:
+        return float(1 - ncfdtr(1, df, noncentrality**2, critical)) - power
+
+    upper = 1.0
+    while missing(upper) < 0:
+        upper *= 2
+    return float(brentq(missing, 0.0, upper, xtol=1e-13, rtol=1e-14))
+
+
+@lru_cache(maxsize=4096)
+def t_quantile(probability: float, df: int) -> float:
+    """Quantile of Student's t distribution."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(df, probability))
+
+
+def two_sided_p(t: float, df: int) -> float:
+    """P(|T| > |t|) of Student's t distribution."""
+    from scipy.special import stdtr
+
+    return float(2 * stdtr(df, -abs(t)))
