@@ -1,0 +1,176 @@
+"""Batches of images or clips in, randomly altered batches out.
+
+Every alteration is drawn once for a sample (all frames of a clip share it) from `SampleRandom`, so that it depends on
+(seed, epoch, sample) alone; strength 0 returns the input itself. Mixing is the exception that needs the whole batch.
+
+Shapes: B batch, C channels, T frames; x is (B, C, H, W) or (B, C, T, H, W); K classes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from benchmark.data import Batch
+from benchmark.seeds import SampleRandom
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+STRENGTHS = ("crop", "translate", "flip", "jitter", "erase")
+
+
+def prepare_pixels(x: Tensor, random: SampleRandom | None, strengths: Mapping[str, float]) -> Tensor:
+    """RGB bytes -> floats, altered by `strengths` unless `random` is None, normalised by ImageNet's mean and deviation.
+
+    Strengths: crop (largest share of the area that is cut away), translate (share of the side), flip and erase
+    (probabilities), jitter (of brightness, contrast, saturation). Raises `ValueError` for any other name.
+    """
+    unknown = sorted(set(strengths) - set(STRENGTHS))
+    if unknown:
+        raise ValueError(f"unknown augmentation {', '.join(unknown)}; known: {', '.join(STRENGTHS)}")
+    x = x.float() / 255
+    if random is not None:
+        x = resized_crop(x, random, strengths.get("crop", 0.0))
+        x = translate(x, random, strengths.get("translate", 0.0))
+        x = horizontal_flip(x, random, strengths.get("flip", 0.0))
+        x = colour_jitter(x, random, strengths.get("jitter", 0.0))
+    x = (x - _per_channel(x, IMAGENET_MEAN)) / _per_channel(x, IMAGENET_STD)
+    if random is not None:
+        x = random_erasing(x, random, strengths.get("erase", 0.0))
+    return x
+
+
+def _per_channel(x: Tensor, values: tuple[float, ...]) -> Tensor:
+    """C values that broadcast along the channels of x"""
+    return x.new_tensor(values).view(-1, *[1] * (x.ndim - 2))
+
+
+def _per_sample(values: Tensor, x: Tensor) -> Tensor:
+    """(B,) -> a view that broadcasts along the samples of x"""
+    return values.view(-1, *[1] * (x.ndim - 1))
+
+
+def _warp(x: Tensor, scale: Tensor, centre: Tensor, mode: str) -> Tensor:
+    """Fill the frame with the window of half-sizes `scale` (B, 2) at `centre` (B, 2), both (x, y) in [-1, 1]."""
+    theta = torch.cat([torch.diag_embed(scale), centre[:, :, None]], 2).to(x.dtype)
+    flat = x.reshape(len(x), -1, *x.shape[-2:])
+    grid = functional.affine_grid(theta, list(flat.shape), align_corners=False)
+    return functional.grid_sample(flat, grid, mode, padding_mode="border", align_corners=False).view_as(x)
+
+
+def resized_crop(x: Tensor, random: SampleRandom, strength: float, max_ratio: float = 4 / 3) -> Tensor:
+    """A window of 1 - strength to 1 of the area, aspect 1/max_ratio to max_ratio, stretched to the frame (bilinear).
+
+    A window that would be too wide or too high is clamped to the frame.
+    """
+    if not strength:
+        return x
+    area = random.uniform("crop-area", low=1 - strength, high=1)
+    aspect = random.uniform("crop-aspect", low=-math.log(max_ratio), high=math.log(max_ratio)).exp()
+    scale = torch.stack([(area * aspect).sqrt(), (area / aspect).sqrt()], 1).clamp(max=1)
+    return _warp(x, scale, random.uniform("crop-centre", 2, low=-1, high=1) * (1 - scale), "bilinear")
+
+
+def translate(x: Tensor, random: SampleRandom, strength: float) -> Tensor:
+    """Shift by whole pixels, up to `strength` of the side in both axes; the border is repeated."""
+    if not strength:
+        return x
+    side = torch.tensor([x.shape[-1], x.shape[-2]], device=x.device)
+    pixels = (random.uniform("translate", 2, low=-strength, high=strength) * side).round()
+    return _warp(x, torch.ones_like(pixels), 2 * pixels / side, "nearest")
+
+
+def horizontal_flip(x: Tensor, random: SampleRandom, probability: float) -> Tensor:
+    """Mirror left and right."""
+    if not probability:
+        return x
+    return torch.where(_per_sample(random.chance("flip", probability), x), x.flip(-1), x)
+
+
+def colour_jitter(x: Tensor, random: SampleRandom, strength: float) -> Tensor:
+    """Brightness, contrast, then saturation, each by a factor of 1 - strength to 1 + strength; RGB in [0, 1]."""
+    if not strength:
+        return x
+    factors = random.uniform("jitter", 3, low=max(0.0, 1 - strength), high=1 + strength)
+    brightness, contrast, saturation = (_per_sample(factor, x) for factor in factors.unbind(1))
+    x = (x * brightness).clamp(0, 1)
+    mean = _grey(x).mean(list(range(1, x.ndim)), keepdim=True)
+    x = torch.lerp(mean, x, contrast).clamp(0, 1)
+    return torch.lerp(_grey(x), x, saturation).clamp(0, 1)
+
+
+def _grey(x: Tensor) -> Tensor:
+    """(B, 3, ...) -> (B, 1, ...), luma of ITU-R BT.601"""
+    return (x * _per_channel(x, (0.299, 0.587, 0.114))).sum(1, keepdim=True)
+
+
+def random_erasing(x: Tensor, random: SampleRandom, probability: float, min_area: float = 0.02,
+                   max_area: float = 1 / 3, max_ratio: float = 10 / 3) -> Tensor:
+    """Replace a box by standard normal noise, at the same place in all frames (Zhong et al., AAAI 2020)."""
+    if not probability:
+        return x
+    chosen = random.chance("erase", probability).nonzero()[:, 0]
+    if not len(chosen):
+        return x
+    some = SampleRandom(random.base_seed, random.epoch, random.indices[chosen])
+    area = some.uniform("erase-area", low=min_area, high=max_area)
+    aspect = some.uniform("erase-aspect", low=-math.log(max_ratio), high=math.log(max_ratio)).exp()
+    share = torch.stack([(area * aspect).sqrt(), (area / aspect).sqrt()], 1).clamp(max=1)  # height, width
+    sides = torch.tensor(x.shape[-2:], device=x.device)
+    size = (share * sides).round().clamp(min=1)
+    start = (some.uniform("erase-place", 2) * (sides - size + 1)).floor()
+    inside = [_inside(start[:, axis], size[:, axis], x.shape[axis - 2]) for axis in (0, 1)]
+    box = (inside[0][:, :, None] & inside[1][:, None, :]).view(-1, *[1] * (x.ndim - 3), *x.shape[-2:])
+    x = x.clone()
+    x[chosen] = torch.where(box, some.normal("erase-noise", *x.shape[1:]).to(x.dtype), x[chosen])
+    return x
+
+
+def _inside(start: Tensor, size: Tensor, length: int) -> Tensor:
+    """(B,), (B,) -> (B, length) bool, true from start to start + size"""
+    place = torch.arange(length, device=start.device)
+    return (place >= start[:, None]) & (place < (start + size)[:, None])
+
+
+def mix(batch: Batch, num_classes: int, random: SampleRandom, mixup: float, cutmix: float, switch: float = 0.5,
+        label_smoothing: float = 0.0) -> Batch:
+    """Mixup (Zhang et al., ICLR 2018) or CutMix (Yun et al., ICCV 2019) of every sample with the next in the batch.
+
+    `mixup` and `cutmix` are the alphas of Beta(alpha, alpha), 0 is off; where both are on, `switch` is the chance of
+    CutMix. One share is drawn for the batch, from its first sample. "label", (B,) classes or (B, K) floats, becomes
+    (B, K): classes are smoothed by `label_smoothing`, floats are not and raise `ValueError` where it is asked for.
+    """
+    label = batch["label"]
+    if not label.is_floating_point():
+        label = functional.one_hot(label, num_classes) * (1 - label_smoothing) + label_smoothing / num_classes
+    elif label_smoothing:
+        raise ValueError("label smoothing needs one class for every sample, got soft or multiple labels")
+    if not mixup and not cutmix:
+        return {**batch, "label": label}
+    x = batch["input"]
+    draws = np.random.default_rng(int(random.integers("mix", 2**24)[0]))
+    use_cutmix = draws.random() < switch if mixup and cutmix else bool(cutmix)
+    alpha = cutmix if use_cutmix else mixup
+    kept = float(draws.beta(alpha, alpha))
+    if use_cutmix:
+        box, kept = _box(x.shape[-2], x.shape[-1], kept, draws)
+        x = torch.where(box.to(x.device), x.roll(-1, 0), x)
+    else:
+        x = x * kept + x.roll(-1, 0) * (1 - kept)
+    return {**batch, "input": x, "label": label * kept + label.roll(-1, 0) * (1 - kept)}
+
+
+def _box(height: int, width: int, kept: float, draws: np.random.Generator) -> tuple[Tensor, float]:
+    """(H, W) bool, true in a box of about 1 - kept of the area cut at the border; and the share outside it."""
+    side = math.sqrt(1 - kept) / 2
+    centre_y, centre_x = draws.random(2)
+    top, bottom = (round(min(max(centre_y + part, 0.0), 1.0) * height) for part in (-side, side))
+    left, right = (round(min(max(centre_x + part, 0.0), 1.0) * width) for part in (-side, side))
+    box = torch.zeros(height, width, dtype=torch.bool)
+    box[top:bottom, left:right] = True
+    return box, 1 - (bottom - top) * (right - left) / (height * width)

@@ -1,0 +1,10 @@
+"""Every task of the suite, by name. Importing this imports no torch."""
+
+from benchmark.contracts import Task
+from tasks.audioset import TASK as AUDIOSET
+from tasks.imagenet import TASK as IMAGENET
+from tasks.kinetics import TASK as KINETICS
+from tasks.modelnet import TASK as MODELNET
+from tasks.shapenet import TASK as SHAPENET
+
+TASKS: dict[str, Task] = {task.name: task for task in (IMAGENET, MODELNET, SHAPENET, KINETICS, AUDIOSET)}
