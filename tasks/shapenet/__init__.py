@@ -1,0 +1,135 @@
+"""ShapeNet: a point cloud and its category in, a part for every point out; also the pretraining of all point tasks.
+
+Tiny and small: the embedded parts; paper: ShapeNetPart, pretraining on ShapeNet-55.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar
+
+from benchmark.contracts import Meter, Metric, ProfileSpec, Split, Task
+from benchmark.recipes import ModelShape, PretrainRecipe, Setting, TrainRecipe
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from benchmark.data import Batch, Examples
+    from benchmark.encoder import Tokenizer
+    from benchmark.mae import MaskedTarget
+    from benchmark.seeds import SampleRandom
+
+SETS = ("pointcloud_seg", "pointcloud_cls")  # the second for its training split, in pretraining
+
+# First part of each category and the end, by the number of parts: the embedded set, ShapeNetPart.
+PART_OFFSETS: Mapping[int, tuple[int, ...]] = {
+    49: (0, 7, 15, 21, 27, 33, 39, 44, 49),
+    50: (0, 4, 6, 8, 12, 16, 19, 22, 24, 28, 30, 36, 38, 41, 44, 47, 50),
+}
+
+AUGMENT = {"points": 512, "isotropic_scale": 0.25, "shift": 0.1}
+PRETRAIN_AUGMENT = {"points": 512, "scale": 0.5, "shift": 0.2}
+
+TINY = ProfileSpec(
+    data_sets=SETS, num_classes=49, chance=11.7,
+    shape=ModelShape(embed_dim=96, depth=4, num_heads=3, input_size=(512,), patch_size=(32, 16), tokenizer_dim=32,
+                     hidden_dim=32, decoder_embed_dim=96, decoder_depth=2, decoder_num_heads=3),
+    pretrain=PretrainRecipe(epochs=60, batch_size=64, lr=1e-3, warmup_epochs=5, mask_ratio=0.6,
+                            augment=PRETRAIN_AUGMENT),
+    train={
+        "pretrained": TrainRecipe(epochs=40, batch_size=32, lr=1e-3, warmup_epochs=4, clip_norm=10, augment=AUGMENT),
+        "fix": TrainRecipe(epochs=40, batch_size=32, lr=1e-3, warmup_epochs=4, clip_norm=10, augment=AUGMENT),
+        "scratch": TrainRecipe(epochs=40, batch_size=32, lr=1e-3, warmup_epochs=4, clip_norm=10, augment=AUGMENT),
+    })
+
+_SMALL_TRAIN = TrainRecipe(epochs=100, batch_size=32, lr=5e-4, warmup_epochs=10, clip_norm=10, drop_path_rate=0.1,
+                           augment=AUGMENT)
+SMALL = ProfileSpec(
+    data_sets=SETS, num_classes=49, chance=11.7,
+    shape=ModelShape(embed_dim=192, depth=8, num_heads=6, input_size=(512,), patch_size=(64, 16), tokenizer_dim=64,
+                     hidden_dim=64, decoder_embed_dim=192, decoder_depth=2, decoder_num_heads=6),
+    pretrain=PretrainRecipe(epochs=300, batch_size=128, lr=1e-3, warmup_epochs=10, mask_ratio=0.6,
+                            augment=PRETRAIN_AUGMENT),
+    train={"pretrained": _SMALL_TRAIN, "fix": _SMALL_TRAIN, "scratch": _SMALL_TRAIN})
+
+# Point-MAE's recipe with one clipped step for each batch (the released loop steps twice) and twelve heads with bias.
+# Pretraining sees 1024 points of each cloud and so makes 64 tokens of it, not 128.
+_PAPER_TRAIN = TrainRecipe(epochs=300, batch_size=16, lr=2e-4, min_lr=1e-6, warmup_epochs=10, clip_norm=10,
+                           drop_path_rate=0.1, augment={"points": 2048, "isotropic_scale": 0.25, "shift": 0.1})
+PAPER = ProfileSpec(
+    data_sets=("ShapeNetPart", "ShapeNet-55"), num_classes=50, chance=math.nan,  # measured where the data are
+    shape=ModelShape(input_size=(2048,), patch_size=(128, 32), tokenizer_dim=128, hidden_dim=256,
+                     decoder_embed_dim=768, decoder_depth=4, decoder_num_heads=12),
+    pretrain=PretrainRecipe(epochs=300, batch_size=128, lr=1e-3, min_lr=1e-6, warmup_epochs=10, betas=(0.9, 0.999),
+                            mask_ratio=0.6, augment={"points": 1024, "scale": 0.5, "shift": 0.2}),
+    train={"pretrained": _PAPER_TRAIN, "fix": _PAPER_TRAIN, "scratch": _PAPER_TRAIN})
+
+
+class ShapeNet(Task):
+    name = "shapenet"
+    summary = "part segmentation of 3-D shapes (ShapeNetPart; embedded: 49 parts of 8 categories of game models)"
+    modality = "point"
+    metrics = (Metric("instance mIoU"), Metric("class mIoU"))
+    sources = frozenset({"0 A.D."})
+    profiles: ClassVar[Mapping[str, ProfileSpec]] = {"tiny": TINY, "small": SMALL, "paper": PAPER}
+
+    def data_digests(self, profile: str) -> dict[str, str]:
+        """SHA-256 of both embedded point sets; raises `DataError` where one is missing, damaged or official."""
+        from benchmark.data import embedded
+        from tasks.shapenet.data import require_embedded
+
+        require_embedded(profile)
+        return {name: embedded.check(name)[1] for name in SETS}
+
+    def load(self, profile: str) -> dict[Split, Examples]:
+        """ "input" (1024, 3) int8, "label" (1024,), "category"; raises `DataError` under "paper"."""
+        from tasks.shapenet.data import load, require_embedded
+
+        require_embedded(profile)
+        return load()
+
+    def load_pretraining(self, profile: str) -> Examples:
+        """The clouds of both embedded point sets' training splits; raises `DataError` under "paper"."""
+        from tasks.shapenet.data import load_pool, require_embedded
+
+        require_embedded(profile)
+        return load_pool()
+
+    def tokenizer(self, shape: ModelShape) -> Tokenizer:
+        from benchmark.points import PointTokenizer
+
+        return PointTokenizer(shape)
+
+    def head(self, shape: ModelShape, num_classes: int, setting: Setting) -> nn.Module:
+        """The same in every setting: in "fix" it trains whole on the frozen taps, as no linear probe makes parts."""
+        from tasks.shapenet.model import PartSegmenter
+
+        return PartSegmenter(shape, num_classes, len(PART_OFFSETS[num_classes]) - 1)
+
+    def masked_target(self, shape: ModelShape) -> MaskedTarget:
+        """Masked neighbourhoods under the Chamfer distance."""
+        from benchmark.points import ChamferTarget
+
+        return ChamferTarget(shape)
+
+    def augment(self, batch: Batch, random: SampleRandom | None, strengths: Mapping[str, float]) -> Batch:
+        """See `benchmark.points.prepare_points`."""
+        from benchmark.points import prepare_points
+
+        return prepare_points(batch, random, strengths)
+
+    def loss(self, logits: Tensor, batch: Batch, recipe: TrainRecipe) -> Tensor:
+        """(B, N, parts) logits, labels (B, N). Negative log-likelihood over the parts of all categories."""
+        from torch.nn.functional import cross_entropy
+
+        return cross_entropy(logits.float().flatten(0, 1), batch["label"].flatten(),
+                             label_smoothing=recipe.label_smoothing)
+
+    def meter(self, profile: str) -> Meter:
+        from tasks.shapenet.model import PartMeter
+
+        return PartMeter(PART_OFFSETS[self.profiles[profile].num_classes])
+
+
+TASK = ShapeNet()
