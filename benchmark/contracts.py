@@ -140,6 +140,7 @@ class Arm(Frozen, ABC):
     settings: ClassVar[tuple[Setting, ...]] = SETTINGS
     uses_auxiliary: ClassVar[bool] = False
     is_baseline: ClassVar[bool] = False  # whether other arms of the same setting are compared with this one
+    is_method: ClassVar[bool] = False  # whether this is what the suite examines; what is neither is a control
 
     def starts(self, modality: str, auxiliary: str | None, setting: Setting, seed: int) -> dict[str, Start]:
         """The pretraining runs that `build` needs, by role. "target" is loaded into the model by the engine."""

@@ -37,6 +37,7 @@ class Tokenizer(nn.Module):
 
     num_prefix_tokens: int = 0
     position_every_block: bool = False  # Point-MAE adds positions again before every block
+    added_for_target: tuple[str, ...] = ()  # parameters that masked pretraining does without, e.g. Point-MAE's cls token
 
     def forward(self, batch: Batch) -> Tokens:
         raise TypeError(f"{type(self).__name__} does not define forward")
@@ -77,7 +78,7 @@ def build_blocks(dim: int, depth: int, num_heads: int, mlp_ratio: float, qkv_bia
 
     Linear weights are Xavier uniform as in MAE (`init_std` None) or truncated normal as in Point-MAE; biases are 0.
     """
-    rates = torch.linspace(0, drop_path_rate, depth).tolist()
+    rates = torch.linspace(0, drop_path_rate, depth, device="cpu").tolist()
     blocks = nn.ModuleList(
         Block(dim, num_heads, mlp_ratio, qkv_bias=qkv_bias, drop_path=rate, norm_layer=LAYER_NORM) for rate in rates)
     for module in blocks.modules():

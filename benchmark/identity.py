@@ -15,7 +15,8 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-ENGINE = ("benchmark.train", "benchmark.pretrained", "benchmark.pathway")  # roots of all that computes a result
+ENGINE = "benchmark.execute"  # root of all that computes a result
+CARRIERS = {"benchmark.record", "benchmark.spec", "benchmark.environment"}  # carry results, and compute none
 VALUES_ONLY = "profiles"  # last name of a module whose values are in the spec
 
 
@@ -33,7 +34,8 @@ def reachable_code(roots: Iterable[str]) -> Iterator[tuple[str, str]]:
     seen: set[str] = set()
     while waiting:
         module = waiting.pop()
-        path = None if module in seen or module.rsplit(".", 1)[-1] == VALUES_ONLY else _source(module)
+        left_out = module in seen | CARRIERS or module.rsplit(".", 1)[-1] == VALUES_ONLY
+        path = None if left_out else _source(module)
         seen.add(module)
         if path is not None:
             tree, imports = _parse(path, path.stat().st_mtime_ns, module)

@@ -55,9 +55,9 @@ class RunSpec(Frozen):
     def name(self) -> str:
         """Folder name of the run: legible, and unique through the run_id."""
         if self.kind == "pretrain":
-            return f"{self.modality}-pretrain-s{self.seed}-{self.run_id}"
-        parts = [self.task, self.setting, self.arm, self.auxiliary, f"s{self.seed}", self.run_id]
-        return "-".join(part for part in parts if part)
+            return "-".join(filter(None, [self.modality, "pretrain", self.variant, f"s{self.seed}", self.run_id]))
+        parts = [self.task, self.setting, self.arm, self.auxiliary, self.variant, f"s{self.seed}", self.run_id]
+        return "-".join(filter(None, parts))
 
     @property
     def comparison(self) -> str:

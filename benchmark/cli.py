@@ -1,0 +1,292 @@
+"""Names in, objects out: the command line. The only module of the engine that knows every task and arm."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmark import __version__
+from benchmark.contracts import Arm, Task
+from benchmark.matrix import Plan, Planner, nearest, parse_override, parse_seeds, pick, pretraining_tasks
+from benchmark.presets import PRESETS, cells_of
+from benchmark.recipes import SETTINGS
+from benchmark.spec import Site
+from benchmark.store import Store
+
+if TYPE_CHECKING:
+    from benchmark.progress import Progress
+
+PROFILES = ("tiny", "small", "paper")
+EPILOG = """flow: data source -> tokenizer -> blocks (with pathways) -> head -> loss / metric -> trainer -> run record
+      -> statistics -> tables and figures
+
+start with:  benchmark run --matrix smoke"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit code: 0 done, 1 a run failed, 2 input that does not fit, 130 interrupted."""
+    command = ["benchmark", *(sys.argv[1:] if arguments is None else arguments)]
+    try:
+        options = build_parser().parse_args(command[1:])
+        return int(options.run(options, shlex.join(command)))
+    except KeyboardInterrupt:
+        print("\ninterrupted: finished runs are kept, unfinished ones continue from their last epoch; "
+              "run the same command again", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except ValueError as error:
+        print(f"benchmark: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Every command and option."""
+    parser = argparse.ArgumentParser(
+        prog="benchmark", epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Does a transformer of one modality really help a transformer of another? "
+                    "A reproducibility benchmark of Multimodal Pathway (CVPR 2024).")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
+
+    plan = argparse.ArgumentParser(add_help=False)
+    chosen = plan.add_argument_group("which runs")
+    chosen.add_argument("--matrix", default="full", metavar="NAME", help=f"{', '.join(PRESETS)} (default: %(default)s)")
+    chosen.add_argument("--profile", choices=PROFILES, default="tiny", help="data and sizes (default: %(default)s)")
+    chosen.add_argument("-t", "--target", action="append", metavar="TASK", help="only these tasks; may be repeated")
+    chosen.add_argument("-x", "--aux", action="append", metavar="MODALITY", help="only these auxiliaries; may be repeated")
+    chosen.add_argument("--arm", action="append", metavar="ARM", help="these arms instead of the matrix's; may be repeated")
+    chosen.add_argument("--setting", action="append", choices=SETTINGS, help="these settings instead of the matrix's")
+    chosen.add_argument("--seeds", metavar="SEEDS", help="such as 0-2 or 0,3 (default: the matrix's)")
+    chosen.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
+                        help="alter [TASK.]recipe.FIELD, pretrain.FIELD, shape.FIELD or arm.FIELD; may be repeated")
+    where = plan.add_argument_group("where")
+    where.add_argument("--results", type=Path, metavar="DIR", help="results folder (default: results/PROFILE, "
+                       "results/smoke for the smoke matrix)")
+    plugins = argparse.ArgumentParser(add_help=False)
+    plugins.add_argument("--plugins", type=Path, metavar="DIR", help="folder of Python files that define TASK or ARM")
+
+    run = commands.add_parser("run", parents=[plan, plugins], help="train every run of a matrix that has no record yet",
+                              description="Train every run of a matrix that has no record yet. Running it again resumes.")
+    run.add_argument("-j", "--jobs", type=int, metavar="N", help="runs at once (default: one a core, or one a GPU)")
+    run.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N (default: %(default)s)")
+    run.add_argument("--dry-run", action="store_true", help="list the runs and their states, and stop")
+    run.set_defaults(run=command_run)
+
+    status = commands.add_parser("status", parents=[plan, plugins], help="which runs of a matrix are done, failed, stale "
+                                 "or missing")
+    status.set_defaults(run=command_status)
+
+    listing = commands.add_parser("list", parents=[plugins], help="tasks, arms and matrices")
+    listing.add_argument("what", nargs="?", choices=("tasks", "arms", "matrices"), help="default: all")
+    listing.set_defaults(run=command_list)
+
+    info = commands.add_parser("info", parents=[plugins], help="everything about one task, arm or matrix")
+    info.add_argument("name", metavar="NAME")
+    info.add_argument("--profile", choices=PROFILES, default="tiny", help="default: %(default)s")
+    info.set_defaults(run=command_info)
+
+    report = commands.add_parser("report", parents=[plugins], help="tables and figures from records")
+    report.add_argument("--results", type=Path, action="append", metavar="DIR",
+                        help="results folder; may be repeated (default: results/tiny)")
+    report.add_argument("--out", type=Path, metavar="DIR", help="default: RESULTS/report")
+    report.add_argument("--select", choices=("last", "best-val", "oracle"), default="last",
+                        help="which epoch counts (default: %(default)s)")
+    report.set_defaults(run=command_report)
+
+    export = commands.add_parser("export", help="copy a finished run's merged weights, named as timm names them")
+    export.add_argument("run_name", metavar="RUN", help="name or id of a run, as under RESULTS/runs")
+    export.add_argument("--results", type=Path, default=Path("results/tiny"), metavar="DIR", help="default: %(default)s")
+    export.add_argument("--out", type=Path, metavar="FILE", help="default: RUN.safetensors")
+    export.set_defaults(run=command_export)
+    return parser
+
+
+def load_registry(plugins: Path | None = None) -> tuple[dict[str, Task], dict[str, Arm]]:
+    """Every task and arm by name: our own, other distributions' entry points, a folder of plugins."""
+    from baselines import ARMS
+    from tasks import TASKS
+
+    tasks, arms = dict(TASKS), dict(ARMS)
+    found: list[object] = [point.load() for group in ("benchmark.tasks", "benchmark.arms")
+                           for point in entry_points(group=group)]
+    if plugins is not None:
+        if not plugins.is_dir():
+            raise ValueError(f"--plugins {plugins}: no such folder")
+        sys.path.insert(0, str(plugins.resolve()))
+        for file in sorted(plugins.glob("*.py")):
+            module = importlib.import_module(file.stem)
+            plugin = [value for name in ("TASK", "ARM") if (value := getattr(module, name, None)) is not None]
+            if not plugin:
+                raise ValueError(f"--plugins: {file} defines neither TASK nor ARM")
+            found += plugin
+    for value in found:
+        if isinstance(value, Task):
+            _register(tasks, value.name, value)
+        elif isinstance(value, Arm):
+            _register(arms, value.name, value)
+        else:
+            raise ValueError(f"plugin {value!r} is neither a Task nor an Arm")
+    return tasks, arms
+
+
+def _register(known: dict[str, Task] | dict[str, Arm], name: str, value: Task | Arm) -> None:
+    if name in known:
+        raise ValueError(f"plugin {name!r}: there is one of this name already")
+    known[name] = value  # type: ignore[assignment]
+
+
+def make_plan(options: argparse.Namespace) -> tuple[Plan, Store]:
+    """The runs that the options name, and where their results are."""
+    tasks, arms = load_registry(options.plugins)
+    if options.matrix not in PRESETS:
+        raise ValueError(f"unknown matrix {options.matrix!r}; {nearest(options.matrix, PRESETS)}")
+    preset = PRESETS[options.matrix]
+    targets = pick(options.target, tasks, "task") or list(preset.targets or tasks)
+    auxiliaries = pick(options.aux, pretraining_tasks(tasks), "auxiliary modality")
+    chosen = pick(options.arm, arms, "arm") or list(preset.arms)
+    settings = options.setting or sorted({s for name in chosen for s in arms[name].settings}, key=SETTINGS.index) \
+        if options.arm and not any(arms[name].uses_auxiliary for name in chosen) else options.setting or preset.settings
+    cells = cells_of(tasks, arms, targets=targets, auxiliaries=auxiliaries, chosen=chosen, settings=settings)
+    if not cells:
+        raise ValueError(f"no run fits: targets {', '.join(targets)}; arms {', '.join(chosen)}; "
+                         f"settings {', '.join(settings)}; auxiliaries {', '.join(auxiliaries) or 'all'}")
+    overrides = [*preset.overrides, *(parse_override(text, tasks) for text in options.overrides)]
+    planner = Planner(tasks, options.profile, overrides, preset.limited)
+    folder = options.results or Path("results") / ("smoke" if preset.limited else options.profile)
+    return planner.plan(cells, parse_seeds(options.seeds or preset.seeds)), Store(folder)
+
+
+def command_run(options: argparse.Namespace, command: str) -> int:
+    from benchmark.executors.local import pending_jobs, run_plan
+    from benchmark.progress import clock, watch
+
+    plan, store = make_plan(options)
+    if options.dry_run:
+        return _print_states(plan, store)
+    store.prepare()
+    gpus = count_gpus() if options.device in ("auto", "cuda") else 0
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    jobs = options.jobs or gpus or cores
+    if jobs < 1:
+        raise ValueError(f"--jobs {jobs}: expected at least 1")
+    site = Site(results=str(store.folder), device=options.device, threads=max(1, cores // jobs), command=command)
+    pending = len(pending_jobs(plan, store))
+    print(f"{len(plan.jobs)} runs, {pending} to do, {jobs} at once, {site.threads} thread{'s' * (site.threads > 1)} each; "
+          f"results in {store.folder}", flush=True)
+    with watch(plan.specs, jobs) as progress:
+        failed = run_plan(plan, store, site, jobs, progress.take)
+    print_matrix(store, options.plugins)
+    print_summary(progress, store, clock)
+    return 1 if failed else 0
+
+
+def count_gpus() -> int:
+    """NVIDIA GPUs that this process may use, found without importing torch."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return len([part for part in visible.split(",") if part.strip() not in ("", "-1")])
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return 0
+    found = subprocess.run([tool, "-L"], capture_output=True, text=True, check=False, timeout=30)
+    return sum(line.startswith("GPU ") for line in found.stdout.splitlines())
+
+
+def command_status(options: argparse.Namespace, command: str) -> int:
+    plan, store = make_plan(options)
+    return _print_states(plan, store)
+
+
+def _print_states(plan: Plan, store: Store) -> int:
+    """One line a cell with the state of each seed, then the reasons of failures."""
+    cells: dict[str, list[str]] = {}
+    failures = []
+    counts: dict[str, int] = {}
+    for spec in plan.specs:
+        state = store.state(spec)
+        counts[state] = counts.get(state, 0) + 1
+        cells.setdefault(spec.cell, []).append(f"{spec.seed}:{state}")
+        failure = store.failure(spec) if state == "failed" else None
+        if failure is not None:
+            failures.append(f"{spec.name}: {failure.error}")
+    width = max(len(cell) for cell in cells)
+    for cell, states in cells.items():
+        print(f"{cell:<{width}}  {'  '.join(states)}")
+    for line in failures:
+        print(f"failed  {line}")
+    _, problems = store.records()
+    for line in problems:
+        print(f"unreadable  {line}")
+    print(f"{len(plan.jobs)} runs in {store.folder}: " + ", ".join(f"{count} {state}" for state, count in counts.items()))
+    return 0
+
+
+def command_list(options: argparse.Namespace, command: str) -> int:
+    tasks, arms = load_registry(options.plugins)
+    sections = {
+        "tasks": [(name, f"{task.modality:<6} {task.summary}") for name, task in tasks.items()],
+        "arms": [(name, f"{'/'.join(arm.settings)}: {arm.summary}") for name, arm in arms.items()],
+        "matrices": [(name, preset.summary) for name, preset in PRESETS.items()],
+    }
+    for title, rows in sections.items():
+        if options.what in (None, title):
+            print(f"{title}:")
+            for name, text in rows:
+                print(f"  {name:<12} {text}")
+    return 0
+
+
+def command_info(options: argparse.Namespace, command: str) -> int:
+    tasks, arms = load_registry(options.plugins)
+    known = {**tasks, **arms, **PRESETS}
+    if options.name not in known:
+        raise ValueError(f"unknown name {options.name!r}; {nearest(options.name, known)}")
+    if options.name in tasks:
+        task = tasks[options.name]
+        if options.profile not in task.profiles:
+            raise ValueError(f"task {task.name} has no profile {options.profile!r}; it has {', '.join(task.profiles)}")
+        profile = task.profiles[options.profile]
+        metrics = ", ".join(f"{metric.name} [{metric.unit}]" for metric in task.metrics)
+        print(f"{task.name}: {task.summary}\nmodality: {task.modality}, pretrained by {task.pretrained_by or 'itself'}\n"
+              f"metrics: {metrics}; chance {profile.chance:g}\n"
+              f"data ({options.profile}): {', '.join(profile.data_sets)}; sources: {', '.join(sorted(task.sources))}")
+        for name, value in (profile.shortcuts or {}).items():
+            print(f"shortcut: {name} {value:g}")
+        for title, value in (("shape", profile.shape), ("pretrain", profile.pretrain),
+                             *((f"recipe, {setting}", recipe) for setting, recipe in profile.train.items())):
+            print(f"{title}: " + ", ".join(f"{name}={item}" for name, item in value.model_dump().items()))
+    elif options.name in arms:
+        arm = arms[options.name]
+        print(f"{arm.name}: {arm.summary}\nsource: {arm.source}\nsettings: {', '.join(arm.settings)}")
+        for name, field in type(arm).model_fields.items():
+            print(f"option: --set arm.{name}={field.default}")
+    else:
+        preset = PRESETS[options.name]
+        print(f"{preset.name}: {preset.summary}\ntargets: {', '.join(preset.targets or tasks)}\n"
+              f"arms: {', '.join(preset.arms)}\nsettings: {', '.join(preset.settings)}\nseeds: {preset.seeds}\n"
+              f"run it: benchmark run --matrix {preset.name}")
+    return 0
+
+
+def command_export(options: argparse.Namespace, command: str) -> int:
+    folder = options.results / "work"
+    names = sorted(path.parent.name for path in folder.glob("*/weights.safetensors"))
+    matches = [name for name in names if name == options.run_name or name.endswith(f"-{options.run_name}")]
+    if len(matches) != 1:
+        raise ValueError(f"no single run {options.run_name!r} with weights in {options.results}; "
+                         f"{nearest(options.run_name, names) if names else 'there are none: run a matrix first'}")
+    target = options.out or Path(f"{matches[0]}.safetensors")
+    shutil.copyfile(folder / matches[0] / "weights.safetensors", target)
+    print(f"{target}: load it with safetensors.torch.load_file")
+    return 0

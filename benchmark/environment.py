@@ -1,0 +1,69 @@
+"""This machine and this installation, as a record states them."""
+
+from __future__ import annotations
+
+import functools
+import os
+import platform
+import resource
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+
+from benchmark.record import Environment
+
+RECORDED_PACKAGES = ("timm", "torchvision", "torchaudio", "numpy", "scikit-learn", "safetensors")
+
+
+def describe_environment(device: torch.device) -> Environment:
+    """What a result may depend on besides its spec."""
+    commit, dirty = repository_state()
+    return Environment(
+        commit=commit, dirty=dirty, python=platform.python_version(), torch=torch.__version__,
+        packages={name: found for name in RECORDED_PACKAGES if (found := _version(name))},
+        platform=f"{platform.system()} {platform.machine()}", processor=_processor(),
+        device=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        threads=torch.get_num_threads(), deterministic=torch.are_deterministic_algorithms_enabled())
+
+
+def peak_memory_bytes(device: torch.device) -> int:
+    """On a GPU what this process allocated at most; on a CPU its largest resident set."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+@functools.lru_cache
+def repository_state() -> tuple[str | None, bool | None]:
+    """(commit, whether source files differ from it) of the suite's own repository, never of the current folder."""
+    package = Path(__file__).parent
+    try:
+        top = subprocess.run(["git", "-C", str(package), "rev-parse", "--show-toplevel", "HEAD"],
+                             capture_output=True, text=True, check=True, timeout=20).stdout.split("\n")
+        if Path(top[0]) != package.parent:  # installed into some other project's tree
+            return None, None
+        changed = subprocess.run(["git", "-C", str(package.parent), "status", "--porcelain", "--", "benchmark", "tasks",
+                                  "baselines"], capture_output=True, text=True, check=True, timeout=20).stdout
+    except (OSError, subprocess.SubprocessError):
+        return None, None
+    return top[1], bool(changed.strip())
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+@functools.lru_cache
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+    return f"{name or platform.processor() or platform.machine()}, {os.cpu_count()} cores"

@@ -1,0 +1,41 @@
+"""A model and a split in, metrics out."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.utils import parametrize
+
+from benchmark.contracts import Task
+from benchmark.data import Batch, Examples
+from benchmark.encoder import TransformerModel
+
+
+@torch.inference_mode()
+def evaluate(model: TransformerModel, task: Task, examples: Examples, profile: str, device: torch.device,
+             batch_size: int = 256) -> dict[str, float]:
+    """Every metric of `task` on a split, with its test views; a model with pathways is evaluated as if merged."""
+    model.eval()
+    meter = task.meter(profile)
+    with parametrize.cached():  # one merged weight a layer for the whole split
+        for indices in torch.arange(len(examples)).split(batch_size):
+            batch = examples.batch(indices, device)
+            meter.update(scores(model, task, batch), batch)
+    return meter.compute()
+
+
+def scores(model: TransformerModel, task: Task, batch: Batch) -> Tensor:
+    """Logits of a batch with one test view; of several views, the logarithm of their mean probabilities"""
+    logits = [model(view).float() for view in task.views(batch)]
+    if len(logits) == 1:
+        return logits[0]
+    return torch.stack([task.probabilities(part) for part in logits]).mean(0).clamp_min(1e-12).log()
+
+
+@torch.inference_mode()
+def logits_of(model: TransformerModel, task: Task, examples: Examples, device: torch.device, limit: int = 64) -> Tensor:
+    """Logits of the first test view of at most `limit` samples, to compare a model before and after merging"""
+    model.eval()
+    batch = examples.batch(torch.arange(min(limit, len(examples))), device)
+    logits: Tensor = model(task.views(batch)[0]).float()
+    return logits

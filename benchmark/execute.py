@@ -1,0 +1,178 @@
+"""One run: a spec with its task and arm in, a record and weights out."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from benchmark.augment import mix
+from benchmark.contracts import SPLITS, Arm, Task
+from benchmark.data import Batch, Examples
+from benchmark.encoder import TransformerModel
+from benchmark.environment import describe_environment, peak_memory_bytes
+from benchmark.evaluate import evaluate, logits_of
+from benchmark.mae import MaskedAutoencoder
+from benchmark.pathway import Pathway, merge
+from benchmark.pretrained import export_weights, load_blocks, load_encoder, save_weights
+from benchmark.recipes import PretrainRecipe, TrainRecipe
+from benchmark.record import Record
+from benchmark.seeds import SampleRandom, derive_seed, generator
+from benchmark.spec import RunSpec, Site
+from benchmark.train import Progress, fit
+
+Part = TypeVar("Part", bound=nn.Module)
+Report = Callable[[int, int, str], None]  # finished epochs, all epochs, a short text
+
+
+def execute(spec: RunSpec, task: Task, arm: Arm | None, site: Site, work: Path, starts: Mapping[str, Path],
+            report: Report = lambda done, total, text: None) -> Record:
+    """Carry out one run; `starts` are the weight files of the pretraining runs it starts from, by role.
+
+    Leaves `weights.safetensors` in `work`. Continues from a checkpoint there. Deterministic on one device.
+    """
+    torch.set_num_threads(site.threads)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    device = torch.device(site.device)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+        torch.cuda.reset_peak_memory_stats(device)
+    began, started = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
+    run = _pretrain if spec.kind == "pretrain" else _train
+    progress, details = run(spec, task, arm, device, work, starts, report)
+    progress.spend("wall", began)
+    return Record(
+        run_id=spec.run_id, spec=spec, measurements=progress.measurements, environment=describe_environment(device),
+        seconds={name: round(value, 3) for name, value in progress.seconds.items()},
+        peak_memory_bytes=peak_memory_bytes(device), started=started, resumed=progress.resumed, command=site.command,
+        **details)  # type: ignore[arg-type]
+
+
+def build_model(spec: RunSpec, task: Task) -> TransformerModel:
+    """The target's model, freshly initialised: equal for every arm of a seed."""
+    assert isinstance(spec.recipe, TrainRecipe)
+    recipe, setting, num_classes = spec.recipe, spec.setting or "pretrained", spec.num_classes or 1
+    tokenizer = _seeded(spec.seed, "tokenizer", lambda: task.tokenizer(spec.shape))
+    head = _seeded(spec.seed, "head", lambda: task.head(spec.shape, num_classes, setting))
+    return _seeded(spec.seed, "blocks", lambda: TransformerModel(tokenizer, head, spec.shape, recipe.drop_path_rate))
+
+
+def _seeded(seed: int, use: str, build: Callable[[], Part]) -> Part:
+    """Build a module from an initialisation stream of its own, so that no other part's size shifts it."""
+    torch.manual_seed(derive_seed(seed, "init", use))
+    return build()
+
+
+def _pretrain(spec: RunSpec, task: Task, arm: Arm | None, device: torch.device, work: Path, starts: Mapping[str, Path],
+              report: Report) -> tuple[Progress, dict[str, Any]]:
+    recipe = spec.recipe
+    assert isinstance(recipe, PretrainRecipe)
+    tokenizer = _seeded(spec.seed, "tokenizer", lambda: task.tokenizer(spec.shape))
+    target = _seeded(spec.seed, "decoder", lambda: task.masked_target(spec.shape))
+    model = _seeded(spec.seed, "blocks", lambda: MaskedAutoencoder(tokenizer, target, spec.shape)).to(device)
+
+    def compute_loss(batch: Batch, random: SampleRandom) -> Tensor:
+        loss: Tensor = model(task.augment(batch, random, recipe.augment), random, recipe.mask_ratio)
+        return loss
+
+    def after_epoch(progress: Progress) -> None:
+        report(progress.epoch, recipe.epochs, f"loss {progress.measurements[-1].value:.3f}")
+
+    progress = fit(model, compute_loss, recipe, spec.shape.depth, task.load_pretraining(spec.profile).take(spec.limit),
+                   spec.seed, device, work / "checkpoint.pt", spec.run_id, after_epoch)
+    sha256 = save_weights(model.encoder, work / "weights.safetensors")
+    return progress, {"weights": {"result": sha256}, "parameters": {"training": count_parameters(model)}}
+
+
+def _train(spec: RunSpec, task: Task, arm: Arm | None, device: torch.device, work: Path, starts: Mapping[str, Path],
+           report: Report) -> tuple[Progress, dict[str, Any]]:
+    recipe = spec.recipe
+    assert isinstance(recipe, TrainRecipe) and arm is not None and spec.num_classes is not None
+    num_classes = spec.num_classes
+    model = build_model(spec, task)
+    loading = load_encoder(model, starts["target"]) if "target" in starts else {}
+    blocks = {role: load_blocks(path, spec.shape) for role, path in starts.items() if role != "target"}
+    set_trainable(model, spec, recipe)
+    pathways = arm.build(model, blocks, generator(spec.seed, "arm", spec.arm or ""))
+    if spec.setting == "fix":
+        for pathway in pathways:
+            pathway.cross_modal.auxiliary.requires_grad_(False)
+    del blocks
+    model.to(device)
+    parameters = {"training": count_parameters(model), "trainable": count_parameters(model, trainable=True)}
+    splits = {split: examples.take(spec.limit) for split, examples in task.load(spec.profile).items()}
+
+    def compute_loss(batch: Batch, random: SampleRandom) -> Tensor:
+        batch = task.augment(batch, random, recipe.augment)
+        if recipe.mixup or recipe.cutmix:
+            batch = mix(batch, num_classes, random, recipe.mixup, recipe.cutmix, recipe.mix_switch, recipe.label_smoothing)
+        return task.loss(model(batch), batch, recipe)
+
+    def train_mode() -> None:
+        model.train(spec.setting != "fix")
+        model.head.train()
+
+    def measure(progress: Progress) -> None:
+        began = time.perf_counter()
+        for split in SPLITS[1:]:
+            progress.measure(split, evaluate(model, task, splits[split], spec.profile, device))
+        progress.spend("evaluate", began)
+
+    def after_epoch(progress: Progress) -> None:
+        if pathways:
+            scales = [abs(pathway.cross_modal.scale.item()) for pathway in pathways]
+            progress.measure("train", {"mean |scale|": sum(scales) / len(scales)})
+        if progress.epoch % recipe.eval_every == 0 and progress.epoch < recipe.epochs:  # the last one is measured merged
+            measure(progress)
+        report(progress.epoch, recipe.epochs, _latest(progress, task))
+
+    progress = fit(model, compute_loss, recipe, spec.shape.depth, splits["train"], spec.seed, device,
+                   work / "checkpoint.pt", spec.run_id, after_epoch, train_mode)
+    layers = [pathway.describe() for pathway in pathways]
+    difference = merge_and_compare(model, task, splits["test"], device) if pathways else None
+    measure(progress)
+    parameters["merged"] = count_parameters(model)
+    weights = {role: _sha256(path) for role, path in starts.items()}
+    weights["result"] = export_weights(model, work / "weights.safetensors")
+    return progress, {"layers": layers, "merge_difference": difference, "parameters": parameters, "weights": weights,
+                      "loading": {name: keys for name, keys in loading.items() if keys}}
+
+
+def set_trainable(model: TransformerModel, spec: RunSpec, recipe: TrainRecipe) -> None:
+    """Freeze all but the head in the setting `fix`; free fixed positions where the recipe says so."""
+    if spec.setting == "fix":
+        model.requires_grad_(False)
+        model.head.requires_grad_(True)
+    elif recipe.train_position:
+        for name, parameter in model.tokenizer.named_parameters():
+            if name.endswith("pos_embed"):
+                parameter.requires_grad_(True)
+
+
+def merge_and_compare(model: TransformerModel, task: Task, examples: Examples, device: torch.device) -> float:
+    """Merge the pathways; returns the largest difference of test logits over the largest logit."""
+    before = logits_of(model, task, examples, device)
+    merge(model)
+    after = logits_of(model, task, examples, device)
+    return ((after - before).abs().max() / before.abs().max().clamp_min(1e-12)).item()
+
+
+def count_parameters(model: nn.Module, trainable: bool = False) -> int:
+    """Numbers in the parameters of `model`, of the trainable ones only where asked."""
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad or not trainable)
+
+
+def _latest(progress: Progress, task: Task) -> str:
+    values = [row.value for row in progress.measurements if (row.split, row.metric) == ("val", task.metric.name)]
+    loss = [row.value for row in progress.measurements if (row.split, row.metric) == ("train", "loss")][-1]
+    return f"val {task.metric.name} {values[-1]:.1f}" if values else f"loss {loss:.3f}"
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,207 @@
+"""Cells in, run specs out: a matrix is a pure list before anything runs. No torch.
+
+A cell is one target x auxiliary under an arm and a setting; a run is a cell with a seed. The pretraining runs that a
+cell starts from are planned with it, once for all cells that share them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from benchmark.contracts import Arm, ProfileSpec, Start, Task
+from benchmark.identity import ENGINE, code_digest
+from benchmark.recipes import Frozen, Setting
+from benchmark.spec import Role, RunSpec
+
+Value = TypeVar("Value", bound=Frozen)
+SCOPES = ("recipe", "pretrain", "shape", "arm")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One target x auxiliary under an arm and a setting; `options` alter the arm."""
+
+    task: Task
+    arm: Arm
+    setting: Setting
+    auxiliary: str | None = None
+    variant: str = ""
+
+
+@dataclass(frozen=True)
+class Override:
+    """One `--set [TASK.]SCOPE.FIELD=VALUE`."""
+
+    key: str  # as given, for messages
+    task: str | None  # None: every task
+    scope: str
+    path: tuple[str, ...]
+    value: Any
+
+
+@dataclass(frozen=True)
+class Job:
+    """A planned run with the objects that carry it out."""
+
+    spec: RunSpec
+    task: Task
+    arm: Arm | None
+    needs: tuple[tuple[str, RunSpec], ...] = ()  # pretraining runs by role
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Every run of a matrix; a pretraining comes before what starts from it."""
+
+    jobs: tuple[Job, ...]
+
+    @property
+    def specs(self) -> tuple[RunSpec, ...]:
+        return tuple(job.spec for job in self.jobs)
+
+
+@dataclass
+class Planner:
+    """Turns cells into runs under one profile, with overrides."""
+
+    tasks: Mapping[str, Task]
+    profile: str
+    overrides: Sequence[Override] = ()
+    limited: bool = False  # whether runs see `smoke_limit` samples of each split only
+    _pretraining: dict[str, Job] = field(default_factory=dict)
+    _used: set[str] = field(default_factory=set)
+
+    def plan(self, cells: Iterable[Cell], seeds: Sequence[int], pretraining_of: Iterable[str] = ()) -> Plan:
+        """Raises `ValueError` for an override that fits nothing, a missing profile or a modality without pretraining."""
+        cells = list(cells)
+        jobs = [self._train(cell, seed) for seed in seeds for cell in cells]
+        for modality in pretraining_of:
+            for seed in seeds:
+                self._pretrain(Start(modality, seed))
+        unused = [override.key for override in self.overrides if override.key not in self._used]
+        if unused:
+            raise ValueError(f"--set {unused[0]} changes nothing in this matrix")
+        unique = {job.spec.run_id: job for job in [*self._pretraining.values(), *jobs]}
+        return Plan(tuple(unique.values()))
+
+    def _train(self, cell: Cell, seed: int) -> Job:
+        profile = self._profile(cell.task)
+        arm = self._override(cell.arm, "arm", cell.task)
+        needs = {role: self._pretrain(start)
+                 for role, start in arm.starts(cell.task.modality, cell.auxiliary, cell.setting, seed).items()}
+        role: Role = "baseline" if arm.is_baseline else "method" if arm.is_method else "control"
+        spec = RunSpec(
+            kind="train", task=cell.task.name, modality=cell.task.modality, profile=self.profile, seed=seed,
+            shape=self._override(profile.shape, "shape", cell.task),
+            recipe=self._override(profile.train[cell.setting], "recipe", cell.task), num_classes=profile.num_classes,
+            limit=profile.smoke_limit if self.limited else None, setting=cell.setting, arm=arm.name,
+            options=arm.model_dump(mode="json"), auxiliary=cell.auxiliary,
+            starts={name: job.spec.run_id for name, job in needs.items()}, data=cell.task.data_digests(self.profile),
+            code=code_digest((ENGINE, type(cell.task).__module__, type(arm).__module__)), role=role,
+            variant=cell.variant or describe_difference(arm))
+        return Job(spec, cell.task, arm, tuple((name, job.spec) for name, job in needs.items()))
+
+    def _pretrain(self, start: Start) -> Job:
+        task = pretraining_tasks(self.tasks).get(start.modality)
+        if task is None:
+            raise ValueError(f"no task pretrains modality {start.modality!r}; "
+                             f"there are {', '.join(sorted(pretraining_tasks(self.tasks)))}")
+        profile = self._profile(task)
+        spec = RunSpec(
+            kind="pretrain", task=task.name, modality=task.modality, profile=self.profile, seed=start.seed,
+            shape=self._override(profile.shape, "shape", task), recipe=self._override(profile.pretrain, "pretrain", task),
+            limit=profile.smoke_limit if self.limited else None, data=task.data_digests(self.profile),
+            code=code_digest((ENGINE, type(task).__module__)), role="pretraining")
+        return self._pretraining.setdefault(spec.run_id, Job(spec, task, None))
+
+    def _profile(self, task: Task) -> ProfileSpec:
+        if self.profile not in task.profiles:
+            raise ValueError(f"task {task.name} has no profile {self.profile!r}; it has {', '.join(task.profiles)}")
+        return task.profiles[self.profile]
+
+    def _override(self, value: Value, scope: str, task: Task) -> Value:
+        """A validated copy with every override of this scope and task applied."""
+        chosen = [override for override in self.overrides
+                  if override.scope == scope and override.task in (None, task.name)]
+        if not chosen:
+            return value
+        data = value.model_dump()
+        for override in chosen:
+            name = override.path[0]
+            if name not in type(value).model_fields:
+                if scope == "arm":  # a baseline has not the options of a method
+                    continue
+                raise ValueError(f"--set {override.key}: no such field; {nearest(name, type(value).model_fields)}")
+            inner = data
+            for part in override.path[:-1]:
+                inner = inner[part]
+            inner[override.path[-1]] = override.value
+            self._used.add(override.key)
+        try:
+            return type(value).model_validate(data)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise ValueError(f"--set {scope}.{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+
+def pretraining_tasks(tasks: Mapping[str, Task]) -> dict[str, Task]:
+    """The task that carries out the masked pretraining of each modality."""
+    return {task.modality: task for task in tasks.values() if task.pretrained_by is None}
+
+
+def parse_override(text: str, tasks: Iterable[str]) -> Override:
+    """`[TASK.]SCOPE.FIELD=VALUE`; the value is JSON where it can be, else text."""
+    key, equals, raw = text.partition("=")
+    parts = key.strip().split(".")
+    known = list(tasks)
+    task = parts.pop(0) if parts[0] in known else None
+    if not equals or len(parts) < 2 or parts[0] not in SCOPES:
+        raise ValueError(f"--set {text}: expected [TASK.]SCOPE.FIELD=VALUE; {nearest(parts[0], [*SCOPES, *known])}")
+    try:
+        value = json.loads(raw)
+    except json.JSONDecodeError:
+        value = raw
+    return Override(key, task, parts[0], tuple(parts[1:]), value)
+
+
+def describe_difference(arm: Arm) -> str:
+    """The options of an arm that differ from their defaults, e.g. "scale_init=0.0001"."""
+    changed = [(name, getattr(arm, name)) for name, info in type(arm).model_fields.items()
+               if getattr(arm, name) != info.default]
+    return ",".join(f"{name}={'+'.join(value) if isinstance(value, tuple) else value}" for name, value in changed)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """ "did you mean X? known: ..." for an error message"""
+    names = list(known)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return f"{hint}known: {', '.join(names)}"
+
+
+def pick(names: Sequence[str] | None, known: Mapping[str, Value | Any], what: str) -> list[str]:
+    """Check names (each may hold several, separated by commas) against what is known; None picks nothing."""
+    chosen = [name for text in names or () for name in text.split(",") if name]
+    for name in chosen:
+        if name not in known:
+            raise ValueError(f"unknown {what} {name!r}; {nearest(name, known)}")
+    return chosen
+
+
+def parse_seeds(text: str) -> list[int]:
+    """ "0-2,5" -> [0, 1, 2, 5]"""
+    seeds: list[int] = []
+    for part in text.split(","):
+        low, dash, high = part.partition("-")
+        if not low.isdigit() or (dash and not high.isdigit()):
+            raise ValueError(f"--seeds {text}: expected numbers and ranges such as 0-2,5")
+        seeds += range(int(low), int(high or low) + 1)
+    if not seeds or len(set(seeds)) != len(seeds):
+        raise ValueError(f"--seeds {text}: names no seed, or one twice")
+    return seeds

@@ -1,0 +1,112 @@
+"""Two transformers in, one out: cross-modal re-parameterization of linear layers (Zhang et al., CVPR 2024, section 3.2).
+
+Every linear layer of the target's blocks computes y = x (W + s A)^T + b, where A starts as the weight of the same layer
+of a transformer trained on another modality, and s, the cross-modal scale, is one number a layer that starts at 0.
+After training the sum is folded into one weight: the merged model is a plain one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from benchmark.record import Layer
+
+
+class CrossModal(nn.Module):
+    """W -> W + s A. Source: equation 6 of the paper; `multimodal_pathway.py` of its code, lines 13-23."""
+
+    def __init__(self, auxiliary: Tensor, scale_init: float, train_scale: bool, train_auxiliary: bool):
+        super().__init__()
+        self.auxiliary = nn.Parameter(auxiliary, requires_grad=train_auxiliary)
+        self.scale = nn.Parameter(auxiliary.new_tensor(scale_init), requires_grad=train_scale)
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """(out_features, in_features) -> (out_features, in_features)"""
+        return weight + self.scale * self.auxiliary
+
+
+@dataclass(frozen=True)
+class Pathway:
+    """One connected layer, with the weights that it started from (for diagnostics)."""
+
+    name: str  # within the blocks, e.g. "0.attn.qkv"
+    linear: nn.Linear
+    initial_weight: Tensor
+    initial_auxiliary: Tensor
+
+    @property
+    def cross_modal(self) -> CrossModal:
+        return self.linear.parametrizations.weight[0]  # type: ignore[union-attr, index, return-value]
+
+    def describe(self) -> Layer:
+        """Scale and diagnostics, from the parametrized layer."""
+        with torch.no_grad():
+            scale, auxiliary = self.cross_modal.scale.item(), self.cross_modal.auxiliary
+            change = (self.linear.weight - self.initial_weight.to(auxiliary)).norm().item()
+            share = abs(scale) * auxiliary.norm().item() / change if change else None
+            cosine = nn.functional.cosine_similarity(
+                auxiliary.flatten().double(), self.initial_auxiliary.to(auxiliary.device).flatten().double(), dim=0).item()
+        return Layer(name=f"blocks.{self.name}", scale=scale, update_share=share,
+                     auxiliary_cosine=cosine if math.isfinite(cosine) else None)
+
+
+def connect(target: nn.ModuleList, auxiliary: nn.ModuleList, *, layers: Sequence[str] | None = None,
+            scale_init: float = 0.0, train_scale: bool = True, train_auxiliary: bool = True) -> list[Pathway]:
+    """Join each linear layer of the `target` blocks with the same layer of the `auxiliary` blocks.
+
+    `layers` names those to join inside a block, e.g. ("attn.qkv", "mlp.fc1"); None joins all. The auxiliary's weights are
+    copied, its biases are not used, and it may be thrown away afterwards. Raises `ValueError`, with nothing changed, when
+    depth, head counts, layer names or shapes differ, when a layer is joined already, or when nothing would be joined.
+    """
+    if len(target) != len(auxiliary):
+        raise ValueError(f"target has {len(target)} blocks but auxiliary has {len(auxiliary)}; pathways join blocks one to one")
+    pairs: list[tuple[str, nn.Linear, nn.Linear]] = []
+    for index, (block, other) in enumerate(zip(target, auxiliary, strict=True)):
+        _check_heads(index, block, other)
+        linears, others = dict(_linear_layers(block)), dict(_linear_layers(other))
+        if linears.keys() != others.keys():
+            raise ValueError(f"block {index}: target has linear layers {sorted(linears)}, auxiliary has {sorted(others)}")
+        unknown = set(layers or ()) - linears.keys()
+        if unknown:
+            raise ValueError(f"block {index} has no linear layer {sorted(unknown)}; it has {sorted(linears)}")
+        pairs += [(f"{index}.{name}", linear, others[name]) for name, linear in linears.items()
+                  if layers is None or name in layers]
+    for name, linear, other in pairs:
+        if linear.weight.shape != other.weight.shape:
+            raise ValueError(f"layer {name}: target weight is {tuple(linear.weight.shape)}, "
+                             f"auxiliary weight is {tuple(other.weight.shape)}; pathways join equal shapes")
+        if parametrize.is_parametrized(linear, "weight"):
+            raise ValueError(f"layer {name} has a pathway already; merge it before connecting another")
+    if not pairs:
+        raise ValueError("no linear layer would be joined; name at least one of the layers of a block")
+    pathways = []
+    for name, linear, other in pairs:
+        copy = other.weight.detach().to(linear.weight, copy=True)
+        pathway = Pathway(name, linear, linear.weight.detach().cpu().clone(), copy.cpu().clone())
+        parametrize.register_parametrization(linear, "weight", CrossModal(copy, scale_init, train_scale, train_auxiliary))
+        pathways.append(pathway)
+    return pathways
+
+
+def merge(module: nn.Module) -> None:
+    """Fold every pathway inside `module` into its layer: W becomes W + s A, and the layer a plain `nn.Linear` again."""
+    for child in module.modules():
+        if isinstance(child, nn.Linear) and parametrize.is_parametrized(child, "weight"):
+            parametrize.remove_parametrizations(child, "weight", leave_parametrized=True)
+
+
+def _linear_layers(block: nn.Module) -> Iterator[tuple[str, nn.Linear]]:
+    return ((name, module) for name, module in block.named_modules() if isinstance(module, nn.Linear))
+
+
+def _check_heads(index: int, block: nn.Module, other: nn.Module) -> None:
+    """Equal widths with unequal head counts join parts of heads that have nothing to do with each other."""
+    counts = [getattr(getattr(side, "attn", None), "num_heads", None) for side in (block, other)]
+    if counts[0] != counts[1]:
+        raise ValueError(f"block {index}: target has {counts[0]} attention heads but auxiliary has {counts[1]}")

@@ -1,0 +1,125 @@
+"""Records and failures on disk: which runs of a results folder are done, failed, stale or missing.
+
+    RESULTS/runs/NAME/record.json    a finished run; presence means done
+    RESULTS/runs/NAME/failure.json   the last failure of a run that has no record
+    RESULTS/work/NAME/               weights, checkpoint and log: big, local, never needed to read results
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from benchmark.record import Record, RecordError, read_record, record_text, records_under, write_json
+from benchmark.spec import RunSpec
+
+State = Literal["done", "failed", "stale", "missing"]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a run has no record."""
+
+    cell: str
+    seed: int
+    error: str  # one line
+    traceback: str
+
+
+class Store:
+    """One results folder. Raises `ValueError` in one line where it cannot be written."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def prepare(self) -> None:
+        """Make the folder and see that it can be written."""
+        try:
+            (self.folder / "runs").mkdir(parents=True, exist_ok=True)
+            (self.folder / "work").mkdir(exist_ok=True)
+            probe = self.folder / "runs" / ".writable"
+            probe.write_text("")
+            probe.unlink()
+        except OSError as error:
+            raise ValueError(f"results folder {self.folder} cannot be written ({error.strerror}); "
+                             "choose another with --results") from error
+
+    def work(self, spec: RunSpec) -> Path:
+        """The run's own working folder, made when first asked for."""
+        path = self.folder / "work" / spec.name
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def weights(self, spec: RunSpec) -> Path:
+        """What the run left behind: an encoder (pretraining) or a merged model under timm's names (training)."""
+        return self.folder / "work" / spec.name / "weights.safetensors"
+
+    def _run(self, spec: RunSpec) -> Path:
+        return self.folder / "runs" / spec.name
+
+    def state(self, spec: RunSpec) -> State:
+        """Of one planned run; stale: there is a record of this cell and seed under another identity only."""
+        folder = self._run(spec)
+        if (folder / "record.json").is_file():
+            return "done"
+        if (folder / "failure.json").is_file():
+            return "failed"
+        stem = spec.name.rpartition("-")[0]
+        return "stale" if any(self.folder.glob(f"runs/{glob_escape(stem)}-{'?' * 12}/record.json")) else "missing"
+
+    def save(self, record: Record) -> None:
+        """Write the record, and forget an earlier failure and the checkpoint."""
+        folder = self._run(record.spec)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / "record.json", record_text(record))
+        (folder / "failure.json").unlink(missing_ok=True)
+        (self.work(record.spec) / "checkpoint.pt").unlink(missing_ok=True)
+
+    def save_failure(self, spec: RunSpec, error: str, traceback: str) -> None:
+        """Beside the records, never as one; the next `run` tries again."""
+        folder = self._run(spec)
+        folder.mkdir(parents=True, exist_ok=True)
+        failure = {"cell": spec.cell, "seed": spec.seed, "error": error, "traceback": traceback,
+                   "spec": spec.model_dump(mode="json")}
+        write_json(folder / "failure.json", json.dumps(failure, indent=1))
+
+    def failure(self, spec: RunSpec) -> Failure | None:
+        """The last failure of a run, if it has one."""
+        return read_failure(self._run(spec) / "failure.json")
+
+    def records(self) -> tuple[list[Record], list[str]]:
+        """Every readable record, and one line for each that is not."""
+        records, problems = [], []
+        for path in records_under(self.folder):
+            try:
+                records.append(read_record(path))
+            except RecordError as error:
+                problems.append(str(error))
+        return records, problems
+
+    def failures(self) -> list[Failure]:
+        """Every recorded failure."""
+        found = [read_failure(path) for path in sorted(self.folder.glob("runs/*/failure.json"))]
+        return [failure for failure in found if failure is not None]
+
+    def forget(self, spec: RunSpec) -> None:
+        """Remove a run's record, failure and working files."""
+        shutil.rmtree(self._run(spec), ignore_errors=True)
+        shutil.rmtree(self.folder / "work" / spec.name, ignore_errors=True)
+
+
+def read_failure(path: Path) -> Failure | None:
+    """None where there is none or it cannot be read: a failure is a hint for people, never a result."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        return Failure(str(data["cell"]), int(data["seed"]), str(data["error"]), str(data["traceback"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def glob_escape(text: str) -> str:
+    """`text` as a literal inside a glob pattern."""
+    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in text)
