@@ -1,0 +1,154 @@
+"""Tables of text in; Markdown, LaTeX (booktabs) or CSV out, with everything escaped."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from benchmark.contracts import Metric
+
+MISSING, NONE = "missing", "—"
+MINUS = "\N{MINUS SIGN}"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a table cell."""
+
+    text: str
+    bold: bool = False
+
+
+Cell = tuple[Line, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of text; `notes` say how to read it."""
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    notes: tuple[str, ...] = ()
+
+
+def cell(*lines: str, bold: bool = False) -> Cell:
+    """A cell of lines, its last emphasised or not."""
+    return tuple(Line(text, bold and i == len(lines) - 1) for i, text in enumerate(lines))
+
+
+def plain(text: object) -> str:
+    """One line without control characters."""
+    return "".join(" " if unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp", "Cs") else c for c in str(text))
+
+
+def escape_markdown(text: object) -> str:
+    """Text that GitHub's Markdown shows as it is, in a table too: no markup, no HTML."""
+    escaped = plain(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    escaped = re.sub(r"([\\`*_{}\[\]|~$#!])", r"\\\1", escaped)
+    return escaped.replace("://", "&#58;//").replace("www.", "www&#46;")  # no link that the writer did not make
+
+
+LATEX = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "^": r"\textasciicircum{}",
+    "_": r"\_", "~": r"\textasciitilde{}", "%": r"\%", "<": r"\textless{}", ">": r"\textgreater{}",
+    "|": r"\textbar{}", "[": "{[}", "]": "{]}", MINUS: "$-$", "±": r"$\pm$", "—": "---",
+    "†": r"$\dagger$", "·": r"$\cdot$",
+}  # fmt: skip
+
+
+def escape_latex(text: object) -> str:
+    return "".join(LATEX.get(character, character) for character in plain(text))
+
+
+def to_markdown(table: Table) -> str:
+    """A GitHub table under its bold title, then the notes. Ends with a newline."""
+
+    def render(content: Cell) -> str:
+        return "<br>".join(f"**{escape_markdown(x.text)}**" if x.bold else escape_markdown(x.text) for x in content)
+
+    lines = [f"**{escape_markdown(table.title)}**", ""]
+    lines.append(f"| {' | '.join(map(escape_markdown, table.header))} |")
+    lines.append(f"|{'|'.join([' --- ', *[' :-: '] * (len(table.header) - 1)])}|")
+    lines += [f"| {' | '.join(map(render, row))} |" for row in table.rows]
+    if table.notes:
+        lines += ["", f"<sub>{' '.join(map(escape_markdown, table.notes))}</sub>"]
+    return "\n".join(lines) + "\n"
+
+
+def to_latex(table: Table) -> str:
+    """A `table` environment to \\input; needs the package booktabs alone."""
+
+    def render(line: Line) -> str:
+        return rf"\textbf{{{escape_latex(line.text)}}}" if line.bold else escape_latex(line.text)
+
+    body = []
+    for row in table.rows:
+        height = max(len(content) for content in row)
+        for level in range(height):
+            lines = [render(content[level]) if level < len(content) else "" for content in row]
+            gap = r"[0.4em]" if level == height - 1 and height > 1 else ""
+            body.append(" & ".join(lines) + rf" \\{gap}")
+    notes = " ".join(map(escape_latex, table.notes))
+    return "\n".join([
+        r"\begin{table}", r"\centering", r"\small", rf"\caption{{{escape_latex(table.title)}. {notes}}}",
+        rf"\begin{{tabular}}{{l{'c' * (len(table.header) - 1)}}}", r"\toprule",
+        " & ".join(map(escape_latex, table.header)) + r" \\", r"\midrule", *body, r"\bottomrule", r"\end{tabular}",
+        r"\end{table}", "",
+    ])  # fmt: skip
+
+
+def to_csv(frame: pd.DataFrame) -> str:
+    """Full precision; absent values are empty."""
+    return frame.to_csv(index=False, lineterminator="\n")
+
+
+def show_value(value: float, metric: Metric) -> str:
+    """A value in its unit, without the unit: one decimal of percent, else four digits."""
+    return _minus(f"{value:.1f}" if metric.unit == "%" else f"{value:.4g}")
+
+
+def show_difference(value: float, metric: Metric) -> str:
+    return _minus(f"{round(value, 2) + 0.0:+.2f}" if metric.unit == "%" else f"{value + 0.0:+.3g}")  # never -0.00
+
+
+def show_estimate(row: Any, metric: Metric, prefix: str = "", with_n: bool = True) -> str:
+    """E.g. "46.9 ± 0.7 (n=3)" from the columns mean, low, high and n; "" where there is no value."""
+    mean, low, high, n = (getattr(row, prefix + name) for name in ("mean", "low", "high", "n"))
+    if pd.isna(mean):
+        return NONE
+    half = "" if pd.isna(low) else f" ± {show_spread((high - low) / 2, metric)}"
+    return show_value(mean, metric) + half + (f" (n={int(n)})" if with_n else "")
+
+
+def show_spread(value: float, metric: Metric) -> str:
+    """A width or a detectable effect: one decimal of percent, two where it is small."""
+    return f"{value:.{1 if value >= 1 else 2}f}" if metric.unit == "%" else f"{value:.2g}"
+
+
+def show_interval(row: Any, metric: Metric) -> str:
+    """E.g. "+0.42 [-0.30, +1.14]" from the columns difference, low, high and n, or why there is no interval."""
+    text = show_difference(row.difference, metric)
+    if not pd.isna(row.low):
+        return f"{text} [{show_difference(row.low, metric)}, {show_difference(row.high, metric)}]"
+    return f"{text} ({'one seed' if row.n == 1 else 'no spread'}: no interval)"
+
+
+def show_p(p: float | None) -> str:
+    if p is None or pd.isna(p):
+        return NONE
+    return "<0.001" if p < 0.001 else f"{p:.2f}" if p >= 0.1 else f"{p:.3f}"
+
+
+def _minus(text: str) -> str:
+    return text.replace("-", MINUS)
+
+
+def text_rows(rows: Iterable[Iterable[str]]) -> tuple[tuple[Cell, ...], ...]:
+    """Rows of cells of one line each"""
+    return tuple(tuple(cell(text) for text in row) for row in rows)
