@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 TINY_TRAIN = TrainRecipe(
     epochs=30, batch_size=64, lr=1e-3, warmup_epochs=3, layer_decay=0.8, label_smoothing=0.1, drop_path_rate=0.1,
-    augment={"crop": 0.3, "translate": 0.1, "flip": 0.5, "jitter": 0.4})
+    augment={"crop": 0.3, "flip": 0.5, "jitter": 0.4})
 
 TINY = ProfileSpec(
     data_sets=("video_actions",),
