@@ -39,7 +39,9 @@ def decode(source: str | Path | bytes) -> Tensor:
     if not len(samples):
         raise DataError(f"{what}: no samples in it")
     waveform = torch.from_numpy(samples).mean(1)
-    return waveform if rate == SAMPLE_RATE else torchaudio.functional.resample(waveform, rate, SAMPLE_RATE)
+    if rate != SAMPLE_RATE:
+        waveform = torchaudio.functional.resample(waveform, rate, SAMPLE_RATE)
+    return waveform
 
 
 def kaldi_fbank(waveform: Tensor, num_mel_bins: int = 128) -> Tensor:
@@ -50,9 +52,10 @@ def kaldi_fbank(waveform: Tensor, num_mel_bins: int = 128) -> Tensor:
     if len(waveform) < SAMPLE_RATE // 40:
         raise DataError(f"a sound of {len(waveform)} samples is shorter than one window of 25 ms at 16 kHz")
     centred = (waveform - waveform.mean())[None]
-    return torchaudio.compliance.kaldi.fbank(
+    fbank: Tensor = torchaudio.compliance.kaldi.fbank(
         centred, sample_frequency=SAMPLE_RATE, num_mel_bins=num_mel_bins, frame_length=25.0, frame_shift=10.0,
         window_type="hanning", dither=0.0, use_energy=False, htk_compat=True)
+    return fbank
 
 
 def fit_frames(fbank: Tensor, num_frames: int) -> Tensor:
