@@ -1,0 +1,120 @@
+"""Optimizer groups, schedules and clipping."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from benchmark.encoder import build_blocks
+from benchmark.optim import build_optimizer, check_coverage, clip_gradients, layer_of, learning_rate
+from benchmark.pathway import connect
+from benchmark.recipes import TrainRecipe
+
+
+def small_model() -> nn.ModuleDict:
+    return nn.ModuleDict({"tokenizer": nn.Linear(3, 8), "blocks": build_blocks(8, 2, 2, 2.0, True),
+                          "norm": nn.LayerNorm(8), "head": nn.Linear(8, 4)})
+
+
+def recipe(**changes) -> TrainRecipe:
+    return TrainRecipe(**{"epochs": 10, "batch_size": 4, "lr": 1e-3, "warmup_epochs": 2, "layer_decay": 0.5, **changes})
+
+
+def groups_by_name(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, dict]:
+    by_id = {id(parameter): group for group in optimizer.param_groups for parameter in group["params"]}
+    return {name: by_id[id(parameter)] for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+def test_every_trainable_parameter_is_in_the_optimizer_exactly_once():
+    model = small_model()
+    connect(model["blocks"], build_blocks(8, 2, 2, 2.0, True))
+    model["tokenizer"].requires_grad_(False)
+    optimizer = build_optimizer(model, recipe(), depth=2)
+    held = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    assert sorted(map(id, held)) == sorted(map(id, trainable))
+
+
+def test_a_parameter_left_out_or_held_twice_raises():
+    model = small_model()
+    optimizer = torch.optim.AdamW(model["head"].parameters())
+    with pytest.raises(ValueError, match="not in the optimizer exactly once"):
+        check_coverage(model, optimizer)
+    other = nn.Linear(2, 2)
+    optimizer = torch.optim.AdamW([*model.parameters(), *other.parameters()])
+    with pytest.raises(ValueError, match="does not train"):
+        check_coverage(model, optimizer)
+    model.requires_grad_(False)
+    with pytest.raises(ValueError, match="nothing to train"):
+        build_optimizer(model, recipe(), depth=2)
+
+
+def test_layer_decay_and_weight_decay_follow_the_layer_and_the_kind_of_parameter():
+    model = small_model()
+    connect(model["blocks"], build_blocks(8, 2, 2, 2.0, True))
+    groups = groups_by_name(model, build_optimizer(model, recipe(), depth=2))
+    assert groups["tokenizer.weight"]["lr_scale"] == 0.5**3
+    assert groups["blocks.0.norm1.weight"]["lr_scale"] == 0.5**2
+    assert groups["head.weight"]["lr_scale"] == 1
+    assert groups["head.weight"]["weight_decay"] == 0.05
+    assert groups["head.bias"]["weight_decay"] == groups["norm.weight"]["weight_decay"] == 0
+    layer = "blocks.1.mlp.fc1.parametrizations.weight"
+    assert groups[f"{layer}.original"] is groups[f"{layer}.0.auxiliary"]
+    assert (groups[f"{layer}.0.scale"]["weight_decay"], groups[f"{layer}.0.scale"]["lr_scale"]) == (0, 0.5)
+
+
+def test_scales_take_their_own_learning_rate_where_the_recipe_gives_one():
+    model = small_model()
+    connect(model["blocks"], build_blocks(8, 2, 2, 2.0, True))
+    groups = groups_by_name(model, build_optimizer(model, recipe(scale_lr=0.01), depth=2))
+    scales = {name: group for name, group in groups.items() if name.endswith(".scale")}
+    assert len(scales) == 8
+    assert all(group["lr_scale"] == pytest.approx(10) for group in scales.values())
+
+
+def test_lars_holds_every_parameter_too():
+    model = small_model()
+    build_optimizer(model, recipe(optimizer="lars", weight_decay=0.0), depth=2)
+
+
+@pytest.mark.parametrize(("name", "layer"), [
+    ("tokenizer.cls_token", 0), ("blocks.0.attn.qkv.weight", 1), ("blocks.11.mlp.fc2.bias", 12), ("norm.weight", 13),
+    ("head.fc.weight", 13), ("encoder.blocks.3.norm1.bias", 4), ("decoder_blocks.0.attn.qkv.weight", 13)])
+def test_parameters_belong_to_the_layer_that_their_name_says(name, layer):
+    assert layer_of(name, 12) == layer
+
+
+@given(st.floats(0, 10))
+def test_the_schedule_stays_between_zero_and_its_peak(progress):
+    assert 0 <= learning_rate(recipe(min_lr=1e-5), progress) <= 1e-3 * (1 + 1e-12)
+
+
+def test_the_schedule_warms_up_linearly_then_falls_along_half_a_cosine():
+    plan = recipe(min_lr=1e-5)
+    assert learning_rate(plan, 1.0) == pytest.approx(5e-4)
+    assert learning_rate(plan, 2.0) == pytest.approx(1e-3)
+    assert learning_rate(plan, 6.0) == pytest.approx((1e-3 + 1e-5) / 2)
+    assert learning_rate(plan, 10.0) == pytest.approx(1e-5)
+    quarter = 1e-5 + (1e-3 - 1e-5) * 0.5 * (1 + math.cos(math.pi / 4))
+    assert learning_rate(plan, 4.0) == pytest.approx(quarter)
+
+
+def test_clipping_agrees_with_torch_and_ignores_zero_gradients_exactly():
+    torch.manual_seed(0)
+    shapes = [(3, 5), (7,), (2, 2)]
+    ours, theirs, padded = ([nn.Parameter(torch.zeros(shape)) for shape in shapes] for _ in range(3))
+    for triple in zip(ours, theirs, padded, strict=True):
+        gradient = torch.randn(triple[0].shape)
+        for parameter in triple:
+            parameter.grad = gradient.clone()
+    extra = nn.Parameter(torch.zeros(4, 4))
+    extra.grad = torch.zeros(4, 4)
+    norm = clip_gradients(ours, 0.3)
+    assert norm == pytest.approx(nn.utils.clip_grad_norm_(theirs, 0.3).item(), rel=1e-6)
+    assert clip_gradients([extra, *padded], 0.3) == norm
+    for mine, torchs, beside in zip(ours, theirs, padded, strict=True):
+        torch.testing.assert_close(mine.grad, torchs.grad)
+        assert torch.equal(mine.grad, beside.grad)

@@ -1,0 +1,178 @@
+"""Exactness of the method: what connecting, training and merging may and may not change."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from timm.models import create_model
+from torch import nn
+from torch.nn.utils import parametrize
+
+from benchmark.encoder import build_blocks
+from benchmark.optim import build_optimizer, clip_gradients
+from benchmark.pathway import connect, merge
+from benchmark.recipes import TrainRecipe
+
+
+def blocks(seed: int = 0, dim: int = 16, depth: int = 2, heads: int = 2, bias: bool = True) -> nn.ModuleList:
+    torch.manual_seed(seed)
+    return build_blocks(dim, depth, heads, 4.0, bias)
+
+
+def run(stack: nn.ModuleList, seed: int = 9) -> torch.Tensor:
+    x = torch.randn(3, 5, 16, generator=torch.Generator().manual_seed(seed))
+    for block in stack:
+        x = block(x)
+    return x
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_new_pathways_leave_the_function_unchanged(bias):
+    target = blocks(bias=bias)
+    before = run(target)
+    connect(target, blocks(1, bias=bias))
+    assert torch.equal(run(target), before)
+
+
+@settings(max_examples=20, deadline=None)
+@given(scale=st.floats(-2, 2), seed=st.integers(0, 100))
+def test_merging_preserves_the_function(scale, seed):
+    target = blocks(seed)
+    for pathway in connect(target, blocks(seed + 1)):
+        nn.init.constant_(pathway.cross_modal.scale, scale)
+    unmerged = run(target)
+    merge(target)
+    merged = run(target)
+    assert (merged - unmerged).abs().max() <= 1e-5 * unmerged.abs().max()
+    assert not any(parametrize.is_parametrized(module) for module in target.modules())
+    assert target.state_dict().keys() == blocks().state_dict().keys()
+
+
+def test_a_nonzero_scale_changes_the_output_of_every_layer_it_is_on():
+    for name in ("attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2"):
+        target = blocks()
+        before = run(target)
+        connected = connect(target, blocks(1), layers=(name,), scale_init=0.1)
+        assert [pathway.name for pathway in connected] == [f"0.{name}", f"1.{name}"]
+        assert not torch.allclose(run(target), before)
+
+
+def test_at_scale_zero_the_auxiliary_gets_no_gradient_and_the_scale_gets_the_inner_product():
+    target = blocks()
+    plain = blocks()
+    pathways = connect(target, blocks(1))
+    run(target).square().sum().backward()
+    run(plain).square().sum().backward()
+    for pathway in pathways:
+        gradient = plain.get_submodule(pathway.name).weight.grad
+        assert torch.count_nonzero(pathway.cross_modal.auxiliary.grad) == 0
+        torch.testing.assert_close(pathway.cross_modal.scale.grad, (gradient * pathway.initial_auxiliary).sum(),
+                                   rtol=1e-4, atol=1e-5)
+        assert pathway.cross_modal.scale.grad != 0
+
+
+def test_the_auxiliary_is_copied_and_never_tied():
+    source = blocks(1)
+    first, second = connect(blocks(), source), connect(blocks(2), source)
+    with torch.no_grad():
+        first[0].cross_modal.auxiliary.add_(1.0)
+    assert torch.equal(second[0].cross_modal.auxiliary, source[0].attn.qkv.weight)
+    assert first[0].cross_modal.auxiliary.data_ptr() != source[0].attn.qkv.weight.data_ptr()
+
+
+def test_scale_frozen_at_zero_equals_the_plain_model_bit_for_bit_after_training():
+    plain, joined = blocks(), blocks()
+    connect(joined, blocks(1), train_scale=False)
+    recipe = TrainRecipe(epochs=1, batch_size=1, lr=1e-2, clip_norm=0.5, layer_decay=0.7)
+    for stack in (plain, joined):
+        model = nn.ModuleDict({"blocks": stack})
+        optimizer = build_optimizer(model, recipe, depth=2)
+        for step in range(5):
+            optimizer.zero_grad()
+            run(stack, step).square().mean().backward()
+            clip_gradients([parameter for parameter in model.parameters() if parameter.requires_grad], 0.5)
+            optimizer.step()
+    merge(joined)
+    trained = joined.state_dict()
+    assert trained.keys() == plain.state_dict().keys()
+    for name, expected in plain.state_dict().items():
+        assert torch.equal(expected, trained[name]), name
+
+
+class SplitAttention(nn.Module):
+    """Bias-free qkv with separate q and v biases, as VideoMAE has; reads the weight without calling the layer."""
+
+    def __init__(self, dim: int):
+        super().__init__()
+        self.num_heads = 2
+        self.qkv, self.proj = nn.Linear(dim, 3 * dim, bias=False), nn.Linear(dim, dim)
+        self.q_bias, self.v_bias = nn.Parameter(torch.randn(dim)), nn.Parameter(torch.randn(dim))
+
+    def forward(self, x, **kwargs):
+        bias = torch.cat([self.q_bias, torch.zeros_like(self.v_bias), self.v_bias])
+        q, k, v = nn.functional.linear(x, self.qkv.weight, bias).chunk(3, -1)
+        return self.proj(nn.functional.scaled_dot_product_attention(q, k, v))
+
+
+def split_blocks(seed: int) -> nn.ModuleList:
+    torch.manual_seed(seed)
+    stack = blocks(seed)
+    for block in stack:
+        block.attn = SplitAttention(16)
+    return stack
+
+
+def test_layers_that_read_their_weight_directly_are_connected_too():
+    target = split_blocks(0)
+    before = run(target)
+    pathways = connect(target, split_blocks(1))
+    assert len(pathways) == 8
+    assert torch.equal(run(target), before)
+    run(target).square().sum().backward()
+    assert all(pathway.cross_modal.scale.grad.abs() > 0 for pathway in pathways)
+
+
+@pytest.mark.parametrize(("other", "message"), [
+    (dict(depth=3), "2 blocks but auxiliary has 3"),
+    (dict(dim=32), r"weight is \(48, 16\), auxiliary weight is \(96, 32\)"),
+    (dict(heads=4), "2 attention heads but auxiliary has 4"),
+])
+def test_a_mismatch_raises_before_anything_changes(other, message):
+    target = blocks()
+    with pytest.raises(ValueError, match=message):
+        connect(target, blocks(1, **other))
+    assert not any(parametrize.is_parametrized(module) for module in target.modules())
+
+
+def test_unknown_no_or_twice_connected_layers_raise():
+    target = blocks()
+    with pytest.raises(ValueError, match="no linear layer"):
+        connect(target, blocks(1), layers=("attn.q",))
+    with pytest.raises(ValueError, match="no linear layer would be joined"):
+        connect(target, blocks(1), layers=())
+    connect(target, blocks(1), layers=("mlp.fc2",))
+    with pytest.raises(ValueError, match="pathway already"):
+        connect(target, blocks(2))
+
+
+def test_vit_b_gets_48_pathways_and_the_published_number_of_parameters():
+    with torch.device("meta"):
+        target, auxiliary = (create_model("vit_base_patch16_224") for _ in range(2))
+    assert sum(parameter.numel() for parameter in target.parameters()) == 86_567_656
+    for stack in (target, auxiliary):
+        stack.blocks.to_empty(device="cpu")
+        for parameter in stack.blocks.parameters():
+            nn.init.zeros_(parameter)
+    pathways = connect(nn.ModuleList(target.blocks), nn.ModuleList(auxiliary.blocks))
+    assert len(pathways) == 48
+    assert sum(parameter.numel() for parameter in target.parameters()) == 171_502_360
+
+
+def test_diagnostics_say_how_much_of_the_change_went_through_the_pathway():
+    pathways = connect(blocks(), blocks(1), scale_init=0.5)
+    layer = pathways[0].describe()
+    assert layer.scale == 0.5
+    assert layer.update_share == pytest.approx(1.0, rel=1e-5)
+    assert layer.auxiliary_cosine == pytest.approx(1.0)
+    untouched = connect(blocks(), blocks(1))[0].describe()
+    assert untouched.update_share is None
