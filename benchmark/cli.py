@@ -9,21 +9,23 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark import __version__
 from benchmark.contracts import Arm, Task
-from benchmark.matrix import Plan, Planner, nearest, parse_override, parse_seeds, pick, pretraining_tasks
+from benchmark.matrix import Plan, Planner, code_of, nearest, parse_override, parse_seeds, pick, pretraining_tasks
 from benchmark.presets import PRESETS, cells_of
 from benchmark.recipes import SETTINGS
-from benchmark.spec import Site
+from benchmark.spec import RunSpec, Site
 from benchmark.store import Store
 
 if TYPE_CHECKING:
     from benchmark.progress import Progress
+    from benchmark.record import Record
+    from benchmark.report.inputs import Problem, TaskInfo
 
 PROFILES = ("tiny", "small", "paper")
 EPILOG = """flow: data source -> tokenizer -> blocks (with pathways) -> head -> loss / metric -> trainer -> run record
@@ -169,7 +171,7 @@ def make_plan(options: argparse.Namespace) -> tuple[Plan, Store]:
 
 def command_run(options: argparse.Namespace, command: str) -> int:
     from benchmark.executors.local import pending_jobs, run_plan
-    from benchmark.progress import clock, watch
+    from benchmark.progress import watch
 
     plan, store = make_plan(options)
     if options.dry_run:
@@ -187,7 +189,7 @@ def command_run(options: argparse.Namespace, command: str) -> int:
     with watch(plan.specs, jobs) as progress:
         failed = run_plan(plan, store, site, jobs, progress.take)
     print_matrix(store, options.plugins)
-    print_summary(progress, store, clock)
+    print_summary(progress, store)
     return 1 if failed else 0
 
 
@@ -277,6 +279,69 @@ def command_info(options: argparse.Namespace, command: str) -> int:
               f"arms: {', '.join(preset.arms)}\nsettings: {', '.join(preset.settings)}\nseeds: {preset.seeds}\n"
               f"run it: benchmark run --matrix {preset.name}")
     return 0
+
+
+def command_report(options: argparse.Namespace, command: str) -> int:
+    from benchmark.report import write_report
+
+    folders = options.results or [Path("results/tiny")]
+    for folder in folders:
+        if not (folder / "runs").is_dir():
+            raise ValueError(f"no results in {folder}; run a matrix first, for example: benchmark run --matrix smoke")
+    inputs = report_inputs([Store(folder) for folder in folders], options.plugins)
+    for path in write_report(*inputs, out=options.out or folders[0] / "report", select=options.select.replace("-", "_")):
+        print(path)
+    return 0
+
+
+def report_inputs(stores: Sequence[Store], plugins: Path | None) -> tuple[list[Record], list[Problem], dict[str, TaskInfo],
+                                                                          set[str]]:
+    """Records, what has none, facts on the tasks, and the ids of records that today's code and data would give."""
+    from benchmark.report.inputs import Problem, TaskInfo
+
+    tasks, arms = load_registry(plugins)
+    records, problems = [], []
+    for store in stores:
+        found, unreadable = store.records()
+        records += found
+        problems += [Problem(line.partition(": ")[0], line.partition(": ")[2], "unreadable") for line in unreadable]
+        problems += [Problem(failure.spec.name, failure.error, "failed", failure.spec) for failure in store.failures()]
+    infos = {name: TaskInfo(
+        task.modality, task.metrics, {profile: value.chance for profile, value in task.profiles.items()},
+        {profile: dict(value.shortcuts or {}) for profile, value in task.profiles.items()})
+        for name, task in tasks.items()}
+    return records, problems, infos, {record.run_id for record in records if is_current(record.spec, tasks, arms)}
+
+
+def is_current(spec: RunSpec, tasks: Mapping[str, Task], arms: Mapping[str, Arm]) -> bool:
+    """Whether the code and data of today are those that a record was made with; unknown tasks and arms count as current."""
+    if spec.task not in tasks or (spec.arm is not None and spec.arm not in arms):
+        return True
+    task = tasks[spec.task]
+    digest = code_of(task, arms[spec.arm] if spec.arm is not None else None)
+    return spec.code == digest and spec.data == task.data_digests(spec.profile)
+
+
+def print_matrix(store: Store, plugins: Path | None) -> None:
+    """The target x auxiliary matrix of everything that the folder holds."""
+    from benchmark.report import matrix_text
+
+    print("\n" + matrix_text(*report_inputs([store], plugins)))
+
+
+def print_summary(progress: Progress, store: Store) -> None:
+    """How it ended, where things are, and the next command to type."""
+    from benchmark.progress import clock
+
+    done, kept = progress.count("done"), progress.count("kept")
+    print(f"\n{done} runs done, {kept} kept, {progress.count('failed')} failed in {clock(progress.elapsed)}; "
+          f"records in {store.folder}/runs")
+    for spec in progress.specs:
+        failure = store.failure(spec) if progress.states[spec.run_id] == "failed" else None
+        if failure is not None:
+            print(f"failed: {spec.cell} seed {spec.seed}: {failure.error}\n        log: {store.work(spec) / 'log.txt'}")
+    retry = "the same command runs what failed again; " if progress.count("failed") else ""
+    print(f"next: {retry}benchmark report --results {store.folder}")
 
 
 def command_export(options: argparse.Namespace, command: str) -> int:

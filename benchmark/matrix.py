@@ -103,7 +103,7 @@ class Planner:
             limit=profile.smoke_limit if self.limited else None, setting=cell.setting, arm=arm.name,
             options=arm.model_dump(mode="json"), auxiliary=cell.auxiliary,
             starts={name: job.spec.run_id for name, job in needs.items()}, data=cell.task.data_digests(self.profile),
-            code=code_digest((ENGINE, type(cell.task).__module__, type(arm).__module__)), role=role,
+            code=code_of(cell.task, arm), role=role,
             variant=cell.variant or describe_difference(arm))
         return Job(spec, cell.task, arm, tuple((name, job.spec) for name, job in needs.items()))
 
@@ -117,7 +117,7 @@ class Planner:
             kind="pretrain", task=task.name, modality=task.modality, profile=self.profile, seed=start.seed,
             shape=self._override(profile.shape, "shape", task), recipe=self._override(profile.pretrain, "pretrain", task),
             limit=profile.smoke_limit if self.limited else None, data=task.data_digests(self.profile),
-            code=code_digest((ENGINE, type(task).__module__)), role="pretraining")
+            code=code_of(task, None), role="pretraining")
         return self._pretraining.setdefault(spec.run_id, Job(spec, task, None))
 
     def _profile(self, task: Task) -> ProfileSpec:
@@ -148,6 +148,12 @@ class Planner:
         except ValidationError as error:
             first = error.errors()[0]
             raise ValueError(f"--set {scope}.{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+
+def code_of(task: Task, arm: Arm | None) -> str:
+    """Digest of the code that a run of `task` under `arm` (None: its pretraining) may depend on."""
+    objects = (task,) if arm is None else (task, arm)
+    return code_digest((ENGINE, *(type(value).__module__ for value in objects)))
 
 
 def pretraining_tasks(tasks: Mapping[str, Task]) -> dict[str, Task]:

@@ -50,6 +50,11 @@ class Progress:
         elif event.kind == "done":
             self.durations[event.spec.kind, event.spec.task].append(event.seconds)
 
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the start"""
+        return time.monotonic() - self.began
+
     def count(self, *states: str) -> int:
         """How many runs are in one of `states`."""
         return sum(state in states for state in self.states.values())
@@ -76,7 +81,7 @@ class Progress:
         failed = self.count("failed")
         parts = [f"{finished}/{len(self.states)} runs", f"{self.count('started')} running"]
         parts += [f"{failed} failed"] if failed else []
-        parts += [f"{clock(time.monotonic() - self.began)} elapsed"]
+        parts += [f"{clock(self.elapsed)} elapsed"]
         parts += [f"about {clock(left)} left"] if left is not None and finished < len(self.states) else []
         return ", ".join(parts)
 

@@ -7,24 +7,23 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from pydantic import ValidationError
+
+from benchmark.recipes import Frozen
 from benchmark.record import Record, RecordError, read_record, record_text, records_under, write_json
 from benchmark.spec import RunSpec
 
 State = Literal["done", "failed", "stale", "missing"]
 
 
-@dataclass(frozen=True)
-class Failure:
+class Failure(Frozen):
     """Why a run has no record."""
 
-    cell: str
-    seed: int
+    spec: RunSpec
     error: str  # one line
     traceback: str
 
@@ -82,9 +81,8 @@ class Store:
         """Beside the records, never as one; the next `run` tries again."""
         folder = self._run(spec)
         folder.mkdir(parents=True, exist_ok=True)
-        failure = {"cell": spec.cell, "seed": spec.seed, "error": error, "traceback": traceback,
-                   "spec": spec.model_dump(mode="json")}
-        write_json(folder / "failure.json", json.dumps(failure, indent=1))
+        failure = Failure(spec=spec, error=error, traceback=traceback)
+        write_json(folder / "failure.json", failure.model_dump_json(indent=1))
 
     def failure(self, spec: RunSpec) -> Failure | None:
         """The last failure of a run, if it has one."""
@@ -114,9 +112,8 @@ class Store:
 def read_failure(path: Path) -> Failure | None:
     """None where there is none or it cannot be read: a failure is a hint for people, never a result."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        return Failure(str(data["cell"]), int(data["seed"]), str(data["error"]), str(data["traceback"]))
-    except (OSError, ValueError, KeyError, TypeError):
+        return Failure.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, ValidationError):
         return None
 
 

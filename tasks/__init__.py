@@ -3,8 +3,10 @@
 from benchmark.contracts import Task
 from tasks.audioset import TASK as AUDIOSET
 from tasks.imagenet import TASK as IMAGENET
+from tasks.kinetics import SINGLE_FRAME as KINETICS_FRAME
 from tasks.kinetics import TASK as KINETICS
 from tasks.modelnet import TASK as MODELNET
 from tasks.shapenet import TASK as SHAPENET
 
-TASKS: dict[str, Task] = {task.name: task for task in (IMAGENET, MODELNET, SHAPENET, KINETICS, AUDIOSET)}
+TASKS: dict[str, Task] = {task.name: task for task in (
+    IMAGENET, MODELNET, SHAPENET, KINETICS, KINETICS_FRAME, AUDIOSET)}
