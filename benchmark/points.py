@@ -3,7 +3,8 @@
 Plain batched torch, the same on every device and without scattered sums, so that gradients are deterministic too.
 Distances are squared and taken difference by difference, so that coinciding points are exactly 0 apart.
 
-Shapes: B batch, N points, G centres (groups), K neighbours, C channels, D embed_dim, E decoder_embed_dim, M masked tokens.
+Shapes: B batch, N points, G centres (groups), K neighbours, C channels, D embed_dim, E decoder_embed_dim,
+M masked tokens, Q labelled points, S samples of a split.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import math
 from collections.abc import Mapping
 
 import torch
-from timm.layers import trunc_normal_
 from torch import Tensor, nn
 
 from benchmark.data import Batch
@@ -54,7 +54,7 @@ def farthest_point_sample(points: Tensor, num_samples: int) -> Tensor:
 
 @torch.no_grad()
 def nearest_neighbours(centres: Tensor, points: Tensor, num_neighbours: int) -> Tensor:
-    """(B, G, 3), (B, N, 3) -> (B, G, K) indices of the nearest points, nearest first; a centre that is a point counts."""
+    """(B, G, 3), (B, N, 3) -> (B, G, K) indices of the nearest points, nearest first; a centre is its own."""
     if num_neighbours > points.shape[1]:
         raise ValueError(f"cannot choose {num_neighbours} neighbours of {points.shape[1]} points")
     return square_distance(centres, points).topk(num_neighbours, largest=False).indices
@@ -74,16 +74,16 @@ def group(points: Tensor, num_groups: int, group_size: int) -> tuple[Tensor, Ten
 
 
 def chamfer_distance(a: Tensor, b: Tensor) -> Tensor:
-    """(P, N, 3), (P, M, 3) sets of points -> scalar: mean squared distance to the nearest point of the other set, a to b
-    plus b to a (Point-MAE's ChamferDistanceL2)"""
+    """(P, N, 3), (P, M, 3) sets of points -> scalar: mean squared distance to the nearest point of the other set,
+    a to b plus b to a (Point-MAE's ChamferDistanceL2)"""
     distance = square_distance(a, b)
     return distance.amin(2).mean() + distance.amin(1).mean()
 
 
 @torch.no_grad()
 def interpolation_weights(points: Tensor, centres: Tensor) -> Tensor:
-    """(B, N, 3), (B, G, 3) -> (B, N, G) rows that sum to 1: inverse squared distance (+ 1e-8) of the three nearest centres,
-    0 elsewhere (PointNet++)"""
+    """(B, N, 3), (B, G, 3) -> (B, N, G) rows that sum to 1: inverse squared distance (+ 1e-8) of the three nearest
+    centres, 0 elsewhere (PointNet++)"""
     distance = square_distance(points, centres)
     nearest = distance.topk(min(3, distance.shape[2]), largest=False)
     weights = 1 / (nearest.values + 1e-8)
@@ -116,7 +116,7 @@ class MiniPointNet(nn.Module):
     def forward(self, neighbourhoods: Tensor) -> Tensor:
         """(B, G, K, 3) -> (B, G, D)"""
         local = self.conv2(self.norm1(self.conv1(neighbourhoods)).relu_())
-        # conv3 of [maximum, local] in two parts: the maximum is the same for all K points, so its part is computed once.
+        # conv3 of [maximum, local] in two parts: the maximum is common to all K points, so its part is computed once.
         on_maximum, on_local = self.conv3.weight.chunk(2, 1)
         shared = nn.functional.linear(local.amax(2), on_maximum, self.conv3.bias)
         joint = nn.functional.linear(local, on_local) + shared[:, :, None]
@@ -148,8 +148,8 @@ class PointTokenizer(Tokenizer):
         if class_token:
             self.cls_token = nn.Parameter(torch.zeros(1, 1, shape.embed_dim))
             self.cls_position = nn.Parameter(torch.zeros(1, 1, shape.embed_dim))
-            trunc_normal_(self.cls_token, std=0.02)
-            trunc_normal_(self.cls_position, std=0.02)
+            nn.init.trunc_normal_(self.cls_token, std=0.02)
+            nn.init.trunc_normal_(self.cls_position, std=0.02)
 
     def forward(self, batch: Batch) -> Tokens:
         """ "input" (B, N, 3) -> G tokens, with geometry "centres" (B, G, 3) and "neighbourhoods" (B, G, K, 3)"""
@@ -190,7 +190,8 @@ class ChamferTarget(MaskedTarget):
 
 def shuffle_points(points: Tensor, *columns: Tensor) -> tuple[Tensor, ...]:
     """(S, N, 3) and columns (S, N), all in one fixed random order of points for each cloud: sets are stored sorted."""
-    order = SampleRandom(0, 0, torch.arange(len(points))).uniform("stored order", points.shape[1]).argsort(dim=1, stable=True)
+    noise = SampleRandom(0, 0, torch.arange(len(points))).uniform("stored order", points.shape[1])
+    order = noise.argsort(dim=1, stable=True)
     return gather_points(points, order), *(column.gather(1, order) for column in columns)
 
 

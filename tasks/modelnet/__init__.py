@@ -31,18 +31,15 @@ TINY = ProfileSpec(
         "scratch": TrainRecipe(epochs=40, batch_size=64, lr=1e-3, warmup_epochs=4, clip_norm=10, augment=AUGMENT),
     })
 
+_SMALL_TRAIN = TrainRecipe(epochs=100, batch_size=64, lr=5e-4, warmup_epochs=10, clip_norm=10, drop_path_rate=0.1,
+                           augment=AUGMENT)
 SMALL = ProfileSpec(
     data_sets=(SET,), num_classes=21, chance=10.6,
     shape=ModelShape(embed_dim=192, depth=8, num_heads=6, input_size=(512,), patch_size=(64, 16), tokenizer_dim=64,
-                     hidden_dim=64, decoder_embed_dim=192, decoder_depth=2, decoder_num_heads=6),
+                     hidden_dim=128, decoder_embed_dim=192, decoder_depth=2, decoder_num_heads=6),
     pretrain=UNUSED_PRETRAIN,
-    train={
-        "pretrained": TrainRecipe(epochs=100, batch_size=64, lr=5e-4, warmup_epochs=10, clip_norm=10, drop_path_rate=0.1,
-                                  augment=AUGMENT),
-        "fix": TrainRecipe(epochs=100, batch_size=64, lr=1e-2, warmup_epochs=5, weight_decay=0, augment=AUGMENT),
-        "scratch": TrainRecipe(epochs=100, batch_size=64, lr=5e-4, warmup_epochs=10, clip_norm=10, drop_path_rate=0.1,
-                               augment=AUGMENT),
-    })
+    train={"pretrained": _SMALL_TRAIN, "scratch": _SMALL_TRAIN,
+           "fix": TrainRecipe(epochs=100, batch_size=64, lr=1e-2, warmup_epochs=5, weight_decay=0, augment=AUGMENT)})
 
 # Point-MAE's recipe. Its clouds are stored in farthest-point order, so "farthest 1200, then a random 1024 of them" is a
 # random 1024 of the first 1200, and the farthest 1024 of the test are the first 1024. One vote; twelve heads with bias.

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import torch
-
 from benchmark.contracts import SPLITS, Split
 from benchmark.data import Examples, embedded
 from benchmark.data.embedded import DataError
-from benchmark.points import shuffle_points
 
 
 def require_embedded(profile: str) -> None:
@@ -18,6 +15,10 @@ def require_embedded(profile: str) -> None:
 
 def load() -> dict[Split, Examples]:
     """Splits with "input" (1024, 3) int8 and "label" int64, the points of each cloud in random order."""
+    import torch
+
+    from benchmark.points import shuffle_points
+
     arrays = embedded.load("pointcloud_cls")
     splits: dict[Split, Examples] = {}
     for split in SPLITS:

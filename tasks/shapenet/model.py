@@ -13,7 +13,7 @@ from torch.nn.functional import leaky_relu, linear, one_hot
 
 from benchmark.data import Batch
 from benchmark.encoder import Features, Head
-from benchmark.points import PointNorm, three_nn_interpolate
+from benchmark.points import PointNorm, interpolation_weights
 from benchmark.recipes import ModelShape
 
 
@@ -35,12 +35,10 @@ class PartSegmenter(Head):
         tapped = len(self.taps) * shape.embed_dim
         self.category_conv = nn.Linear(num_categories, max(1, width // 4), bias=False)
         self.category_norm = PointNorm(max(1, width // 4))
-        self.propagation = nn.Sequential(nn.Linear(tapped + 3, 12 * width), PointNorm(12 * width), nn.ReLU(inplace=True),
-                                         nn.Linear(12 * width, 4 * width), PointNorm(4 * width), nn.ReLU(inplace=True))
+        self.propagation = nn.Sequential(*_convolve(tapped + 3, 12 * width), *_convolve(12 * width, 4 * width))
         num_global = 2 * tapped + self.category_conv.out_features
-        self.layers = nn.Sequential(nn.Linear(4 * width + num_global, 2 * width), PointNorm(2 * width), nn.ReLU(inplace=True),
-                                    nn.Dropout(0.5), nn.Linear(2 * width, width), PointNorm(width), nn.ReLU(inplace=True),
-                                    nn.Linear(width, num_classes))
+        self.layers = nn.Sequential(*_convolve(4 * width + num_global, 2 * width), nn.Dropout(0.5),
+                                    *_convolve(2 * width, width), nn.Linear(width, num_classes))
 
     def forward(self, features: Features, batch: Batch) -> Tensor:
         """ "query" or else "input" (B, N, 3), "category" (B,) -> (B, N, parts)"""
@@ -57,7 +55,11 @@ class PartSegmenter(Head):
         """(B, G, TD), (B, G, 3), (B, N, 3) -> (B, N, 4h)"""
         first = self.propagation[0]
         on_tokens, on_points = first.weight.split([tokens.shape[2], 3], 1)
-        joint = three_nn_interpolate(points, centres, linear(tokens, on_tokens)) + linear(points, on_points, first.bias)
+        convolved = linear(tokens, on_tokens)
+        # One product interpolates, adds the part of xyz and the bias: passes over (B, N, 12h) are what costs here.
+        rest = torch.cat([on_points.T, first.bias[None]]).to(convolved.dtype).expand(len(tokens), -1, -1)
+        weights = torch.cat([interpolation_weights(points, centres), points, torch.ones_like(points[..., :1])], 2)
+        joint = weights.to(convolved.dtype) @ torch.cat([convolved, rest], 1)
         propagated: Tensor = self.propagation[1:](joint)
         return propagated
 
@@ -66,6 +68,11 @@ class PartSegmenter(Head):
         hot = one_hot(category, self.num_categories).to(self.category_conv.weight.dtype)
         named = leaky_relu(self.category_norm(self.category_conv(hot)), 0.2)
         return torch.cat([tokens.amax(1), tokens.mean(1), named.to(tokens.dtype)], 1)
+
+
+def _convolve(fan_in: int, fan_out: int) -> list[nn.Module]:
+    """A 1x1 convolution, BatchNorm and ReLU, with channels last."""
+    return [nn.Linear(fan_in, fan_out), PointNorm(fan_out), nn.ReLU(inplace=True)]
 
 
 def shape_iou(prediction: Tensor, label: Tensor, num_parts: int) -> Tensor:
@@ -78,8 +85,8 @@ def shape_iou(prediction: Tensor, label: Tensor, num_parts: int) -> Tensor:
 
 
 class PartMeter:
-    """Instance mIoU, the mean over shapes, and class mIoU, the mean over the categories that occur of the mean over their
-    shapes; in percent. Category c has the parts from offsets[c] up to offsets[c + 1], and only they can be predicted."""
+    """Instance mIoU, the mean over shapes, and class mIoU, the mean over the categories that occur of the mean over
+    their shapes; in percent. Category c has the parts from offsets[c] up to offsets[c + 1]: only they are predicted."""
 
     def __init__(self, offsets: Sequence[int]):
         self.offsets = offsets
