@@ -13,6 +13,7 @@ import hashlib
 import importlib.util
 import sys
 from collections.abc import Iterable, Iterator
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 ENGINE = "benchmark.execute"  # root of all that computes a result
@@ -44,16 +45,17 @@ def reachable_code(roots: Iterable[str]) -> Iterator[tuple[str, str]]:
 
 
 def _source(module: str) -> Path | None:
-    """The file of a module, or None where the name is not a module (an imported function, say)."""
-    loaded = sys.modules.get(module)
-    file = getattr(loaded, "__file__", None)
-    if file is None:
-        try:
-            found = importlib.util.find_spec(module)
-        except ModuleNotFoundError:  # "package.module.function": the parent is no package
+    """The file of a module, found without importing anything; None where the name is no module (a function, say)."""
+    top, *rest = module.split(".")
+    loaded = sys.modules.get(top)
+    spec = getattr(loaded, "__spec__", None) if loaded else importlib.util.find_spec(top)
+    name = top
+    for part in rest:
+        if spec is None or spec.submodule_search_locations is None:
             return None
-        file = found.origin if found else None
-    return Path(file) if file and file.endswith(".py") else None
+        name = f"{name}.{part}"
+        spec = PathFinder.find_spec(name, spec.submodule_search_locations)
+    return Path(spec.origin) if spec is not None and spec.origin and spec.origin.endswith(".py") else None
 
 
 @functools.lru_cache(maxsize=None)

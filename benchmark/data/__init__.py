@@ -1,13 +1,15 @@
-"""Examples in memory: arrays of one split in, batches out."""
+"""Examples in memory: arrays of one split in, batches out. Imported without torch, as digests of data are read."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING, TypeAlias
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
-Batch = dict[str, Tensor]
+Batch: TypeAlias = "dict[str, Tensor]"
 
 
 class Examples:
@@ -30,6 +32,8 @@ class Examples:
 
     def take(self, limit: int | None) -> Examples:
         """At most `limit` samples, spread evenly over the split so that every class stays present."""
+        import torch
+
         if limit is None or limit >= len(self):
             return self
         chosen = torch.linspace(0, len(self) - 1, limit, dtype=torch.float64).round().long()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import torch
-
 from benchmark.contracts import SPLITS, Split
 from benchmark.data import Examples, embedded
 
@@ -16,6 +14,8 @@ def digests(profile: str) -> dict[str, str]:
 
 def load(profile: str) -> dict[Split, Examples]:
     """Every split; all clips of one character family are in one split. Raises `DataError` for official data."""
+    import torch
+
     _need_embedded(profile)
     arrays = embedded.load("video_actions")
     return {split: Examples({"input": torch.from_numpy(arrays[f"x_{split}"]).permute(0, 4, 1, 2, 3).contiguous(),
