@@ -261,7 +261,7 @@ def command_info(options: argparse.Namespace, command: str) -> int:
         profile = task.profiles[options.profile]
         metrics = ", ".join(f"{metric.name} [{metric.unit}]" for metric in task.metrics)
         print(f"{task.name}: {task.summary}\nmodality: {task.modality}, pretrained by {task.pretrained_by or 'itself'}\n"
-              f"metrics: {metrics}; chance {profile.chance:g}\n"
+              f"metrics: {metrics}; chance {'not measured' if profile.chance is None else f'{profile.chance:g}'}\n"
               f"data ({options.profile}): {', '.join(profile.data_sets)}; sources: {', '.join(sorted(task.sources))}")
         for name, value in (profile.shortcuts or {}).items():
             print(f"shortcut: {name} {value:g}")
@@ -307,7 +307,8 @@ def report_inputs(stores: Sequence[Store], plugins: Path | None) -> tuple[list[R
         problems += [Problem(line.partition(": ")[0], line.partition(": ")[2], "unreadable") for line in unreadable]
         problems += [Problem(failure.spec.name, failure.error, "failed", failure.spec) for failure in store.failures()]
     infos = {name: TaskInfo(
-        task.modality, task.metrics, {profile: value.chance for profile, value in task.profiles.items()},
+        task.modality, task.metrics,
+        {profile: value.chance for profile, value in task.profiles.items() if value.chance is not None},
         {profile: dict(value.shortcuts or {}) for profile, value in task.profiles.items()})
         for name, task in tasks.items()}
     return records, problems, infos, {record.run_id for record in records if is_current(record.spec, tasks, arms)}

@@ -41,7 +41,7 @@ class ProfileSpec:
 
     data_sets: tuple[str, ...]  # embedded sets or official roots that enter a result, digested into its identity
     num_classes: int
-    chance: float  # of the task's main metric: the best constant answer, measured on the test split
+    chance: float | None  # of the main metric: the best constant answer on the test split; None where not measured
     shape: ModelShape
     pretrain: PretrainRecipe
     train: Mapping[Setting, TrainRecipe]

@@ -1,0 +1,152 @@
+"""What every task and every arm must hold to, over the whole registry."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from baselines import ARMS
+from benchmark.contracts import SPLITS, Arm, Task
+from benchmark.execute import build_model, execute
+from benchmark.mae import MaskedAutoencoder
+from benchmark.matrix import Cell, Plan, Planner, parse_override
+from benchmark.pretrained import load_encoder, read_weights
+from benchmark.record import Record
+from benchmark.seeds import SampleRandom
+from benchmark.spec import Site
+from tasks import TASKS
+
+SMALL = ["recipe.epochs=1", "pretrain.epochs=1", "recipe.batch_size=16", "pretrain.batch_size=16", "shape.depth=2",
+         "recipe.warmup_epochs=0", "pretrain.warmup_epochs=0"]
+every_task = pytest.mark.parametrize("task", TASKS.values(), ids=lambda task: task.name)
+COMBINATIONS = [(task, arm, setting) for task in TASKS.values() for arm in ARMS.values() for setting in arm.settings]
+
+
+def plan_of(task: Task, arm: Arm, setting: str, *overrides: str) -> Plan:
+    planner = Planner(TASKS, "tiny", [parse_override(text, TASKS) for text in (*SMALL, *overrides)], limited=True)
+    planner._used.update(override.key for override in planner.overrides)  # not every cell has a pretraining
+    auxiliary = next(other.modality for other in TASKS.values() if other.modality != task.modality)
+    return planner.plan([Cell(task, arm, setting, auxiliary if arm.uses_auxiliary else None)], [0])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Shared, so that a pretraining is computed once for all arms."""
+    return tmp_path_factory.mktemp("contracts")
+
+
+def carry_out(plan: Plan, folder: Path) -> Record:
+    """Run a plan in this process; its last run is the cell's."""
+    paths = {}
+    for job in plan.jobs:
+        work = folder / job.spec.name
+        paths[job.spec.run_id] = work / "weights.safetensors"
+        if job.spec.kind == "pretrain" and paths[job.spec.run_id].is_file():
+            continue
+        work.mkdir(exist_ok=True)
+        starts = {role: paths[need.run_id] for role, need in job.needs}
+        record = execute(job.spec.model_copy(update={"limit": 32}), job.task, job.arm, Site(results=""), work, starts)
+    return record
+
+
+@every_task
+def test_profiles_state_what_the_meter_measures(task):
+    assert {"tiny", "small", "paper"} <= set(task.profiles)
+    names = [metric.name for metric in task.metrics]
+    splits = task.load("tiny")
+    assert set(splits) == set(SPLITS)
+    model = build_model(plan_of(task, ARMS["scratch"], "scratch").specs[-1], task).eval()
+    batch = splits["val"].batch(torch.arange(8))
+    meter = task.meter("tiny")
+    with torch.inference_mode():
+        logits = model(task.views(batch)[0])
+        meter.update(logits, batch)
+    assert list(meter.compute()) == names
+    probabilities = task.probabilities(logits)
+    assert probabilities.min() >= 0
+    assert probabilities.max() <= 1 + 1e-6
+    for profile in task.profiles.values():
+        assert profile.chance is None or 0 < profile.chance < 100
+        assert set(profile.train) == {"pretrained", "fix", "scratch"}
+
+
+@every_task
+def test_every_parameter_gets_a_gradient(task):
+    spec = plan_of(task, ARMS["scratch"], "scratch", "recipe.drop_path_rate=0").specs[-1]
+    model = build_model(spec, task)
+    batch = task.load("tiny")["train"].batch(torch.arange(16))
+    batch = task.augment(batch, SampleRandom(0, 0, batch["index"]), spec.recipe.augment)
+    task.loss(model(batch), batch, spec.recipe).backward()
+    dead = [name for name, parameter in model.named_parameters() if parameter.requires_grad and parameter.grad is None]
+    assert not dead
+
+
+@every_task
+def test_every_parameter_of_the_masked_autoencoder_gets_a_gradient(task):
+    if task.pretrained_by is not None:
+        task = TASKS[task.pretrained_by]
+    profile = task.profiles["tiny"]
+    model = MaskedAutoencoder(task.tokenizer(profile.shape), task.masked_target(profile.shape), profile.shape)
+    batch = task.load_pretraining("tiny").batch(torch.arange(8))
+    random = SampleRandom(0, 0, batch["index"])
+    loss = model(task.augment(batch, random, profile.pretrain.augment), random, profile.pretrain.mask_ratio)
+    loss.backward()
+    assert math.isfinite(loss.item())
+    dead = [name for name, parameter in model.named_parameters() if parameter.requires_grad and parameter.grad is None]
+    assert not dead
+
+
+@every_task
+def test_labels_never_enter_pretraining(task):
+    assert not {"label", "part", "category"} & set(task.load_pretraining("tiny").columns)
+
+
+@every_task
+def test_preparing_a_batch_without_randomness_changes_nothing_stored(task):
+    examples = task.load("tiny")["val"]
+    before = {name: column[:4].clone() for name, column in examples.columns.items()}
+    first, again = (task.views(examples.batch(torch.arange(4)))[0]["input"] for _ in range(2))
+    assert torch.equal(first, again)
+    assert first.is_floating_point()
+    assert all(torch.equal(before[name], examples.columns[name][:4]) for name in before)
+
+
+@pytest.mark.parametrize(("task", "arm", "setting"), COMBINATIONS,
+                         ids=[f"{task.name}-{arm.name}-{setting}" for task, arm, setting in COMBINATIONS])
+def test_every_task_runs_under_every_arm(task, arm, setting, folder):
+    plan = plan_of(task, arm, setting)
+    record = carry_out(plan, folder)
+    spec = plan.specs[-1]
+    measured = {(row.split, row.metric) for row in record.measurements if row.step == 1}
+    assert {("train", "loss"), *((split, metric.name) for split in ("val", "test") for metric in task.metrics)} <= measured
+    assert bool(record.layers) == arm.uses_auxiliary
+    exported = read_weights(folder / plan.specs[-1].name / "weights.safetensors")
+    fresh = build_model(spec, task).state_dict()
+    assert sum(tensor.numel() for tensor in exported.values()) == sum(tensor.numel() for tensor in fresh.values())
+    if arm.uses_auxiliary:
+        assert len(record.layers) == 4 * spec.shape.depth
+        assert all(layer.scale != 0 for layer in record.layers)
+        assert record.merge_difference <= 1e-5
+        assert record.parameters["training"] > record.parameters["merged"]
+    if setting == "fix":
+        assert record.parameters["trainable"] < 0.5 * record.parameters["merged"]
+        if arm.uses_auxiliary:
+            assert all(layer.auxiliary_cosine == pytest.approx(1, abs=1e-6) for layer in record.layers)
+        else:
+            model = build_model(spec, task)
+            pretraining = next(need for role, need in plan.jobs[-1].needs if role == "target")
+            load_encoder(model, folder / pretraining.name / "weights.safetensors")
+            for name, tensor in model.state_dict().items():
+                if name.startswith(("blocks.", "tokenizer.")):
+                    assert torch.equal(tensor, exported[name.removeprefix("tokenizer.")]), name
+
+
+@every_task
+def test_scale_frozen_at_zero_is_the_baseline_bit_for_bit(task, folder):
+    baseline = carry_out(plan_of(task, ARMS["finetune"], "pretrained"), folder)
+    frozen = carry_out(plan_of(task, ARMS["m2pt"], "pretrained", "arm.train_scale=false"), folder)
+    rows = [[(row.split, row.metric, row.value) for row in record.measurements if row.metric != "mean |scale|"]
+            for record in (baseline, frozen)]
+    assert rows[0] == rows[1]
+    assert baseline.weights["result"] == frozen.weights["result"]
