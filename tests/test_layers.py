@@ -1,0 +1,183 @@
+"""Imports point down the layers, and what only reads results or plans runs never imports torch."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+OWN = ("benchmark", "tasks", "baselines")
+LAYERS = (  # from top to bottom; a module is named by the longest prefix that is here
+    {"benchmark.cli", "benchmark.__main__"},
+    {"benchmark.report", "benchmark.progress", "benchmark.claims"},
+    {"benchmark.executors", "benchmark.presets", "benchmark.stats"},
+    {"benchmark.matrix"},
+    {"tasks", "baselines"},
+    {"benchmark.execute"},
+    {"benchmark.store", "benchmark.train", "benchmark.evaluate"},
+    {"benchmark.record", "benchmark.checkpoint", "benchmark.pretrained", "benchmark.optim", "benchmark.encoder",
+     "benchmark.mae", "benchmark.pathway", "benchmark.points", "benchmark.patches", "benchmark.augment",
+     "benchmark.classification", "benchmark.environment"},
+    {"benchmark.contracts", "benchmark.recipes", "benchmark.spec", "benchmark.seeds", "benchmark.identity",
+     "benchmark.data", "benchmark"},
+)  # fmt: skip
+LEVELS = {name: len(LAYERS) - index for index, layer in enumerate(LAYERS) for name in layer}
+WITHOUT_TORCH = ("store", "stats", "matrix", "presets", "report", "record", "spec", "contracts", "cli", "progress",
+                 "executors", "identity", "recipes", "data.embedded", "claims")  # fmt: skip
+
+
+@cache
+def modules() -> dict[str, Path]:
+    """Every module of the three packages, but the scripts that built the embedded data."""
+    found = {}
+    for package in OWN:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+            if not name.startswith("benchmark.data.build"):
+                found[name] = path
+    return found
+
+
+@cache
+def imports_of(name: str, everywhere: bool) -> tuple[str, ...]:
+    """What `name` imports: at module level, or also inside functions. Type-only imports do not count."""
+    return tuple(walk_imports(name, everywhere))
+
+
+def walk_imports(name: str, everywhere: bool) -> Iterator[str]:
+    path = modules()[name]
+    waiting: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            waiting += node.orelse
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+            origin = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
+            for alias in node.names:
+                inner = f"{origin}.{alias.name}"
+                yield inner if inner in modules() else origin
+        elif everywhere or not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            waiting += ast.iter_child_nodes(node)
+
+
+def own_imports(name: str, everywhere: bool = True) -> set[str]:
+    return {target for target in imports_of(name, everywhere) if target.split(".")[0] in OWN and target != name}
+
+
+def level_of(name: str) -> int | None:
+    parts = name.split(".")
+    for length in range(len(parts), 0, -1):
+        prefix = ".".join(parts[:length])
+        if prefix in LEVELS and (length > 1 or name in LEVELS or prefix != "benchmark"):
+            return LEVELS[prefix]
+    return None
+
+
+def test_every_module_has_a_layer():
+    homeless = [name for name in modules() if level_of(name) is None]
+    assert not homeless, f"say in LAYERS where {homeless} belong"
+
+
+def test_imports_point_down_or_sideways():
+    wrong = [f"{name} imports {target}" for name in modules() for target in own_imports(name)
+             if level_of(target) > level_of(name)]  # fmt: skip
+    assert not wrong, "\n".join(wrong)
+
+
+def test_no_imports_in_a_circle():
+    try:
+        TopologicalSorter({name: own_imports(name) for name in modules()}).prepare()
+    except CycleError as error:
+        pytest.fail(f"imports in a circle: {' <- '.join(error.args[1])}")
+
+
+def test_only_the_command_line_knows_tasks_and_arms():
+    wrong = [f"{name} imports {target}" for name in modules() for target in own_imports(name)
+             if target.split(".")[0] in OWN[1:] and name.split(".")[0] != target.split(".")[0]
+             and name != "benchmark.cli"]  # fmt: skip
+    assert not wrong, "\n".join(wrong)
+    assert {"tasks", "baselines"} <= own_imports("benchmark.cli")
+
+
+def test_the_walk_sees_what_it_is_to_find():
+    assert "benchmark.execute" in own_imports("benchmark.executors.local"), "an import inside a function"
+    assert "benchmark.execute" not in own_imports("benchmark.executors.local", everywhere=False)
+    assert "benchmark.encoder" not in own_imports("benchmark.contracts"), "a type-only import"
+    assert "torch" in set(imports_of("benchmark.train", everywhere=False))
+
+
+def chain_to_torch(name: str, seen: tuple[str, ...] = ()) -> list[str] | None:
+    """How importing `name` comes to import torch, or None where it does not."""
+    parents = {name.rsplit(".", cut)[0] for cut in range(1, name.count(".") + 1)}
+    for target in sorted({*imports_of(name, everywhere=False), *parents}):
+        if target.split(".")[0] in ("torch", "torchvision", "torchaudio", "timm", "safetensors"):
+            return [name, target]
+        if target in modules() and target not in seen and target != name:
+            chain = chain_to_torch(target, (*seen, name))
+            if chain:
+                return [name, *chain]
+    return None
+
+
+LIGHT = [name for name in modules() if name in ("tasks", "baselines")
+         or name.removeprefix("benchmark.").startswith(WITHOUT_TORCH)]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LIGHT)
+def test_light_modules_name_no_torch(name):
+    chain = chain_to_torch(name)
+    assert chain is None, f"{name} must not import torch: {' -> '.join(chain)}"
+
+
+def run_python(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, cwd=ROOT,
+                          check=False)  # fmt: skip
+
+
+def test_importing_the_light_modules_imports_no_torch():
+    """What the walk over syntax trees cannot see: third-party packages that import torch themselves."""
+    program = ("import importlib, sys\n"
+               "for name in sys.argv[1:]:\n"
+               "    importlib.import_module(name)\n"
+               "    if 'torch' in sys.modules:\n"
+               "        sys.exit(f'{name} imports torch')\n")  # fmt: skip
+    assert len(LIGHT) > 15
+    done = run_python(program, *LIGHT)
+    assert done.returncode == 0, done.stderr
+
+
+COMMANDS = (["--help"], ["list"], ["info", "imagenet"], ["status", "--matrix", "full"])
+
+
+@pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
+def test_looking_at_things_is_quick_and_without_torch(arguments, tmp_path):
+    program = ("import sys, time\n"
+               "from benchmark.cli import main\n"
+               "try:\n"
+               "    code = main(sys.argv[1:])\n"
+               "except SystemExit as done:\n"
+               "    code = done.code\n"
+               "print(code or 0, 'torch' in sys.modules, time.process_time(), file=sys.stderr)\n")  # fmt: skip
+    if "--matrix" in arguments:
+        arguments = [*arguments, "--results", str(tmp_path)]
+    seconds = []
+    for _ in range(2):  # other work on the machine slows a core down: the better of two counts
+        done = run_python(program, *arguments)
+        code, torch, used = done.stderr.split()
+        assert (code, torch) == ("0", "False"), done.stderr
+        assert done.stdout
+        seconds.append(float(used))
+        if seconds[-1] < 1:
+            break
+    assert min(seconds) < 1.5, f"benchmark {' '.join(arguments)}: {min(seconds):.1f} s of processor time"
