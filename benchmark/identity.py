@@ -2,7 +2,8 @@
 
 The digest covers the syntax trees of a module and of every module of the project that it imports, directly or not,
 also inside functions. Comments, formatting, docstrings and type-only imports do not count. Modules that only hold
-values which enter a `RunSpec` themselves (recipes by profile) are left out: an edit of one profile leaves the other alone.
+values which enter a `RunSpec` themselves (recipes by profile) are left out: an edit of one profile leaves the others
+alone.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 
 ENGINE = "benchmark.execute"  # root of all that computes a result
 CARRIERS = {"benchmark.record", "benchmark.spec", "benchmark.environment"}  # carry results, and compute none
+PACKAGES = {"benchmark", "tasks", "baselines"}  # imported modules of these count, and those of the roots' own packages
 VALUES_ONLY = "profiles"  # last name of a module whose values are in the spec
 
 
@@ -31,7 +33,9 @@ def code_digest(roots: tuple[str, ...]) -> str:
 def reachable_code(roots: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Each module that an edit of would make results stale, with the digest of its syntax tree."""
     waiting = list(roots)
-    packages = {root.split(".")[0] for root in waiting} | {"benchmark"}
+    packages = {root.split(".")[0] for root in waiting} | PACKAGES
+    plugins = {path.parent for root in waiting if "." not in root and (path := _source(root))
+               and path.name != "__init__.py"}  # single files may import the files beside them
     seen: set[str] = set()
     while waiting:
         module = waiting.pop()
@@ -41,7 +45,8 @@ def reachable_code(roots: Iterable[str]) -> Iterator[tuple[str, str]]:
         if path is not None:
             tree, imports = _parse(path, path.stat().st_mtime_ns, module)
             yield module, tree
-            waiting += [name for name in imports if name.split(".")[0] in packages]
+            waiting += [name for name in imports if (top := name.split(".")[0]) in packages
+                        or any((folder / f"{top}.py").is_file() for folder in plugins)]
 
 
 def _source(module: str) -> Path | None:
@@ -58,7 +63,7 @@ def _source(module: str) -> Path | None:
     return Path(spec.origin) if spec is not None and spec.origin and spec.origin.endswith(".py") else None
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _parse(path: Path, _modified_ns: int, module: str) -> tuple[str, tuple[str, ...]]:
     """(digest of the syntax tree without docstrings, names that may be imported modules)"""
     tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -86,10 +91,8 @@ class _Stripper(ast.NodeTransformer):
 
     def generic_visit(self, node: ast.AST) -> ast.AST:
         super().generic_visit(node)
-        body = getattr(node, "body", None)
-        if isinstance(body, list) and body and isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)):
-            first = body[0]
-            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
-                del body[0]
+        if (isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
+                and ast.get_docstring(node, clean=False) is not None):
+            del node.body[0]
         return node
 

@@ -78,15 +78,17 @@ class Planner:
     _used: set[str] = field(default_factory=set)
 
     def plan(self, cells: Iterable[Cell], seeds: Sequence[int], pretraining_of: Iterable[str] = ()) -> Plan:
-        """Raises `ValueError` for an override that fits nothing, a missing profile or a modality without pretraining."""
+        """Raises `ValueError` for an override that fits nothing, a missing profile, a modality without pretraining."""
         cells = list(cells)
         jobs = [self._train(cell, seed) for seed in seeds for cell in cells]
         for modality in pretraining_of:
             for seed in seeds:
                 self._pretrain(Start(modality, seed))
-        unused = [override.key for override in self.overrides if override.key not in self._used]
+        unused = [override for override in self.overrides if override.key not in self._used]
         if unused:
-            raise ValueError(f"--set {unused[0]} changes nothing in this matrix")
+            options = dict.fromkeys(name for cell in cells for name in type(cell.arm).model_fields)
+            hint = f"; {nearest(unused[0].path[0], options)}" if unused[0].scope == "arm" and options else ""
+            raise ValueError(f"--set {unused[0].key} changes nothing in this matrix{hint}")
         unique = {job.spec.run_id: job for job in [*self._pretraining.values(), *jobs]}
         return Plan(tuple(unique.values()))
 
@@ -115,7 +117,8 @@ class Planner:
         profile = self._profile(task)
         spec = RunSpec(
             kind="pretrain", task=task.name, modality=task.modality, profile=self.profile, seed=start.seed,
-            shape=self._override(profile.shape, "shape", task), recipe=self._override(profile.pretrain, "pretrain", task),
+            shape=self._override(profile.shape, "shape", task),
+            recipe=self._override(profile.pretrain, "pretrain", task),
             limit=profile.smoke_limit if self.limited else None, data=task.data_digests(self.profile),
             code=code_of(task, None), role="pretraining")
         return self._pretraining.setdefault(spec.run_id, Job(spec, task, None))
@@ -140,7 +143,9 @@ class Planner:
                 raise ValueError(f"--set {override.key}: no such field; {nearest(name, type(value).model_fields)}")
             inner = data
             for part in override.path[:-1]:
-                inner = inner[part]
+                inner = inner.get(part)
+                if not isinstance(inner, dict):
+                    raise ValueError(f"--set {override.key}: {part} has no named parts")
             inner[override.path[-1]] = override.value
             self._used.add(override.key)
         try:
