@@ -141,7 +141,7 @@ class Planner:
                 if scope == "arm":  # a baseline has not the options of a method
                     continue
                 raise ValueError(f"--set {override.key}: no such field; {nearest(name, type(value).model_fields)}")
-            inner = data
+            inner: Any = data
             for part in override.path[:-1]:
                 inner = inner.get(part)
                 if not isinstance(inner, dict):
