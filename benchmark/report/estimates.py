@@ -41,8 +41,10 @@ def estimate_cells(collection: Collection) -> pd.DataFrame:
 def estimate_effects(collection: Collection, select: Selection = "last") -> pd.DataFrame:
     """One row per cell and metric that is paired with a baseline: the mean difference, its interval, p values and MDE.
 
-    The family of Holm's adjustment is one section, arm, variant and metric: every target and auxiliary of that matrix.
+    The family of Holm's adjustment is one section, arm and variant: every target and auxiliary of that matrix. Main
+    metrics are a family of their own, second metrics another, and so on.
     """
+    ranks = {(task, m.name): i for task, info in collection.tasks.items() for i, m in enumerate(info.metrics)}
     rows = []
     for key, group in collection.pairs.groupby([*CELL, "role", "metric"], sort=False):
         *cell, role, metric = key
@@ -53,7 +55,8 @@ def estimate_effects(collection: Collection, select: Selection = "last") -> pd.D
         row["stale"] = bool(known["stale"].any())
         rows.append(row | _difference(known["seed"], known[f"treated_{select}"], known[f"baseline_{select}"]))
     frame = _in_order(pd.DataFrame(rows, columns=EFFECT_COLUMNS), collection)
-    return _adjust(frame, ["section", "arm", "variant", "metric"])
+    rank = [ranks[key] for key in zip(frame["task"], frame["metric"], strict=True)]
+    return _adjust(frame.assign(rank=rank), ["section", "arm", "variant", "rank"]).drop(columns="rank")
 
 
 def estimate_pretraining(collection: Collection, select: Selection = "last") -> pd.DataFrame:

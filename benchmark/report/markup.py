@@ -35,6 +35,7 @@ class Table:
     header: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     notes: tuple[str, ...] = ()
+    num_labels: int = 1  # columns on the left that hold names rather than numbers
 
 
 def cell(*lines: str, bold: bool = False) -> Cell:
@@ -74,7 +75,7 @@ def to_markdown(table: Table) -> str:
 
     lines = [f"**{escape_markdown(table.title)}**", ""]
     lines.append(f"| {' | '.join(map(escape_markdown, table.header))} |")
-    lines.append(f"|{'|'.join([' --- ', *[' :-: '] * (len(table.header) - 1)])}|")
+    lines.append(f"|{'|'.join([' --- '] * table.num_labels + [' :-: '] * (len(table.header) - table.num_labels))}|")
     lines += [f"| {' | '.join(map(render, row))} |" for row in table.rows]
     if table.notes:
         lines += ["", f"<sub>{' '.join(map(escape_markdown, table.notes))}</sub>"]
@@ -87,6 +88,7 @@ def to_latex(table: Table) -> str:
     def render(line: Line) -> str:
         return rf"\textbf{{{escape_latex(line.text)}}}" if line.bold else escape_latex(line.text)
 
+    columns = "l" * table.num_labels + "c" * (len(table.header) - table.num_labels)
     body = []
     for row in table.rows:
         height = max(len(content) for content in row)
@@ -97,7 +99,7 @@ def to_latex(table: Table) -> str:
     notes = " ".join(map(escape_latex, table.notes))
     return "\n".join([
         r"\begin{table}", r"\centering", r"\small", rf"\caption{{{escape_latex(table.title)}. {notes}}}",
-        rf"\begin{{tabular}}{{l{'c' * (len(table.header) - 1)}}}", r"\toprule",
+        rf"\begin{{tabular}}{{{columns}}}", r"\toprule",
         " & ".join(map(escape_latex, table.header)) + r" \\", r"\midrule", *body, r"\bottomrule", r"\end{tabular}",
         r"\end{table}", "",
     ])  # fmt: skip
@@ -118,16 +120,16 @@ def show_difference(value: float, metric: Metric) -> str:
 
 
 def show_estimate(row: Any, metric: Metric, prefix: str = "", with_n: bool = True) -> str:
-    """E.g. "46.9 ± 0.7 (n=3)" from the columns mean, low, high and n; "" where there is no value."""
+    """E.g. "46.9 ± 0.7 (n=3)" from the columns mean, low, high and n; a dash where there is no value."""
     mean, low, high, n = (getattr(row, prefix + name) for name in ("mean", "low", "high", "n"))
     if pd.isna(mean):
         return NONE
-    half = "" if pd.isna(low) else f" ± {show_spread((high - low) / 2, metric)}"
+    half = "" if pd.isna(low) else f" ± {show_value((high - low) / 2, metric)}"
     return show_value(mean, metric) + half + (f" (n={int(n)})" if with_n else "")
 
 
 def show_spread(value: float, metric: Metric) -> str:
-    """A width or a detectable effect: one decimal of percent, two where it is small."""
+    """A detectable effect: one decimal of percent, two where it is small."""
     return f"{value:.{1 if value >= 1 else 2}f}" if metric.unit == "%" else f"{value:.2g}"
 
 

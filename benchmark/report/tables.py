@@ -1,0 +1,242 @@
+"""Estimates in, the report's tables as text out. Full precision stays in the frames, which are written as CSV."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+
+from benchmark.contracts import Metric
+from benchmark.record import Selection
+from benchmark.report.collect import SELECTIONS, Collection
+from benchmark.report.markup import (
+    MISSING,
+    NONE,
+    Cell,
+    Table,
+    cell,
+    show_difference,
+    show_estimate,
+    show_interval,
+    show_p,
+    show_spread,
+    show_value,
+    text_rows,
+)
+from benchmark.stats import ALPHA, POWER
+
+SELECTED = {"last": "last epoch", "best_val": "epoch chosen on val", "oracle": "best test epoch (selects on test)"}
+READ_MEAN = "Mean over seeds ± half width of its 95 % t-interval (n seeds)."
+READ_DIFFERENCE = (
+    "Difference to the baseline, paired by seed, with its 95 % t-interval; p: paired t-test, Holm-adjusted over every "
+    "target and auxiliary of the arm; MDE: the true difference that an unadjusted test at level "
+    f"{ALPHA:g} would find with probability {POWER:g}, given the measured spread."
+)
+READ_BOLD = f"Bold: adjusted p < {ALPHA:g}."
+READ_STALE = "†: not computed by the current code."
+
+
+def list_matrices(collection: Collection, section: int) -> list[tuple[str, str]]:
+    """The (arm, variant) of every matrix of a section: the methods' default variant, or their variants without one."""
+    specs = [run.spec for run in collection.runs_of(section)] + [spec for _, spec in collection.problems_of(section)]
+    methods = sorted({(s.arm or "none", s.variant) for s in specs if s.role == "method" and s.auxiliary})
+    with_default = {arm for arm, variant in methods if not variant}
+    return [(arm, variant) for arm, variant in methods if not variant or arm not in with_default]
+
+
+def list_rows(collection: Collection, section: int) -> list[str]:
+    """Tasks with a run or a problem in the section, in the order of tasks"""
+    present = {run.spec.task for run in collection.runs_of(section)}
+    present |= {spec.task for _, spec in collection.problems_of(section)}
+    return [task for task in collection.tasks if task in present]
+
+
+def list_auxiliaries(collection: Collection, section: int) -> list[str]:
+    """Columns of the matrix: modalities of its targets and of its auxiliaries, in the order of modalities"""
+    specs = [run.spec for run in collection.runs_of(section)] + [spec for _, spec in collection.problems_of(section)]
+    methods = {spec.auxiliary for spec in specs if spec.role == "method"}
+    used = methods | {collection.tasks[task].modality for task in list_rows(collection, section)}
+    return [modality for modality in collection.modalities if modality in used]
+
+
+def matrix_table(
+    collection: Collection, cells: pd.DataFrame, effects: pd.DataFrame, section: int, arm: str, variant: str
+) -> Table:
+    """Targets by auxiliaries: the mean, and under it the difference to the baseline, of the main metric."""
+    select: Selection = effects["select"].iloc[0] if len(effects) else "last"
+    auxiliaries = list_auxiliaries(collection, section)
+    rows = []
+    for task in list_rows(collection, section):
+        metric = collection.tasks[task].metrics[0]
+        ours = cells[(cells["section"] == section) & (cells["task"] == task) & (cells["metric"] == metric.name)]
+        differences = effects[(effects["section"] == section) & (effects["metric"] == metric.name)]
+        baseline = [_mean_text(row, metric, select) for row in _rows(ours[ours["role"] == "baseline"])]
+        row: list[Cell] = [_target_cell(collection, section, task)]
+        row.append(cell(*baseline or [_state(collection, section, task)]))
+        for auxiliary in auxiliaries:
+            key = {"task": task, "arm": arm, "variant": variant, "auxiliary": auxiliary}
+            mean, effect = first_row(ours, key), first_row(differences, key)
+            if mean is None:
+                row.append(cell(_state(collection, section, task, arm, variant, auxiliary)))
+            elif effect is None:
+                row.append(cell(_mean_text(mean, metric, select), "not paired"))
+            else:
+                significant = not pd.isna(effect.p_holm) and effect.p_holm < ALPHA
+                lines = (_mean_text(mean, metric, select), *_evidence(effect, metric))
+                row.append(cell(lines[0], lines[1], bold=significant) + cell(*lines[2:]))
+        rows.append(tuple(row))
+    title = f"{arm}{f' [{variant}]' if variant else ''}: {collection.sections[section].title}, {SELECTED[select]}"
+    header = ("Target", "Baseline", *(f"+ {auxiliary}" for auxiliary in auxiliaries))
+    stale = [READ_STALE] if cells.loc[cells["section"] == section, "stale"].any() else []
+    return Table(title, header, tuple(rows), (READ_MEAN, READ_DIFFERENCE, READ_BOLD, *stale))
+
+
+def matrix_frame(
+    collection: Collection, cells: pd.DataFrame, effects: pd.DataFrame, section: int, arm: str, variant: str
+) -> pd.DataFrame:
+    """The matrix as a long table at full precision, absent cells with their state."""
+    select: Selection = effects["select"].iloc[0] if len(effects) else "last"
+    rows = []
+    for task in list_rows(collection, section):
+        metric = collection.tasks[task].metrics[0]
+        place = collection.sections[section]
+        for auxiliary in ["", *list_auxiliaries(collection, section)]:
+            keys = {"section": section, "task": task, "auxiliary": auxiliary, "metric": metric.name}
+            keys |= {"role": "baseline"} if not auxiliary else {"arm": arm, "variant": variant}
+            mean, effect = first_row(cells, keys), first_row(effects, keys)
+            state = "done" if mean is not None else _state(collection, section, task, arm, variant, auxiliary)
+            row = {"profile": place.profile, "setting": place.setting, "limit": place.limit, "target": task}
+            row |= {"auxiliary": auxiliary or "baseline", "metric": metric.name, "unit": metric.unit, "select": select}
+            row |= {"state": "same modality" if state == NONE else state}
+            fields = ("n", "mean", "sd", "low", "high")
+            row |= {field: None if mean is None else getattr(mean, f"{select}_{field}") for field in fields}
+            paired = ("difference", "low", "high", "p", "p_holm", "mde")
+            names = [name if name == "difference" else f"difference_{name}" for name in paired]
+            row |= {"pairs": None if effect is None else effect.n}
+            row |= {n: None if effect is None else getattr(effect, f) for n, f in zip(names, paired, strict=True)}
+            rows.append(row)
+    return pd.DataFrame(rows).convert_dtypes()
+
+
+def cells_table(collection: Collection, cells: pd.DataFrame, section: int) -> Table:
+    """Every cell and metric of a section under every selection."""
+    rows = []
+    for row in _rows(cells[cells["section"] == section]):
+        metric = find_metric(collection, row.task, row.metric)
+        texts = [show_estimate(row, metric, f"{name}_", with_n=False) for name in SELECTIONS]
+        optimism = NONE if pd.isna(row.optimism_mean) else show_difference(row.optimism_mean, metric)
+        count = max(int(n) for n in (row.last_n, row.best_val_n, row.oracle_n) if not pd.isna(n))
+        label = cell_label(row.arm, row.auxiliary, row.variant) + (" †" if row.stale else "")
+        rows.append([row.task, label, unit_label(metric), str(count), *texts, optimism])
+    header = ("Target", "Cell", "Metric", "n", "Last", "Best val", "Oracle", "Optimism")
+    notes = (
+        READ_MEAN,
+        "Last: after the last epoch. Best val: at the epoch that the validation split chose by the main metric. "
+        "Oracle: each metric's best test epoch, never used for a result. Optimism: oracle minus last, in the better "
+        "direction: what selecting on the test split would have added.",
+    )
+    title = f"All cells: {collection.sections[section].title}"
+    return Table(title, header, text_rows(rows), notes, num_labels=3)
+
+
+def effects_table(collection: Collection, effects: pd.DataFrame, section: int) -> Table:
+    """Every paired difference of the main metrics of a section."""
+    rows = []
+    for row in _rows(effects[effects["section"] == section]):
+        metric = find_metric(collection, row.task, row.metric)
+        if metric == collection.tasks[row.task].metrics[0]:
+            label = cell_label(row.arm, row.auxiliary, row.variant) + (" †" if row.stale else "")
+            mde = NONE if pd.isna(row.mde) else show_spread(row.mde, metric)
+            p_values = (show_p(row.p), show_p(row.p_holm))
+            rows.append([row.task, label, unit_label(metric), str(row.n), show_interval(row, metric), *p_values, mde])
+    header = ("Target", "Cell", "Metric", "n", "Difference to baseline", "p", "p (Holm)", "MDE")
+    title = f"Paired differences: {collection.sections[section].title}"
+    return Table(title, header, text_rows(rows), (READ_DIFFERENCE,), num_labels=3)
+
+
+def pretraining_table(collection: Collection, frame: pd.DataFrame) -> Table:
+    """What each target's own masked pretraining is worth, per profile and task."""
+    rows = []
+    for row in _rows(frame):
+        metric = find_metric(collection, row.task, row.metric)
+        limit = "" if pd.isna(row.limit) else f", at most {int(row.limit)} samples"
+        mde = NONE if pd.isna(row.mde) else show_spread(row.mde, metric)
+        sides = [show_value(value, metric) for value in (row.pretrained, row.scratch)]
+        chance = chance_text(collection, row.task, row.profile)
+        labels = [row.task, f"{row.profile}{limit}", unit_label(metric), str(row.n)]
+        rows.append([*labels, *sides, chance, show_interval(row, metric), show_p(row.p_holm), mde])
+    header = ("Target", "Profile", "Metric", "n", "Pretrained", "Scratch", "Chance", "Difference", "p (Holm)", "MDE")
+    difference = READ_DIFFERENCE.replace("the baseline", "scratch").replace("target and auxiliary of the arm", "target")
+    notes = ("Arm finetune against arm scratch on the test split.", difference)
+    title = "What masked pretraining on the target's own modality is worth"
+    return Table(title, header, text_rows(rows), notes, num_labels=3)
+
+
+def cell_label(arm: str, auxiliary: str, variant: str) -> str:
+    """E.g. "m2pt(audio) [scale_init=0.0001]"."""
+    return arm + (f"({auxiliary})" if auxiliary else "") + (f" [{variant}]" if variant else "")
+
+
+def unit_label(metric: Metric) -> str:
+    """E.g. "top-1 (%)"."""
+    lower = "" if metric.higher_is_better else ", lower is better"
+    unit = ", ".join(part for part in (metric.unit, lower.removeprefix(", ")) if part)
+    return f"{metric.name} ({unit})" if unit else metric.name
+
+
+def find_metric(collection: Collection, task: str, name: str) -> Metric:
+    return next(metric for metric in collection.tasks[task].metrics if metric.name == name)
+
+
+def chance_of(collection: Collection, task: str, profile: str) -> float | None:
+    """Chance level of the main metric; None where unknown"""
+    chance = collection.tasks[task].chance.get(profile)
+    return None if chance is None or math.isnan(chance) else chance
+
+
+def chance_text(collection: Collection, task: str, profile: str) -> str:
+    chance = chance_of(collection, task, profile)
+    return NONE if chance is None else show_value(chance, collection.tasks[task].metrics[0])
+
+
+def first_row(frame: pd.DataFrame, keys: dict[str, Any]) -> Any | None:
+    """The first row with these values, as a named tuple; None without one."""
+    for column, value in keys.items():
+        frame = frame[frame[column] == value]
+    return next(iter(_rows(frame)), None)
+
+
+def _rows(frame: pd.DataFrame) -> Iterable[Any]:
+    return frame.itertuples(index=False, name="Row")
+
+
+def _target_cell(collection: Collection, section: int, task: str) -> Cell:
+    info, profile = collection.tasks[task], collection.sections[section].profile
+    lines = [f"{task} ({info.modality})", unit_label(info.metrics[0])]
+    if chance_of(collection, task, profile) is not None:
+        lines.append(f"chance {chance_text(collection, task, profile)}")
+    lines += [f"{name} {show_value(value, info.metrics[0])}" for name, value in info.shortcuts.get(profile, {}).items()]
+    return cell(*lines)
+
+
+def _mean_text(row: Any, metric: Metric, select: Selection) -> str:
+    return show_estimate(row, metric, f"{select}_") + (" †" if row.stale else "")
+
+
+def _evidence(effect: Any, metric: Metric) -> tuple[str, ...]:
+    details = [] if pd.isna(effect.p_holm) else [f"p {show_p(effect.p_holm)}"]
+    details += [] if pd.isna(effect.mde) else [f"MDE {show_spread(effect.mde, metric)}"]
+    return (show_interval(effect, metric), *([", ".join(details)] if details else []))
+
+
+def _state(
+    collection: Collection, section: int, task: str, arm: str = "", variant: str = "", auxiliary: str = ""
+) -> str:
+    """Why a cell has no value: a state of its problem, the same modality, or missing."""
+    for state, spec in collection.problems_of(section):
+        is_cell = (spec.arm, spec.variant, spec.auxiliary) == (arm, variant, auxiliary)
+        if spec.task == task and (is_cell if auxiliary else spec.role == "baseline"):
+            return state
+    return NONE if auxiliary == collection.tasks[task].modality else MISSING
