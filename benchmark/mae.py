@@ -40,9 +40,14 @@ class MaskedTarget(nn.Module):
         return nn.functional.mse_loss(prediction, target)
 
 
-def normalise_per_token(target: Tensor) -> Tensor:
-    """MAE's norm_pix_loss: zero mean and unit (unbiased) variance along the last axis, eps 1e-6."""
-    return (target - target.mean(-1, keepdim=True)) / (target.var(-1, keepdim=True) + 1e-6).sqrt()
+def normalise_per_token(target: Tensor, eps: float = 1e-6) -> Tensor:
+    """MAE's norm_pix_loss: (x - mean) / sqrt(unbiased variance + eps) along the last axis.
+
+    As a layer norm with the biased variance, which is far faster: eps and the result are rescaled to match.
+    """
+    values = target.shape[-1]
+    biased = (values - 1) / values
+    return nn.functional.layer_norm(target, (values,), eps=eps * biased) * biased**0.5
 
 
 def random_masking(noise: Tensor, mask_ratio: float, group: int = 1) -> tuple[Tensor, Tensor]:
@@ -53,7 +58,7 @@ def random_masking(noise: Tensor, mask_ratio: float, group: int = 1) -> tuple[Te
     num_keep = int(noise.shape[1] // group * (1 - mask_ratio) + 1e-6) * group
     if not 0 < num_keep < noise.shape[1]:
         raise ValueError(f"mask_ratio {mask_ratio} keeps {num_keep} of {noise.shape[1]} tokens; both sides need one")
-    order = noise.argsort(1, stable=True)
+    order = noise.argsort(dim=1, stable=True)
     return order[:, :num_keep].sort(1).values, order[:, num_keep:].sort(1).values
 
 

@@ -5,7 +5,6 @@ Tiny and small: the embedded parts; paper: ShapeNetPart, pretraining on ShapeNet
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
@@ -56,7 +55,7 @@ SMALL = ProfileSpec(
 _PAPER_TRAIN = TrainRecipe(epochs=300, batch_size=16, lr=2e-4, min_lr=1e-6, warmup_epochs=10, clip_norm=10,
                            drop_path_rate=0.1, augment={"points": 2048, "isotropic_scale": 0.25, "shift": 0.1})
 PAPER = ProfileSpec(
-    data_sets=("ShapeNetPart", "ShapeNet-55"), num_classes=50, chance=math.nan,  # measured where the data are
+    data_sets=("ShapeNetPart", "ShapeNet-55"), num_classes=50, chance=None,  # measured where the data are
     shape=ModelShape(input_size=(2048,), patch_size=(128, 32), tokenizer_dim=128, hidden_dim=256,
                      decoder_embed_dim=768, decoder_depth=4, decoder_num_heads=12),
     pretrain=PretrainRecipe(epochs=300, batch_size=128, lr=1e-3, min_lr=1e-6, warmup_epochs=10, betas=(0.9, 0.999),
