@@ -1,0 +1,331 @@
+"""The report pairs what can be paired, shows what is missing, and is the same each time."""
+
+from __future__ import annotations
+
+import random
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+
+import pandas as pd
+import pytest
+from synthetic import TASKS, make_matrix, make_pretraining, make_record, make_spec
+
+from benchmark.contracts import Metric
+from benchmark.record import Measurement, record_text
+from benchmark.report.collect import collect
+from benchmark.report.estimates import estimate_cells, estimate_effects, estimate_pretraining
+from benchmark.report.inputs import Problem, TaskInfo
+from benchmark.report.markup import MINUS, Table, cell, escape_latex, escape_markdown, show_p, to_latex, to_markdown
+from benchmark.report.sections import Section, slugify, unique_slugs
+from benchmark.report.tables import list_matrices, matrix_frame, matrix_table
+from benchmark.stats import paired_difference
+
+HOSTILE = "<img src=x onerror=alert(1)>|$\\frac{a_b}&#%~^*`[x](http://evil)\n\x00"
+
+
+def pair(finals: list[float], gain: float = 1.0, **changes) -> list:
+    """Baseline and m2pt(audio) of imagenet, a pair for each seed, with gains that differ by seed."""
+    records = []
+    for seed, final in enumerate(finals):
+        records.append(make_record(make_spec(seed=seed), final, **changes))
+        records.append(make_record(make_spec("imagenet", "m2pt", "audio", seed), final + gain + 0.1 * seed, **changes))
+    return records
+
+
+def effect_of(collection, **keys) -> pd.Series:
+    frame = estimate_effects(collection)
+    for column, value in ({"metric": "top-1"} | keys).items():
+        frame = frame[frame[column] == value]
+    assert len(frame) == 1
+    return frame.iloc[0]
+
+
+def matrix_of(collection, section: int = 0) -> str:
+    (arm, variant), *_ = list_matrices(collection, section)
+    cells, effects = estimate_cells(collection), estimate_effects(collection)
+    return to_markdown(matrix_table(collection, cells, effects, section, arm, variant))
+
+
+def kinds(collection) -> set[str]:
+    return {remark.kind for remark in collection.remarks}
+
+
+def test_a_difference_is_the_mean_of_the_differences_of_equal_seeds():
+    effect = effect_of(collect(pair([40.0, 50.0, 45.0]), tasks=TASKS))
+    expected = paired_difference({0: 41.0, 1: 51.1, 2: 46.2}, {0: 40.0, 1: 50.0, 2: 45.0})
+    assert (effect["n"], effect["seeds"]) == (3, "0 1 2")
+    assert effect["difference"] == pytest.approx(1.1)
+    assert (effect["low"], effect["high"]) == pytest.approx(expected.interval)
+    assert effect["p"] == pytest.approx(expected.p_value)
+    assert effect["mde"] == pytest.approx(expected.minimal_detectable_effect)
+
+
+def test_holm_counts_every_target_and_auxiliary_of_the_matrix_whatever_its_metric_is_called():
+    effects = estimate_effects(collect(make_matrix(), tasks=TASKS))
+    main = effects[[row.metric == TASKS[row.task].metrics[0].name for row in effects.itertuples()]]
+    assert len(main) == 12
+    smallest = main.loc[main["p"].idxmin()]
+    assert smallest["p_holm"] == pytest.approx(min(1.0, 12 * smallest["p"]))
+
+
+@pytest.mark.parametrize("environment", [{"device": "Example GPU"}, {"threads": 2}, {"torch": "2.10.0"}])
+def test_pairing_ignores_a_baseline_of_another_environment(environment):
+    records = pair([40.0, 50.0])
+    elsewhere = records[0].environment.model_copy(update=environment)
+    records[0] = records[0].model_copy(update={"environment": elsewhere})
+    collection = collect(records, tasks=TASKS)
+    assert effect_of(collection)["seeds"] == "1"
+    assert kinds(collection) == {"Not paired: the baseline ran in another environment"}
+    assert str(next(iter(environment.values()))) in collection.remarks[0].detail
+
+
+def test_a_run_in_two_environments_counts_once_and_with_its_own_baseline():
+    here, there = pair([40.0, 50.0]), pair([30.0], torch="2.10.0", started="2026-01-01T00:00:00+00:00")
+    collection = collect([*here, *there], tasks=TASKS)
+    effect = effect_of(collection)
+    assert (effect["n"], effect["difference"]) == (2, pytest.approx(1.05))
+    assert "Repeats a cell and seed in another environment" in kinds(collection)
+
+
+def test_a_run_without_a_baseline_of_its_seed_or_conditions_is_named():
+    lonely = make_record(make_spec("imagenet", "m2pt", "audio", seed=7), 50.0)
+    other = make_record(make_spec("imagenet", "m2pt", "audio", seed=0, epochs=5), 50.0)
+    collection = collect([*pair([40.0]), lonely, other], tasks=TASKS)
+    assert {(r.kind, r.name) for r in collection.remarks} == {
+        ("Not paired: no baseline run of this seed", lonely.spec.name),
+        ("Not paired: no baseline run under the same conditions", other.spec.name),
+    }
+
+
+def test_of_two_baselines_the_one_from_the_same_target_checkpoint_is_the_partner():
+    records = pair([40.0])
+    other = make_spec(seed=0, starts={"target": "feedfeedfeed"}, variant="mask_ratio=0.5")
+    collection = collect([*records, make_record(other, 20.0)], tasks=TASKS)
+    assert effect_of(collection)["difference"] == pytest.approx(1.0)
+
+
+def test_a_baseline_that_cannot_be_told_from_another_pairs_with_nothing():
+    specs = [make_spec(seed=0, variant=variant, options={"x": variant}) for variant in ("a", "b")]
+    records = [make_record(spec, 40.0) for spec in specs]
+    records.append(make_record(make_spec("imagenet", "m2pt", "audio"), 41.0))
+    assert kinds(collect(records, tasks=TASKS)) == {"Not paired: several baselines fit"}
+
+
+def test_of_duplicates_the_newest_counts_and_the_other_is_named():
+    records = pair([40.0, 50.0])
+    old = make_spec("imagenet", "m2pt", "audio", seed=0, code="01d" + "0" * 61)
+    collection = collect([*records, make_record(old, 99.0, started="2020-01-01T00:00:00+00:00")], tasks=TASKS)
+    assert effect_of(collection)["difference"] == pytest.approx(1.05)
+    (remark,) = collection.remarks
+    assert (remark.kind, remark.name) == ("Repeats a cell and seed", old.name)
+    assert "other code" in remark.detail
+
+
+def test_of_duplicates_the_one_of_the_current_code_counts_even_if_it_is_older():
+    records = pair([40.0, 50.0])
+    spec = make_spec("imagenet", "m2pt", "audio", code="e" * 64)
+    newer = make_record(spec, 99.0, started="2030-01-01T00:00:00+00:00")
+    current = {record.run_id for record in records}
+    assert effect_of(collect([*records, newer], tasks=TASKS, current=current))["difference"] == pytest.approx(1.05)
+    assert effect_of(collect([*records, newer], tasks=TASKS))["difference"] > 10
+
+
+def test_stale_runs_are_marked():
+    collection = collect(pair([40.0, 50.0]), tasks=TASKS, current=set())
+    assert "†" in matrix_of(collection)
+    assert "†" not in matrix_of(collect(pair([40.0, 50.0]), tasks=TASKS))
+
+
+def test_one_seed_gives_no_interval_and_says_so():
+    collection = collect(pair([40.0]), tasks=TASKS)
+    effect = effect_of(collection)
+    assert effect[["low", "high", "p", "p_holm", "mde"]].isna().all()
+    assert "40.0 (n=1)" in matrix_of(collection)
+    assert "+1.00 (one seed: no interval)" in matrix_of(collection)
+
+
+def test_missing_failed_and_same_modality_cells_are_told_apart():
+    failed = Problem("run", "NaN loss", spec=make_spec("imagenet", "m2pt", "video"))
+    absent = Problem("run", "not run", "missing", make_spec("kinetics", "m2pt", "audio"))
+    collection = collect([*pair([40.0, 50.0]), make_record(make_spec("shapenet"))], [failed, absent], TASKS)
+    rows = {line.split("<br>")[0].strip("| "): line for line in matrix_of(collection).splitlines()}
+    cells = {name: [text.strip() for text in row.strip("|").split("|")][1:] for name, row in rows.items()}
+    image, point, video, audio = range(1, 5)
+    assert cells["imagenet (image)"][image] == "—"
+    assert cells["imagenet (image)"][point] == "missing"
+    assert cells["imagenet (image)"][video] == "failed"
+    assert "+1.05" in cells["imagenet (image)"][audio]
+    assert cells["shapenet (point)"][point] == "—"
+    assert cells["kinetics (video)"][0] == "missing"  # its baseline
+    (arm, variant), *_ = list_matrices(collection, 0)
+    frame = matrix_frame(collection, estimate_cells(collection), estimate_effects(collection), 0, arm, variant)
+    states = frame.set_index(["target", "auxiliary"])["state"]
+    assert states["imagenet", "video"] == "failed"
+    assert states["imagenet", "image"] == "same modality"
+
+
+def test_smoke_limits_and_other_conditions_get_sections_of_their_own():
+    records = [*pair([40.0, 50.0]), make_record(make_spec(limit=128), 10.0), make_record(make_spec(epochs=5), 20.0)]
+    collection = collect(records, tasks=TASKS)
+    assert [section.title for section in collection.sections] == [
+        "profile tiny, setting pretrained",
+        "profile tiny, setting pretrained, epochs=5",
+        "profile tiny, setting pretrained, at most 128 samples of each split",
+    ]
+    assert "45.0" in matrix_of(collection, 0)
+    assert list_matrices(collection, 1) == []
+
+
+def test_the_main_section_is_that_of_the_current_code():
+    stale = [make_record(make_spec(seed=seed, epochs=5), 20.0) for seed in range(9)]
+    fresh = make_record(make_spec(), 40.0)
+    collection = collect([*stale, fresh], tasks=TASKS, current={fresh.run_id})
+    assert [section.conditions for section in collection.sections] == ["", "epochs=5"]
+    assert collection.section_of[fresh.spec.comparison] == 0
+
+
+def test_a_foreign_task_is_shown_by_its_first_test_metric():
+    spec, other = make_spec("grasping"), make_spec("grasping", "m2pt", "audio")
+    collection = collect([make_record(spec, 70.0), make_record(other, 71.5)], tasks=TASKS)
+    assert collection.tasks["grasping"] == TaskInfo("tactile", (Metric("grasp rate", unit=""),))
+    assert kinds(collection) == {"Task is not loaded"}
+    assert "grasp rate" in matrix_of(collection)
+    assert "+1.5" in matrix_of(collection)
+
+
+def test_every_selection_agrees_with_the_record():
+    rng = random.Random(0)
+    record = make_record(make_spec(epochs=30), 40.0)
+    noisy = [m.model_copy(update={"value": rng.uniform(0, 100)}) for m in record.measurements]
+    record = record.model_copy(update={"measurements": noisy})
+    cells = estimate_cells(collect([record], tasks=TASKS)).set_index("metric")
+    for selection in ("last", "best_val", "oracle"):
+        assert cells.loc["top-1", f"{selection}_mean"] == record.value("top-1", select=selection)
+    optimism = record.value("top-1", select="oracle") - record.value("top-1")
+    assert cells.loc["top-1", "optimism_mean"] == pytest.approx(optimism)
+    val = dict(record.curve("val", "top-1"))  # the main metric chooses the epoch for the others too
+    assert cells.loc["top-5", "best_val_mean"] == dict(record.curve("test", "top-5"))[max(val, key=val.__getitem__)]
+
+
+def test_optimism_of_a_metric_that_should_be_low_is_positive_too():
+    tasks = {"imagenet": TaskInfo("image", (Metric("error", higher_is_better=False),))}
+    rows = [Measurement(split="test", metric="error", step=step, value=value) for step, value in [(1, 30.0), (2, 35.0)]]
+    cells = estimate_cells(collect([make_record(make_spec(), measurements=rows)], tasks=tasks))
+    assert cells.loc[0, "oracle_mean"] == 30.0
+    assert cells.loc[0, "optimism_mean"] == 5.0
+    assert pd.isna(cells.loc[0, "best_val_mean"])
+
+
+def test_a_run_without_its_main_metric_is_named():
+    record = make_record(make_spec(), measurements=[Measurement(split="train", metric="loss", step=1, value=1.0)])
+    assert kinds(collect([record], tasks=TASKS)) == {"No test measurement of the main metric"}
+
+
+def test_pretraining_is_compared_with_scratch_by_seed():
+    records = [make_record(make_spec(seed=seed), 50.0 + seed) for seed in range(3)]
+    records += [make_record(make_spec(arm="scratch", seed=seed), 40.0 + 1.5 * seed) for seed in range(1, 4)]
+    frame = estimate_pretraining(collect(records, tasks=TASKS))
+    assert list(frame["seeds"]) == ["1 2"]
+    assert frame.loc[0, "difference"] == pytest.approx(((51 - 41.5) + (52 - 43)) / 2)
+
+
+def test_unreadable_and_foreign_files_are_named_without_their_place(tmp_path):
+    paths = []
+    good = record_text(pair([40.0])[0])
+    for name, text in [("good", good), ("cut", '{"schema_version": 1'), ("new", '{"schema_version": 9}')]:
+        paths.append(tmp_path / name / "record.json")
+        paths[-1].parent.mkdir()
+        paths[-1].write_text(text)
+    collection = collect([*paths, tmp_path / "absent" / "record.json"], tasks=TASKS)
+    assert len(collection.records) == 1
+    assert [problem.name.split("/")[0] for problem in collection.problems] == ["absent", "cut", "new"]
+    assert all(str(tmp_path) not in problem.reason for problem in collection.problems)
+
+
+def test_markdown_shows_a_hostile_name_as_text():
+    text = to_markdown(Table(HOSTILE, (HOSTILE, "x"), ((cell(HOSTILE, bold=True), cell("1", "2")),), (HOSTILE,)))
+    assert "<img" not in text
+    assert "http://" not in text
+    assert "\x00" not in text
+    body = [line for line in text.splitlines() if line.startswith("|")]
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in body} == {3}  # no cell broke out of its column
+    assert escape_markdown("a_b*c") == r"a\_b\*c"
+
+
+def test_latex_escapes_every_special_character():
+    escaped = escape_latex("\\{}$&#^_~%<>|")
+    assert escaped == (r"\textbackslash{}\{\}\$\&\#\textasciicircum{}\_\textasciitilde{}\%"
+                       r"\textless{}\textgreater{}\textbar{}")  # fmt: skip
+    text = to_latex(Table(HOSTILE, (HOSTILE, "x"), ((cell(HOSTILE), cell(f"{MINUS}1 ± 2", "3")),)))
+    assert {len(re.findall(r"(?<!\\)&", line)) for line in text.splitlines() if line.endswith((r"\\", "em]"))} == {1}
+    assert r"$-$1 $\pm$ 2" in text
+
+
+def test_p_values_are_never_shown_as_zero():
+    assert [show_p(p) for p in (1e-9, 0.0123, 0.5, None)] == ["<0.001", "0.012", "0.50", "—"]
+
+
+def test_slugs_are_safe_and_unique():
+    assert slugify("../Etc/PASSWD <x>") == "etc-passwd-x"
+    sections = [Section("a b", "fix"), Section("a-b", "fix"), Section("a_b", "fix")]
+    assert sorted(unique_slugs(sections).values()) == ["a-b-fix", "a-b-fix-2", "a-b-fix-3"]
+
+
+def test_the_report_is_complete_and_the_same_bytes_in_any_order(tmp_path):
+    from benchmark.report.write import write_report
+
+    records = [*make_matrix(["imagenet", "audioset"], ["image", "audio"], range(2)), make_pretraining("image")]
+    failed = Problem("a", "NaN loss", spec=make_spec("imagenet", "m2pt", "video"))
+    problems = [failed, Problem("b", "cut off", "unreadable")]
+    first = write_report(records, problems, tmp_path / "a", tasks=TASKS)
+    second = write_report(records[::-1], problems[::-1], tmp_path / "b", tasks=TASKS)
+    assert first[0] == tmp_path / "a" / "report.md"
+    assert {path.relative_to(tmp_path / "a") for path in first} == {
+        path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*") if path.is_file()
+    }
+    for ours, theirs in zip(first, second, strict=True):
+        assert ours.read_bytes() == theirs.read_bytes(), ours.name
+    page = first[0].read_text()
+    for link in re.findall(r"\]\(([^)]+)\)", page):
+        assert (tmp_path / "a" / link).is_file(), link
+    for words in ("NaN loss", "cut off", "torch", "Example CPU", "0123456789abcdef", "benchmark report", "failed"):
+        assert words in page.replace("Torch", "torch"), words
+    for path in first:
+        if path.suffix == ".svg":
+            ElementTree.parse(path)
+        if path.suffix == ".csv":
+            pd.read_csv(path)
+
+
+def test_hostile_names_break_no_output(tmp_path):
+    from benchmark.report.write import write_report
+
+    spec = make_spec("grasping").model_copy(update={"task": HOSTILE, "arm": HOSTILE, "profile": HOSTILE})
+    other = spec.model_copy(update={"role": "method", "auxiliary": HOSTILE, "variant": HOSTILE, "arm": "m2pt"})
+    record = make_record(make_spec("imagenet", "m2pt", "audio"))
+    records = [record.model_copy(update={"spec": s, "run_id": s.run_id, "command": HOSTILE}) for s in (spec, other)]
+    paths = write_report(records, [Problem(HOSTILE, HOSTILE)], tmp_path / "out", tasks=TASKS)
+    assert all(path.resolve().is_relative_to(tmp_path / "out") for path in paths)
+    assert "<img" not in paths[0].read_text()
+    for path in paths:
+        if path.suffix == ".svg":
+            assert not [e for e in ElementTree.parse(path).iter() if e.tag.endswith("img")]
+
+
+def test_an_empty_results_folder_makes_a_report_that_says_so(tmp_path):
+    from benchmark.report.write import write_report
+
+    paths = write_report([], [], tmp_path, tasks=TASKS)
+    assert "There is no finished run" in paths[0].read_text()
+
+
+def test_statistics_and_report_import_no_torch():
+    code = "import sys, benchmark.stats, benchmark.report.write; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_statistics_import_no_scipy():
+    code = "import sys, benchmark.stats; sys.exit('scipy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
