@@ -14,13 +14,19 @@ from benchmark.encoder import TransformerModel
 @torch.inference_mode()
 def evaluate(model: TransformerModel, task: Task, examples: Examples, profile: str, device: torch.device,
              batch_size: int = 256) -> dict[str, float]:
-    """Every metric of `task` on a split, with its test views; a model with pathways is evaluated as if merged."""
+    """Every metric of `task` on a split, with its test views; a model with pathways is evaluated as if merged.
+
+    Raises `ArithmeticError` where the model's outputs are not numbers, which a metric could hide.
+    """
     model.eval()
     meter = task.meter(profile)
     with parametrize.cached():  # one merged weight a layer for the whole split
         for indices in torch.arange(len(examples)).split(batch_size):
             batch = examples.batch(indices, device)
-            meter.update(scores(model, task, batch), batch)
+            logits = scores(model, task, batch)
+            if not logits.isfinite().all():
+                raise ArithmeticError("the model's outputs are not finite; lower the learning rate or clip the gradient")
+            meter.update(logits, batch)
     return meter.compute()
 
 

@@ -11,9 +11,9 @@ SETTINGS: tuple[Setting, ...] = ("pretrained", "fix", "scratch")
 
 
 class Frozen(BaseModel):
-    """A value: immutable, every field known."""
+    """A value: immutable, every field known, every number finite."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class ModelShape(Frozen):
