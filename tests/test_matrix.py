@@ -1,0 +1,224 @@
+"""From names and overrides to a plan: what is planned, in which order, under which values."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from baselines import ARMS
+from benchmark.matrix import Cell, Planner, nearest, parse_override, parse_seeds, pick, pretraining_tasks
+from benchmark.presets import PRESETS, cells_of
+from benchmark.recipes import SETTINGS
+from tasks import TASKS
+
+MODALITIES = sorted(pretraining_tasks(TASKS))
+
+
+def cells(targets=("imagenet",), auxiliaries=(), chosen=("finetune", "m2pt"), settings=("pretrained",)):
+    return cells_of(TASKS, ARMS, targets=targets, auxiliaries=auxiliaries, chosen=chosen, settings=settings)
+
+
+def plan(*overrides, seeds=(0,), limited=False, pretraining_of=(), **chosen):
+    planner = Planner(TASKS, "tiny", [parse_override(text, TASKS) for text in overrides], limited)
+    return planner.plan(cells(**chosen), seeds, pretraining_of)
+
+
+def spec_of(planned, task=None, kind="train", arm=None):
+    (spec,) = [spec for spec in planned.specs
+               if spec.kind == kind and task in (None, spec.task) and arm in (None, spec.arm)]  # fmt: skip
+    return spec
+
+
+def test_cells_never_pair_a_modality_with_itself_and_leave_out_no_other_pair():
+    found = cells(targets=tuple(TASKS), chosen=tuple(ARMS), settings=SETTINGS)
+    pairs = {(cell.task.name, cell.auxiliary) for cell in found if cell.arm.name == "m2pt"}
+    assert pairs == {(name, modality) for name, task in TASKS.items() for modality in MODALITIES
+                     if modality != task.modality}  # fmt: skip
+    assert all((cell.auxiliary is not None) == cell.arm.uses_auxiliary for cell in found)
+    assert all(cell.setting in cell.arm.settings for cell in found)
+    assert len(set(map(repr, found))) == len(found)
+
+
+def test_a_baseline_is_one_cell_whatever_the_auxiliaries():
+    assert len(cells(chosen=("finetune",))) == len(cells(chosen=("finetune",), auxiliaries=("audio", "video"))) == 1
+
+
+@pytest.mark.parametrize("preset", PRESETS.values(), ids=lambda preset: preset.name)
+def test_every_preset_plans_runs_that_names_tell_apart(preset):
+    chosen = cells(targets=preset.targets or tuple(TASKS), chosen=preset.arms, settings=preset.settings)
+    planner = Planner(TASKS, "tiny", preset.overrides, preset.limited)
+    specs = planner.plan(chosen, parse_seeds(preset.seeds)).specs
+    assert len(specs) > len(parse_seeds(preset.seeds))
+    assert len({spec.name for spec in specs}) == len({spec.run_id for spec in specs}) == len(specs)
+    assert all("/" not in spec.name and len(spec.name) < 200 for spec in specs)
+    assert {spec.limit is not None for spec in specs} == {preset.limited}
+
+
+def test_the_full_matrix_is_the_papers():
+    preset = PRESETS["full"]
+    chosen = cells(targets=preset.targets, chosen=preset.arms, settings=preset.settings)
+    assert len(chosen) == 12 + 4
+    assert len(parse_seeds(preset.seeds)) >= 3
+
+
+def test_a_plan_is_topologically_ordered_and_deduplicated():
+    planned = plan(targets=("imagenet", "audioset", "modelnet"), seeds=(0, 1), chosen=tuple(ARMS), settings=SETTINGS)
+    seen = set()
+    for job in planned.jobs:
+        assert {need.run_id for _, need in job.needs} == set(job.spec.starts.values()) <= seen, job.spec.name
+        assert job.spec.run_id not in seen, job.spec.name
+        seen.add(job.spec.run_id)
+    twice = Planner(TASKS, "tiny").plan([*cells(), *cells()], (0,))
+    assert twice.specs == plan().specs
+
+
+def test_a_pretraining_is_shared_by_every_cell_of_its_seed():
+    planned = plan(targets=("imagenet", "audioset"), seeds=(0, 1), auxiliaries=("image", "audio"))
+    pretrainings = [spec for spec in planned.specs if spec.kind == "pretrain"]
+    assert sorted((spec.modality, spec.seed) for spec in pretrainings) == [
+        ("audio", 0), ("audio", 1), ("image", 0), ("image", 1)]  # fmt: skip
+    by_id = {spec.run_id: spec for spec in pretrainings}
+    for spec in (spec for spec in planned.specs if spec.kind == "train"):
+        started = {role: (by_id[run_id].modality, by_id[run_id].seed) for role, run_id in spec.starts.items()}
+        expected = {"target": (spec.modality, spec.seed)}
+        if spec.auxiliary:
+            expected["auxiliary"] = (spec.auxiliary, spec.seed)
+        assert started == expected
+
+
+def test_what_starts_from_another_pretraining_is_another_run():
+    before = plan(auxiliaries=("audio",))
+    after = plan("audioset.pretrain.epochs=1", auxiliaries=("audio",))
+    assert spec_of(before, arm="finetune").run_id == spec_of(after, arm="finetune").run_id
+    assert spec_of(before, arm="m2pt").run_id != spec_of(after, arm="m2pt").run_id
+
+
+def test_from_scratch_needs_no_pretraining():
+    planned = plan(chosen=("scratch",), settings=("scratch",))
+    assert [(spec.arm, spec.starts) for spec in planned.specs] == [("scratch", {})]
+
+
+def test_pretrainings_can_be_planned_alone():
+    planned = Planner(TASKS, "tiny").plan([], (3,), ["audio"])
+    assert [(spec.kind, spec.modality, spec.seed) for spec in planned.specs] == [("pretrain", "audio", 3)]
+
+
+def test_a_task_without_a_pretraining_of_its_own_starts_from_its_modalitys():
+    borrowers = [task for task in TASKS.values() if task.pretrained_by is not None]
+    assert borrowers, "no task borrows a pretraining any more: drop this test"
+    for task in borrowers:
+        assert spec_of(plan(targets=(task.name,), chosen=("finetune",)), kind="pretrain").task == task.pretrained_by
+
+
+def test_an_override_applies_to_every_task_of_its_scope_only():
+    plain, altered = (plan(*texts, targets=("imagenet", "audioset"), chosen=("finetune",))
+                      for texts in ((), ("recipe.epochs=77",)))  # fmt: skip
+    for task in ("imagenet", "audioset"):
+        assert spec_of(altered, task).recipe.epochs == 77
+        assert spec_of(altered, task).recipe == spec_of(plain, task).recipe.model_copy(update={"epochs": 77})
+        assert spec_of(altered, task, "pretrain") == spec_of(plain, task, "pretrain")
+
+
+def test_an_override_of_one_task_leaves_the_others_alone():
+    plain, altered = (plan(*texts, targets=("imagenet", "audioset"), chosen=("finetune",))
+                      for texts in ((), ("imagenet.pretrain.mask_ratio=0.5",)))  # fmt: skip
+    assert spec_of(altered, "imagenet", "pretrain").recipe.mask_ratio == 0.5
+    assert spec_of(altered, "audioset", "pretrain") == spec_of(plain, "audioset", "pretrain")
+    assert spec_of(altered, "audioset") == spec_of(plain, "audioset")
+
+
+def test_an_override_of_the_shape_reaches_pretraining_and_training():
+    planned = plan("shape.depth=1", auxiliaries=("audio",))
+    assert {spec.shape.depth for spec in planned.specs} == {1}
+
+
+def test_an_override_of_the_arm_reaches_the_arms_that_have_the_option():
+    planned = plan("arm.scale_init=0.25", auxiliaries=("audio",))
+    assert spec_of(planned, arm="m2pt").options["scale_init"] == 0.25
+    assert "scale_init=0.25" in spec_of(planned, arm="m2pt").variant
+    assert spec_of(planned, arm="finetune") == spec_of(plan(auxiliaries=("audio",)), arm="finetune")
+
+
+def test_an_override_reaches_one_strength_and_keeps_the_others():
+    before = spec_of(plan(chosen=("finetune",))).recipe.augment
+    after = spec_of(plan("imagenet.recipe.augment.flip=0.125", chosen=("finetune",))).recipe.augment
+    assert after == {**before, "flip": 0.125}
+    assert before["flip"] != 0.125
+
+
+def test_of_two_overrides_of_one_field_the_later_counts():
+    assert spec_of(plan("recipe.epochs=3", "recipe.epochs=4", chosen=("finetune",))).recipe.epochs == 4
+
+
+def test_values_are_json_or_text():
+    values = {text: parse_override(f"recipe.x={text}", ()).value for text in ("1", "0.5", "true", "[1, 2]", "bf16", "")}
+    assert values == {"1": 1, "0.5": 0.5, "true": True, "[1, 2]": [1, 2], "bf16": "bf16", "": ""}
+
+
+@pytest.mark.parametrize(("text", "said"), [
+    ("recipe.epoch=1", "did you mean 'epochs'"),
+    ("imagnet.recipe.epochs=1", "did you mean 'imagenet'"),
+    ("recip.epochs=1", "did you mean 'recipe'"),
+    ("recipe.epochs", "expected [TASK.]SCOPE.FIELD=VALUE"),
+    ("recipe=1", "expected [TASK.]SCOPE.FIELD=VALUE"),
+    ("=1", "expected [TASK.]SCOPE.FIELD=VALUE"),
+    ("recipe.epochs=many", "recipe.epochs: Input should be a valid integer"),
+    ("recipe.lr=-1", "recipe.lr: Input should be greater than 0"),
+    ("recipe.lr=NaN", "recipe.lr"),
+    ("recipe.lr=Infinity", "recipe.lr"),
+    ("recipe.lr.peak=1", "lr has no named parts"),
+    ("recipe.precision=fp8", "'fp32' or 'bf16'"),
+    ("shape.depth=0", "shape.depth"),
+    ("arm.scale_int=1", "did you mean 'scale_init'"),
+    ("arm.train_scale=perhaps", "arm.train_scale"),
+    ("kinetics.recipe.epochs=1", "changes nothing in this matrix"),
+])  # fmt: skip
+def test_an_override_that_does_not_fit_is_refused_with_what_would(text, said):
+    with pytest.raises(ValueError, match="--set") as refused:
+        plan(text, auxiliaries=("audio",))
+    assert said in str(refused.value)
+
+
+def test_an_unknown_profile_names_those_of_the_task():
+    with pytest.raises(ValueError, match=r"imagenet has no profile 'huge'; it has tiny, small, paper"):
+        Planner(TASKS, "huge").plan(cells(), (0,))
+
+
+def test_a_modality_that_nothing_pretrains_is_refused():
+    audio = TASKS["audioset"]
+    with pytest.raises(ValueError, match="no task pretrains modality 'image'; there are audio"):
+        Planner({"audioset": audio}, "tiny").plan([Cell(audio, ARMS["m2pt"], "pretrained", "image")], (0,))
+
+
+@pytest.mark.parametrize(("text", "seeds"), [("0", [0]), ("0-2", [0, 1, 2]), ("5,0-1", [5, 0, 1]), ("7-7", [7])])
+def test_seeds_are_numbers_and_ranges(text, seeds):
+    assert parse_seeds(text) == seeds
+
+
+@pytest.mark.parametrize("text", ["", "a", "-1", "1-", "2-1", "0,0", "0-2,1", "1.5", "0,,1", "0-1-2"])
+def test_other_seeds_are_refused(text):
+    with pytest.raises(ValueError, match="--seeds"):
+        parse_seeds(text)
+
+
+def test_names_may_be_repeated_or_listed():
+    assert pick(["imagenet,audioset", "kinetics"], TASKS, "task") == ["imagenet", "audioset", "kinetics"]
+    assert pick(None, TASKS, "task") == []
+    with pytest.raises(ValueError, match=r"unknown task 'imagenett'; did you mean 'imagenet'\? known: imagenet, "):
+        pick(["imagenett"], TASKS, "task")
+
+
+def test_a_name_far_from_all_is_answered_with_the_list_alone():
+    assert nearest("zzzzzz", ["audio", "image"]) == "known: audio, image"
+
+
+def test_specs_survive_json():
+    for spec in plan("arm.layers=[\"attn.qkv\"]", auxiliaries=("audio",), limited=True).specs:
+        again = type(spec).model_validate(json.loads(json.dumps(spec.model_dump(mode="json"))))
+        assert (again, again.run_id) == (spec, spec.run_id)
+
+
+def test_a_pathway_without_an_auxiliary_is_refused():
+    with pytest.raises(ValueError, match="needs an auxiliary"):
+        ARMS["m2pt"].starts("image", None, "pretrained", 0)
