@@ -25,7 +25,7 @@ def evaluate(model: TransformerModel, task: Task, examples: Examples, profile: s
             batch = examples.batch(indices, device)
             logits = scores(model, task, batch)
             if not logits.isfinite().all():
-                raise ArithmeticError("the model's outputs are not finite; lower the learning rate or clip the gradient")
+                raise ArithmeticError("outputs are not finite; lower the learning rate or clip the gradient")
             meter.update(logits, batch)
     return meter.compute()
 
