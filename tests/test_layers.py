@@ -28,10 +28,10 @@ LAYERS = (  # from top to bottom; a module is named by the longest prefix that i
      "benchmark.classification", "benchmark.environment"},
     {"benchmark.contracts", "benchmark.recipes", "benchmark.spec", "benchmark.seeds", "benchmark.identity",
      "benchmark.data", "benchmark"},
-)  # fmt: skip
+)
 LEVELS = {name: len(LAYERS) - index for index, layer in enumerate(LAYERS) for name in layer}
 WITHOUT_TORCH = ("store", "stats", "matrix", "presets", "report", "record", "spec", "contracts", "cli", "progress",
-                 "executors", "identity", "recipes", "data.embedded", "claims")  # fmt: skip
+                 "executors", "identity", "recipes", "data.embedded", "claims")
 
 
 @cache
@@ -91,7 +91,7 @@ def test_every_module_has_a_layer():
 
 def test_imports_point_down_or_sideways():
     wrong = [f"{name} imports {target}" for name in modules() for target in own_imports(name)
-             if level_of(target) > level_of(name)]  # fmt: skip
+             if level_of(target) > level_of(name)]
     assert not wrong, "\n".join(wrong)
 
 
@@ -105,7 +105,7 @@ def test_no_imports_in_a_circle():
 def test_only_the_command_line_knows_tasks_and_arms():
     wrong = [f"{name} imports {target}" for name in modules() for target in own_imports(name)
              if target.split(".")[0] in OWN[1:] and name.split(".")[0] != target.split(".")[0]
-             and name != "benchmark.cli"]  # fmt: skip
+             and name != "benchmark.cli"]
     assert not wrong, "\n".join(wrong)
     assert {"tasks", "baselines"} <= own_imports("benchmark.cli")
 
@@ -131,7 +131,7 @@ def chain_to_torch(name: str, seen: tuple[str, ...] = ()) -> list[str] | None:
 
 
 LIGHT = [name for name in modules() if name in ("tasks", "baselines")
-         or name.removeprefix("benchmark.").startswith(WITHOUT_TORCH)]  # fmt: skip
+         or name.removeprefix("benchmark.").startswith(WITHOUT_TORCH)]
 
 
 @pytest.mark.parametrize("name", LIGHT)
@@ -142,7 +142,7 @@ def test_light_modules_name_no_torch(name):
 
 def run_python(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, cwd=ROOT,
-                          check=False)  # fmt: skip
+                          check=False)
 
 
 def test_importing_the_light_modules_imports_no_torch():
@@ -151,7 +151,7 @@ def test_importing_the_light_modules_imports_no_torch():
                "for name in sys.argv[1:]:\n"
                "    importlib.import_module(name)\n"
                "    if 'torch' in sys.modules:\n"
-               "        sys.exit(f'{name} imports torch')\n")  # fmt: skip
+               "        sys.exit(f'{name} imports torch')\n")
     assert len(LIGHT) > 15
     done = run_python(program, *LIGHT)
     assert done.returncode == 0, done.stderr
@@ -168,7 +168,7 @@ def test_looking_at_things_is_quick_and_without_torch(arguments, tmp_path):
                "    code = main(sys.argv[1:])\n"
                "except SystemExit as done:\n"
                "    code = done.code\n"
-               "print(code or 0, 'torch' in sys.modules, time.process_time(), file=sys.stderr)\n")  # fmt: skip
+               "print(code or 0, 'torch' in sys.modules, time.process_time(), file=sys.stderr)\n")
     if "--matrix" in arguments:
         arguments = [*arguments, "--results", str(tmp_path)]
     seconds = []

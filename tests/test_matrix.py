@@ -26,7 +26,7 @@ def plan(*overrides, seeds=(0,), limited=False, pretraining_of=(), **chosen):
 
 def spec_of(planned, task=None, kind="train", arm=None):
     (spec,) = [spec for spec in planned.specs
-               if spec.kind == kind and task in (None, spec.task) and arm in (None, spec.arm)]  # fmt: skip
+               if spec.kind == kind and task in (None, spec.task) and arm in (None, spec.arm)]
     return spec
 
 
@@ -34,7 +34,7 @@ def test_cells_never_pair_a_modality_with_itself_and_leave_out_no_other_pair():
     found = cells(targets=tuple(TASKS), chosen=tuple(ARMS), settings=SETTINGS)
     pairs = {(cell.task.name, cell.auxiliary) for cell in found if cell.arm.name == "m2pt"}
     assert pairs == {(name, modality) for name, task in TASKS.items() for modality in MODALITIES
-                     if modality != task.modality}  # fmt: skip
+                     if modality != task.modality}
     assert all((cell.auxiliary is not None) == cell.arm.uses_auxiliary for cell in found)
     assert all(cell.setting in cell.arm.settings for cell in found)
     assert len(set(map(repr, found))) == len(found)
@@ -77,7 +77,7 @@ def test_a_pretraining_is_shared_by_every_cell_of_its_seed():
     planned = plan(targets=("imagenet", "audioset"), seeds=(0, 1), auxiliaries=("image", "audio"))
     pretrainings = [spec for spec in planned.specs if spec.kind == "pretrain"]
     assert sorted((spec.modality, spec.seed) for spec in pretrainings) == [
-        ("audio", 0), ("audio", 1), ("image", 0), ("image", 1)]  # fmt: skip
+        ("audio", 0), ("audio", 1), ("image", 0), ("image", 1)]
     by_id = {spec.run_id: spec for spec in pretrainings}
     for spec in (spec for spec in planned.specs if spec.kind == "train"):
         started = {role: (by_id[run_id].modality, by_id[run_id].seed) for role, run_id in spec.starts.items()}
@@ -113,7 +113,7 @@ def test_a_task_without_a_pretraining_of_its_own_starts_from_its_modalitys():
 
 def test_an_override_applies_to_every_task_of_its_scope_only():
     plain, altered = (plan(*texts, targets=("imagenet", "audioset"), chosen=("finetune",))
-                      for texts in ((), ("recipe.epochs=77",)))  # fmt: skip
+                      for texts in ((), ("recipe.epochs=77",)))
     for task in ("imagenet", "audioset"):
         assert spec_of(altered, task).recipe.epochs == 77
         assert spec_of(altered, task).recipe == spec_of(plain, task).recipe.model_copy(update={"epochs": 77})
@@ -122,7 +122,7 @@ def test_an_override_applies_to_every_task_of_its_scope_only():
 
 def test_an_override_of_one_task_leaves_the_others_alone():
     plain, altered = (plan(*texts, targets=("imagenet", "audioset"), chosen=("finetune",))
-                      for texts in ((), ("imagenet.pretrain.mask_ratio=0.5",)))  # fmt: skip
+                      for texts in ((), ("imagenet.pretrain.mask_ratio=0.5",)))
     assert spec_of(altered, "imagenet", "pretrain").recipe.mask_ratio == 0.5
     assert spec_of(altered, "audioset", "pretrain") == spec_of(plain, "audioset", "pretrain")
     assert spec_of(altered, "audioset") == spec_of(plain, "audioset")
@@ -173,7 +173,7 @@ def test_values_are_json_or_text():
     ("arm.scale_int=1", "did you mean 'scale_init'"),
     ("arm.train_scale=perhaps", "arm.train_scale"),
     ("kinetics.recipe.epochs=1", "changes nothing in this matrix"),
-])  # fmt: skip
+])
 def test_an_override_that_does_not_fit_is_refused_with_what_would(text, said):
     with pytest.raises(ValueError, match="--set") as refused:
         plan(text, auxiliaries=("audio",))

@@ -1,0 +1,256 @@
+"""What a run is called: which edits make a result stale, and which fields make another run."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from benchmark.identity import ENGINE, code_digest, reachable_code
+from benchmark.recipes import SETTINGS, ModelShape, PretrainRecipe, TrainRecipe
+from benchmark.spec import LABELS, Role, RunSpec, Site, canonical_json
+
+GOLDEN = RunSpec(
+    kind="train", task="imagenet", modality="image", profile="tiny", seed=3,
+    shape=ModelShape(embed_dim=96, depth=4, num_heads=3, input_size=(32, 32), patch_size=(8, 8), decoder_embed_dim=64,
+                     decoder_depth=2, decoder_num_heads=4),
+    recipe=TrainRecipe(epochs=30, batch_size=64, lr=1e-3, layer_decay=0.8, augment={"flip": 0.5, "crop": 0.25}),
+    num_classes=22, limit=128, setting="pretrained", arm="m2pt",
+    options={"scale_init": 0.0, "layers": ["attn.qkv"], "train_scale": True}, auxiliary="audio",
+    starts={"target": "0123456789ab", "auxiliary": "ba9876543210"}, data={"image_emoji": "ab" * 32}, code="cd" * 32,
+    role="method", variant="layers=attn.qkv")
+PRETRAIN = RunSpec(
+    kind="pretrain", task="imagenet", modality="image", profile="tiny", seed=0, shape=GOLDEN.shape,
+    recipe=PretrainRecipe(epochs=60, batch_size=64, lr=1e-3), data={"image_emoji": "ab" * 32}, code="cd" * 32,
+    role="pretraining")
+# From `print(GOLDEN.run_id, PRETRAIN.run_id)`. Another value means that no record of any user is current any more.
+GOLDEN_IDS = ("5ef56e61f8dd", "4b926e827a93")
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A plugin of a few modules; `write` edits one, `digest` is that of the code of its arm."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return Package(tmp_path)
+
+
+class Package:
+    def __init__(self, folder: Path):
+        self.folder, self.edits = folder, 0
+        self.write("other_suite/__init__.py", "")
+        self.write("other_suite/arm.py", "import math\nfrom other_suite.layers import scale\n\n\ndef build(x):\n"
+                   '    """Double it."""\n    from .late import shift\n    return shift(scale(x)) + math.pi\n')
+        self.write("other_suite/layers.py", "def scale(x):\n    return 2 * x\n")
+        self.write("other_suite/late.py", "from . import deep\n\n\ndef shift(x):\n    return x + deep.OFFSET\n")
+        self.write("other_suite/deep.py", "OFFSET = 1\n")
+        self.write("other_suite/unrelated.py", "VALUE = 1\n")
+
+    def write(self, name: str, text: str) -> None:
+        path = self.folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        self.edits += 1
+        os.utime(path, (1e9 + self.edits, 1e9 + self.edits))
+
+    def edit(self, name: str, old: str, new: str) -> None:
+        text = (self.folder / name).read_text(encoding="utf-8")
+        assert old in text
+        self.write(name, text.replace(old, new))
+
+    def digest(self, root: str = "other_suite.arm") -> str:
+        importlib.invalidate_caches()
+        code_digest.cache_clear()  # it lasts as long as a process, in which code does not change
+        return code_digest((root,))
+
+
+@pytest.mark.parametrize(("name", "old", "new"), [
+    ("arm.py", "import math\n", "# a comment\nimport math  # another\n"),
+    ("arm.py", "Double it.", "Multiply it by two."),
+    ("arm.py", '    """Double it."""\n', ""),
+    ("arm.py", "shift(scale(x)) + math.pi", "(\n        shift(scale(x))\n        + math.pi\n    )"),
+    ("layers.py", "def scale", '"""Now with a docstring."""\n\n\ndef scale'),
+    ("unrelated.py", "1", "2"),
+], ids=("comment", "docstring", "no docstring", "formatting", "module docstring", "unrelated module"))
+def test_edits_that_change_no_result_leave_the_digest(package, name, old, new):
+    before = package.digest()
+    package.edit(f"other_suite/{name}", old, new)
+    assert package.digest() == before
+
+
+@pytest.mark.parametrize(("name", "old", "new"), [
+    ("arm.py", "math.pi", "math.e"),
+    ("layers.py", "2 * x", "3 * x"),
+    ("late.py", "x + deep", "x - deep"),
+    ("deep.py", "1", "2"),
+    ("__init__.py", "", "import sys\n"),
+], ids=("the arm", "an import", "an import inside a function", "an import of an import", "the package"))
+def test_edits_that_can_change_a_result_change_the_digest(package, name, old, new):
+    before = package.digest()
+    package.edit(f"other_suite/{name}", old, new)
+    after = package.digest()
+    assert after != before
+    package.edit(f"other_suite/{name}", new, old)
+    assert package.digest() == before
+
+
+def test_a_string_that_is_no_docstring_counts(package):
+    package.edit("other_suite/deep.py", "OFFSET = 1\n", 'OFFSET = 1\nNAME = "a"\n')
+    before = package.digest()
+    package.edit("other_suite/deep.py", '"a"', '"b"')
+    assert package.digest() != before
+
+
+def test_profiles_and_type_only_imports_do_not_count(package):
+    package.write("other_suite/profiles.py", "EPOCHS = 1\n")
+    package.write("other_suite/typed.py", "Number = int\n")
+    package.edit("other_suite/arm.py", "import math\n", "import math\nfrom typing import TYPE_CHECKING\n"
+                 "from other_suite.profiles import EPOCHS\n"
+                 "if TYPE_CHECKING:\n    from other_suite.typed import Number\n")
+    before = package.digest()
+    package.edit("other_suite/profiles.py", "1", "2")
+    package.edit("other_suite/typed.py", "int", "float")
+    package.edit("other_suite/arm.py", "    from other_suite.typed import Number", "    from other_suite import typed")
+    assert package.digest() == before
+
+
+def test_what_a_plugin_takes_from_a_file_beside_it_counts(package):
+    package.write("lone_arm.py", "import json\nimport lone_helper\n")
+    package.write("lone_helper.py", "FACTOR = 1\n")
+    before = package.digest("lone_arm")
+    package.edit("lone_helper.py", "1", "2")
+    assert package.digest("lone_arm") != before
+
+
+def test_what_a_plugin_takes_from_this_suite_counts(package):
+    package.write("lone_arm.py", "from baselines.m2pt import M2PT\nfrom tasks.imagenet import ImageNet\n")
+    reached = dict(reachable_code(("lone_arm",)))
+    assert {"lone_arm", "baselines.m2pt", "benchmark.pathway", "tasks.imagenet", "tasks.imagenet.data"} <= set(reached)
+
+
+def test_what_computes_results_is_reached_and_what_shows_them_is_not():
+    reached = set(dict(reachable_code((ENGINE, "tasks.shapenet", "baselines.m2pt"))))
+    assert {"benchmark.execute", "benchmark.train", "benchmark.pathway", "benchmark.mae", "benchmark.seeds",
+            "benchmark.evaluate", "benchmark.data.embedded", "tasks.shapenet.data", "baselines.m2pt"} <= reached
+    shown = ("benchmark.cli", "benchmark.report", "benchmark.store", "benchmark.matrix", "benchmark.presets",
+             "benchmark.executors", "benchmark.progress", "benchmark.stats", "benchmark.record", "tasks.imagenet",
+             "baselines.plain")
+    assert not [name for name in reached if name.startswith(shown)]
+
+
+def test_digests_are_found_without_importing_what_they_cover():
+    program = ("import sys\nfrom benchmark.identity import ENGINE, code_digest\n"
+               "print(code_digest((ENGINE, 'tasks.shapenet')))\n"
+               "sys.exit(f'imported {ENGINE}' if ENGINE in sys.modules or 'torch' in sys.modules else 0)\n")
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False,
+                          cwd=Path(__file__).parents[1])
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == code_digest((ENGINE, "tasks.shapenet"))
+
+
+def test_run_ids_are_those_of_old():
+    assert (GOLDEN.run_id, PRETRAIN.run_id) == GOLDEN_IDS
+
+
+def altered(field: str) -> object:
+    """Another value of a field of `GOLDEN`."""
+    return {
+        "kind": "pretrain", "task": "kinetics", "modality": "video", "profile": "small", "seed": 4,
+        "shape": GOLDEN.shape.model_copy(update={"depth": 5}),
+        "recipe": GOLDEN.recipe.model_copy(update={"epochs": 31}), "num_classes": 23, "limit": None,
+        "setting": "scratch", "arm": "finetune", "options": {**GOLDEN.options, "scale_init": 0.1},
+        "auxiliary": "video", "starts": {**GOLDEN.starts, "target": "ffffffffffff"},
+        "data": {"image_emoji": "ac" * 32}, "code": "ce" * 32, "role": "control", "variant": "another",
+    }[field]
+
+
+@pytest.mark.parametrize("field", RunSpec.model_fields)
+def test_every_field_makes_another_run_but_labels_do_not(field):
+    other = GOLDEN.model_copy(update={field: altered(field)})
+    assert getattr(other, field) != getattr(GOLDEN, field)
+    assert (other.run_id == GOLDEN.run_id) == (field in LABELS)
+
+
+def other_value(value: object, kind: object) -> object:
+    """Some other value of the same type."""
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, (int, float)):
+        return value + 1
+    if isinstance(value, tuple):
+        return value[::-1] if value != value[::-1] else (*value[:-1], 2 * value[-1])
+    if isinstance(value, dict):
+        return {**value, "jitter": 0.5}
+    if isinstance(value, str):
+        return next(choice for choice in get_args(kind) if choice != value)
+    return 0.5
+
+
+@pytest.mark.parametrize(("part", "field"), [
+    *(("shape", field) for field in ModelShape.model_fields),
+    *(("recipe", field) for field in TrainRecipe.model_fields),
+])
+def test_every_field_of_shape_and_recipe_makes_another_run(part, field):
+    value = getattr(GOLDEN, part)
+    new = other_value(getattr(value, field), type(value).model_fields[field].annotation)
+    changed = GOLDEN.model_copy(update={part: value.model_copy(update={field: new})})
+    assert changed.run_id != GOLDEN.run_id
+
+
+def test_equal_values_written_differently_are_one_run():
+    data = json.loads(json.dumps(GOLDEN.model_dump(mode="json")))
+    data["recipe"] = dict(reversed(data["recipe"].items())) | {"lr": 0.0010, "warmup_epochs": 5, "epochs": 30.0}
+    data["options"] = dict(reversed(data["options"].items()))
+    data["starts"] = dict(reversed(data["starts"].items()))
+    assert RunSpec.model_validate(data).run_id == GOLDEN.run_id
+
+
+def test_where_a_run_is_carried_out_is_no_part_of_its_spec():
+    assert not set(Site.model_fields) & set(RunSpec.model_fields)
+
+
+def test_specs_are_frozen_and_know_their_fields():
+    with pytest.raises(ValueError, match="frozen"):
+        GOLDEN.seed = 4
+    with pytest.raises(ValueError, match="Extra inputs"):
+        RunSpec.model_validate({**GOLDEN.model_dump(), "device": "cuda"})
+    assert set(get_args(Role)) == {"pretraining", "baseline", "method", "control"}
+
+
+@pytest.mark.parametrize("bad", [{"lr": float("inf")}, {"lr": float("nan")}, {"epochs": 0}, {"layer_decay": 1.5}])
+def test_recipes_refuse_values_out_of_range(bad):
+    with pytest.raises(ValueError, match=next(iter(bad))):
+        TrainRecipe.model_validate({**GOLDEN.recipe.model_dump(), **bad})
+
+
+def test_canonical_json_has_one_spelling():
+    assert canonical_json({"b": 1, "a": [True, None, "é"]}) == '{"a":[true,null,"\\u00e9"],"b":1}'
+    with pytest.raises(ValueError, match="JSON compliant"):
+        canonical_json(float("nan"))
+
+
+def test_what_runs_must_share_to_be_compared_leaves_out_arm_auxiliary_seed_and_scale_rate():
+    same = {"arm": "finetune", "auxiliary": None, "seed": 9, "starts": {}, "options": {}, "code": "00" * 32,
+            "role": "baseline", "variant": "", "recipe": GOLDEN.recipe.model_copy(update={"scale_lr": 0.1})}
+    assert GOLDEN.model_copy(update=same).comparison == GOLDEN.comparison
+    for field in ("task", "profile", "shape", "recipe", "num_classes", "limit", "setting", "data"):
+        assert GOLDEN.model_copy(update={field: altered(field)}).comparison != GOLDEN.comparison, field
+
+
+@pytest.mark.parametrize(("changes", "cell", "name"), [
+    ({}, "imagenet m2pt(audio) [layers=attn.qkv]", "imagenet-pretrained-m2pt-audio-layers=attn.qkv-s3"),
+    ({"variant": "", "setting": "fix"}, "imagenet m2pt(audio) fix", "imagenet-fix-m2pt-audio-s3"),
+    ({"variant": "", "arm": "fix", "auxiliary": None, "role": "baseline", "setting": "fix"}, "imagenet fix",
+     "imagenet-fix-fix-s3"),
+])
+def test_runs_have_names_for_people(changes, cell, name):
+    spec = GOLDEN.model_copy(update=changes)
+    assert spec.cell == cell
+    assert spec.name == f"{name}-{spec.run_id}"
+    assert (PRETRAIN.cell, PRETRAIN.name) == ("image pretraining", f"image-pretrain-s0-{PRETRAIN.run_id}")
+    assert spec.setting in SETTINGS
