@@ -1,14 +1,9 @@
-"""Estimates and records in, matplotlib figures out. Equal input gives equal bytes, as PNG and as SVG.
-
-Colours are Okabe and Ito's (jfly.uni-koeln.de/color), told apart under every common colour blindness.
-"""
+"""Estimates and records in, matplotlib figures out: heat map, forest plot, learning curves, learned scales."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean, median
 from typing import Any
 
@@ -16,16 +11,23 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from benchmark.record import Selection
+from benchmark.report.canvas import (
+    BASELINE,
+    FAINT,
+    INK,
+    add_legend,
+    make_title,
+    modality_colours,
+    new_figure,
+    shorten,
+)
 from benchmark.report.collect import Collection
 from benchmark.report.markup import MISSING, NONE, plain, show_difference, show_estimate
 from benchmark.report.pairing import Run
 from benchmark.report.tables import (
-    SELECTED,
     cell_label,
     chance_of,
     first_row,
@@ -35,32 +37,7 @@ from benchmark.report.tables import (
 )
 from benchmark.stats import ALPHA
 
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31", "#999999")
-BASELINE, INK, FAINT = "#000000", "#222222", "#D9D9D9"
 MARKERS = {"method": "o", "control": "s"}
-STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans", "font.size": 9, "text.color": INK, "text.parse_math": False, "legend.frameon": False,
-    "axes.titlesize": 10, "axes.titlelocation": "left", "axes.edgecolor": INK, "axes.labelcolor": INK,
-    "axes.spines.top": False, "axes.spines.right": False, "savefig.dpi": 150, "svg.hashsalt": "m2pt-bench",
-}  # fmt: skip
-
-
-@contextmanager
-def house_style() -> Iterator[None]:
-    """Our settings alone, whatever the user's matplotlibrc says; drawing and saving belong inside."""
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(STYLE)
-        yield
-
-
-def save_figure(figure: Figure, stem: Path) -> list[Path]:
-    """Write STEM.png and STEM.svg without dates or versions in them."""
-    png, svg = stem.with_name(f"{stem.name}.png"), stem.with_name(f"{stem.name}.svg")
-    figure.savefig(png, metadata={"Software": None})
-    figure.set_layout_engine("none")  # the layout is settled; to solve it again would double the time
-    figure.savefig(svg, metadata={"Date": None, "Creator": None})
-    return [png, svg]
 
 
 def draw_matrix(
@@ -88,7 +65,7 @@ def draw_matrix(
             low_high = [show_difference(value, metric) for value in (effect.low, effect.high) if not pd.isna(value)]
             texts[i][j] += f"\n[{', '.join(low_high)}]" if low_high else "\nno interval"
             texts[i][j] += f"\nn={effect.n}"
-    figure = _figure(2.1 + 1.25 * (len(auxiliaries) + 1), 1.35 + 0.72 * max(1, len(tasks)))
+    figure = new_figure(2.1 + 1.25 * (len(auxiliaries) + 1), 1.35 + 0.72 * max(1, len(tasks)))
     axes = figure.add_subplot()
     limit = float(np.nanmax(np.abs(gains))) if np.isfinite(gains).any() else 1.0
     colours = matplotlib.colormaps["RdBu"].with_extremes(bad="#F2F2F2")
@@ -98,9 +75,9 @@ def draw_matrix(
             dark = np.isfinite(gains[i, j]) and abs(gains[i, j]) > 0.65 * limit
             axes.text(j, i, text, ha="center", va="center", fontsize=8, color="white" if dark else INK,
                       fontweight="bold" if significant[i, j] else "normal")  # fmt: skip
-    axes.set_xticks(range(len(auxiliaries) + 1), ["baseline", *(f"+ {_short(name)}" for name in auxiliaries)])
+    axes.set_xticks(range(len(auxiliaries) + 1), ["baseline", *(f"+ {shorten(name)}" for name in auxiliaries)])
     metrics = [collection.tasks[task].metrics[0] for task in tasks]
-    labels = [f"{_short(task)}\n{_short(unit_label(metric))}" for task, metric in zip(tasks, metrics, strict=True)]
+    labels = [f"{shorten(task)}\n{shorten(unit_label(metric))}" for task, metric in zip(tasks, metrics, strict=True)]
     axes.set_yticks(range(len(tasks)), labels)
     axes.tick_params(length=0, top=False, labeltop=True, bottom=False, labelbottom=False)
     axes.spines[:].set_visible(False)
@@ -113,7 +90,7 @@ def draw_matrix(
     bar.outline.set_visible(False)
     name = cell_label(arm, "", variant)
     title = f"{name}: difference to the baseline paired by seed, 95 % interval; bold: adjusted p < {ALPHA:g}"
-    figure.suptitle(_title(title, collection, section, select), x=0.01, ha="left", fontsize=10)
+    figure.suptitle(make_title(title, collection, section, select), x=0.01, ha="left", fontsize=10)
     return figure
 
 
@@ -126,13 +103,13 @@ def draw_forest(collection: Collection, effects: pd.DataFrame, section: int) -> 
     if not rows:
         return None
     colours, tasks = modality_colours(collection), list(dict.fromkeys(row.task for row in rows))
-    figure = _figure(7.6, min(60.0, 1.2 + 0.24 * len(rows) + 0.32 * len(tasks)))
+    figure = new_figure(7.6, min(60.0, 1.2 + 0.24 * len(rows) + 0.32 * len(tasks)))
     axes = figure.add_subplot()
     axes.axvline(0, color=INK, linewidth=0.8)
     y, ticks, labels = 0.0, [], []
     for task in tasks:
         metric = main[task]
-        axes.text(0, y, _short(f"{task}, {unit_label(metric)}", 60), fontweight="bold", va="center", fontsize=8.5,
+        axes.text(0, y, shorten(f"{task}, {unit_label(metric)}", 60), fontweight="bold", va="center", fontsize=8.5,
                   transform=axes.get_yaxis_transform())  # fmt: skip
         for row in (row for row in rows if row.task == task):
             y += 1
@@ -143,7 +120,7 @@ def draw_forest(collection: Collection, effects: pd.DataFrame, section: int) -> 
             face = colour if not pd.isna(row.low) else "white"
             axes.plot([row.difference], [y], marker, color=colour, markersize=5.5, markerfacecolor=face)
             ticks.append(y)
-            labels.append(_short(cell_label(row.arm, row.auxiliary, row.variant), 34) + f"  n={row.n}")
+            labels.append(shorten(cell_label(row.arm, row.auxiliary, row.variant), 34) + f"  n={row.n}")
         y += 1.6
     axes.set_yticks(ticks, labels)
     axes.set_ylim(y - 0.6, -0.9)
@@ -152,7 +129,7 @@ def draw_forest(collection: Collection, effects: pd.DataFrame, section: int) -> 
     axes.grid(axis="x", color=FAINT, linewidth=0.6)
     axes.set_axisbelow(True)
     axes.set_xlabel(f"difference to the baseline ({_common_unit(collection, tasks)}); hollow: no interval")
-    title = _title("Paired differences with 95 % intervals", collection, section, _selection(effects))
+    title = make_title("Paired differences with 95 % intervals", collection, section, _selection(effects))
     figure.suptitle(title, x=0.01, ha="left", fontsize=10)
     return figure
 
@@ -162,7 +139,7 @@ def draw_curves(collection: Collection, section: int) -> Figure | None:
     tasks = [task for task in list_rows(collection, section) if _curve_runs(collection, section, task)]
     if not tasks:
         return None
-    figure = _figure(7.6, 0.9 + 1.75 * len(tasks))
+    figure = new_figure(7.6, 0.9 + 1.75 * len(tasks))
     grid = figure.subplots(len(tasks), 2, squeeze=False, sharey="row")
     colours = modality_colours(collection)
     for row, task in zip(grid, tasks, strict=True):
@@ -175,15 +152,15 @@ def draw_curves(collection: Collection, section: int) -> Figure | None:
                 axes.axhline(chance, color="#777777", linewidth=0.9, linestyle=":")
                 grey, place = "#555555", ("axes fraction", "data")
                 axes.annotate("chance", (1, chance), xycoords=place, ha="right", va="bottom", fontsize=7, color=grey)
-            axes.set_title(_short(f"{task}, {split}", 40))
+            axes.set_title(shorten(f"{task}, {split}", 40))
             axes.grid(color=FAINT, linewidth=0.5)
             axes.xaxis.get_major_locator().set_params(integer=True)
-        row[0].set_ylabel(_short(unit_label(metric), 26))
+        row[0].set_ylabel(shorten(unit_label(metric), 26))
     for axes in grid[-1]:
         axes.set_xlabel("epoch")
     used = {key[0] for task in tasks for key in _curve_runs(collection, section, task)}
-    _legend(figure, collection, used)
-    title = _title("Learning curves: every seed thin, their mean thick", collection, section)
+    add_legend(figure, collection, used)
+    title = make_title("Learning curves: every seed thin, their mean thick", collection, section)
     figure.suptitle(title, x=0.01, ha="left", fontsize=10)
     return figure
 
@@ -198,24 +175,24 @@ def draw_scales(collection: Collection, section: int, arm: str, variant: str) ->
     if not tasks:
         return None
     columns = min(2, len(tasks))
-    figure = _figure(7.6, 1.0 + 2.1 * -(-len(tasks) // columns))
+    figure = new_figure(7.6, 1.0 + 2.1 * -(-len(tasks) // columns))
     grid = figure.subplots(-(-len(tasks) // columns), columns, squeeze=False, sharey=True).ravel()
     colours = modality_colours(collection)
     for axes, task in zip(grid, tasks, strict=False):
         layers = order_layers({x.name for runs in panels[task].values() for run in runs for x in run.record.layers})
         for auxiliary in (name for name in collection.modalities if name in panels[task]):
             _draw_scales(axes, layers, panels[task][auxiliary], colours[auxiliary])
-        axes.set_title(_short(task, 40))
+        axes.set_title(shorten(task, 40))
         axes.set_ylim(bottom=0)
         axes.grid(axis="y", color=FAINT, linewidth=0.5)
     for axes in grid[len(tasks) :]:
         axes.set_visible(False)
     for axes in grid[::columns]:
         axes.set_ylabel("|cross-modal scale|")
-    _legend(figure, collection, {auxiliary for task in tasks for auxiliary in panels[task]})
+    add_legend(figure, collection, {auxiliary for task in tasks for auxiliary in panels[task]})
     name = cell_label(arm, "", variant)
     title = f"{name}: learned scales by layer, first to last block in each group, median and range of seeds"
-    figure.suptitle(_title(title, collection, section), x=0.01, ha="left", fontsize=10)
+    figure.suptitle(make_title(title, collection, section), x=0.01, ha="left", fontsize=10)
     return figure
 
 
@@ -233,11 +210,6 @@ def order_layers(names: set[str]) -> dict[str, list[str]]:
     for name in sorted(names, key=lambda n: (place.get(parsed[n][0], len(known)), *parsed[n], n)):
         components.setdefault(parsed[name][0], []).append(name)
     return components
-
-
-def modality_colours(collection: Collection) -> dict[str, str]:
-    """One colour for each modality, the same in every figure."""
-    return {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(collection.modalities)}
 
 
 def _draw_cell(axes: Axes, runs: Sequence[Run], split: str, metric: str, colour: str, plain: bool) -> None:
@@ -274,33 +246,12 @@ def _draw_scales(axes: Axes, components: Mapping[str, Sequence[str]], runs: Sequ
         axes.plot(xs, [median(v) for v in values], "o-", color=colour, linewidth=1.3, markersize=3)
         ticks.append(start + (len(names) - 1) / 2)
         start += len(names) + 1
-    axes.set_xticks(ticks, [_short(name, 14) for name in components])
+    axes.set_xticks(ticks, [shorten(name, 14) for name in components])
     axes.tick_params(axis="x", length=0)
-
-
-def _legend(figure: Figure, collection: Collection, used: set[str]) -> None:
-    """`used`: auxiliaries, "" for the baseline"""
-    handles = [Line2D([], [], color=BASELINE, linestyle="--", label="baseline")] if "" in used else []
-    for name, colour in modality_colours(collection).items():
-        if name in used:
-            handles.append(Line2D([], [], color=colour, linewidth=2, label=f"+ {_short(name)}"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(6, max(1, len(handles))))
-
-
-def _figure(width: float, height: float) -> Figure:
-    """Sizes in inches; without pyplot there is no global state to clean up."""
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
 
 
 def _selection(effects: pd.DataFrame) -> Selection:
     return effects["select"].iloc[0] if len(effects) else "last"
-
-
-def _title(text: str, collection: Collection, section: int, select: Selection | None = None) -> str:
-    parts = [collection.sections[section].title, *([f"test split, {SELECTED[select]}"] if select else [])]
-    return f"{_short(text, 110)}\n{_short(', '.join(parts), 110)}"
 
 
 def _common_unit(collection: Collection, tasks: Sequence[str]) -> str:
@@ -308,8 +259,3 @@ def _common_unit(collection: Collection, tasks: Sequence[str]) -> str:
     if units == {"%"}:
         return "percentage points"
     return plain(units.pop()) or "unit unknown" if len(units) == 1 else "each in its own unit"
-
-
-def _short(text: str, length: int = 24) -> str:
-    text = plain(text)
-    return text if len(text) <= length else text[: length - 1] + "…"

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from benchmark.record import Record, Selection
 from benchmark.report import figures
+from benchmark.report.canvas import house_style, save_figure
 from benchmark.report.collect import Collection, collect
 from benchmark.report.estimates import estimate_cells, estimate_effects, estimate_pretraining
 from benchmark.report.inputs import Problem, Remark, TaskInfo
@@ -54,7 +55,7 @@ def write_report(
     writer = _Writer(out)
     slugs = unique_slugs(collection.sections)
     lines = [f"# {QUESTION}", "", f"Test split, {SELECTED[select]}; selection on the validation split only.", ""]
-    with figures.house_style():
+    with house_style():
         for number, section in enumerate(collection.sections):
             title = section.title[0].upper() + section.title[1:]
             lines += [f"## {escape_markdown(title)}", ""]
@@ -101,7 +102,7 @@ class _Writer:
         """Write as PNG and SVG; the lines to embed."""
         if figure is None:
             return []
-        self.written += figures.save_figure(figure, self.out / "figures" / name)
+        self.written += save_figure(figure, self.out / "figures" / name)
         return [f"![{escape_markdown(description)}](figures/{name}.png)", ""]
 
 
@@ -109,23 +110,25 @@ def _write_section(
     writer: _Writer, collection: Collection, cells: pd.DataFrame, effects: pd.DataFrame, section: int, slug: str
 ) -> list[str]:
     lines: list[str] = []
+    scales: list[str] = []
     for index, (arm, variant) in enumerate(list_matrices(collection, section)):
         what = (collection, cells, effects, section, arm, variant)
-        name = f"{slug}-{slugify(arm + '-' + variant)}" + (f"-{index}" if variant else "")
+        name = f"{slug}-{slugify(f'{arm} {variant}')}" + (f"-{index}" if index else "")
         title = f"{arm} {variant}".strip()
         lines += writer.table(f"matrix-{name}", matrix_table(*what))
         writer.text(f"tables/matrix-{name}.csv", to_csv(matrix_frame(*what)))
         description = f"Heat map of the paired differences of {title} for every target and auxiliary"
         lines += writer.figure(f"matrix-{name}", figures.draw_matrix(*what), description)
-        scales = figures.draw_scales(collection, section, arm, variant)
         description = f"Learned cross-modal scales of {title} by layer, a panel per target"
-        lines += writer.figure(f"scales-{name}", scales, description)
+        scales += writer.figure(
+            f"scales-{name}", figures.draw_scales(collection, section, arm, variant), description
+        )
     forest = figures.draw_forest(collection, effects, section)
     lines += writer.figure(f"forest-{slug}", forest, "Paired differences to the baseline with 95 % intervals")
+    lines += writer.table(f"differences-{slug}", effects_table(collection, effects, section))
     curves = figures.draw_curves(collection, section)
     lines += writer.figure(f"curves-{slug}", curves, "Main metric on val and test by epoch, every seed and the mean")
-    lines += writer.table(f"differences-{slug}", effects_table(collection, effects, section))
-    return lines + writer.table(f"cells-{slug}", cells_table(collection, cells, section))
+    return lines + scales + writer.table(f"cells-{slug}", cells_table(collection, cells, section))
 
 
 def _with_sections(frame: pd.DataFrame, collection: Collection) -> pd.DataFrame:
