@@ -282,15 +282,20 @@ def command_info(options: argparse.Namespace, command: str) -> int:
 
 
 def command_report(options: argparse.Namespace, command: str) -> int:
-    from benchmark.report import write_report
+    from benchmark.report.write import write_report
 
     folders = options.results or [Path("results/tiny")]
     for folder in folders:
         if not (folder / "runs").is_dir():
             raise ValueError(f"no results in {folder}; run a matrix first, for example: benchmark run --matrix smoke")
-    inputs = report_inputs([Store(folder) for folder in folders], options.plugins)
-    for path in write_report(*inputs, out=options.out or folders[0] / "report", select=options.select.replace("-", "_")):
-        print(path)
+    records, problems, tasks, current = report_inputs([Store(folder) for folder in folders], options.plugins)
+    try:
+        written = write_report(records, problems, options.out or folders[0] / "report", options.select.replace("-", "_"),
+                               tasks=tasks, current=current, command=command)
+    except OSError as error:
+        raise ValueError(f"the report cannot be written: {error}; choose another folder with --out") from error
+    print(f"{written[0]} and {len(written) - 1} tables and figures from {len(records)} records"
+          + (f"; {len(problems)} runs or files have no result, named in the report" if problems else ""))
     return 0
 
 
@@ -304,7 +309,9 @@ def report_inputs(stores: Sequence[Store], plugins: Path | None) -> tuple[list[R
     for store in stores:
         found, unreadable = store.records()
         records += found
-        problems += [Problem(line.partition(": ")[0], line.partition(": ")[2], "unreadable") for line in unreadable]
+        for line in unreadable:
+            place, _, reason = line.partition(": ")
+            problems.append(Problem("/".join(Path(place).parts[-2:]), reason, "unreadable"))
         problems += [Problem(failure.spec.name, failure.error, "failed", failure.spec) for failure in store.failures()]
     infos = {name: TaskInfo(
         task.modality, task.metrics,
@@ -325,9 +332,10 @@ def is_current(spec: RunSpec, tasks: Mapping[str, Task], arms: Mapping[str, Arm]
 
 def print_matrix(store: Store, plugins: Path | None) -> None:
     """The target x auxiliary matrix of everything that the folder holds."""
-    from benchmark.report import matrix_text
+    from benchmark.report.console import print_matrices
 
-    print("\n" + matrix_text(*report_inputs([store], plugins)))
+    print(flush=True)
+    print_matrices(*report_inputs([store], plugins))
 
 
 def print_summary(progress: Progress, store: Store) -> None:

@@ -138,6 +138,7 @@ class PointTokenizer(Tokenizer):
     """
 
     position_every_block = True
+    added_for_target = ("cls_token", "cls_position")
 
     def __init__(self, shape: ModelShape, class_token: bool = False):
         super().__init__()

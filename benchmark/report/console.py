@@ -1,0 +1,38 @@
+"""Run records in, the target x auxiliary matrix on a terminal out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
+
+from rich.console import Console
+from rich.table import Table as Grid
+from rich.text import Text
+
+from benchmark.record import Record
+from benchmark.report.collect import collect
+from benchmark.report.estimates import estimate_cells, estimate_effects
+from benchmark.report.inputs import Problem, TaskInfo
+from benchmark.report.tables import list_matrices, matrix_table
+
+
+def print_matrices(
+    records: Iterable[Record], problems: Iterable[Problem], tasks: Mapping[str, TaskInfo], current: AbstractSet[str]
+) -> None:
+    """Print every matrix of the records; says so where there is none."""
+    collection = collect(records, problems, tasks, current)
+    cells, effects = estimate_cells(collection), estimate_effects(collection, "last")
+    console = Console(width=None if Console().is_terminal else 160)
+    found = [(section, *matrix) for section in range(len(collection.sections))
+             for matrix in list_matrices(collection, section)]
+    for section, arm, variant in found:
+        table = matrix_table(collection, cells, effects, section, arm, variant)
+        grid = Grid(title=table.title, title_justify="left", show_lines=True)
+        for heading in table.header:
+            grid.add_column(Text(heading))
+        for row in table.rows:
+            lines = ([Text(line.text, "bold" if line.bold else "") for line in cell] for cell in row)
+            grid.add_row(*(Text("\n").join(cell) for cell in lines))
+        console.print(grid)
+    if not found:
+        print("no target x auxiliary pair has a result yet")
