@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from benchmark.contracts import Meter, Metric, ProfileSpec, Split, Task
-from benchmark.recipes import ModelShape, PretrainRecipe, Setting, TrainRecipe
+from benchmark.recipes import ModelShape, Setting, TrainRecipe
+from tasks.audioset.profiles import PAPER, SMALL, TINY
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -18,64 +19,6 @@ if TYPE_CHECKING:
     from benchmark.encoder import Tokenizer
     from benchmark.mae import MaskedTarget
     from benchmark.seeds import SampleRandom
-
-_CLIP_AUGMENT = {"gain_db": 6.0, "roll": 0.25, "time_mask": 12.0, "freq_mask": 12.0}
-
-_TINY_TRAIN = TrainRecipe(epochs=40, batch_size=64, lr=1e-3, min_lr=1e-6, warmup_epochs=4, layer_decay=0.75,
-                          drop_path_rate=0.1, mixup=0.8, augment=_CLIP_AUGMENT)
-_TINY = ProfileSpec(
-    data_sets=("audio_tags",),
-    num_classes=38,
-    chance=5.67,
-    shape=ModelShape(embed_dim=96, depth=4, num_heads=3, input_size=(64, 64), patch_size=(8, 16),
-                     decoder_embed_dim=64, decoder_depth=2, decoder_num_heads=4),
-    pretrain=PretrainRecipe(epochs=120, batch_size=64, lr=1.5e-3, warmup_epochs=10, mask_ratio=0.75,
-                            augment={"gain_db": 6.0, "roll": 0.5}),
-    train={
-        "pretrained": _TINY_TRAIN,
-        "fix": TrainRecipe(epochs=40, batch_size=64, lr=3e-3, warmup_epochs=4, weight_decay=0.0, augment=_CLIP_AUGMENT),
-        "scratch": _TINY_TRAIN.model_copy(update={"layer_decay": 1.0}),
-    },
-)
-
-_SMALL_TRAIN = TrainRecipe(epochs=60, batch_size=64, lr=1e-3, min_lr=1e-6, warmup_epochs=5, layer_decay=0.75,
-                           drop_path_rate=0.1, mixup=0.8, augment=_CLIP_AUGMENT)
-_SMALL = ProfileSpec(
-    data_sets=_TINY.data_sets,
-    num_classes=_TINY.num_classes,
-    chance=_TINY.chance,
-    shape=ModelShape(embed_dim=192, depth=8, num_heads=6, input_size=(64, 64), patch_size=(8, 8),
-                     decoder_embed_dim=128, decoder_depth=2, decoder_num_heads=4),
-    pretrain=PretrainRecipe(epochs=400, batch_size=64, lr=1e-3, warmup_epochs=20, mask_ratio=0.75,
-                            augment={"gain_db": 6.0, "roll": 0.5}),
-    train={
-        "pretrained": _SMALL_TRAIN,
-        "fix": TrainRecipe(epochs=60, batch_size=64, lr=3e-3, warmup_epochs=5, weight_decay=0.0, augment=_CLIP_AUGMENT),
-        "scratch": _SMALL_TRAIN.model_copy(update={"layer_decay": 1.0}),
-    },
-)
-
-# AudioMAE and M2PT's ft_srun_pathway.sh. Time is rolled as that code means to: for mono sound its roll is always 0.
-# It mixes half of the samples, this recipe all of them; its removal of 20 % of the rows and of the columns of patches
-# in fine-tuning is not part of this recipe.
-_PAPER_TRAIN = TrainRecipe(epochs=60, batch_size=64, lr=2.5e-4, min_lr=1e-6, warmup_epochs=4, weight_decay=5e-4,
-                           layer_decay=0.75, drop_path_rate=0.1, mixup=10.0, precision="bf16",
-                           augment={"gain_db": 2.0, "roll": 1.0, "time_mask": 192.0, "freq_mask": 48.0})
-_PAPER = ProfileSpec(
-    data_sets=("audioset_20k",),
-    num_classes=527,
-    chance=0.4,  # mean number of labels of a clip, about 2, over 527
-    shape=ModelShape(input_size=(1024, 128), patch_size=(16, 16), decoder_depth=16),
-    pretrain=PretrainRecipe(epochs=33, batch_size=512, lr=4e-4, warmup_epochs=3, weight_decay=1e-4, mask_ratio=0.8,
-                            precision="bf16", augment={"gain_db": 2.0, "roll": 1.0}),
-    train={
-        "pretrained": _PAPER_TRAIN,
-        # Not published for audio: MAE's linear probe (lr 0.1 * batch_size / 256), its batch cut to fit 20 000 clips.
-        "fix": TrainRecipe(epochs=90, batch_size=1024, lr=0.4, warmup_epochs=10, optimizer="lars", weight_decay=0.0,
-                           precision="bf16", augment={"roll": 1.0}),
-        "scratch": _PAPER_TRAIN.model_copy(update={"layer_decay": 1.0}),
-    },
-)
 
 
 class AudioSet(Task):
@@ -91,7 +34,7 @@ class AudioSet(Task):
     metrics: ClassVar[tuple[Metric, ...]] = (
         Metric("mAP"), Metric("classes without positives", unit="classes", higher_is_better=False))
     sources: ClassVar[frozenset[str]] = frozenset({"0 A.D.", "Flare: Empyrean Campaign", "FluidR3 GM"})
-    profiles: ClassVar[Mapping[str, ProfileSpec]] = {"tiny": _TINY, "small": _SMALL, "paper": _PAPER}
+    profiles: ClassVar[Mapping[str, ProfileSpec]] = {"tiny": TINY, "small": SMALL, "paper": PAPER}
 
     def data_digests(self, profile: str) -> dict[str, str]:
         """SHA-256 by embedded set; raises `DataError` for the official data, which this version does not read."""

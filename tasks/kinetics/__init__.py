@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from benchmark.contracts import Meter, Metric, ProfileSpec, Split, Task
-from benchmark.recipes import ModelShape, PretrainRecipe, Setting, TrainRecipe
+from benchmark.recipes import ModelShape, Setting, TrainRecipe
+from tasks.kinetics.profiles import PAPER, SMALL, TINY
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -16,61 +17,6 @@ if TYPE_CHECKING:
     from benchmark.mae import MaskedTarget
     from benchmark.patches import PatchTokenizer
     from benchmark.seeds import SampleRandom
-
-TINY_TRAIN = TrainRecipe(
-    epochs=30, batch_size=64, lr=1e-3, warmup_epochs=3, layer_decay=0.8, label_smoothing=0.1, drop_path_rate=0.1,
-    augment={"crop": 0.3, "flip": 0.5, "jitter": 0.4})
-
-TINY = ProfileSpec(
-    data_sets=("video_actions",),
-    num_classes=6,
-    chance=17.98,
-    shape=ModelShape(embed_dim=96, depth=4, num_heads=3, input_size=(8, 32, 32), patch_size=(2, 8, 8),
-                     decoder_embed_dim=64, decoder_depth=2, decoder_num_heads=4),
-    pretrain=PretrainRecipe(epochs=60, batch_size=64, lr=1e-3, warmup_epochs=5, mask_ratio=0.75,
-                            augment={"crop": 0.3, "flip": 0.5}),
-    train={
-        "pretrained": TINY_TRAIN,
-        "fix": TrainRecipe(epochs=30, batch_size=64, lr=1e-2, warmup_epochs=3, weight_decay=0.0, scale_lr=1e-2,
-                           augment={"crop": 0.3, "flip": 0.5}),
-        "scratch": TINY_TRAIN.model_copy(update={"layer_decay": 1.0}),
-    },
-    shortcuts={"source": 25.0, "timing": 36.0, "middle frame": 28.9},  # which game; which frames repeat; one still
-)
-
-SMALL = ProfileSpec(
-    data_sets=TINY.data_sets,
-    num_classes=TINY.num_classes,
-    chance=TINY.chance,
-    shape=ModelShape(embed_dim=192, depth=8, num_heads=6, input_size=(8, 32, 32), patch_size=(2, 8, 8),
-                     decoder_embed_dim=128, decoder_depth=2, decoder_num_heads=4),
-    pretrain=TINY.pretrain.model_copy(update={"epochs": 400}),
-    train={setting: recipe.model_copy(update={"epochs": 100}) for setting, recipe in TINY.train.items()},
-    shortcuts=TINY.shortcuts,
-)
-
-# M2PT's run.sh, but started from self-supervised weights as the paper says, not from the supervised ones of the script.
-PAPER_TRAIN = TrainRecipe(
-    epochs=90, batch_size=48, lr=7e-4 * 48 / 256, min_lr=1e-6, warmup_epochs=5, weight_decay=0.05, layer_decay=0.75,
-    drop_path_rate=0.1, label_smoothing=0.1, mixup=0.8, cutmix=1.0, precision="bf16",
-    augment={"crop": 0.92, "flip": 0.5, "rand_augment": 7.0, "erase": 0.25})
-
-PAPER = ProfileSpec(
-    data_sets=("kinetics400",),
-    num_classes=400,
-    chance=0.25,
-    shape=ModelShape(input_size=(16, 224, 224), patch_size=(2, 16, 16), decoder_embed_dim=384, decoder_depth=4,
-                     decoder_num_heads=6),
-    pretrain=PretrainRecipe(epochs=200, batch_size=1024, lr=4e-3, min_lr=4e-5, warmup_epochs=20, precision="bf16",
-                            mask_ratio=176 / 196,  # VideoMAE hides int(0.9 * 196) places
-                            augment={"crop": 0.56}),
-    train={
-        "pretrained": PAPER_TRAIN,
-        "fix": TrainRecipe(epochs=90, batch_size=1024, lr=0.4, warmup_epochs=10, optimizer="lars", weight_decay=0.0,
-                           scale_lr=1e-2, precision="bf16", augment={"crop": 0.92, "flip": 0.5}),
-        "scratch": PAPER_TRAIN.model_copy(update={"layer_decay": 1.0}),
-    },
-)
 
 
 class Kinetics(Task):

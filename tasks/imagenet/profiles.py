@@ -1,0 +1,55 @@
+"""Data, sizes and recipes of imagenet, by profile: values only, which enter every run's spec as they are."""
+
+from benchmark.contracts import ProfileSpec
+from benchmark.recipes import ModelShape, PretrainRecipe, TrainRecipe
+
+TINY_TRAIN = TrainRecipe(
+    epochs=30, batch_size=64, lr=1e-3, warmup_epochs=3, layer_decay=0.8, label_smoothing=0.1, drop_path_rate=0.1,
+    augment={"crop": 0.5, "flip": 0.5, "jitter": 0.4})
+
+TINY = ProfileSpec(
+    data_sets=("image_emoji",),
+    num_classes=22,
+    chance=5.54,
+    shape=ModelShape(embed_dim=96, depth=4, num_heads=3, input_size=(32, 32), patch_size=(8, 8), decoder_embed_dim=64,
+                     decoder_depth=2, decoder_num_heads=4),
+    pretrain=PretrainRecipe(epochs=60, batch_size=64, lr=1e-3, warmup_epochs=5, augment={"crop": 0.5, "flip": 0.5}),
+    train={
+        "pretrained": TINY_TRAIN,
+        "fix": TrainRecipe(epochs=30, batch_size=64, lr=1e-2, warmup_epochs=3, weight_decay=0.0, scale_lr=1e-2,
+                           augment={"crop": 0.5, "flip": 0.5}),
+        "scratch": TINY_TRAIN.model_copy(update={"layer_decay": 1.0}),
+    },
+)
+
+SMALL = ProfileSpec(
+    data_sets=TINY.data_sets,
+    num_classes=TINY.num_classes,
+    chance=TINY.chance,
+    shape=ModelShape(embed_dim=192, depth=8, num_heads=6, input_size=(32, 32), patch_size=(4, 4),
+                     decoder_embed_dim=128, decoder_depth=2, decoder_num_heads=4),
+    pretrain=TINY.pretrain.model_copy(update={"epochs": 400}),
+    train={setting: recipe.model_copy(update={"epochs": 100}) for setting, recipe in TINY.train.items()},
+)
+
+# Schedules of the MAE code that M2PT builds on, and of M2PT's scripts. None of them trains images from scratch:
+# that row is fine-tuning's recipe, longer and without layer decay.
+PAPER_TRAIN = TrainRecipe(
+    epochs=100, batch_size=1024, accumulation=4, lr=2e-3, min_lr=1e-6, warmup_epochs=5, weight_decay=0.05,
+    layer_decay=0.65, drop_path_rate=0.1, label_smoothing=0.1, mixup=0.8, cutmix=1.0, train_position=True,
+    precision="bf16", augment={"crop": 0.92, "flip": 0.5, "rand_augment": 9.0, "erase": 0.25})
+
+PAPER = ProfileSpec(
+    data_sets=("imagenet1k",),
+    num_classes=1000,
+    chance=0.1,
+    shape=ModelShape(input_size=(224, 224), patch_size=(16, 16)),
+    pretrain=PretrainRecipe(epochs=800, batch_size=4096, lr=2.4e-3, warmup_epochs=40, precision="bf16",
+                            augment={"crop": 0.8, "flip": 0.5}),
+    train={
+        "pretrained": PAPER_TRAIN,
+        "fix": TrainRecipe(epochs=90, batch_size=16384, lr=6.4, warmup_epochs=10, optimizer="lars", weight_decay=0.0,
+                           scale_lr=1e-2, precision="bf16", augment={"crop": 0.92, "flip": 0.5}),
+        "scratch": PAPER_TRAIN.model_copy(update={"epochs": 300, "layer_decay": 1.0}),
+    },
+)

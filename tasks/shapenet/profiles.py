@@ -1,0 +1,39 @@
+"""Data, sizes and recipes of shapenet, by profile: values only, which enter every run's spec as they are."""
+
+from benchmark.contracts import ProfileSpec
+from benchmark.recipes import ModelShape, PretrainRecipe, TrainRecipe
+
+AUGMENT = {"points": 512, "isotropic_scale": 0.25, "shift": 0.1}
+PRETRAIN_AUGMENT = {"points": 512, "scale": 0.5, "shift": 0.2}
+
+_TINY_TRAIN = TrainRecipe(epochs=40, batch_size=64, lr=2e-3, warmup_epochs=4, clip_norm=10, eval_every=4,
+                          augment={**AUGMENT, "points": 256, "labelled": 128})
+TINY = ProfileSpec(
+    data_sets=("pointcloud_seg", "pointcloud_cls"), num_classes=49, chance=11.7,
+    shape=ModelShape(embed_dim=96, depth=4, num_heads=3, input_size=(256,), patch_size=(16, 16), tokenizer_dim=16,
+                     hidden_dim=16, decoder_embed_dim=96, decoder_depth=2, decoder_num_heads=3),
+    pretrain=PretrainRecipe(epochs=50, batch_size=64, lr=1e-3, warmup_epochs=5, mask_ratio=0.6,
+                            augment={**PRETRAIN_AUGMENT, "points": 256}),
+    train={"pretrained": _TINY_TRAIN, "fix": _TINY_TRAIN, "scratch": _TINY_TRAIN})
+
+_SMALL_TRAIN = TrainRecipe(epochs=100, batch_size=32, lr=5e-4, warmup_epochs=10, clip_norm=10, drop_path_rate=0.1,
+                           augment=AUGMENT)
+SMALL = ProfileSpec(
+    data_sets=("pointcloud_seg", "pointcloud_cls"), num_classes=49, chance=11.7,
+    shape=ModelShape(embed_dim=192, depth=8, num_heads=6, input_size=(512,), patch_size=(64, 16), tokenizer_dim=64,
+                     hidden_dim=64, decoder_embed_dim=192, decoder_depth=2, decoder_num_heads=6),
+    pretrain=PretrainRecipe(epochs=300, batch_size=128, lr=1e-3, warmup_epochs=10, mask_ratio=0.6,
+                            augment=PRETRAIN_AUGMENT),
+    train={"pretrained": _SMALL_TRAIN, "fix": _SMALL_TRAIN, "scratch": _SMALL_TRAIN})
+
+# Point-MAE's recipe with one clipped step for each batch (the released loop steps twice) and twelve heads with bias.
+# Pretraining sees 1024 points of each cloud and so makes 64 tokens of it, not 128.
+_PAPER_TRAIN = TrainRecipe(epochs=300, batch_size=16, lr=2e-4, min_lr=1e-6, warmup_epochs=10, clip_norm=10,
+                           drop_path_rate=0.1, augment={"points": 2048, "isotropic_scale": 0.25, "shift": 0.1})
+PAPER = ProfileSpec(
+    data_sets=("ShapeNetPart", "ShapeNet-55"), num_classes=50, chance=None,  # measured where the data are
+    shape=ModelShape(input_size=(2048,), patch_size=(128, 32), tokenizer_dim=128, hidden_dim=256,
+                     decoder_embed_dim=768, decoder_depth=4, decoder_num_heads=12),
+    pretrain=PretrainRecipe(epochs=300, batch_size=128, lr=1e-3, min_lr=1e-6, warmup_epochs=10, betas=(0.9, 0.999),
+                            mask_ratio=0.6, augment={"points": 1024, "scale": 0.5, "shift": 0.2}),
+    train={"pretrained": _PAPER_TRAIN, "fix": _PAPER_TRAIN, "scratch": _PAPER_TRAIN})
