@@ -18,7 +18,7 @@ from benchmark import __version__
 from benchmark.contracts import Arm, Task
 from benchmark.matrix import Plan, Planner, code_of, nearest, parse_override, parse_seeds, pick, pretraining_tasks
 from benchmark.presets import PRESETS, cells_of
-from benchmark.recipes import SETTINGS
+from benchmark.recipes import SETTINGS, Frozen
 from benchmark.spec import RunSpec, Site
 from benchmark.store import Store
 
@@ -265,9 +265,10 @@ def command_info(options: argparse.Namespace, command: str) -> int:
               f"data ({options.profile}): {', '.join(profile.data_sets)}; sources: {', '.join(sorted(task.sources))}")
         for name, value in (profile.shortcuts or {}).items():
             print(f"shortcut: {name} {value:g}")
-        for title, value in (("shape", profile.shape), ("pretrain", profile.pretrain),
-                             *((f"recipe, {setting}", recipe) for setting, recipe in profile.train.items())):
-            print(f"{title}: " + ", ".join(f"{name}={item}" for name, item in value.model_dump().items()))
+        sections: list[tuple[str, Frozen]] = [("shape", profile.shape), ("pretrain", profile.pretrain)]
+        sections += [(f"recipe, {setting}", recipe) for setting, recipe in profile.train.items()]
+        for title, section in sections:
+            print(f"{title}: " + ", ".join(f"{field}={item}" for field, item in section.model_dump().items()))
     elif options.name in arms:
         arm = arms[options.name]
         print(f"{arm.name}: {arm.summary}\nsource: {arm.source}\nsettings: {', '.join(arm.settings)}")

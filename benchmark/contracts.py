@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from benchmark.data import Batch, Examples
-    from benchmark.encoder import Tokenizer, TransformerModel
+    from benchmark.encoder import Head, Tokenizer, TransformerModel
     from benchmark.mae import MaskedTarget
     from benchmark.pathway import Pathway
     from benchmark.seeds import SampleRandom
@@ -95,7 +95,7 @@ class Task(ABC):
         """The modality's tokenizer, freshly initialised from torch's global generator, which the engine has seeded."""
 
     @abstractmethod
-    def head(self, shape: ModelShape, num_classes: int, setting: Setting) -> nn.Module:
+    def head(self, shape: ModelShape, num_classes: int, setting: Setting) -> Head:
         """Maps (Features, Batch) to logits. See `benchmark.encoder.Head`."""
 
     @abstractmethod

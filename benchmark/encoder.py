@@ -80,7 +80,8 @@ def build_blocks(dim: int, depth: int, num_heads: int, mlp_ratio: float, qkv_bia
     """
     rates = torch.linspace(0, drop_path_rate, depth, device="cpu").tolist()
     blocks = nn.ModuleList(
-        Block(dim, num_heads, mlp_ratio, qkv_bias=qkv_bias, drop_path=rate, norm_layer=LAYER_NORM) for rate in rates)
+        Block(dim, num_heads, mlp_ratio, qkv_bias=qkv_bias, drop_path=rate, norm_layer=LAYER_NORM)  # type: ignore[arg-type]
+        for rate in rates)
     for module in blocks.modules():
         if isinstance(module, nn.Linear):
             initialise_linear(module, init_std)

@@ -35,7 +35,8 @@ def scores(model: TransformerModel, task: Task, batch: Batch) -> Tensor:
     logits = [model(view).float() for view in task.views(batch)]
     if len(logits) == 1:
         return logits[0]
-    return torch.stack([task.probabilities(part) for part in logits]).mean(0).clamp_min(1e-12).log()
+    probabilities: Tensor = torch.stack([task.probabilities(part) for part in logits]).mean(0)
+    return probabilities.clamp_min(1e-12).log()
 
 
 @torch.inference_mode()

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.utils import deterministic
 
 from benchmark.augment import mix
 from benchmark.contracts import SPLITS, Arm, Task
@@ -19,7 +20,7 @@ from benchmark.encoder import TransformerModel
 from benchmark.environment import describe_environment, peak_memory_bytes
 from benchmark.evaluate import evaluate, logits_of
 from benchmark.mae import MaskedAutoencoder
-from benchmark.pathway import Pathway, merge
+from benchmark.pathway import merge
 from benchmark.pretrained import export_weights, load_blocks, load_encoder, save_weights
 from benchmark.recipes import PretrainRecipe, TrainRecipe
 from benchmark.record import Record
@@ -39,7 +40,7 @@ def execute(spec: RunSpec, task: Task, arm: Arm | None, site: Site, work: Path, 
     """
     torch.set_num_threads(site.threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # a tenth of a small model's time, for bugs only
+    deterministic.fill_uninitialized_memory = False  # a tenth of a small model's time, for bugs only
     device = torch.device(site.device)
     if device.type == "cuda":
         torch.cuda.set_device(device)
@@ -52,7 +53,7 @@ def execute(spec: RunSpec, task: Task, arm: Arm | None, site: Site, work: Path, 
         run_id=spec.run_id, spec=spec, measurements=progress.measurements, environment=describe_environment(device),
         seconds={name: round(value, 3) for name, value in progress.seconds.items()},
         peak_memory_bytes=peak_memory_bytes(device), started=started, resumed=progress.resumed, command=site.command,
-        **details)  # type: ignore[arg-type]
+        **details)
 
 
 def build_model(spec: RunSpec, task: Task) -> TransformerModel:
@@ -94,7 +95,9 @@ def _pretrain(spec: RunSpec, task: Task, arm: Arm | None, device: torch.device, 
 def _train(spec: RunSpec, task: Task, arm: Arm | None, device: torch.device, work: Path, starts: Mapping[str, Path],
            report: Report) -> tuple[Progress, dict[str, Any]]:
     recipe = spec.recipe
-    assert isinstance(recipe, TrainRecipe) and arm is not None and spec.num_classes is not None
+    assert isinstance(recipe, TrainRecipe)
+    assert arm is not None
+    assert spec.num_classes is not None
     num_classes = spec.num_classes
     model = build_model(spec, task)
     loading = load_encoder(model, starts["target"]) if "target" in starts else {}

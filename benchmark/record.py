@@ -81,7 +81,8 @@ class Record(Frozen):
         """(epoch, value) in order"""
         return [(row.step, row.value) for row in self.measurements if (row.split, row.metric) == (split, metric)]
 
-    def value(self, metric: str, split: str = "test", select: Selection = "last", higher_is_better: bool = True) -> float | None:
+    def value(self, metric: str, split: str = "test", select: Selection = "last",
+              higher_is_better: bool = True) -> float | None:
         """The metric of a split after the last epoch, at the epoch that the validation split chose, or (`oracle`) at its
         own best epoch, which is what selection on the test split reports. None where it was not measured.
         """

@@ -65,7 +65,8 @@ class SampleRandom:
 
     def normal(self, use: str, *size: int) -> Tensor:
         """(B, *size) float32, standard normal"""
-        return torch.special.ndtri((self.uniform(use, *size) + 2.0**-25).double()).float()
+        values: Tensor = torch.special.ndtri((self.uniform(use, *size) + 2.0**-25).double()).float()
+        return values
 
     def integers(self, use: str, high: int, *size: int) -> Tensor:
         """(B, *size) int64 in [0, high)"""

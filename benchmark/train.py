@@ -86,7 +86,7 @@ def fit(model: nn.Module, compute_loss: Callable[[Batch, SampleRandom], Tensor],
                 random = SampleRandom(seed, progress.epoch, batch["index"])
                 with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
                     loss = compute_loss(batch, random) * (len(part) / len(chosen))
-                loss.backward()  # type: ignore[no-untyped-call]
+                loss.backward()
                 total += loss.detach()
             if (index + 1) % CHECK_EVERY_STEPS == 0 or index + 1 == steps_per_epoch:
                 _check_finite(total.item(), progress.epoch, index)

@@ -133,9 +133,9 @@ def test_layers_that_read_their_weight_directly_are_connected_too():
 
 
 @pytest.mark.parametrize(("other", "message"), [
-    (dict(depth=3), "2 blocks but auxiliary has 3"),
-    (dict(dim=32), r"weight is \(48, 16\), auxiliary weight is \(96, 32\)"),
-    (dict(heads=4), "2 attention heads but auxiliary has 4"),
+    ({"depth": 3}, "2 blocks but auxiliary has 3"),
+    ({"dim": 32}, r"weight is \(48, 16\), auxiliary weight is \(96, 32\)"),
+    ({"heads": 4}, "2 attention heads but auxiliary has 4"),
 ])
 def test_a_mismatch_raises_before_anything_changes(other, message):
     target = blocks()

@@ -5,19 +5,20 @@ from benchmark.recipes import ModelShape, PretrainRecipe, TrainRecipe
 
 CLIP_AUGMENT = {"gain_db": 3.0, "roll": 0.125, "time_mask": 6.0, "freq_mask": 6.0}
 
-TINY_TRAIN = TrainRecipe(epochs=30, batch_size=32, lr=3e-3, min_lr=1e-6, warmup_epochs=3, layer_decay=0.75,
-                         drop_path_rate=0.1, augment=CLIP_AUGMENT)
+TINY_TRAIN = TrainRecipe(epochs=50, batch_size=32, lr=3e-3, warmup_epochs=3, layer_decay=0.9, eval_every=5,
+                         augment=CLIP_AUGMENT)
 TINY = ProfileSpec(
     data_sets=("audio_tags",),
     num_classes=38,
     chance=5.67,
-    shape=ModelShape(embed_dim=96, depth=4, num_heads=3, input_size=(64, 64), patch_size=(16, 16),
-                     decoder_embed_dim=64, decoder_depth=2, decoder_num_heads=4),
-    pretrain=PretrainRecipe(epochs=50, batch_size=32, lr=2e-3, warmup_epochs=5, mask_ratio=0.75,
+    shape=ModelShape(embed_dim=96, depth=3, num_heads=3, mlp_ratio=2, input_size=(64, 64), patch_size=(8, 16),
+                     decoder_embed_dim=64, decoder_depth=1, decoder_num_heads=4),
+    pretrain=PretrainRecipe(epochs=100, batch_size=64, lr=2e-3, warmup_epochs=5, mask_ratio=0.75,
                             augment={"gain_db": 6.0, "roll": 0.5}),
     train={
         "pretrained": TINY_TRAIN,
-        "fix": TrainRecipe(epochs=30, batch_size=32, lr=3e-3, warmup_epochs=3, weight_decay=0.0, augment=CLIP_AUGMENT),
+        "fix": TrainRecipe(epochs=30, batch_size=32, lr=3e-3, warmup_epochs=3, weight_decay=0.0, eval_every=5,
+                           augment=CLIP_AUGMENT),
         "scratch": TINY_TRAIN.model_copy(update={"layer_decay": 1.0}),
     },
 )

@@ -4,18 +4,17 @@ from benchmark.contracts import ProfileSpec
 from benchmark.recipes import ModelShape, PretrainRecipe, TrainRecipe
 
 AUGMENT = {"points": 512, "scale": 0.5, "shift": 0.2}
-TINY_AUGMENT = {**AUGMENT, "points": 256}
 UNUSED_PRETRAIN = PretrainRecipe(epochs=1, batch_size=128, lr=1e-3, mask_ratio=0.6)  # shapenet pretrains for points
 
-_TINY_TRAIN = TrainRecipe(epochs=40, batch_size=64, lr=1e-3, warmup_epochs=4, clip_norm=10, augment=TINY_AUGMENT)
+_TINY_TRAIN = TrainRecipe(epochs=40, batch_size=32, lr=1e-3, warmup_epochs=3, clip_norm=10, eval_every=5, augment=AUGMENT)
 TINY = ProfileSpec(
     data_sets=("pointcloud_cls",), num_classes=21, chance=10.6,
-    shape=ModelShape(embed_dim=96, depth=4, num_heads=3, input_size=(256,), patch_size=(16, 16), tokenizer_dim=16,
-                     hidden_dim=64, decoder_embed_dim=96, decoder_depth=2, decoder_num_heads=3),
+    shape=ModelShape(embed_dim=96, depth=3, num_heads=3, mlp_ratio=2, input_size=(512,), patch_size=(32, 16),
+                     tokenizer_dim=16, hidden_dim=64, decoder_embed_dim=96, decoder_depth=1, decoder_num_heads=3),
     pretrain=UNUSED_PRETRAIN,
     train={"pretrained": _TINY_TRAIN, "scratch": _TINY_TRAIN,
-           "fix": TrainRecipe(epochs=40, batch_size=64, lr=1e-2, warmup_epochs=2, weight_decay=0,
-                              augment=TINY_AUGMENT)})
+           "fix": TrainRecipe(epochs=40, batch_size=64, lr=1e-2, warmup_epochs=2, weight_decay=0, eval_every=5,
+                              augment=AUGMENT)})
 
 _SMALL_TRAIN = TrainRecipe(epochs=100, batch_size=64, lr=5e-4, warmup_epochs=10, clip_norm=10, drop_path_rate=0.1,
                            augment=AUGMENT)

@@ -46,6 +46,7 @@ class PartSegmenter(Head):
         local = self.propagate(tokens, features.tokens.geometry["centres"],
                                batch.get("query", batch["input"]))
         first = self.layers[0]
+        assert isinstance(first, nn.Linear)
         on_local, on_global = first.weight.split([local.shape[2], first.in_features - local.shape[2]], 1)
         shared = linear(self.global_features(tokens, batch["category"]), on_global, first.bias)
         logits: Tensor = self.layers[1:](linear(local, on_local) + shared[:, None])
@@ -54,6 +55,7 @@ class PartSegmenter(Head):
     def propagate(self, tokens: Tensor, centres: Tensor, points: Tensor) -> Tensor:
         """(B, G, TD), (B, G, 3), (B, N, 3) -> (B, N, 4h)"""
         first = self.propagation[0]
+        assert isinstance(first, nn.Linear)
         on_tokens, on_points = first.weight.split([tokens.shape[2], 3], 1)
         convolved = linear(tokens, on_tokens)
         # One product interpolates, adds the part of xyz and the bias: passes over (B, N, 12h) are what costs here.
