@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -12,7 +13,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import ModuleType
+from typing import TYPE_CHECKING, NoReturn
 
 from benchmark import __version__
 from benchmark.contracts import Arm, Task
@@ -52,16 +54,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
 
 
-def build_parser() -> argparse.ArgumentParser:
+class Parser(argparse.ArgumentParser):
+    """Refuses in one line, as everything here does."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raises `ValueError`."""
+        raise ValueError(f"{message}; see {self.prog} --help")
+
+
+def build_parser() -> Parser:
     """Every command and option."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="benchmark", epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Does a transformer of one modality really help a transformer of another? "
                     "A reproducibility benchmark of Multimodal Pathway (CVPR 2024).")
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
 
-    plan = argparse.ArgumentParser(add_help=False)
+    plan = Parser(add_help=False)
     chosen = plan.add_argument_group("which runs")
     chosen.add_argument("--matrix", default="full", metavar="NAME", help=f"{', '.join(PRESETS)} (default: %(default)s)")
     chosen.add_argument("--profile", choices=PROFILES, default="tiny", help="data and sizes (default: %(default)s)")
@@ -75,7 +85,7 @@ def build_parser() -> argparse.ArgumentParser:
     where = plan.add_argument_group("where")
     where.add_argument("--results", type=Path, metavar="DIR", help="results folder (default: results/PROFILE, "
                        "results/smoke for the smoke matrix)")
-    plugins = argparse.ArgumentParser(add_help=False)
+    plugins = Parser(add_help=False)
     plugins.add_argument("--plugins", type=Path, metavar="DIR", help="folder of Python files that define TASK or ARM")
 
     run = commands.add_parser("run", parents=[plan, plugins], help="train every run of a matrix that has no record yet",
@@ -127,7 +137,7 @@ def load_registry(plugins: Path | None = None) -> tuple[dict[str, Task], dict[st
             raise ValueError(f"--plugins {plugins}: no such folder")
         sys.path.insert(0, str(plugins.resolve()))
         for file in sorted(plugins.glob("*.py")):
-            module = importlib.import_module(file.stem)
+            module = _import_plugin(file)
             plugin = [value for name in ("TASK", "ARM") if (value := getattr(module, name, None)) is not None]
             if not plugin:
                 raise ValueError(f"--plugins: {file} defines neither TASK nor ARM")
@@ -140,6 +150,16 @@ def load_registry(plugins: Path | None = None) -> tuple[dict[str, Task], dict[st
         else:
             raise ValueError(f"plugin {value!r} is neither a Task nor an Arm")
     return tasks, arms
+
+
+def _import_plugin(file: Path) -> ModuleType:
+    try:
+        module = importlib.import_module(file.stem)
+    except Exception as error:  # a plugin may raise anything
+        raise ValueError(f"--plugins: {file} cannot be imported ({type(error).__name__}: {error})") from error
+    if module.__file__ is None or Path(module.__file__).resolve() != file.resolve():
+        raise ValueError(f"--plugins: {file} has the name of another module, {module.__file__}; rename it")
+    return module
 
 
 def _register(known: dict[str, Task] | dict[str, Arm], name: str, value: Task | Arm) -> None:
@@ -182,6 +202,8 @@ def command_run(options: argparse.Namespace, command: str) -> int:
     jobs = options.jobs or gpus or cores
     if jobs < 1:
         raise ValueError(f"--jobs {jobs}: expected at least 1")
+    if re.fullmatch(r"auto|cpu|cuda(:\d+)?", options.device) is None:
+        raise ValueError(f"--device {options.device}: expected auto, cpu, cuda or cuda:N")
     site = Site(results=str(store.folder), device=options.device, threads=max(1, cores // jobs), command=command)
     pending = len(pending_jobs(plan, store))
     print(f"{len(plan.jobs)} runs, {pending} to do, {jobs} at once, {site.threads} thread{'s' * (site.threads > 1)} each; "
@@ -362,6 +384,9 @@ def command_export(options: argparse.Namespace, command: str) -> int:
         raise ValueError(f"no single run {options.run_name!r} with weights in {options.results}; "
                          f"{nearest(options.run_name, names) if names else 'there are none: run a matrix first'}")
     target = options.out or Path(f"{matches[0]}.safetensors")
-    shutil.copyfile(folder / matches[0] / "weights.safetensors", target)
+    try:
+        shutil.copyfile(folder / matches[0] / "weights.safetensors", target)
+    except OSError as error:
+        raise ValueError(f"{target} cannot be written ({error.strerror}); choose another file with --out") from error
     print(f"{target}: load it with safetensors.torch.load_file")
     return 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import shutil
 from pathlib import Path
 
 import pytest
@@ -23,7 +22,7 @@ PATHWAYS = ("waveforms m2pt(image)", "imagenet m2pt(signal)")
 def plugins(tmp_path_factory) -> list[str]:
     """The option that names a folder with the task and nothing else."""
     folder = tmp_path_factory.mktemp("plugins")
-    shutil.copy(FILE, folder)
+    (folder / FILE.name).symlink_to(FILE)
     return ["--plugins", str(folder)]
 
 
