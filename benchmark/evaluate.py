@@ -32,11 +32,11 @@ def evaluate(model: TransformerModel, task: Task, examples: Examples, profile: s
 
 def scores(model: TransformerModel, task: Task, batch: Batch) -> Tensor:
     """Logits of a batch with one test view; of several views, the logarithm of their mean probabilities"""
-    logits = [model(view).float() for view in task.views(batch)]
+    logits: list[Tensor] = [model(view).float() for view in task.views(batch)]
     if len(logits) == 1:
         return logits[0]
-    probabilities: Tensor = torch.stack([task.probabilities(part) for part in logits]).mean(0)
-    return probabilities.clamp_min(1e-12).log()
+    averaged: Tensor = torch.stack([task.probabilities(part) for part in logits]).mean(0).clamp_min(1e-12).log()
+    return averaged
 
 
 @torch.inference_mode()

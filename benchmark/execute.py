@@ -40,7 +40,7 @@ def execute(spec: RunSpec, task: Task, arm: Arm | None, site: Site, work: Path, 
     """
     torch.set_num_threads(site.threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    deterministic.fill_uninitialized_memory = False  # a tenth of a small model's time, for bugs only
+    deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a tenth of a small model's time, for bugs only
     device = torch.device(site.device)
     if device.type == "cuda":
         torch.cuda.set_device(device)

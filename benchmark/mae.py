@@ -47,8 +47,8 @@ def normalise_per_token(target: Tensor, eps: float = 1e-6) -> Tensor:
     """
     values = target.shape[-1]
     biased = (values - 1) / values
-    normalised: Tensor = nn.functional.layer_norm(target, (values,), eps=eps * biased)
-    return normalised * biased**0.5
+    normalised: Tensor = nn.functional.layer_norm(target, (values,), eps=eps * biased) * biased**0.5
+    return normalised
 
 
 def random_masking(noise: Tensor, mask_ratio: float, group: int = 1) -> tuple[Tensor, Tensor]:

@@ -13,10 +13,10 @@ from benchmark.recipes import ModelShape, Setting, TrainRecipe
 from tasks.audioset.profiles import PAPER, SMALL, TINY
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from benchmark.data import Batch, Examples
-    from benchmark.encoder import Tokenizer
+    from benchmark.encoder import Head, Tokenizer
     from benchmark.mae import MaskedTarget
     from benchmark.seeds import SampleRandom
 
@@ -67,7 +67,7 @@ class AudioSet(Task):
 
         return PatchTokenizer(shape, in_chans=1)
 
-    def head(self, shape: ModelShape, num_classes: int, setting: Setting) -> nn.Module:
+    def head(self, shape: ModelShape, num_classes: int, setting: Setting) -> Head:
         """Mean of patch tokens -> fc_norm -> Linear, std 2e-5; setting "fix": MAE's probe of the mean patch token"""
         from benchmark.patches import MeanPoolHead, ProbeHead
 

@@ -10,10 +10,10 @@ from benchmark.recipes import ModelShape, Setting, TrainRecipe
 from tasks.modelnet.profiles import PAPER, SMALL, TINY
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from benchmark.data import Batch, Examples
-    from benchmark.encoder import Tokenizer
+    from benchmark.encoder import Head, Tokenizer
     from benchmark.mae import MaskedTarget
     from benchmark.seeds import SampleRandom
 
@@ -54,7 +54,7 @@ class ModelNet(Task):
 
         return PointTokenizer(shape, class_token=True)
 
-    def head(self, shape: ModelShape, num_classes: int, setting: Setting) -> nn.Module:
+    def head(self, shape: ModelShape, num_classes: int, setting: Setting) -> Head:
         """Point-MAE's three layers; a linear probe of the same feature in setting "fix"."""
         from tasks.modelnet.model import PointClassifier, PointProbe
 

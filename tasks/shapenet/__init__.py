@@ -13,10 +13,10 @@ from benchmark.recipes import ModelShape, Setting, TrainRecipe
 from tasks.shapenet.profiles import PAPER, SMALL, TINY
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from benchmark.data import Batch, Examples
-    from benchmark.encoder import Tokenizer
+    from benchmark.encoder import Head, Tokenizer
     from benchmark.mae import MaskedTarget
     from benchmark.seeds import SampleRandom
 
@@ -64,7 +64,7 @@ class ShapeNet(Task):
 
         return PointTokenizer(shape)
 
-    def head(self, shape: ModelShape, num_classes: int, setting: Setting) -> nn.Module:
+    def head(self, shape: ModelShape, num_classes: int, setting: Setting) -> Head:
         """The same in every setting: in "fix" it trains whole on the frozen taps, as no linear probe makes parts."""
         from tasks.shapenet.model import PartSegmenter
 
