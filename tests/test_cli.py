@@ -1,0 +1,282 @@
+"""What is typed: bad input is refused in one line with what would fit, exit code 2; looking at things shows them."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from synthetic import make_record
+
+from baselines import ARMS
+from benchmark import __version__
+from benchmark.cli import build_parser, main, make_plan
+from benchmark.data import embedded
+from benchmark.presets import PRESETS
+from benchmark.spec import RunSpec
+from benchmark.store import Store
+from tasks import TASKS
+
+ROOT = Path(__file__).parents[1]
+SMALL = ("--matrix", "smoke", "-t", "imagenet", "-x", "audio")
+
+
+@pytest.fixture
+def refused(capsys):
+    """Call the command, see that it refuses as it should, and give its one line."""
+
+    def call(*arguments: str) -> str:
+        assert main(arguments) == 2
+        printed = capsys.readouterr()
+        assert printed.out == ""
+        (line,) = printed.err.splitlines()
+        assert line.startswith("benchmark: ")
+        return line
+
+    return call
+
+
+@pytest.mark.parametrize(("arguments", "said"), [
+    (["-t", "imagenett"], "unknown task 'imagenett'; did you mean 'imagenet'? known: imagenet, "),
+    (["-t", "imagenet,audoset"], "unknown task 'audoset'; did you mean 'audioset'?"),
+    (["--arm", "m2tp"], "unknown arm 'm2tp'; did you mean 'm2pt'?"),
+    (["-x", "audoi"], "unknown auxiliary modality 'audoi'; did you mean 'audio'?"),
+    (["-x", "imagenet"], "unknown auxiliary modality 'imagenet'; did you mean 'image'?"),
+    (["--matrix", "smok"], "unknown matrix 'smok'; did you mean 'smoke'?"),
+    (["--profile", "tinny"], "invalid choice: 'tinny' (choose from 'tiny', 'small', 'paper')"),
+    (["--setting", "scrtach"], "invalid choice: 'scrtach' (choose from 'pretrained', 'fix', 'scratch')"),
+    (["--seeds", "0..2"], "--seeds 0..2: expected numbers and ranges such as 0-2,5"),
+    (["--seeds", "1,1"], "--seeds 1,1: names no seed, or one twice"),
+    (["--set", "recipe.epoch=1"], "--set recipe.epoch: no such field; did you mean 'epochs'?"),
+    (["--set", "imagnet.recipe.epochs=1"], "did you mean 'imagenet'?"),
+    (["--set", "recipe.epochs=few"], "--set recipe.epochs: Input should be a valid integer"),
+    (["--set", "recipe.epochs=0"], "--set recipe.epochs: Input should be greater than 0"),
+    (["--set", "recipe.lr=1e999"], "--set recipe.lr: Input should be a finite number"),
+    (["--set", "arm.scale_int=1"], "--set arm.scale_int changes nothing in this matrix; did you mean 'scale_init'?"),
+    (["--set", "kinetics.recipe.epochs=1", "-t", "imagenet"], "--set kinetics.recipe.epochs changes nothing"),
+    (["-t", "imagenet", "-x", "image", "--arm", "m2pt"], "no run fits: targets imagenet; arms m2pt"),
+    (["--arm", "finetune", "--setting", "scratch"], "no run fits"),
+    (["--plugins", "no/such/folder"], "--plugins no/such/folder: no such folder"),
+    (["--epochs", "1"], "unrecognized arguments: --epochs 1; see benchmark --help"),
+], ids=lambda value: " ".join(value) if isinstance(value, list) else "")
+@pytest.mark.parametrize("command", [("status",), ("run", "--dry-run")], ids=" ".join)
+def test_bad_choices_are_refused_with_what_would_fit(refused, tmp_path, command, arguments, said):
+    assert said in refused(*command, *arguments, "--results", str(tmp_path / "results"))
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize(("arguments", "said"), [
+    ([], "required: COMMAND; see benchmark --help"),
+    (["rnu"], "invalid choice: 'rnu' (choose from 'run'"),
+    (["info"], "required: NAME; see benchmark info --help"),
+    (["info", "m2tp"], "unknown name 'm2tp'; did you mean 'm2pt'?"),
+    (["list", "armz"], "invalid choice: 'armz'"),
+    (["run", "--device", "gpu"], "--device gpu: expected auto, cpu, cuda or cuda:N"),
+    (["run", "-j", "-1"], "--jobs -1: expected at least 1"),
+    (["run", "-j", "two"], "invalid int value: 'two'"),
+    (["report", "--results", "no/such/folder"], "no results in no/such/folder; run a matrix first"),
+    (["report", "--select", "best"], "invalid choice: 'best' (choose from 'last', 'best-val', 'oracle')"),
+    (["export", "x", "--results", "no/such/folder"], "no single run 'x' with weights in no/such/folder"),
+], ids=lambda value: " ".join(value) if isinstance(value, list) else "")
+def test_bad_commands_are_refused(refused, tmp_path, monkeypatch, arguments, said):
+    monkeypatch.chdir(tmp_path)
+    assert said in refused(*arguments)
+
+
+def test_official_data_that_is_not_there_is_said_to_be(refused):
+    assert "official data sets (ImageNet-1K) are not" in refused("status", "--profile", "paper", "-t", "imagenet")
+
+
+@pytest.fixture
+def data(tmp_path, monkeypatch) -> Path:
+    """A copy of the embedded data that may be damaged."""
+    folder = tmp_path / "embedded"
+    folder.mkdir()
+    for path in embedded.FOLDER.iterdir():
+        (folder / path.name).symlink_to(path)
+    monkeypatch.setattr(embedded, "FOLDER", folder)
+    return folder
+
+
+@pytest.mark.parametrize("command", ["run", "status"])
+def test_a_missing_data_set_is_named_and_nothing_is_started(refused, data, tmp_path, command):
+    (data / "image_emoji.npz").unlink()
+    line = refused(command, *SMALL, "--results", str(tmp_path / "results"))
+    assert "image_emoji.npz is missing; restore it with: git checkout" in line
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("damage", ["truncated", "one byte", "empty"])
+def test_a_damaged_data_set_is_named(refused, data, damage):
+    path = data / "image_emoji.npz"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.unlink()
+    path.write_bytes({"truncated": content[:1000], "one byte": content, "empty": b""}[damage])
+    line = refused("status", *SMALL)
+    assert "image_emoji.npz is damaged" in line
+    assert "restore it" in line
+
+
+def test_other_tasks_do_without_a_damaged_data_set(data, tmp_path, capsys):
+    (data / "image_emoji.npz").unlink()
+    results = ["--results", str(tmp_path)]
+    assert main(["status", "--matrix", "smoke", "-t", "audioset", "-x", "point", *results]) == 0
+    assert "audioset m2pt(point)" in capsys.readouterr().out
+    assert main(["info", "imagenet"]) == main(["list"]) == 0
+
+
+@pytest.mark.parametrize("place", ["below a file", "a file", "proc"])
+def test_a_results_folder_that_cannot_be_written_is_refused(refused, tmp_path, place):
+    file = tmp_path / "file"
+    file.write_text("kept")
+    folder = {"below a file": file / "results", "a file": file, "proc": Path("/proc/results")}[place]
+    line = refused("run", *SMALL, "--results", str(folder))
+    assert line.startswith(f"benchmark: results folder {folder} cannot be written (")
+    assert "choose another with --results" in line
+    assert file.read_text() == "kept"
+
+
+@pytest.mark.parametrize(("name", "text", "said"), [
+    ("broken.py", "def (:\n", "broken.py cannot be imported (SyntaxError"),
+    ("needy.py", "import no_such_module\n", "needy.py cannot be imported (ModuleNotFoundError: No module named"),
+    ("nothing.py", "VALUE = 1\n", "nothing.py defines neither TASK nor ARM"),
+    ("number.py", "TASK = 1\n", "plugin 1 is neither a Task nor an Arm"),
+    ("double.py", "from baselines.m2pt import ARM\n", "plugin 'm2pt': there is one of this name already"),
+    ("random.py", "ARM = 1\n", "random.py has the name of another module"),
+])
+def test_plugins_that_do_not_fit_are_refused(refused, tmp_path, monkeypatch, name, text, said):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / name).write_text(text)
+    assert said in refused("list", "--plugins", str(tmp_path))
+
+
+def test_a_plugin_arm_is_listed_and_planned(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "tenfold_arm.py").write_text(
+        "from baselines.m2pt import M2PT\n\n\nclass Tenfold(M2PT):\n    name = 'tenfold'\n    summary = 'ten scales'\n\n\n"
+        "ARM = Tenfold(scale_init=10)\n")
+    plugins = ["--plugins", str(tmp_path)]
+    assert main(["list", "arms", *plugins]) == 0
+    assert "ten scales" in capsys.readouterr().out
+    assert main(["status", *SMALL, "--arm", "tenfold", *plugins, "--results", str(tmp_path / "results")]) == 0
+    assert "imagenet tenfold(audio) [scale_init=10.0]  0:missing" in capsys.readouterr().out
+
+
+@pytest.fixture
+def states(tmp_path) -> tuple[str, ...]:
+    """A results folder with runs in every state; gives the options that name its matrix."""
+    options = (*SMALL, "-x", "video", "--results", str(tmp_path))
+    plan, store = make_plan(build_parser().parse_args(["status", *options]))
+    specs: dict[str, RunSpec] = {spec.cell: spec for spec in plan.specs}
+    store.prepare()
+    store.save(make_record(specs["image pretraining"]))
+    store.save_failure(specs["audio pretraining"], "ValueError: too loud", "Traceback ...")
+    store.save(make_record(specs["imagenet finetune"].model_copy(update={"code": "0" * 64})))
+    broken = tmp_path / "runs" / "imagenet-broken"
+    broken.mkdir()
+    (broken / "record.json").write_text("{")
+    return options
+
+
+@pytest.mark.parametrize("command", [("status",), ("run", "--dry-run")], ids=" ".join)
+def test_every_state_is_shown(states, capsys, command):
+    assert main([*command, *states]) == 0
+    *lines, last = capsys.readouterr().out.splitlines()
+    cells = dict(re.split(r" {2,}", line) for line in lines)
+    assert cells.pop("failed").endswith(": ValueError: too loud")
+    assert "imagenet-broken/record.json: unreadable" in cells.pop("unreadable")
+    assert cells == {"image pretraining": "0:done", "audio pretraining": "0:failed", "video pretraining": "0:missing",
+                     "imagenet finetune": "0:stale", "imagenet m2pt(audio)": "0:missing",
+                     "imagenet m2pt(video)": "0:missing"}
+    assert last.startswith("6 runs in ")
+    assert set(last.partition(": ")[2].split(", ")) == {"1 done", "1 failed", "1 stale", "3 missing"}
+
+
+def test_looking_changes_nothing(states, tmp_path):
+    def content() -> dict[Path, float]:
+        return {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+
+    before = content()
+    assert main(["status", *states]) == main(["run", "--dry-run", *states]) == 0
+    assert content() == before
+
+
+def test_lists_name_every_task_arm_and_matrix(capsys):
+    assert main(["list"]) == 0
+    everything = capsys.readouterr().out
+    for kind, known in (("tasks", TASKS), ("arms", ARMS), ("matrices", PRESETS)):
+        assert main(["list", kind]) == 0
+        part = capsys.readouterr().out
+        assert part in everything
+        assert [line.split()[0] for line in part.splitlines()] == [f"{kind}:", *known]
+
+
+@pytest.mark.parametrize("name", [*TASKS, *ARMS, *PRESETS])
+def test_everything_that_is_listed_is_explained(name, capsys):
+    assert main(["info", name]) == 0
+    printed = capsys.readouterr().out
+    known = {**TASKS, **ARMS, **PRESETS}[name]
+    assert printed.startswith(f"{name}: {known.summary}\n")
+    if name in TASKS:
+        assert all(part in printed for part in ("chance", "shape: embed_dim=", "pretrain: epochs=", "recipe, pretrained:"))
+    elif name in ARMS:
+        assert all(f"--set arm.{option}=" in printed for option in type(known).model_fields)
+    else:
+        assert f"run it: benchmark run --matrix {name}" in printed
+
+
+@pytest.mark.parametrize("profile", ["tiny", "small", "paper"])
+def test_recipes_of_every_profile_are_shown(profile, capsys):
+    assert main(["info", "imagenet", "--profile", profile]) == 0
+    assert f"embed_dim={TASKS['imagenet'].profiles[profile].shape.embed_dim}," in capsys.readouterr().out
+
+
+def test_export_copies_the_weights_of_the_run_that_is_named(tmp_path, refused, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, content in (("imagenet-m2pt-s0-aaaaaaaaaaaa", b"a"), ("imagenet-m2pt-s1-bbbbbbbbbbbb", b"b")):
+        (tmp_path / "work" / name).mkdir(parents=True)
+        (tmp_path / "work" / name / "weights.safetensors").write_bytes(content)
+    results = ["--results", str(tmp_path)]
+    assert main(["export", "bbbbbbbbbbbb", *results]) == 0
+    assert (tmp_path / "imagenet-m2pt-s1-bbbbbbbbbbbb.safetensors").read_bytes() == b"b"
+    assert main(["export", "imagenet-m2pt-s0-aaaaaaaaaaaa", *results, "--out", "chosen.safetensors"]) == 0
+    assert Path("chosen.safetensors").read_bytes() == b"a"
+    capsys.readouterr()
+    assert "did you mean 'imagenet-m2pt-s0-aaaaaaaaaaaa'?" in refused("export", "imagenet-m2pt-s0", *results)
+    line = refused("export", "aaaaaaaaaaaa", *results, "--out", "no/such/folder/file")
+    assert "no/such/folder/file cannot be written (No such file or directory); choose another file with --out" in line
+
+
+def test_the_module_is_the_command():
+    shown = [subprocess.run([*start, "--version"], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+             for start in ([sys.executable, "-m", "benchmark"], [shutil.which("benchmark", path=Path(sys.executable).parent)])]
+    assert shown == [f"benchmark {__version__}\n"] * 2
+
+
+def test_a_reader_that_goes_away_is_no_traceback():
+    command = subprocess.Popen([sys.executable, "-m", "benchmark", "info", "imagenet"], stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    command.stdout.close()
+    assert command.stderr.read() == ""
+    assert command.wait() == 1
+
+
+def test_help_names_every_command(capsys):
+    with pytest.raises(SystemExit) as done:
+        main(["--help"])
+    assert done.value.code == 0
+    printed = capsys.readouterr().out
+    assert all(f"\n    {name}" in printed for name in ("run", "status", "list", "info", "report", "export"))
+    assert "benchmark run --matrix smoke" in printed
+
+
+def test_records_and_failures_of_a_folder_are_found_again(states, tmp_path):
+    records, problems = Store(tmp_path).records()
+    assert [len(records), len(problems)] == [2, 1]
+    (failure,) = Store(tmp_path).failures()
+    assert (failure.spec.cell, failure.error, failure.traceback) == ("audio pretraining", "ValueError: too loud",
+                                                                     "Traceback ...")
