@@ -10,7 +10,7 @@ from baselines import ARMS
 from benchmark.contracts import SPLITS, Arm, Task
 from benchmark.execute import build_model, execute
 from benchmark.mae import MaskedAutoencoder
-from benchmark.matrix import Cell, Plan, Planner, parse_override
+from benchmark.matrix import Cell, Plan, Planner, parse_override, pretraining_tasks
 from benchmark.pretrained import load_encoder, read_weights
 from benchmark.record import Record
 from benchmark.seeds import SampleRandom
@@ -82,10 +82,8 @@ def test_every_parameter_gets_a_gradient(task):
     assert not dead
 
 
-@every_task
+@pytest.mark.parametrize("task", pretraining_tasks(TASKS).values(), ids=lambda task: task.name)
 def test_every_parameter_of_the_masked_autoencoder_gets_a_gradient(task):
-    if task.pretrained_by is not None:
-        task = TASKS[task.pretrained_by]
     profile = task.profiles["tiny"]
     model = MaskedAutoencoder(task.tokenizer(profile.shape), task.masked_target(profile.shape), profile.shape)
     batch = task.load_pretraining("tiny").batch(torch.arange(8))
@@ -97,7 +95,7 @@ def test_every_parameter_of_the_masked_autoencoder_gets_a_gradient(task):
     assert not dead
 
 
-@every_task
+@pytest.mark.parametrize("task", pretraining_tasks(TASKS).values(), ids=lambda task: task.name)
 def test_labels_never_enter_pretraining(task):
     assert not {"label", "part", "category"} & set(task.load_pretraining("tiny").columns)
 
