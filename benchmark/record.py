@@ -28,8 +28,8 @@ class RecordError(ValueError):
 class Environment(Frozen):
     """Where a run was computed. Runs of different `device`, `torch` or `threads` are never paired silently."""
 
-    commit: str | None  # of the suite's own repository; None where it is installed without one
-    dirty: bool | None
+    commit: str | None = None  # of the suite's own repository; None where it is installed without one
+    dirty: bool | None = None
     python: str
     torch: str
     packages: dict[str, str] = Field(default_factory=dict)

@@ -13,7 +13,7 @@ import pytest
 from synthetic import TASKS, make_matrix, make_pretraining, make_record, make_spec
 
 from benchmark.contracts import Metric
-from benchmark.record import Measurement, record_text
+from benchmark.record import Measurement, read_record, record_text
 from benchmark.report.collect import collect
 from benchmark.report.estimates import estimate_cells, estimate_effects, estimate_pretraining
 from benchmark.report.inputs import Problem, TaskInfo
@@ -329,3 +329,11 @@ def test_statistics_and_report_import_no_torch():
 def test_statistics_import_no_scipy():
     code = "import sys, benchmark.stats; sys.exit('scipy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_record_made_where_there_is_no_git_reads_back(tmp_path):
+    record = make_record(make_spec())
+    record = record.model_copy(update={"environment": record.environment.model_copy(update={"commit": None, "dirty": None})})
+    path = tmp_path / "record.json"
+    path.write_text(record_text(record), encoding="utf-8")
+    assert read_record(path) == record

@@ -14,7 +14,8 @@ from benchmark.store import Store
 
 FILE = Path(sixth_task.__file__)
 MATRIX = ["--matrix", "smoke", "-t", "waveforms,imagenet", "-x", "image,signal", "--set", "waveforms.recipe.epochs=12",
-          "--set", "shape.depth=1", "--set", "shape.embed_dim=24", "--set", "shape.num_heads=2"]
+          "--set", "shape.depth=1", "--set", "shape.embed_dim=24", "--set", "shape.num_heads=2",
+          "--set", "shape.mlp_ratio=2"]
 PATHWAYS = ("waveforms m2pt(image)", "imagenet m2pt(signal)")
 
 
