@@ -43,6 +43,7 @@ class Override:
     scope: str
     path: tuple[str, ...]
     value: Any
+    may_fit_nothing: bool = False  # of a preset: not every choice of its cells has a pretraining, say
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class Planner:
         for modality in pretraining_of:
             for seed in seeds:
                 self._pretrain(Start(modality, seed))
-        unused = [override for override in self.overrides if override.key not in self._used]
+        unused = [override for override in self.overrides if override.key not in self._used and not override.may_fit_nothing]
         if unused:
             options = dict.fromkeys(name for cell in cells for name in type(cell.arm).model_fields)
             hint = f"; {nearest(unused[0].path[0], options)}" if unused[0].scope == "arm" and options else ""

@@ -27,7 +27,7 @@ class Preset:
 
 
 def _quick(scope: str, name: str, value: object) -> Override:
-    return Override(f"{scope}.{name}", None, scope, (name,), value)
+    return Override(f"{scope}.{name}", None, scope, (name,), value, may_fit_nothing=True)
 
 
 PRESETS: dict[str, Preset] = {preset.name: preset for preset in (

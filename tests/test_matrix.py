@@ -99,6 +99,13 @@ def test_from_scratch_needs_no_pretraining():
     assert [(spec.arm, spec.starts) for spec in planned.specs] == [("scratch", {})]
 
 
+def test_the_overrides_of_a_preset_need_not_fit_every_choice_of_its_cells():
+    preset = PRESETS["smoke"]
+    planner = Planner(TASKS, "tiny", preset.overrides, preset.limited)
+    (spec,) = planner.plan(cells(chosen=("scratch",), settings=("scratch",)), (0,)).specs
+    assert spec.recipe.epochs == 2
+
+
 def test_pretrainings_can_be_planned_alone():
     planned = Planner(TASKS, "tiny").plan([], (3,), ["audio"])
     assert [(spec.kind, spec.modality, spec.seed) for spec in planned.specs] == [("pretrain", "audio", 3)]

@@ -4,7 +4,7 @@ from benchmark.contracts import ProfileSpec
 from benchmark.recipes import ModelShape, PretrainRecipe, TrainRecipe
 
 TINY_TRAIN = TrainRecipe(
-    epochs=40, batch_size=32, lr=1e-3, warmup_epochs=3, layer_decay=0.8, label_smoothing=0.1, drop_path_rate=0.1,
+    epochs=50, batch_size=32, lr=1e-3, warmup_epochs=3, layer_decay=0.8, label_smoothing=0.1, drop_path_rate=0.1,
     mixup=0.8, cutmix=1.0, eval_every=5, augment={"crop": 0.2, "flip": 0.5})
 
 TINY = ProfileSpec(

@@ -7,7 +7,7 @@ AUGMENT = {"points": 512, "isotropic_scale": 0.25, "shift": 0.1}
 PRETRAIN_AUGMENT = {"points": 512, "scale": 0.5, "shift": 0.2}
 
 _TINY_TRAIN = TrainRecipe(epochs=25, batch_size=32, lr=2e-3, warmup_epochs=2, clip_norm=10, eval_every=5,
-                          augment={**AUGMENT, "labelled": 256})
+                          augment={**AUGMENT, "labelled": 128})
 TINY = ProfileSpec(
     data_sets=("pointcloud_seg", "pointcloud_cls"), num_classes=49, chance=11.7,
     shape=ModelShape(embed_dim=96, depth=3, num_heads=3, mlp_ratio=2, input_size=(512,), patch_size=(32, 16),
