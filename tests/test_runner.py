@@ -1,0 +1,476 @@
+"""Runs as processes: what fails stays alone, what is killed goes on, what is done is not done again."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from contextlib import redirect_stdout
+from pathlib import Path
+
+import pytest
+import sixth_task
+import torch
+
+from benchmark.checkpoint import load_checkpoint, save_checkpoint
+from benchmark.cli import build_parser, main, make_plan
+from benchmark.executors.local import Event, pending_jobs, run_plan
+from benchmark.record import Record, read_record, record_text
+from benchmark.spec import Site
+from benchmark.store import Store
+
+ROOT = Path(__file__).parents[1]
+PLUGINS = {
+    # A task whose training can be told, by files beside it, to die once at the start of an epoch, or to wait there.
+    "mortal_task.py": """
+import os, signal, time
+from pathlib import Path
+from sixth_task import Waveforms
+
+HERE = Path(__file__).parent
+
+
+class Mortal(Waveforms):
+    name, modality = "mortal", "mortal"
+
+    def augment(self, batch, random, strengths):
+        if random is not None:
+            try:
+                (HERE / f"die-at-{random.epoch}").unlink()
+            except FileNotFoundError:
+                pass
+            else:
+                os.kill(os.getpid(), signal.SIGKILL)
+            while (HERE / f"wait-at-{random.epoch}").exists():
+                (HERE / f"waiting-{os.getpid()}").touch()
+                time.sleep(0.02)
+        return super().augment(batch, random, strengths)
+
+
+TASK = Mortal()
+""",
+    "echo_task.py": """
+from sixth_task import Waveforms
+
+
+class Echoes(Waveforms):
+    name, modality = "echoes", "echo"
+
+
+TASK = Echoes()
+""",
+    "raising_arm.py": """
+from pathlib import Path
+from benchmark.contracts import Arm
+
+
+class Raising(Arm):
+    name, summary, source, settings = "raising", "fails", "a test", ("pretrained",)
+
+    def build(self, model, blocks, random):
+        if Path(__file__).with_name("repaired").exists():
+            return []
+        raise RuntimeError("this arm\\nalways fails")
+
+
+ARM = Raising()
+""",
+    "leaving_arm.py": """
+import os
+from benchmark.contracts import Arm
+
+
+class Leaving(Arm):
+    name, summary, source, settings = "leaving", "ends its process", "a test", ("pretrained",)
+
+    def build(self, model, blocks, random):
+        os._exit(7)
+
+
+ARM = Leaving()
+""",
+}
+MORTAL = ("--matrix", "smoke", "-t", "mortal", "-x", "signal", "--set", "shape.depth=1", "--set", "recipe.epochs=4")
+
+
+@pytest.fixture(scope="module")
+def plugins(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("plugins")
+    (folder / "sixth_task.py").symlink_to(sixth_task.__file__)
+    for name, text in PLUGINS.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return folder
+
+
+def call(plugins: Path, results: Path, *arguments: str) -> tuple[int, str]:
+    """Exit code and output of `benchmark run` on two slots."""
+    printed = io.StringIO()
+    with redirect_stdout(printed):
+        code = main(["run", *arguments, "--plugins", str(plugins), "--results", str(results), "-j", "2"])
+    return code, printed.getvalue()
+
+
+def plan_of(plugins: Path, results: Path, *arguments: str):
+    return make_plan(build_parser().parse_args(["run", *arguments, "--plugins", str(plugins), "--results", str(results)]))
+
+
+def records_of(results: Path) -> dict[tuple[str, int], Record]:
+    found, problems = Store(results).records()
+    assert not problems
+    return {(record.spec.cell, record.spec.seed): record for record in found}
+
+
+def outcome(record: Record) -> tuple:
+    """All that a run computed, without when and how fast."""
+    return record.run_id, record.measurements, record.layers, record.merge_difference, record.weights, record.parameters
+
+
+# --- a matrix that goes well -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def reference(plugins, tmp_path_factory) -> tuple[Path, list[Event]]:
+    """Two seeds of a small matrix, never interrupted, with what was told meanwhile."""
+    results = tmp_path_factory.mktemp("reference")
+    plan, store = plan_of(plugins, results, *MORTAL, "--seeds", "0-1")
+    store.prepare()
+    events: list[Event] = []
+    assert run_plan(plan, store, Site(results=str(results)), 2, events.append) == []
+    return results, events
+
+
+def test_every_planned_run_is_started_once_told_by_epoch_and_recorded(reference):
+    results, events = reference
+    records = records_of(results)
+    assert sorted(records) == [(cell, seed) for cell in ("mortal finetune", "mortal m2pt(signal)", "mortal pretraining",
+                                                         "signal pretraining") for seed in (0, 1)]
+    for record in records.values():
+        told = [event for event in events if event.spec.run_id == record.run_id]
+        epochs = record.spec.recipe.epochs
+        assert [event.kind for event in told] == ["started", *["epoch"] * epochs, "done"]
+        assert [(event.done, event.total) for event in told if event.kind == "epoch"] == [
+            (epoch, epochs) for epoch in range(1, epochs + 1)]
+        assert told[-1].seconds > 0
+
+
+def test_a_pretraining_is_done_before_what_starts_from_it(reference):
+    results, events = reference
+    order = {(event.kind, event.spec.run_id): place for place, event in enumerate(events)}
+    for record in records_of(results).values():
+        assert all(order["done", need] < order["started", record.run_id] for need in record.spec.starts.values())
+
+
+def test_a_pretraining_is_computed_once_and_shared(reference):
+    results, events = reference
+    started = Counter(event.spec.cell for event in events if event.kind == "started")
+    assert started["mortal pretraining"] == started["signal pretraining"] == 2  # one a seed, for two arms each
+    records = records_of(results)
+    for seed in (0, 1):
+        weights = {cell: records[cell, seed].weights for cell in ("mortal finetune", "mortal m2pt(signal)")}
+        pretrained = records["mortal pretraining", seed].weights["result"]
+        assert {found["target"] for found in weights.values()} == {pretrained}
+        assert weights["mortal m2pt(signal)"]["auxiliary"] == records["signal pretraining", seed].weights["result"]
+
+
+def test_a_second_call_runs_nothing(reference, plugins):
+    results, _ = reference
+    before = {path: path.stat().st_mtime_ns for path in results.rglob("*")}
+    plan, store = plan_of(plugins, results, *MORTAL, "--seeds", "0-1")
+    events: list[Event] = []
+    assert pending_jobs(plan, store) == []
+    assert run_plan(plan, store, Site(results=str(results)), 2, events.append) == []
+    assert Counter(event.kind for event in events) == {"kept": len(plan.jobs)}
+    assert {path: path.stat().st_mtime_ns for path in results.rglob("*")} == before
+
+
+def test_nothing_but_weights_and_log_is_left_in_the_working_folders(reference):
+    results, _ = reference
+    for folder in (results / "work").iterdir():
+        assert sorted(path.name for path in folder.iterdir()) == ["log.txt", "weights.safetensors"]
+    for folder in (results / "runs").iterdir():
+        assert [path.name for path in folder.iterdir()] == ["record.json"]
+
+
+def test_records_are_small_and_survive_reading_and_writing(reference):
+    results, _ = reference
+    for path in results.glob("runs/*/record.json"):
+        record = read_record(path)
+        assert record_text(record) == path.read_text(encoding="utf-8")
+        assert Record.model_validate_json(record.model_dump_json()) == record
+        assert path.stat().st_size < 10_000
+        assert path.parent.name == record.spec.name
+        assert record.environment.device == "cpu"
+        assert record.seconds["wall"] >= record.seconds["train"] > 0
+
+
+def test_a_training_is_measured_on_both_splits_after_every_epoch(reference):
+    results, _ = reference
+    for (cell, _), record in records_of(results).items():
+        losses = [step for step, _ in record.curve("train", "loss")]
+        assert losses == list(range(1, record.spec.recipe.epochs + 1))
+        for split in ("val", "test"):
+            steps = [step for step, _ in record.curve(split, "top1")]
+            assert steps == ([] if cell.endswith("pretraining") else losses)
+
+
+def test_the_same_seed_in_another_folder_gives_the_same_result_and_another_seed_another(reference, plugins, tmp_path):
+    results, _ = reference
+    assert call(plugins, tmp_path, *MORTAL, "--seeds", "1")[0] == 0
+    first, again = records_of(results), records_of(tmp_path)
+    assert len(again) == 4
+    for (cell, seed), record in again.items():
+        assert outcome(record) == outcome(first[cell, seed])
+        other = first[cell, 0]
+        assert other.weights["result"] != record.weights["result"]
+        assert other.curve("train", "loss") != record.curve("train", "loss")
+
+
+def test_pretrainings_whose_weights_are_gone_are_computed_again_only_for_what_needs_them(reference, plugins, tmp_path):
+    """Records without weights are what a repository holds."""
+    results, _ = reference
+    shutil.copytree(results / "runs", tmp_path / "runs")
+    plan, store = plan_of(plugins, tmp_path, *MORTAL, "--seeds", "0-1")
+    assert pending_jobs(plan, store) == []
+    kept = records_of(tmp_path)
+    store.forget(kept["mortal finetune", 0].spec)
+    code, printed = call(plugins, tmp_path, *MORTAL, "--seeds", "0-1")
+    assert (code, printed.splitlines()[0][:17]) == (0, "8 runs, 2 to do, ")
+    assert {key: outcome(record) for key, record in records_of(tmp_path).items()} == {
+        key: outcome(record) for key, record in kept.items()}
+
+
+def test_exported_weights_are_those_of_the_record(reference, tmp_path):
+    from safetensors.torch import load_file
+
+    results, _ = reference
+    record = records_of(results)["mortal m2pt(signal)", 0]
+    file = tmp_path / "exported.safetensors"
+    with redirect_stdout(io.StringIO()):
+        assert main(["export", record.run_id, "--results", str(results), "--out", str(file)]) == 0
+    weights = load_file(file)
+    assert sum(tensor.numel() for name, tensor in weights.items() if "pos" not in name) == record.parameters["merged"]
+    assert {"blocks.0.attn.qkv.weight", "fc_norm.weight", "head.weight"} <= set(weights)
+
+
+# --- runs that die, and a runner that is stopped ---------------------------------------------------------------------
+
+
+def test_a_killed_run_goes_on_from_its_last_epoch_to_the_same_result(reference, plugins, tmp_path):
+    (plugins / "die-at-1").touch()  # the pretraining has epochs 0 and 1
+    (plugins / "die-at-2").touch()  # the trainings have epochs 0 to 3
+    code, printed = call(plugins, tmp_path, *MORTAL)
+    assert code == 1
+    assert "failed: mortal pretraining seed 0: the run's process was ended by SIGKILL (out of memory?)" in printed
+    assert "failed: mortal finetune seed 0: not run: mortal pretraining (seed 0), from which it starts, failed" in printed
+    assert set(records_of(tmp_path)) == {("signal pretraining", 0)}
+    assert [epochs_saved(path) for path in tmp_path.glob("work/mortal-pretrain*/checkpoint.pt")] == [1]
+
+    code, printed = call(plugins, tmp_path, *MORTAL)
+    assert code == 1
+    assert printed.count("was ended by SIGKILL") == 2  # in its line and in the summary
+    assert [epochs_saved(path) for path in tmp_path.glob("work/mortal-pretrained*/checkpoint.pt")] == [2]
+    assert len(records_of(tmp_path)) == 3
+
+    code, printed = call(plugins, tmp_path, *MORTAL)
+    assert code == 0
+    assert "3 kept" in printed
+    records = records_of(tmp_path)
+    assert sorted(record.resumed for record in records.values()) == [0, 0, 1, 1]
+    expected = records_of(reference[0])
+    assert {key: outcome(record) for key, record in records.items()} == {key: outcome(expected[key]) for key in records}
+    assert not Store(tmp_path).failures()
+    assert not list(tmp_path.glob("work/*/checkpoint.pt"))
+
+
+def epochs_saved(checkpoint: Path) -> int:
+    return torch.load(checkpoint, weights_only=True)["epoch"]
+
+
+@pytest.fixture(scope="module")
+def stopped(plugins, tmp_path_factory):
+    """A matrix that Ctrl-C ends, then a kill of the runner, both in the third epoch of both trainings; then it is run
+    to its end. Gives the folder and what was seen.
+    """
+    results, seen = tmp_path_factory.mktemp("stopped"), {}
+    for how, number in (("interrupt", signal.SIGINT), ("kill", signal.SIGKILL)):
+        wait = plugins / "wait-at-2"
+        wait.touch()
+        runner = subprocess.Popen(
+            [sys.executable, "-m", "benchmark", "run", *MORTAL, "--plugins", str(plugins), "--results", str(results),
+             "-j", "2"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, start_new_session=True)
+        try:
+            await_(lambda: len(list(plugins.glob("waiting-*"))) == 2)
+            processes = [int(path.name.partition("-")[2]) for path in plugins.glob("waiting-*")]
+            if how == "interrupt":
+                os.killpg(runner.pid, number)  # as a terminal does
+            else:
+                os.kill(runner.pid, number)
+            runner.wait(120)
+            wait.unlink()  # what the runner has not ended goes on now
+            printed = runner.communicate(timeout=120)
+        finally:
+            wait.unlink(missing_ok=True)
+            runner.kill()
+        await_(lambda gone=tuple(processes): not any(alive(process) for process in gone))
+        for path in plugins.glob("waiting-*"):
+            path.unlink()
+        seen[how] = {"code": runner.returncode, "printed": printed, "cells": set(records_of(results)),
+                     "processes": processes, "failures": Store(results).failures(),
+                     "saved": [epochs_saved(path) for path in results.glob("work/*/checkpoint.pt")]}
+    seen["end"] = call(plugins, results, *MORTAL)
+    return results, seen
+
+
+def await_(condition, seconds: float = 200) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+
+
+def alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    state = Path(f"/proc/{process}/stat")
+    return not state.is_file() or state.read_text().rpartition(")")[2].split()[0] not in "ZX"
+
+
+def test_an_interrupt_ends_every_process_keeps_what_is_finished_and_says_how_to_go_on(stopped):
+    seen = stopped[1]["interrupt"]
+    assert seen["code"] == 130
+    assert len(seen["processes"]) == 2
+    assert seen["cells"] == {("mortal pretraining", 0), ("signal pretraining", 0)}
+    assert seen["failures"] == []
+    assert seen["saved"] == [2, 2]
+    assert seen["printed"][1].strip() == ("interrupted: finished runs are kept, unfinished ones continue from their last "
+                                          "epoch; run the same command again")
+
+
+def test_runs_of_a_killed_runner_end_by_themselves_and_leave_their_checkpoints(stopped):
+    seen = stopped[1]["kill"]
+    assert seen["code"] == -signal.SIGKILL
+    assert len(seen["processes"]) == 2
+    assert seen["cells"] == {("mortal pretraining", 0), ("signal pretraining", 0)}
+    assert seen["saved"] == [2, 2]
+
+
+def test_a_stopped_matrix_goes_on_to_the_results_of_one_that_was_not(stopped, reference):
+    results, seen = stopped
+    code, printed = seen["end"]
+    assert code == 0
+    assert "2 runs done, 2 kept, 0 failed" in printed
+    records, expected = records_of(results), records_of(reference[0])
+    assert {key: outcome(record) for key, record in records.items()} == {key: outcome(expected[key]) for key in records}
+    assert len(records) == 4
+    # The second continuation counts; the first was ended before it had an epoch to show for itself.
+    assert {record.resumed for (cell, _), record in records.items() if not cell.endswith("pretraining")} == {1}
+
+
+# --- failures --------------------------------------------------------------------------------------------------------
+
+BROKEN = ("--matrix", "smoke", "-t", "waveforms,echoes", "-x", "signal,mortal", "--arm", "finetune,m2pt,raising,leaving",
+          "--set", "shape.depth=1", "--set", "echoes.recipe.lr=1e30", "--set", "mortal.pretrain.lr=1e30")
+
+
+@pytest.fixture(scope="module")
+def broken(plugins, tmp_path_factory) -> tuple[Path, int, str]:
+    """A matrix with an arm that raises, one that ends its process, and losses that are not numbers."""
+    results = tmp_path_factory.mktemp("broken")
+    return results, *call(plugins, results, *BROKEN)
+
+
+def failures_of(results: Path) -> dict[str, tuple[str, str]]:
+    return {failure.spec.cell: (failure.error, failure.traceback) for failure in Store(results).failures()}
+
+
+def test_what_fails_is_recorded_and_the_others_finish(broken):
+    results, code, printed = broken
+    assert code == 1
+    assert {cell for cell, _ in records_of(results)} == {"signal pretraining", "echo pretraining", "waveforms finetune"}
+    assert set(failures_of(results)) == {
+        "mortal pretraining", "waveforms m2pt(mortal)", "waveforms raising", "waveforms leaving", "echoes finetune",
+        "echoes m2pt(signal)", "echoes m2pt(mortal)", "echoes raising", "echoes leaving"}
+    assert "3 runs done, 0 kept, 9 failed" in printed
+
+
+def test_an_arm_that_raises_is_recorded_with_its_traceback(broken):
+    error, trace = failures_of(broken[0])["waveforms raising"]
+    assert error == "RuntimeError: this arm always fails"
+    assert 'raising_arm.py", line' in trace
+    assert trace.startswith("Traceback")
+    (log,) = broken[0].glob("work/waveforms-*raising*/log.txt")
+    assert trace in log.read_text()
+
+
+def test_a_loss_that_is_no_number_is_told_with_epoch_and_step_and_a_way_out(broken):
+    error, trace = failures_of(broken[0])["echoes finetune"]
+    assert error.startswith("NonFiniteLoss: the loss is ")
+    assert "in epoch 1, step " in error
+    assert "lower the learning rate" in error
+    assert "Traceback" in trace
+
+
+def test_a_process_that_ends_without_a_result_is_told(broken):
+    error, trace = failures_of(broken[0])["waveforms leaving"]
+    assert error == "the run's process ended with exit code 7 and no result"
+    assert trace == ""
+
+
+@pytest.mark.parametrize("cell", ["waveforms m2pt(mortal)", "echoes m2pt(mortal)"])
+def test_what_starts_from_a_failed_pretraining_is_not_run_and_says_why(broken, cell):
+    error, _ = failures_of(broken[0])[cell]
+    assert error == "not run: mortal pretraining (seed 0), from which it starts, failed"
+
+
+def test_every_failure_is_printed_with_its_log(broken):
+    results, _, printed = broken
+    for failure in Store(results).failures():
+        assert f"failed: {failure.spec.cell} seed 0: {failure.error}" in printed
+    assert "the same command runs what failed again" in printed
+
+
+def test_the_report_names_what_failed(broken, plugins, tmp_path):
+    printed = io.StringIO()
+    with redirect_stdout(printed):
+        assert main(["report", "--results", str(broken[0]), "--out", str(tmp_path), "--plugins", str(plugins)]) == 0
+    assert "9 runs or files have no result" in printed.getvalue()
+    assert "this arm always fails" in (tmp_path / "report.md").read_text(encoding="utf-8")
+
+
+def test_a_failure_is_tried_again_and_forgotten_when_it_succeeds(broken, plugins):
+    results = broken[0]
+    (plugins / "repaired").touch()
+    code, printed = call(plugins, results, "--matrix", "smoke", "-t", "waveforms", "--arm", "raising",
+                         "--set", "shape.depth=1")
+    assert code == 0
+    assert "1 runs done, 1 kept, 0 failed" in printed
+    assert ("waveforms raising", 0) in records_of(results)
+    assert "waveforms raising" not in failures_of(results)
+
+
+def test_outputs_that_are_no_numbers_are_a_failure_also_after_the_last_step(plugins, tmp_path):
+    """One step of one epoch: its loss is still a number, what it leaves is not."""
+    code, printed = call(plugins, tmp_path, "--matrix", "smoke", "-t", "waveforms", "--arm", "scratch", "--set",
+                         "recipe.epochs=1", "--set", "recipe.batch_size=128", "--set", "recipe.warmup_epochs=0", "--set",
+                         "recipe.min_lr=1e38", "--set", "shape.depth=1")
+    assert code == 1
+    assert "outputs are not finite; lower the learning rate" in printed
+    assert not records_of(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut off", b"not a checkpoint at all"])
+def test_a_damaged_checkpoint_is_no_checkpoint(tmp_path, capsys, content):
+    assert load_checkpoint(tmp_path / "checkpoint.pt") is None
+    (tmp_path / "checkpoint.pt").write_bytes(content)
+    assert load_checkpoint(tmp_path / "checkpoint.pt") is None
+    assert "cannot be read" in capsys.readouterr().out
+    save_checkpoint({"epoch": 3}, tmp_path / "checkpoint.pt")
+    assert load_checkpoint(tmp_path / "checkpoint.pt") == {"epoch": 3}
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"]
