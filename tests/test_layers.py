@@ -12,6 +12,9 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
+from synthetic import make_matrix
+
+from benchmark.store import Store
 
 ROOT = Path(__file__).parents[1]
 OWN = ("benchmark", "tasks", "baselines")
@@ -160,8 +163,8 @@ def test_importing_the_light_modules_imports_no_torch():
 COMMANDS = (["--help"], ["list"], ["info", "imagenet"], ["status", "--matrix", "full"])
 
 
-@pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
-def test_looking_at_things_is_quick_and_without_torch(arguments, tmp_path):
+def call(arguments: list[str]) -> tuple[str, float]:
+    """Call the command in a process of its own; whether that imported torch, and the seconds of processor time."""
     program = ("import sys, time\n"
                "from benchmark.cli import main\n"
                "try:\n"
@@ -169,15 +172,28 @@ def test_looking_at_things_is_quick_and_without_torch(arguments, tmp_path):
                "except SystemExit as done:\n"
                "    code = done.code\n"
                "print(code or 0, 'torch' in sys.modules, time.process_time(), file=sys.stderr)\n")
+    done = run_python(program, *arguments)
+    code, torch, used = done.stderr.split()
+    assert code == "0"
+    assert done.stdout
+    return torch, float(used)
+
+
+@pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
+def test_looking_at_things_is_quick_and_without_torch(arguments, tmp_path):
     if "--matrix" in arguments:
         arguments = [*arguments, "--results", str(tmp_path)]
-    seconds = []
-    for _ in range(2):  # other work on the machine slows a core down: the better of two counts
-        done = run_python(program, *arguments)
-        code, torch, used = done.stderr.split()
-        assert (code, torch) == ("0", "False"), done.stderr
-        assert done.stdout
-        seconds.append(float(used))
-        if seconds[-1] < 1:
-            break
-    assert min(seconds) < 1.5, f"benchmark {' '.join(arguments)}: {min(seconds):.1f} s of processor time"
+    torch, used = call(arguments)
+    if used > 1:  # other work on the machine slows a core down: the better of two counts
+        used = min(used, call(arguments)[1])
+    assert torch == "False"
+    assert used < 1.5, f"benchmark {' '.join(arguments)}: {used:.1f} s of processor time"
+
+
+def test_a_report_is_made_without_torch(tmp_path):
+    store = Store(tmp_path)
+    store.prepare()
+    for record in make_matrix(["imagenet"], ["audio"], range(2), scratch=False):
+        store.save(record)
+    assert call(["report", "--results", str(tmp_path)])[0] == "False"
+    assert (tmp_path / "report" / "report.md").is_file()
