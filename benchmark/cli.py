@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import os
 import re
 import shlex
@@ -11,14 +10,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from importlib.metadata import entry_points
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, NoReturn
 
 from benchmark import __version__
 from benchmark.contracts import Arm, Task
 from benchmark.matrix import Plan, Planner, code_of, nearest, parse_override, parse_seeds, pick, pretraining_tasks
+from benchmark.plugins import extend
 from benchmark.presets import PRESETS, cells_of
 from benchmark.recipes import SETTINGS, Frozen
 from benchmark.spec import RunSpec, Site
@@ -129,43 +127,7 @@ def load_registry(plugins: Path | None = None) -> tuple[dict[str, Task], dict[st
     from baselines import ARMS
     from tasks import TASKS
 
-    tasks, arms = dict(TASKS), dict(ARMS)
-    found: list[object] = [point.load() for group in ("benchmark.tasks", "benchmark.arms")
-                           for point in entry_points(group=group)]
-    if plugins is not None:
-        if not plugins.is_dir():
-            raise ValueError(f"--plugins {plugins}: no such folder")
-        sys.path.insert(0, str(plugins.resolve()))
-        for file in sorted(plugins.glob("*.py")):
-            module = _import_plugin(file)
-            plugin = [value for name in ("TASK", "ARM") if (value := getattr(module, name, None)) is not None]
-            if not plugin:
-                raise ValueError(f"--plugins: {file} defines neither TASK nor ARM")
-            found += plugin
-    for value in found:
-        if isinstance(value, Task):
-            _register(tasks, value.name, value)
-        elif isinstance(value, Arm):
-            _register(arms, value.name, value)
-        else:
-            raise ValueError(f"plugin {value!r} is neither a Task nor an Arm")
-    return tasks, arms
-
-
-def _import_plugin(file: Path) -> ModuleType:
-    try:
-        module = importlib.import_module(file.stem)
-    except Exception as error:  # a plugin may raise anything
-        raise ValueError(f"--plugins: {file} cannot be imported ({type(error).__name__}: {error})") from error
-    if module.__file__ is None or Path(module.__file__).resolve() != file.resolve():
-        raise ValueError(f"--plugins: {file} has the name of another module, {module.__file__}; rename it")
-    return module
-
-
-def _register(known: dict[str, Task] | dict[str, Arm], name: str, value: Task | Arm) -> None:
-    if name in known:
-        raise ValueError(f"plugin {name!r}: there is one of this name already")
-    known[name] = value  # type: ignore[assignment]
+    return extend(TASKS, ARMS, plugins)
 
 
 def make_plan(options: argparse.Namespace) -> tuple[Plan, Store]:
@@ -177,8 +139,9 @@ def make_plan(options: argparse.Namespace) -> tuple[Plan, Store]:
     targets = pick(options.target, tasks, "task") or list(preset.targets or tasks)
     auxiliaries = pick(options.aux, pretraining_tasks(tasks), "auxiliary modality")
     chosen = pick(options.arm, arms, "arm") or list(preset.arms)
-    settings = options.setting or sorted({s for name in chosen for s in arms[name].settings}, key=SETTINGS.index) \
-        if options.arm and not any(arms[name].uses_auxiliary for name in chosen) else options.setting or preset.settings
+    settings = options.setting or preset.settings
+    if options.arm and not options.setting and not any(arms[name].uses_auxiliary for name in chosen):
+        settings = SETTINGS  # a baseline names its setting
     cells = cells_of(tasks, arms, targets=targets, auxiliaries=auxiliaries, chosen=chosen, settings=settings)
     if not cells:
         raise ValueError(f"no run fits: targets {', '.join(targets)}; arms {', '.join(chosen)}; "
@@ -345,12 +308,16 @@ def report_inputs(stores: Sequence[Store], plugins: Path | None) -> tuple[list[R
 
 
 def is_current(spec: RunSpec, tasks: Mapping[str, Task], arms: Mapping[str, Arm]) -> bool:
-    """Whether the code and data of today are those that a record was made with; unknown tasks and arms count as current."""
+    """Whether the code and data of today are those that a record was made with, as far as both are here."""
     if spec.task not in tasks or (spec.arm is not None and spec.arm not in arms):
         return True
     task = tasks[spec.task]
-    digest = code_of(task, arms[spec.arm] if spec.arm is not None else None)
-    return spec.code == digest and spec.data == task.data_digests(spec.profile)
+    if spec.code != code_of(task, arms[spec.arm] if spec.arm is not None else None):
+        return False
+    try:
+        return spec.data == task.data_digests(spec.profile)
+    except ValueError:  # the data are not on this machine
+        return True
 
 
 def print_matrix(store: Store, plugins: Path | None) -> None:

@@ -21,7 +21,7 @@ OWN = ("benchmark", "tasks", "baselines")
 LAYERS = (  # from top to bottom; a module is named by the longest prefix that is here
     {"benchmark.cli", "benchmark.__main__"},
     {"benchmark.report", "benchmark.progress", "benchmark.claims"},
-    {"benchmark.executors", "benchmark.presets", "benchmark.stats"},
+    {"benchmark.executors", "benchmark.plugins", "benchmark.presets", "benchmark.stats"},
     {"benchmark.matrix"},
     {"tasks", "baselines"},
     {"benchmark.execute"},
@@ -33,7 +33,7 @@ LAYERS = (  # from top to bottom; a module is named by the longest prefix that i
      "benchmark.data", "benchmark"},
 )
 LEVELS = {name: len(LAYERS) - index for index, layer in enumerate(LAYERS) for name in layer}
-WITHOUT_TORCH = ("store", "stats", "matrix", "presets", "report", "record", "spec", "contracts", "cli", "progress",
+WITHOUT_TORCH = ("store", "stats", "matrix", "plugins", "presets", "report", "record", "spec", "contracts", "cli", "progress",
                  "executors", "identity", "recipes", "data.embedded", "claims")
 
 
