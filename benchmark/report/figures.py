@@ -67,9 +67,10 @@ def draw_matrix(
             texts[i][j] += f"\nn={effect.n}"
     figure = new_figure(2.1 + 1.25 * (len(auxiliaries) + 1), 1.35 + 0.72 * max(1, len(tasks)))
     axes = figure.add_subplot()
-    limit = float(np.nanmax(np.abs(gains))) if np.isfinite(gains).any() else 1.0
+    # A colour scale of one unit at least: differences far below it are to look like none.
+    limit = max(1.0, float(np.nanmax(np.abs(gains)))) if np.isfinite(gains).any() else 1.0
     colours = matplotlib.colormaps["RdBu"].with_extremes(bad="#F2F2F2")
-    image = axes.imshow(np.ma.masked_invalid(gains), cmap=colours, vmin=-(limit or 1), vmax=limit or 1, aspect="auto")
+    image = axes.imshow(np.ma.masked_invalid(gains), cmap=colours, vmin=-limit, vmax=limit, aspect="auto")
     for i, row in enumerate(texts):
         for j, text in enumerate(row):
             dark = np.isfinite(gains[i, j]) and abs(gains[i, j]) > 0.65 * limit
@@ -86,7 +87,7 @@ def draw_matrix(
     for edge in range(1, len(tasks)):
         axes.axhline(edge - 0.5, color="white", linewidth=1.5)
     bar = figure.colorbar(image, ax=axes, fraction=0.04, pad=0.02)
-    bar.set_label(f"gain over the baseline ({_common_unit(collection, tasks)})")
+    bar.set_label(f"gain ({_common_unit(collection, tasks)})")
     bar.outline.set_visible(False)
     name = cell_label(arm, "", variant)
     title = f"{name}: difference to the baseline paired by seed, 95 % interval; bold: adjusted p < {ALPHA:g}"
