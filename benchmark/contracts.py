@@ -72,6 +72,7 @@ class Task(ABC):
     metrics: ClassVar[tuple[Metric, ...]]  # the first is the one that is selected on, tabled and tested
     sources: ClassVar[frozenset[str]]  # whose work the data is made of; a pair of tasks that shares one is disclosed
     profiles: ClassVar[Mapping[str, ProfileSpec]]
+    mixable: ClassVar[bool] = True  # whether mixup and cutmix of two inputs make an input
     pretrained_by: ClassVar[str | None] = None  # name of the task whose masked pretraining this starts from; None: own
 
     @property

@@ -104,7 +104,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.tokenizer = tokenizer
         self.blocks = build_blocks(shape.embed_dim, shape.depth, shape.num_heads, shape.mlp_ratio, shape.qkv_bias,
-                                   drop_path_rate)
+                                   drop_path_rate, shape.init_std)
         self.norm = LAYER_NORM(shape.embed_dim) if final_norm else nn.Identity()
 
     def encode(self, tokens: Tokens, ids_keep: Tensor | None = None, taps: Sequence[int] = ()) -> Features:

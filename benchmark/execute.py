@@ -25,16 +25,16 @@ from benchmark.pretrained import export_weights, load_blocks, load_encoder, save
 from benchmark.recipes import PretrainRecipe, TrainRecipe
 from benchmark.record import Record
 from benchmark.seeds import SampleRandom, derive_seed, generator
-from benchmark.spec import RunSpec, Site
+from benchmark.spec import Pretrained, RunSpec, Site
 from benchmark.train import Progress, fit
 
 Part = TypeVar("Part", bound=nn.Module)
 Report = Callable[[int, int, str], None]  # finished epochs, all epochs, a short text
 
 
-def execute(spec: RunSpec, task: Task, arm: Arm | None, site: Site, work: Path, starts: Mapping[str, Path],
+def execute(spec: RunSpec, task: Task, arm: Arm | None, site: Site, work: Path, starts: Mapping[str, Pretrained],
             report: Report = lambda done, total, text: None) -> Record:
-    """Carry out one run; `starts` are the weight files of the pretraining runs it starts from, by role.
+    """Carry out one run; `starts` are the pretraining runs it starts from, by role.
 
     Leaves `weights.safetensors` in `work`. Continues from a checkpoint there. Deterministic on one device.
     """
@@ -60,24 +60,33 @@ def build_model(spec: RunSpec, task: Task) -> TransformerModel:
     """The target's model, freshly initialised: equal for every arm of a seed."""
     assert isinstance(spec.recipe, TrainRecipe)
     recipe, setting, num_classes = spec.recipe, spec.setting or "pretrained", spec.num_classes or 1
-    tokenizer = _seeded(spec.seed, "tokenizer", lambda: task.tokenizer(spec.shape))
-    head = _seeded(spec.seed, "head", lambda: task.head(spec.shape, num_classes, setting))
-    return _seeded(spec.seed, "blocks", lambda: TransformerModel(tokenizer, head, spec.shape, recipe.drop_path_rate))
+    tokenizer = _seeded(spec, "tokenizer", lambda: task.tokenizer(spec.shape))
+    head = _seeded(spec, "head", lambda: task.head(spec.shape, num_classes, setting))
+    return _seeded(spec, "blocks", lambda: TransformerModel(tokenizer, head, spec.shape, recipe.drop_path_rate))
 
 
-def _seeded(seed: int, use: str, build: Callable[[], Part]) -> Part:
-    """Build a module from an initialisation stream of its own, so that no other part's size shifts it."""
-    torch.manual_seed(derive_seed(seed, "init", use))
+def build_autoencoder(spec: RunSpec, task: Task) -> MaskedAutoencoder:
+    """The modality's masked autoencoder, freshly initialised."""
+    tokenizer = _seeded(spec, "tokenizer", lambda: task.tokenizer(spec.shape))
+    target = _seeded(spec, "decoder", lambda: task.masked_target(spec.shape))
+    return _seeded(spec, "blocks", lambda: MaskedAutoencoder(tokenizer, target, spec.shape))
+
+
+def _seeded(spec: RunSpec, use: str, build: Callable[[], Part]) -> Part:
+    """Build a module from an initialisation stream of its own, so that no other part's size shifts it.
+
+    The modality is part of its name: two modalities of a seed that began from equal weights would end in one basin, and
+    a pathway between them would average weights of one origin.
+    """
+    torch.manual_seed(derive_seed(spec.seed, "init", spec.modality, use))
     return build()
 
 
-def _pretrain(spec: RunSpec, task: Task, arm: Arm | None, device: torch.device, work: Path, starts: Mapping[str, Path],
+def _pretrain(spec: RunSpec, task: Task, arm: Arm | None, device: torch.device, work: Path, starts: Mapping[str, Pretrained],
               report: Report) -> tuple[Progress, dict[str, Any]]:
     recipe = spec.recipe
     assert isinstance(recipe, PretrainRecipe)
-    tokenizer = _seeded(spec.seed, "tokenizer", lambda: task.tokenizer(spec.shape))
-    target = _seeded(spec.seed, "decoder", lambda: task.masked_target(spec.shape))
-    model = _seeded(spec.seed, "blocks", lambda: MaskedAutoencoder(tokenizer, target, spec.shape)).to(device)
+    model = build_autoencoder(spec, task).to(device)
 
     def compute_loss(batch: Batch, random: SampleRandom) -> Tensor:
         loss: Tensor = model(task.augment(batch, random, recipe.augment), random, recipe.mask_ratio)
@@ -92,7 +101,7 @@ def _pretrain(spec: RunSpec, task: Task, arm: Arm | None, device: torch.device, 
     return progress, {"weights": {"result": sha256}, "parameters": {"training": count_parameters(model)}}
 
 
-def _train(spec: RunSpec, task: Task, arm: Arm | None, device: torch.device, work: Path, starts: Mapping[str, Path],
+def _train(spec: RunSpec, task: Task, arm: Arm | None, device: torch.device, work: Path, starts: Mapping[str, Pretrained],
            report: Report) -> tuple[Progress, dict[str, Any]]:
     recipe = spec.recipe
     assert isinstance(recipe, TrainRecipe)
@@ -100,8 +109,8 @@ def _train(spec: RunSpec, task: Task, arm: Arm | None, device: torch.device, wor
     assert spec.num_classes is not None
     num_classes = spec.num_classes
     model = build_model(spec, task)
-    loading = load_encoder(model, starts["target"]) if "target" in starts else {}
-    blocks = {role: load_blocks(path, spec.shape) for role, path in starts.items() if role != "target"}
+    loading = load_encoder(model, starts["target"].weights, starts["target"].shape) if "target" in starts else {}
+    blocks = {role: load_blocks(start.weights, start.shape) for role, start in starts.items() if role != "target"}
     set_trainable(model, spec, recipe)
     pathways = arm.build(model, blocks, generator(spec.seed, "arm", spec.arm or ""))
     if spec.setting == "fix":
@@ -142,17 +151,21 @@ def _train(spec: RunSpec, task: Task, arm: Arm | None, device: torch.device, wor
     difference = merge_and_compare(model, task, splits["test"], device) if pathways else None
     measure(progress)
     parameters["merged"] = count_parameters(model)
-    weights = {role: _sha256(path) for role, path in starts.items()}
+    weights = {role: _sha256(start.weights) for role, start in starts.items()}
     weights["result"] = export_weights(model, work / "weights.safetensors")
     return progress, {"layers": layers, "merge_difference": difference, "parameters": parameters, "weights": weights,
                       "loading": {name: keys for name, keys in loading.items() if keys}}
 
 
 def set_trainable(model: TransformerModel, spec: RunSpec, recipe: TrainRecipe) -> None:
-    """Freeze all but the head in the setting `fix`; free fixed positions where the recipe says so."""
+    """Freeze all but the head, and what pretraining did without, in the setting `fix`; free fixed positions where the
+    recipe says so.
+    """
     if spec.setting == "fix":
         model.requires_grad_(False)
         model.head.requires_grad_(True)
+        for name in model.tokenizer.added_for_target:
+            getattr(model.tokenizer, name).requires_grad_(True)
     elif recipe.train_position:
         for name, parameter in model.tokenizer.named_parameters():
             if name.endswith("pos_embed"):

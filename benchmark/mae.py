@@ -74,7 +74,7 @@ class MaskedAutoencoder(nn.Module):
         self.decoder_embed = nn.Linear(shape.embed_dim, width) if width != shape.embed_dim else nn.Identity()
         self.mask_token = nn.Parameter(torch.zeros(1, 1, width))
         self.decoder_blocks = build_blocks(width, shape.decoder_depth, shape.decoder_num_heads, shape.mlp_ratio,
-                                           shape.qkv_bias)
+                                           shape.qkv_bias, init_std=shape.init_std)
         self.decoder_norm = LAYER_NORM(width)
         self.decoder_pred = nn.Linear(width, target.num_values)
         nn.init.normal_(self.mask_token, std=0.02)

@@ -25,13 +25,12 @@ SCOPES = ("recipe", "pretrain", "shape", "arm")
 
 @dataclass(frozen=True)
 class Cell:
-    """One target x auxiliary under an arm and a setting; `options` alter the arm."""
+    """One target x auxiliary under an arm and a setting."""
 
     task: Task
     arm: Arm
     setting: Setting
     auxiliary: str | None = None
-    variant: str = ""
 
 
 @dataclass(frozen=True)
@@ -96,18 +95,22 @@ class Planner:
     def _train(self, cell: Cell, seed: int) -> Job:
         profile = self._profile(cell.task)
         arm = self._override(cell.arm, "arm", cell.task)
+        recipe = self._override(profile.train[cell.setting], "recipe", cell.task)
+        if (recipe.mixup or recipe.cutmix) and not cell.task.mixable:
+            raise ValueError(f"recipe.mixup and recipe.cutmix do not fit task {cell.task.name}: its inputs cannot be mixed")
         needs = {role: self._pretrain(start)
                  for role, start in arm.starts(cell.task.modality, cell.auxiliary, cell.setting, seed).items()}
         role: Role = "baseline" if arm.is_baseline else "method" if arm.is_method else "control"
         spec = RunSpec(
             kind="train", task=cell.task.name, modality=cell.task.modality, profile=self.profile, seed=seed,
             shape=self._override(profile.shape, "shape", cell.task),
-            recipe=self._override(profile.train[cell.setting], "recipe", cell.task), num_classes=profile.num_classes,
+            recipe=recipe, num_classes=profile.num_classes,
             limit=profile.smoke_limit if self.limited else None, setting=cell.setting, arm=arm.name,
             options=arm.model_dump(mode="json"), auxiliary=cell.auxiliary,
-            starts={name: job.spec.run_id for name, job in needs.items()}, data=cell.task.data_digests(self.profile),
+            starts={name: job.spec.run_id for name, job in needs.items()},
+            pretrained={name: job.spec.comparison for name, job in needs.items()}, data=cell.task.data_digests(self.profile),
             code=code_of(cell.task, arm), role=role,
-            variant=cell.variant or describe_difference(arm))
+            variant=describe_difference(arm))
         return Job(spec, cell.task, arm, tuple((name, job.spec) for name, job in needs.items()))
 
     def _pretrain(self, start: Start) -> Job:
@@ -164,7 +167,17 @@ def code_of(task: Task, arm: Arm | None) -> str:
 
 def pretraining_tasks(tasks: Mapping[str, Task]) -> dict[str, Task]:
     """The task that carries out the masked pretraining of each modality."""
-    return {task.modality: task for task in tasks.values() if task.pretrained_by is None}
+    found: dict[str, Task] = {}
+    for task in tasks.values():
+        other = found.get(task.modality) if task.pretrained_by is None else None
+        if other is not None:
+            raise ValueError(f"tasks {other.name} and {task.name} both pretrain modality {task.modality}; "
+                             "give one of them pretrained_by")
+        if task.pretrained_by is None:
+            found[task.modality] = task
+        elif task.pretrained_by not in tasks:
+            raise ValueError(f"task {task.name} is pretrained by {task.pretrained_by!r}; {nearest(task.pretrained_by, tasks)}")
+    return found
 
 
 def parse_override(text: str, tasks: Iterable[str]) -> Override:

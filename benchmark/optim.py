@@ -19,11 +19,12 @@ def build_optimizer(model: nn.Module, recipe: OptimRecipe, depth: int) -> torch.
 
     Layer decay as in MAE fine-tuning: the tokenizer is layer 0, block b is layer b + 1, norm and head are layer
     depth + 1, and layer l has lr x layer_decay^(depth + 1 - l). Weights of two or more dimensions decay; biases, norms,
-    tokens, positions and cross-modal scales do not. Raises `ValueError` where a trainable parameter is left out.
+    tokens, positions and cross-modal scales do not, and scales have groups of
+    their own. Raises `ValueError` where a trainable parameter is left out.
     """
     layer_decay = recipe.layer_decay if isinstance(recipe, TrainRecipe) else 1.0
     scale_lr = recipe.scale_lr if isinstance(recipe, TrainRecipe) else None
-    groups: dict[tuple[float, float], list[Tensor]] = {}
+    groups: dict[tuple[float, float, bool, bool], list[Tensor]] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
@@ -32,12 +33,13 @@ def build_optimizer(model: nn.Module, recipe: OptimRecipe, depth: int) -> torch.
         if is_scale and scale_lr is not None:
             lr_scale = scale_lr / recipe.lr
         decays = parameter.ndim > 1 and name.rsplit(".", 1)[-1] in DECAYED
-        groups.setdefault((lr_scale, recipe.weight_decay if decays else 0.0), []).append(parameter)
+        decay = recipe.weight_decay if decays else 0.0
+        groups.setdefault((lr_scale, decay, is_scale, parameter.ndim > 1), []).append(parameter)
     if not groups:
         raise ValueError("nothing to train: every parameter is frozen")
-    settings = [{"params": parameters, "lr": recipe.lr, "lr_scale": lr_scale, "weight_decay": decay}
-                for (lr_scale, decay), parameters in sorted(groups.items(), key=lambda item: item[0])]
-    if recipe.optimizer == "lars":
+    settings = [{"params": parameters, "lr": recipe.lr, "lr_scale": lr_scale, "weight_decay": decay, "always_adapt": matrix}
+                for (lr_scale, decay, _, matrix), parameters in sorted(groups.items(), key=lambda item: item[0])]
+    if recipe.optimizer == "lars":  # whose trust ratio MAE gives to all tensors of two or more dimensions, decayed or not
         optimizer: torch.optim.Optimizer = Lars(settings, lr=recipe.lr, momentum=0.9, trust_coeff=0.001)
     else:
         optimizer = torch.optim.AdamW(settings, lr=recipe.lr, betas=recipe.betas, fused=True)

@@ -138,7 +138,6 @@ class PointTokenizer(Tokenizer):
     """
 
     position_every_block = True
-    added_for_target = ("cls_token", "cls_position")
 
     def __init__(self, shape: ModelShape, class_token: bool = False):
         super().__init__()
@@ -147,6 +146,7 @@ class PointTokenizer(Tokenizer):
         self.point_net = MiniPointNet(shape.tokenizer_dim, shape.embed_dim)
         self.position = position_mlp(shape.tokenizer_dim, shape.embed_dim)
         if class_token:
+            self.added_for_target = ("cls_token", "cls_position")
             self.cls_token = nn.Parameter(torch.zeros(1, 1, shape.embed_dim))
             self.cls_position = nn.Parameter(torch.zeros(1, 1, shape.embed_dim))
             nn.init.trunc_normal_(self.cls_token, std=0.02)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
+from timm.models.vision_transformer import Attention
 from torch import Tensor, nn
 
 from benchmark.encoder import Encoder, TransformerModel, build_blocks
@@ -57,13 +58,16 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def load_encoder(model: Encoder, path: Path) -> dict[str, list[str]]:
-    """Load a pretrained encoder into `model`; returns the keys that were {"missing", "unused"}.
+def load_encoder(model: Encoder, path: Path, shape: ModelShape) -> dict[str, list[str]]:
+    """Load a pretrained encoder of `shape` into `model`; returns the keys that were {"missing", "unused"}.
 
     Missing may be the head and prefix tokens that the tokenizer adds for the target; unused may be the final norm where
     the head normalises itself. Anything else, and any other shape, raises `CheckpointError`.
     """
     tensors = read_weights(path)
+    heads = {module.num_heads for module in model.blocks.modules() if isinstance(module, Attention)}
+    if heads != {shape.num_heads}:  # weights of equal shape, cut into other heads
+        raise CheckpointError(f"weights {path} have {shape.num_heads} attention heads, the model has {sorted(heads)}")
     own = model.state_dict()
     missing, unused = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())
     added = tuple(f"tokenizer.{name}" for name in model.tokenizer.added_for_target)

@@ -28,6 +28,7 @@ class ModelShape(Frozen):
     num_heads: PositiveInt = 12
     mlp_ratio: PositiveFloat = 4.0
     qkv_bias: bool = True
+    init_std: PositiveFloat | None = None  # of linear weights, truncated normal (Point-MAE); None: Xavier uniform (MAE)
     input_size: tuple[PositiveInt, ...]
     patch_size: tuple[PositiveInt, ...]
     tokenizer_dim: PositiveInt = 128  # first width of the mini-PointNet; unused by patch embeddings

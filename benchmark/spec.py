@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt
@@ -31,6 +32,7 @@ class RunSpec(Frozen):
     options: dict[str, object] = Field(default_factory=dict)  # of the arm, all of them
     auxiliary: str | None = None  # modality of the auxiliary transformer
     starts: dict[str, str] = Field(default_factory=dict)  # run_id of each pretraining that this starts from, by role
+    pretrained: dict[str, str] = Field(default_factory=dict)  # the same whatever the seed: their `comparison`, by role
     data: dict[str, str]  # SHA-256 of each data set by name
     code: str  # digest of the code that can change the result
     role: Role
@@ -61,10 +63,18 @@ class RunSpec(Frozen):
 
     @property
     def comparison(self) -> str:
-        """Digest of all that two runs must share to be compared: everything but arm, auxiliary, starts and seed."""
+        """Digest of all that two runs must share to be compared: everything but arm, auxiliary and seed."""
         shared = self.model_dump(mode="json", include={"task", "profile", "shape", "num_classes", "limit", "setting", "data"})
         recipe = self.recipe.model_dump(mode="json", exclude={"scale_lr"})
-        return hashlib.sha256(canonical_json([shared, recipe]).encode()).hexdigest()[:12]
+        identity = canonical_json([shared, recipe, self.pretrained.get("target")])
+        return hashlib.sha256(identity.encode()).hexdigest()[:12]
+
+
+class Pretrained(Frozen):
+    """What a finished pretraining left for a run that starts from it."""
+
+    weights: Path
+    shape: ModelShape
 
 
 class Site(Frozen):

@@ -5,16 +5,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from baselines import ARMS
 from benchmark.contracts import SPLITS, Arm, Task
-from benchmark.execute import build_model, execute
+from benchmark.execute import build_autoencoder, build_model, execute
 from benchmark.mae import MaskedAutoencoder
 from benchmark.matrix import Cell, Plan, Planner, parse_override, pretraining_tasks
 from benchmark.pretrained import load_encoder, read_weights
 from benchmark.record import Record
 from benchmark.seeds import SampleRandom
-from benchmark.spec import Site
+from benchmark.spec import Pretrained, Site
 from tasks import TASKS
 
 SMALL = ["recipe.epochs=1", "pretrain.epochs=1", "recipe.batch_size=16", "pretrain.batch_size=16", "shape.depth=2",
@@ -45,7 +46,7 @@ def carry_out(plan: Plan, folder: Path) -> Record:
         if job.spec.kind == "pretrain" and paths[job.spec.run_id].is_file():
             continue
         work.mkdir(exist_ok=True)
-        starts = {role: paths[need.run_id] for role, need in job.needs}
+        starts = {role: Pretrained(weights=paths[need.run_id], shape=need.shape) for role, need in job.needs}
         record = execute(job.spec.model_copy(update={"limit": 32}), job.task, job.arm, Site(results=""), work, starts)
     return record
 
@@ -128,16 +129,18 @@ def test_every_task_runs_under_every_arm(task, arm, setting, folder):
         assert record.merge_difference <= 1e-5
         assert record.parameters["training"] > record.parameters["merged"]
     if setting == "fix":
-        in_head = sum(parameter.numel() for parameter in build_model(spec, task).head.parameters())
-        assert record.parameters["trainable"] == in_head + len(record.layers)
+        fresh_model = build_model(spec, task)
+        added = [getattr(fresh_model.tokenizer, name) for name in fresh_model.tokenizer.added_for_target]
+        free = sum(parameter.numel() for parameter in [*fresh_model.head.parameters(), *added])
+        assert record.parameters["trainable"] == free + len(record.layers)
         if arm.uses_auxiliary:
             assert all(layer.auxiliary_cosine == pytest.approx(1, abs=1e-6) for layer in record.layers)
         else:
             model = build_model(spec, task)
             pretraining = next(need for role, need in plan.jobs[-1].needs if role == "target")
-            load_encoder(model, folder / pretraining.name / "weights.safetensors")
+            load_encoder(model, folder / pretraining.name / "weights.safetensors", pretraining.shape)
             for name, tensor in model.state_dict().items():
-                if name.startswith(("blocks.", "tokenizer.")):
+                if name.startswith(("blocks.", "tokenizer.")) and not name.endswith(model.tokenizer.added_for_target):
                     assert torch.equal(tensor, exported[name.removeprefix("tokenizer.")]), name
 
 
@@ -149,3 +152,40 @@ def test_scale_frozen_at_zero_is_the_baseline_bit_for_bit(task, folder):
             for record in (baseline, frozen)]
     assert rows[0] == rows[1]
     assert baseline.weights["result"] == frozen.weights["result"]
+
+
+def test_two_modalities_of_a_seed_begin_from_different_blocks():
+    """Equal beginnings would end in one basin, and a pathway would average weights of one origin."""
+    first = {}
+    for modality, task in pretraining_tasks(TASKS).items():
+        spec = plan_of(task, ARMS["finetune"], "pretrained").specs[0]
+        first[modality] = build_autoencoder(spec, task).encoder.blocks[0].attn.qkv.weight.detach()
+    for one, weight in first.items():
+        for other, another in first.items():
+            if one != other:
+                assert nn.functional.cosine_similarity(weight.flatten(), another.flatten(), dim=0).abs() < 0.1, (one, other)
+
+
+def test_training_from_scratch_begins_where_the_pretraining_of_its_modality_began():
+    task = TASKS["audioset"]
+    scratch = build_model(plan_of(task, ARMS["scratch"], "scratch").specs[-1], task)
+    autoencoder = build_autoencoder(plan_of(task, ARMS["finetune"], "pretrained").specs[0], task)
+    assert torch.equal(scratch.blocks[1].mlp.fc1.weight, autoencoder.encoder.blocks[1].mlp.fc1.weight)
+
+
+@pytest.mark.parametrize("scope", ["audioset", "imagenet"])
+def test_other_head_counts_are_refused_though_every_shape_fits(scope, folder):
+    task = TASKS["imagenet"]
+    planner = Planner(TASKS, "tiny", [parse_override(text, TASKS) for text in (*SMALL, f"{scope}.shape.num_heads=4")], True)
+    plan = planner.plan([Cell(task, ARMS["m2pt"], "pretrained", "audio")], [0])
+    with pytest.raises(ValueError, match="attention heads"):
+        carry_out(plan, folder)
+
+
+@every_task
+def test_every_recipe_names_augmentations_that_the_task_knows(task):
+    batch = task.load("tiny")["train"].batch(torch.arange(4))
+    for profile in ("tiny", "small"):
+        for recipe in task.profiles[profile].train.values():
+            task.augment(dict(batch), SampleRandom(0, 0, batch["index"]), recipe.augment)
+            assert task.mixable or not (recipe.mixup or recipe.cutmix)

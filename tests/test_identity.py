@@ -23,14 +23,15 @@ GOLDEN = RunSpec(
     recipe=TrainRecipe(epochs=30, batch_size=64, lr=1e-3, layer_decay=0.8, augment={"flip": 0.5, "crop": 0.25}),
     num_classes=22, limit=128, setting="pretrained", arm="m2pt",
     options={"scale_init": 0.0, "layers": ["attn.qkv"], "train_scale": True}, auxiliary="audio",
-    starts={"target": "0123456789ab", "auxiliary": "ba9876543210"}, data={"image_emoji": "ab" * 32}, code="cd" * 32,
+    starts={"target": "0123456789ab", "auxiliary": "ba9876543210"}, pretrained={"target": "0a1b2c3d4e5f"},
+    data={"image_emoji": "ab" * 32}, code="cd" * 32,
     role="method", variant="layers=attn.qkv")
 PRETRAIN = RunSpec(
     kind="pretrain", task="imagenet", modality="image", profile="tiny", seed=0, shape=GOLDEN.shape,
     recipe=PretrainRecipe(epochs=60, batch_size=64, lr=1e-3), data={"image_emoji": "ab" * 32}, code="cd" * 32,
     role="pretraining")
 # From `print(GOLDEN.run_id, PRETRAIN.run_id)`. Another value means that no record of any user is current any more.
-GOLDEN_IDS = ("5ef56e61f8dd", "4b926e827a93")
+GOLDEN_IDS = ("c29e7323e870", "16809409824c")
 
 
 @pytest.fixture
@@ -164,7 +165,7 @@ def altered(field: str) -> object:
         "shape": GOLDEN.shape.model_copy(update={"depth": 5}),
         "recipe": GOLDEN.recipe.model_copy(update={"epochs": 31}), "num_classes": 23, "limit": None,
         "setting": "scratch", "arm": "finetune", "options": {**GOLDEN.options, "scale_init": 0.1},
-        "auxiliary": "video", "starts": {**GOLDEN.starts, "target": "ffffffffffff"},
+        "auxiliary": "video", "starts": {**GOLDEN.starts, "target": "ffffffffffff"}, "pretrained": {"target": "f" * 12},
         "data": {"image_emoji": "ac" * 32}, "code": "ce" * 32, "role": "control", "variant": "another",
     }[field]
 

@@ -337,3 +337,16 @@ def test_a_record_made_where_there_is_no_git_reads_back(tmp_path):
     path = tmp_path / "record.json"
     path.write_text(record_text(record), encoding="utf-8")
     assert read_record(path) == record
+
+
+@pytest.mark.parametrize("what", ["run id", "bytes"])
+def test_a_baseline_from_another_target_checkpoint_is_no_partner(what):
+    baseline, treated = pair([40.0])
+    if what == "run id":
+        baseline = make_record(baseline.spec.model_copy(update={"starts": {"target": "feedfeedfeed"}}), 40.0)
+    else:
+        baseline, treated = (record.model_copy(update={"weights": {"target": digest}})
+                             for record, digest in ((baseline, "a" * 64), (treated, "b" * 64)))
+    collection = collect([baseline, treated], tasks=TASKS)
+    assert not len(collection.pairs)
+    assert [r.kind for r in collection.remarks] == ["Not paired: the baseline started from another checkpoint"]

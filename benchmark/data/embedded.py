@@ -6,8 +6,10 @@ import functools
 import hashlib
 import zipfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 FOLDER = Path(__file__).parent / "embedded"
 
@@ -45,6 +47,8 @@ def _checked_digest(path: Path, _modified_ns: int) -> str:
 
 def load(name: str) -> dict[str, np.ndarray]:
     """Every array of embedded set `name`."""
+    import numpy as np  # not for those who only ask for a digest
+
     path, _ = check(name)
     try:
         with np.load(path, allow_pickle=False) as arrays:

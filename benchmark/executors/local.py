@@ -19,12 +19,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from benchmark.matrix import Job, Plan
-from benchmark.spec import RunSpec, Site
+from benchmark.spec import Pretrained, RunSpec, Site
 from benchmark.store import Store
 
 # Keep freed memory: small models spend a tenth of their time on returning it to the kernel and asking for it again.
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "2000000000", "MALLOC_TRIM_THRESHOLD_": "2000000000",
              "MALLOC_TOP_PAD_": "268435456"}
+CUBLAS = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}  # without it, matrix products on a GPU are not deterministic
 PRELOADED = ["benchmark.execute", "sklearn.metrics", "tasks", "baselines"]  # imported once, by the fork server
 
 
@@ -70,7 +71,7 @@ def run_plan(plan: Plan, store: Store, site: Site, jobs: int, on_event: Callable
     for job in plan.jobs:
         if job.spec.run_id not in pending:
             on_event(Event("kept", job.spec))
-    os.environ |= {"OMP_NUM_THREADS": str(site.threads), **ALLOCATOR}  # read when the fork server starts
+    os.environ |= {"OMP_NUM_THREADS": str(site.threads), **ALLOCATOR, **CUBLAS}  # read when the fork server starts
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
     running: list[_Running] = []
@@ -114,7 +115,7 @@ def _startable(waiting: list[Job], unfinished: set[str], failed: dict[str, RunSp
 def _start(context: Any, job: Job, store: Store, site: Site, slot: int) -> _Running:
     ours, theirs = context.Pipe(duplex=False)
     work = store.work(job.spec)
-    starts = {role: store.weights(need) for role, need in job.needs}
+    starts = {role: Pretrained(weights=store.weights(need), shape=need.shape) for role, need in job.needs}
     process = context.Process(target=_work, args=(job, site, store.folder, work, starts, theirs, slot), daemon=True)
     process.start()
     theirs.close()
@@ -163,7 +164,8 @@ def _death(exitcode: int | None) -> str:
     return f"the run's process ended with exit code {exitcode} and no result"
 
 
-def _work(job: Job, site: Site, results: Path, work: Path, starts: dict[str, Path], connection: Connection, slot: int) -> None:
+def _work(job: Job, site: Site, results: Path, work: Path, starts: dict[str, Pretrained], connection: Connection,
+          slot: int) -> None:
     """The process of one run: its output goes to `log.txt`, its news to the connection, its record to disk."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the runner decides, and ends its processes itself
     with (work / "log.txt").open("a", buffering=1, encoding="utf-8") as log:
@@ -176,9 +178,11 @@ def _work(job: Job, site: Site, results: Path, work: Path, starts: dict[str, Pat
             from benchmark.execute import execute
 
             device = site.device
+            count = torch.cuda.device_count()
             if device == "auto":
-                count = torch.cuda.device_count()
-                device = f"cuda:{slot % count}" if count else "cpu"
+                device = "cuda" if count else "cpu"
+            if device == "cuda" and count:
+                device = f"cuda:{slot % count}"  # one run a GPU
             record = execute(job.spec, job.task, job.arm, site.model_copy(update={"device": device}), work, starts,
                              lambda done, total, text: connection.send(("epoch", done, total, text)))
             Store(results).save(record)

@@ -43,6 +43,16 @@ class Run:
         return (self.record.environment.device, self.record.environment.torch, self.record.environment.threads)
 
     @property
+    def checkpoint(self) -> tuple[str | None, str | None]:
+        """Run id and SHA-256 of the weights that the target started from; one run id can have been computed twice."""
+        return (self.spec.starts.get("target"), self.record.weights.get("target"))
+
+    @property
+    def checkpoint_text(self) -> str:
+        run_id, sha256 = self.checkpoint
+        return f"{run_id or 'none'} ({sha256[:12] if sha256 else 'no digest'})"
+
+    @property
     def environment_text(self) -> str:
         device, torch, threads = self.environment
         return f"{device}, torch {torch}, {threads} thread{'s' if threads != 1 else ''}"
@@ -115,26 +125,27 @@ def pair_with_baselines(runs: Sequence[Run]) -> tuple[dict[Run, Run], dict[Run, 
     unpaired: dict[Run, Remark] = {}
     for run in (r for r in runs if r.spec.role != "baseline"):
         same_seed = baselines.get((run.comparison, run.spec.seed), [])
-        fitting = _narrow([b for b in same_seed if b.environment == run.environment], run)
+        near = [b for b in same_seed if b.environment == run.environment]
+        fitting = _narrow([b for b in near if b.checkpoint == run.checkpoint], run)
         if len(fitting) == 1:
             found[run] = fitting[0]
         else:
-            unpaired[run] = _reason(run, fitting, same_seed, run.comparison in compared)
+            unpaired[run] = _reason(run, fitting, near, same_seed, run.comparison in compared)
     return found, unpaired
 
 
 def _narrow(baselines: list[Run], run: Run) -> list[Run]:
-    """Of several baselines (say, of two pretrainings), those from the run's target checkpoint, then of its variant."""
-    sames: list[Callable[[Run], object]] = [lambda r: r.spec.starts.get("target"), lambda r: r.spec.variant]
-    for same in sames:
-        alike = [b for b in baselines if same(b) == same(run)]
-        baselines = alike if len(baselines) > 1 and alike else baselines
-    return baselines
+    """Of several baselines, those of the run's variant, if there are any."""
+    alike = [b for b in baselines if b.spec.variant == run.spec.variant]
+    return alike if len(baselines) > 1 and alike else baselines
 
 
-def _reason(run: Run, fitting: Sequence[Run], same_seed: Sequence[Run], compared: bool) -> Remark:
+def _reason(run: Run, fitting: Sequence[Run], near: Sequence[Run], same_seed: Sequence[Run], compared: bool) -> Remark:
     if fitting:
         return Remark("Not paired: several baselines fit", run.name, ", ".join(sorted(b.name for b in fitting)))
+    if near:
+        detail = f"its target checkpoint is {run.checkpoint_text}, the baseline's {near[0].checkpoint_text}"
+        return Remark("Not paired: the baseline started from another checkpoint", run.name, detail)
     if same_seed:
         others = "; ".join(sorted({b.environment_text for b in same_seed}))
         detail = f"ran on {run.environment_text}; its baseline on {others}"

@@ -17,7 +17,7 @@ TINY = ProfileSpec(
                             augment={"gain_db": 6.0, "roll": 0.5}),
     train={
         "pretrained": TINY_TRAIN,
-        "fix": TrainRecipe(epochs=30, batch_size=32, lr=3e-3, warmup_epochs=3, weight_decay=0.0, eval_every=5,
+        "fix": TrainRecipe(epochs=30, batch_size=32, lr=3e-3, warmup_epochs=3, weight_decay=0.0, scale_lr=1e-2, eval_every=5,
                            augment=CLIP_AUGMENT),
         "scratch": TINY_TRAIN.model_copy(update={"layer_decay": 1.0}),
     },
@@ -35,7 +35,8 @@ SMALL = ProfileSpec(
                             augment={"gain_db": 6.0, "roll": 0.5}),
     train={
         "pretrained": SMALL_TRAIN,
-        "fix": TrainRecipe(epochs=60, batch_size=64, lr=3e-3, warmup_epochs=5, weight_decay=0.0, augment=CLIP_AUGMENT),
+        "fix": TrainRecipe(epochs=60, batch_size=64, lr=3e-3, warmup_epochs=5, weight_decay=0.0, scale_lr=1e-2,
+                           augment=CLIP_AUGMENT),
         "scratch": SMALL_TRAIN.model_copy(update={"layer_decay": 1.0}),
     },
 )
@@ -57,6 +58,7 @@ PAPER = ProfileSpec(
         "pretrained": PAPER_TRAIN,
         # Not published for audio: MAE's linear probe (lr 0.1 * batch_size / 256), its batch cut to fit 20 000 clips.
         "fix": TrainRecipe(epochs=90, batch_size=1024, lr=0.4, warmup_epochs=10, optimizer="lars", weight_decay=0.0,
+                           scale_lr=1e-2,
                            precision="bf16", augment={"roll": 1.0}),
         "scratch": PAPER_TRAIN.model_copy(update={"layer_decay": 1.0}),
     },

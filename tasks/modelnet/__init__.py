@@ -24,6 +24,7 @@ class ModelNet(Task):
     name = "modelnet"
     summary = "classification of 3-D shapes (ModelNet40; embedded: 21 classes of game and furniture models)"
     modality = "point"
+    mixable = False
     metrics = (Metric("accuracy"), Metric("mean class accuracy"))
     sources = frozenset({"0 A.D.", "Sweet Home 3D"})
     profiles: ClassVar[Mapping[str, ProfileSpec]] = {"tiny": TINY, "small": SMALL, "paper": PAPER}

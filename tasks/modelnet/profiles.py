@@ -13,7 +13,7 @@ TINY = ProfileSpec(
                      tokenizer_dim=16, hidden_dim=64, decoder_embed_dim=96, decoder_depth=1, decoder_num_heads=3),
     pretrain=UNUSED_PRETRAIN,
     train={"pretrained": _TINY_TRAIN, "scratch": _TINY_TRAIN,
-           "fix": TrainRecipe(epochs=40, batch_size=64, lr=1e-2, warmup_epochs=2, weight_decay=0, eval_every=5,
+           "fix": TrainRecipe(epochs=40, batch_size=64, lr=1e-2, warmup_epochs=2, weight_decay=0, scale_lr=1e-2, eval_every=5,
                               augment=AUGMENT)})
 
 _SMALL_TRAIN = TrainRecipe(epochs=100, batch_size=64, lr=5e-4, warmup_epochs=10, clip_norm=10, drop_path_rate=0.1,
@@ -24,7 +24,8 @@ SMALL = ProfileSpec(
                      hidden_dim=128, decoder_embed_dim=192, decoder_depth=2, decoder_num_heads=6),
     pretrain=UNUSED_PRETRAIN,
     train={"pretrained": _SMALL_TRAIN, "scratch": _SMALL_TRAIN,
-           "fix": TrainRecipe(epochs=100, batch_size=64, lr=1e-2, warmup_epochs=5, weight_decay=0, augment=AUGMENT)})
+           "fix": TrainRecipe(epochs=100, batch_size=64, lr=1e-2, warmup_epochs=5, weight_decay=0, scale_lr=1e-2,
+                              augment=AUGMENT)})
 
 # Point-MAE's recipe. Its clouds are stored in farthest-point order, so "farthest 1200, then a random 1024 of them" is a
 # random 1024 of the first 1200, and the farthest 1024 of the test are the first 1024. One vote; twelve heads with bias.
@@ -32,8 +33,8 @@ _PAPER_TRAIN = TrainRecipe(epochs=300, batch_size=32, lr=5e-4, min_lr=1e-6, warm
                            drop_path_rate=0.1, augment={"pool": 1200, "points": 1024, "scale": 0.5, "shift": 0.2})
 PAPER = ProfileSpec(
     data_sets=("ModelNet40",), num_classes=40, chance=4.05,  # 100 of 2,468
-    shape=ModelShape(input_size=(1024,), patch_size=(64, 32), tokenizer_dim=128, hidden_dim=256, decoder_embed_dim=768,
-                     decoder_depth=4, decoder_num_heads=12),
+    shape=ModelShape(input_size=(1024,), patch_size=(64, 32), init_std=0.02, tokenizer_dim=128, hidden_dim=256,
+                     decoder_embed_dim=768, decoder_depth=4, decoder_num_heads=12),
     pretrain=UNUSED_PRETRAIN,
-    train={"pretrained": _PAPER_TRAIN, "fix": _PAPER_TRAIN.model_copy(update={"weight_decay": 0.0}),
+    train={"pretrained": _PAPER_TRAIN, "fix": _PAPER_TRAIN.model_copy(update={"weight_decay": 0.0, "scale_lr": 1e-2}),
            "scratch": _PAPER_TRAIN})

@@ -33,6 +33,7 @@ class ShapeNet(Task):
     name = "shapenet"
     summary = "part segmentation of 3-D shapes (ShapeNetPart; embedded: 49 parts of 8 categories of game models)"
     modality = "point"
+    mixable = False
     metrics = (Metric("instance mIoU"), Metric("class mIoU"))
     sources = frozenset({"0 A.D."})
     profiles: ClassVar[Mapping[str, ProfileSpec]] = {"tiny": TINY, "small": SMALL, "paper": PAPER}
