@@ -77,13 +77,10 @@ class Planner:
     _pretraining: dict[str, Job] = field(default_factory=dict)
     _used: set[str] = field(default_factory=set)
 
-    def plan(self, cells: Iterable[Cell], seeds: Sequence[int], pretraining_of: Iterable[str] = ()) -> Plan:
+    def plan(self, cells: Iterable[Cell], seeds: Sequence[int]) -> Plan:
         """Raises `ValueError` for an override that fits nothing, a missing profile, a modality without pretraining."""
         cells = list(cells)
         jobs = [self._train(cell, seed) for seed in seeds for cell in cells]
-        for modality in pretraining_of:
-            for seed in seeds:
-                self._pretrain(Start(modality, seed))
         unused = [override for override in self.overrides if override.key not in self._used and not override.may_fit_nothing]
         if unused:
             options = dict.fromkeys(name for cell in cells for name in type(cell.arm).model_fields)

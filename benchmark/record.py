@@ -81,23 +81,6 @@ class Record(Frozen):
         """(epoch, value) in order"""
         return [(row.step, row.value) for row in self.measurements if (row.split, row.metric) == (split, metric)]
 
-    def value(self, metric: str, split: str = "test", select: Selection = "last",
-              higher_is_better: bool = True) -> float | None:
-        """The metric of a split after the last epoch, at the epoch that the validation split chose, or (`oracle`) at its
-        own best epoch, which is what selection on the test split reports. None where it was not measured.
-        """
-        rows = dict(self.curve(split, metric))
-        if not rows:
-            return None
-        chosen_on = {"last": {}, "best_val": dict(self.curve("val", metric)), "oracle": rows}[select]
-        if select == "last":
-            return rows[max(rows)]
-        common = [step for step in chosen_on if step in rows]
-        if not common:
-            return None
-        sign = 1 if higher_is_better else -1
-        return rows[max(common, key=lambda step: (sign * chosen_on[step], -step))]
-
 
 def read_record(path: Path) -> Record:
     """The record at `path`; raises `RecordError` with the reason in one line."""

@@ -36,7 +36,7 @@ class RunSpec(Frozen):
     data: dict[str, str]  # SHA-256 of each data set by name
     code: str  # digest of the code that can change the result
     role: Role
-    variant: str = ""  # e.g. "scale_init=0.0001", where options or recipe differ from the defaults
+    variant: str = ""  # e.g. "scale_init=0.0001", where options of the arm differ from its defaults
 
     @property
     def run_id(self) -> str:

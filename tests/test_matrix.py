@@ -19,9 +19,9 @@ def cells(targets=("imagenet",), auxiliaries=(), chosen=("finetune", "m2pt"), se
     return cells_of(TASKS, ARMS, targets=targets, auxiliaries=auxiliaries, chosen=chosen, settings=settings)
 
 
-def plan(*overrides, seeds=(0,), limited=False, pretraining_of=(), **chosen):
+def plan(*overrides, seeds=(0,), limited=False, **chosen):
     planner = Planner(TASKS, "tiny", [parse_override(text, TASKS) for text in overrides], limited)
-    return planner.plan(cells(**chosen), seeds, pretraining_of)
+    return planner.plan(cells(**chosen), seeds)
 
 
 def spec_of(planned, task=None, kind="train", arm=None):
@@ -104,11 +104,6 @@ def test_the_overrides_of_a_preset_need_not_fit_every_choice_of_its_cells():
     planner = Planner(TASKS, "tiny", preset.overrides, preset.limited)
     (spec,) = planner.plan(cells(chosen=("scratch",), settings=("scratch",)), (0,)).specs
     assert spec.recipe.epochs == 2
-
-
-def test_pretrainings_can_be_planned_alone():
-    planned = Planner(TASKS, "tiny").plan([], (3,), ["audio"])
-    assert [(spec.kind, spec.modality, spec.seed) for spec in planned.specs] == [("pretrain", "audio", 3)]
 
 
 def test_a_task_without_a_pretraining_of_its_own_starts_from_its_modalitys():
