@@ -6,13 +6,13 @@ from benchmark.recipes import ModelShape, PretrainRecipe, TrainRecipe
 AUGMENT = {"points": 512, "isotropic_scale": 0.25, "shift": 0.1}
 PRETRAIN_AUGMENT = {"points": 512, "scale": 0.5, "shift": 0.2}
 
-_TINY_TRAIN = TrainRecipe(epochs=25, batch_size=32, lr=2e-3, warmup_epochs=2, clip_norm=10, eval_every=5,
+_TINY_TRAIN = TrainRecipe(epochs=20, batch_size=32, lr=2e-3, warmup_epochs=2, clip_norm=10, eval_every=5,
                           augment={**AUGMENT, "labelled": 128})
 TINY = ProfileSpec(
     data_sets=("pointcloud_seg", "pointcloud_cls"), num_classes=49, chance=11.7,
     shape=ModelShape(embed_dim=96, depth=3, num_heads=3, mlp_ratio=2, input_size=(512,), patch_size=(32, 16),
                      tokenizer_dim=16, hidden_dim=32, decoder_embed_dim=96, decoder_depth=1, decoder_num_heads=3),
-    pretrain=PretrainRecipe(epochs=40, batch_size=64, lr=1.5e-3, warmup_epochs=5, mask_ratio=0.6,
+    pretrain=PretrainRecipe(epochs=30, batch_size=64, lr=1.5e-3, warmup_epochs=5, mask_ratio=0.6,
                             augment={**PRETRAIN_AUGMENT, "points": 256}),
     train={"pretrained": _TINY_TRAIN, "fix": _TINY_TRAIN.model_copy(update={"scale_lr": 1e-2}), "scratch": _TINY_TRAIN})
 
