@@ -7,10 +7,14 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 from benchmark import __version__
@@ -39,7 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = ["benchmark", *(sys.argv[1:] if arguments is None else arguments)]
     try:
         options = build_parser().parse_args(command[1:])
-        return int(options.run(options, shlex.join(command)))
+        code = int(options.run(options, shlex.join(command)))
+        sys.stdout.flush()  # here, where a reader that has gone is no error
+        return code
     except KeyboardInterrupt:
         print("\ninterrupted: finished runs are kept, unfinished ones continue from their last epoch; "
               "run the same command again", file=sys.stderr)
@@ -171,11 +177,28 @@ def command_run(options: argparse.Namespace, command: str) -> int:
     pending = len(pending_jobs(plan, store))
     print(f"{len(plan.jobs)} runs, {pending} to do, {jobs} at once, {site.threads} thread{'s' * (site.threads > 1)} each; "
           f"results in {store.folder}", flush=True)
-    with watch(plan.specs, jobs) as progress:
+    with stopped_like_ctrl_c(), watch(plan.specs, jobs) as progress:
         failed = run_plan(plan, store, site, jobs, progress.take)
     print_matrix(store, options.plugins)
     print_summary(progress, store)
     return 1 if failed else 0
+
+
+@contextmanager
+def stopped_like_ctrl_c() -> Iterator[None]:
+    """SIGTERM, which schedulers and shutdowns send, ends the runs as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
+        yield
+        return
+
+    def stop(number: int, frame: FrameType | None) -> NoReturn:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def count_gpus() -> int:

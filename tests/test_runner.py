@@ -293,16 +293,17 @@ def epochs_saved(checkpoint: Path) -> int:
 
 @pytest.fixture(scope="module")
 def stopped(plugins, tmp_path_factory):
-    """A matrix that Ctrl-C ends, then a kill of the runner, both in the third epoch of both trainings; then it is run
-    to its end. Gives the folder and what was seen.
+    """A matrix that Ctrl-C ends, then SIGTERM, then a kill of the runner, all in the third epoch of both trainings; then
+    it is run to its end. Gives the folder and what was seen.
     """
     results, seen = tmp_path_factory.mktemp("stopped"), {}
-    for how, number in (("interrupt", signal.SIGINT), ("kill", signal.SIGKILL)):
+    for how, number in (("interrupt", signal.SIGINT), ("terminate", signal.SIGTERM), ("kill", signal.SIGKILL)):
         wait = plugins / "wait-at-2"
         wait.touch()
         runner = subprocess.Popen(
             [sys.executable, "-m", "benchmark", "run", *MORTAL, "--plugins", str(plugins), "--results", str(results),
-             "-j", "2"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, start_new_session=True)
+             "-j", "2"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # ignored where CI runs in the background
         try:
             await_(lambda: len(list(plugins.glob("waiting-*"))) == 2)
             processes = [int(path.name.partition("-")[2]) for path in plugins.glob("waiting-*")]
@@ -342,8 +343,9 @@ def alive(process: int) -> bool:
     return not state.is_file() or state.read_text().rpartition(")")[2].split()[0] not in "ZX"
 
 
-def test_an_interrupt_ends_every_process_keeps_what_is_finished_and_says_how_to_go_on(stopped):
-    seen = stopped[1]["interrupt"]
+@pytest.mark.parametrize("how", ["interrupt", "terminate"])
+def test_an_interrupt_ends_every_process_keeps_what_is_finished_and_says_how_to_go_on(stopped, how):
+    seen = stopped[1][how]
     assert seen["code"] == 130
     assert len(seen["processes"]) == 2
     assert seen["cells"] == {("mortal pretraining", 0), ("signal pretraining", 0)}
