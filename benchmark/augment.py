@@ -8,8 +8,9 @@ Shapes: B batch, C channels, T frames; x is (B, C, H, W) or (B, C, T, H, W); K c
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -61,6 +62,35 @@ def _warp(x: Tensor, scale: Tensor, centre: Tensor, mode: str) -> Tensor:
     flat = x.reshape(len(x), -1, *x.shape[-2:])
     grid = functional.affine_grid(theta, list(flat.shape), align_corners=False)
     return functional.grid_sample(flat, grid, mode, padding_mode="border", align_corners=False).view_as(x)
+
+
+def view_windows(x: Tensor, size: Sequence[int], counts: Mapping[str, int]) -> Iterator[Tensor]:
+    """Views of `size` ((H, W) or (T, H, W)) of images or clips that may be larger, as they are tested.
+
+    `counts` by kind: "temporal" windows of T frames, evenly spaced; "spatial" windows, evenly spaced along the longer
+    side and centred on the other (default of both: 1, in the middle); "mirror" 2 adds the mirror image of each. Raises
+    `ValueError` for any other kind or number, where the input is smaller than `size` or has no room for different views.
+    """
+    known = {"temporal", "spatial", "mirror"} if len(size) == 3 else {"spatial", "mirror"}
+    if not set(counts) <= known or counts.get("mirror", 1) > 2:
+        raise ValueError(f"test_views {dict(counts)}: known are {', '.join(sorted(known))}, and mirror is 1 or 2")
+    room = [have - want for have, want in zip(x.shape[2:], size, strict=True)]
+    longer = max((-2, -1), key=lambda axis: room[axis])
+    windows = dict.fromkeys(range(-len(size), 0), 1) | {longer: counts.get("spatial", 1)}
+    if len(size) == 3:
+        windows[-3] = counts.get("temporal", 1)
+    if min(room) < 0 or any(count > room[axis] + 1 for axis, count in windows.items()):
+        raise ValueError(f"inputs of {tuple(x.shape[2:])} have no room for test_views {dict(counts)} of {tuple(size)}; "
+                         "ask for fewer")
+    starts = [[round(room[axis] * (place + 0.5 * (count == 1)) / max(count - 1, 1)) for place in range(count)]
+              for axis, count in windows.items()]
+    for corner in itertools.product(*starts):
+        view = x
+        for axis, (start, length) in enumerate(zip(corner, size, strict=True), 2):
+            view = view.narrow(axis, start, length)
+        yield view
+        if counts.get("mirror", 1) == 2:
+            yield view.flip(-1)
 
 
 def resized_crop(x: Tensor, random: SampleRandom, strength: float, max_ratio: float = 4 / 3) -> Tensor:

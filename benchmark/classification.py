@@ -1,14 +1,60 @@
-"""Logits and labels of one-label tasks in, loss and accuracy out.
+"""Heads, loss and accuracy of tasks with one label, or several, for a whole input.
 
-Shapes: B batch, C classes.
+Shapes: B batch, N tokens, P prefix tokens, D embed_dim, F features, C classes.
 """
 
 from __future__ import annotations
 
-from torch import Tensor
+from collections.abc import Callable
+
+from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmark.data import Batch
+from benchmark.encoder import LAYER_NORM, Features, Head, initialise_linear
+
+
+def class_token(features: Features) -> Tensor:
+    """(B, D)"""
+    return features.sequence[:, 0]
+
+
+def mean_of_patches(features: Features) -> Tensor:
+    """(B, D), the mean of all tokens but the prefix"""
+    return features.patches.mean(1)
+
+
+class MeanPoolHead(Head):
+    """Mean of the patch tokens -> LayerNorm -> Linear; weights start small so that logits start near 0 (MAE)."""
+
+    def __init__(self, embed_dim: int, num_classes: int, init_std: float = 2e-5):
+        super().__init__()
+        self.fc_norm = LAYER_NORM(embed_dim)
+        self.head = nn.Linear(embed_dim, num_classes)
+        initialise_linear(self.head, init_std)
+
+    def forward(self, features: Features, batch: Batch) -> Tensor:
+        """(B, P+N, D) -> (B, C)"""
+        logits: Tensor = self.head(self.fc_norm(mean_of_patches(features)))
+        return logits
+
+
+class ProbeHead(Head):
+    """BatchNorm without affine -> Linear, of normalised features that `pool` takes (MAE's linear probe)."""
+
+    normalised = True
+
+    def __init__(self, num_features: int, num_classes: int, pool: Callable[[Features], Tensor] = mean_of_patches):
+        super().__init__()
+        self.pool = pool
+        self.batch_norm = nn.BatchNorm1d(num_features, affine=False, eps=1e-6)
+        self.head = nn.Linear(num_features, num_classes)
+        initialise_linear(self.head, 0.01)
+
+    def forward(self, features: Features, batch: Batch) -> Tensor:
+        """(B, P+N, D) -> pooled (B, F) -> (B, C)"""
+        logits: Tensor = self.head(self.batch_norm(self.pool(features)))
+        return logits
 
 
 def soft_cross_entropy(logits: Tensor, label: Tensor, label_smoothing: float = 0.0) -> Tensor:

@@ -6,10 +6,11 @@ Shapes: B batch, N tokens, P prefix tokens, D embed_dim, C classes.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
+from benchmark.data import Split
 from benchmark.recipes import SETTINGS, Frozen, ModelShape, PretrainRecipe, Setting, TrainRecipe
 
 if TYPE_CHECKING:
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from benchmark.mae import MaskedTarget
     from benchmark.pathway import Pathway
     from benchmark.seeds import SampleRandom
-
-Split = Literal["train", "val", "test"]
-SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
@@ -79,17 +77,21 @@ class Task(ABC):
     def metric(self) -> Metric:
         return self.metrics[0]
 
-    @abstractmethod
     def data_digests(self, profile: str) -> dict[str, str]:
         """SHA-256 of exactly the data that is used, by name; raises `DataError` where it is missing or damaged."""
+        from benchmark.data import embedded
+
+        return {name: embedded.check(name)[1] for name in self.profiles[profile].data_sets}
 
     @abstractmethod
     def load(self, profile: str) -> dict[Split, Examples]:
         """Train, val and test. Inputs are stored as they are (bytes where they are bytes) and made ready by `augment`."""
 
-    @abstractmethod
     def load_pretraining(self, profile: str) -> Examples:
         """The unlabelled pool of masked pretraining: training splits only, no label column."""
+        from benchmark.data import Examples
+
+        return Examples({"input": self.load(profile)["train"].columns["input"]})
 
     @abstractmethod
     def tokenizer(self, shape: ModelShape) -> Tokenizer:
@@ -107,9 +109,14 @@ class Task(ABC):
     def augment(self, batch: Batch, random: SampleRandom | None, strengths: Mapping[str, float]) -> Batch:
         """Make "input" ready for the tokenizer: floats, normalised; randomly altered unless `random` is None."""
 
-    def views(self, batch: Batch) -> list[Batch]:
-        """Test views of a batch, each ready for the tokenizer; their softmax or sigmoid outputs are averaged."""
-        return [self.augment(batch, None, {})]
+    def views(self, batch: Batch, shape: ModelShape, counts: Mapping[str, int]) -> Iterator[Batch]:
+        """Test views of a batch, each ready for the tokenizer; their softmax or sigmoid outputs are averaged.
+
+        `counts` are the recipe's `test_views`, by kind; raises `ValueError` for a kind that the task does not have.
+        """
+        if counts:
+            raise ValueError(f"{self.name} is tested on one view of every sample; remove test_views {dict(counts)}")
+        yield self.augment(batch, None, {})
 
     @abstractmethod
     def loss(self, logits: Tensor, batch: Batch, recipe: TrainRecipe) -> Tensor:

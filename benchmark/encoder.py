@@ -32,7 +32,7 @@ class Tokens:
 class Tokenizer(nn.Module):
     """Base of the modalities' tokenizers. `forward` maps a batch to `Tokens`.
 
-    A tokenizer with prefix tokens holds them as `prefix` (1, P, D) with `prefix_position` (1, P, D).
+    One with prefix tokens, such as a class token, sets `num_prefix_tokens` and defines `prefix_tokens`.
     """
 
     num_prefix_tokens: int = 0

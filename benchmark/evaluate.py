@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 from torch.nn.utils import parametrize
@@ -9,40 +11,49 @@ from torch.nn.utils import parametrize
 from benchmark.contracts import Task
 from benchmark.data import Batch, Examples
 from benchmark.encoder import TransformerModel
+from benchmark.recipes import TrainRecipe
+from benchmark.spec import RunSpec
 
 
 @torch.inference_mode()
-def evaluate(model: TransformerModel, task: Task, examples: Examples, profile: str, device: torch.device,
+def evaluate(model: TransformerModel, task: Task, examples: Examples, spec: RunSpec, device: torch.device,
              batch_size: int = 256) -> dict[str, float]:
     """Every metric of `task` on a split, with its test views; a model with pathways is evaluated as if merged.
 
     Raises `ArithmeticError` where the model's outputs are not numbers, which a metric could hide.
     """
     model.eval()
-    meter = task.meter(profile)
+    meter = task.meter(spec.profile)
     with parametrize.cached():  # one merged weight a layer for the whole split
         for indices in torch.arange(len(examples)).split(batch_size):
             batch = examples.batch(indices, device)
-            logits = scores(model, task, batch)
+            logits = scores(model, task, batch, spec)
             if not logits.isfinite().all():
                 raise ArithmeticError("outputs are not finite; lower the learning rate or clip the gradient")
             meter.update(logits, batch)
     return meter.compute()
 
 
-def scores(model: TransformerModel, task: Task, batch: Batch) -> Tensor:
+def scores(model: TransformerModel, task: Task, batch: Batch, spec: RunSpec) -> Tensor:
     """Logits of a batch with one test view; of several views, the logarithm of their mean probabilities"""
-    logits: list[Tensor] = [model(view).float() for view in task.views(batch)]
+    logits: list[Tensor] = [model(view).float() for view in views_of(task, batch, spec)]
     if len(logits) == 1:
         return logits[0]
     averaged: Tensor = torch.stack([task.probabilities(part) for part in logits]).mean(0).clamp_min(1e-12).log()
     return averaged
 
 
+def views_of(task: Task, batch: Batch, spec: RunSpec) -> Iterator[Batch]:
+    """The test views of a batch that the recipe asks for, made one by one"""
+    assert isinstance(spec.recipe, TrainRecipe)
+    return task.views(batch, spec.shape, spec.recipe.test_views)
+
+
 @torch.inference_mode()
-def logits_of(model: TransformerModel, task: Task, examples: Examples, device: torch.device, limit: int = 64) -> Tensor:
+def logits_of(model: TransformerModel, task: Task, examples: Examples, spec: RunSpec, device: torch.device,
+              limit: int = 64) -> Tensor:
     """Logits of the first test view of at most `limit` samples, to compare a model before and after merging"""
     model.eval()
     batch = examples.batch(torch.arange(min(limit, len(examples))), device)
-    logits: Tensor = model(task.views(batch)[0]).float()
+    logits: Tensor = model(next(views_of(task, batch, spec))).float()
     return logits

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.utils import deterministic
 
 from benchmark.augment import mix
-from benchmark.contracts import SPLITS, Arm, Task
-from benchmark.data import Batch, Examples
+from benchmark.contracts import Arm, Task
+from benchmark.data import SPLITS, Batch, Examples
 from benchmark.encoder import TransformerModel
 from benchmark.environment import describe_environment, peak_memory_bytes
 from benchmark.evaluate import evaluate, logits_of
@@ -134,7 +134,7 @@ def _train(spec: RunSpec, task: Task, arm: Arm | None, device: torch.device, wor
     def measure(progress: Progress) -> None:
         began = time.perf_counter()
         for split in SPLITS[1:]:
-            progress.measure(split, evaluate(model, task, splits[split], spec.profile, device))
+            progress.measure(split, evaluate(model, task, splits[split], spec, device))
         progress.spend("evaluate", began)
 
     def after_epoch(progress: Progress) -> None:
@@ -148,7 +148,7 @@ def _train(spec: RunSpec, task: Task, arm: Arm | None, device: torch.device, wor
     progress = fit(model, compute_loss, recipe, spec.shape.depth, splits["train"], spec.seed, device,
                    work / "checkpoint.pt", spec.run_id, after_epoch, train_mode)
     layers = [pathway.describe() for pathway in pathways]
-    difference = merge_and_compare(model, task, splits["test"], device) if pathways else None
+    difference = merge_and_compare(model, task, splits["test"], spec, device) if pathways else None
     measure(progress)
     parameters["merged"] = count_parameters(model)
     weights = {role: _sha256(start.weights) for role, start in starts.items()}
@@ -172,11 +172,11 @@ def set_trainable(model: TransformerModel, spec: RunSpec, recipe: TrainRecipe) -
                 parameter.requires_grad_(True)
 
 
-def merge_and_compare(model: TransformerModel, task: Task, examples: Examples, device: torch.device) -> float:
+def merge_and_compare(model: TransformerModel, task: Task, examples: Examples, spec: RunSpec, device: torch.device) -> float:
     """Merge the pathways; returns the largest difference of test logits over the largest logit."""
-    before = logits_of(model, task, examples, device)
+    before = logits_of(model, task, examples, spec, device)
     merge(model)
-    after = logits_of(model, task, examples, device)
+    after = logits_of(model, task, examples, spec, device)
     return ((after - before).abs().max() / before.abs().max().clamp_min(1e-12)).item()
 
 

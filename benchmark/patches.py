@@ -1,4 +1,4 @@
-"""Images, clips and spectrograms in; patch tokens, pixel targets and pooled logits out.
+"""Images, clips and spectrograms in, patch tokens and pixel targets out.
 
 Shapes: B batch, C channels, S spatial axes ((H, W) or (T, H, W)), G grid = S / patch_size, N = product of G tokens,
 D embed_dim, E decoder_embed_dim, V = C * product of patch_size values per token.
@@ -7,13 +7,12 @@ D embed_dim, E decoder_embed_dim, V = C * product of patch_size values per token
 from __future__ import annotations
 
 import math
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from benchmark.data import Batch
-from benchmark.encoder import LAYER_NORM, Features, Head, Tokenizer, Tokens, initialise_linear
+from benchmark.encoder import Tokenizer, Tokens
 from benchmark.mae import MaskedTarget, normalise_per_token
 from benchmark.recipes import ModelShape
 from benchmark.seeds import SampleRandom
@@ -154,37 +153,3 @@ class PixelTarget(MaskedTarget):
             return normalise_per_token(patches)
         by_channel = patches.view(*patches.shape[:2], -1, self.in_chans).transpose(2, 3)
         return normalise_per_token(by_channel).transpose(2, 3).flatten(2)
-
-
-class MeanPoolHead(Head):
-    """Mean of the patch tokens -> LayerNorm -> Linear; weights start small so that logits start near 0 (MAE)."""
-
-    def __init__(self, embed_dim: int, num_classes: int, init_std: float = 2e-5):
-        super().__init__()
-        self.fc_norm = LAYER_NORM(embed_dim)
-        self.head = nn.Linear(embed_dim, num_classes)
-        initialise_linear(self.head, init_std)
-
-    def forward(self, features: Features, batch: Batch) -> Tensor:
-        """(B, P+N, D) -> (B, num_classes)"""
-        logits: Tensor = self.head(self.fc_norm(features.patches.mean(1)))
-        return logits
-
-
-class ProbeHead(Head):
-    """BatchNorm without affine -> Linear, of the normalised class token or mean patch token (MAE's linear probe)."""
-
-    normalised = True
-
-    def __init__(self, embed_dim: int, num_classes: int, pool: Literal["cls", "patches"] = "patches"):
-        super().__init__()
-        self.pool = pool
-        self.batch_norm = nn.BatchNorm1d(embed_dim, affine=False, eps=1e-6)
-        self.head = nn.Linear(embed_dim, num_classes)
-        initialise_linear(self.head, 0.01)
-
-    def forward(self, features: Features, batch: Batch) -> Tensor:
-        """(B, P+N, D) -> (B, num_classes)"""
-        pooled = features.sequence[:, 0] if self.pool == "cls" else features.patches.mean(1)
-        logits: Tensor = self.head(self.batch_norm(pooled))
-        return logits

@@ -73,4 +73,5 @@ class TrainRecipe(OptimRecipe):
     mix_switch: float = Field(0.5, ge=0, le=1)  # chance of cutmix where both are on
     train_position: bool = False  # whether fixed positions are fine-tuned
     scale_lr: PositiveFloat | None = None  # of the cross-modal scales; None: as the layer that they scale
+    test_views: dict[str, PositiveInt] = Field(default_factory=dict)  # number by kind, understood by the task; {}: one
     eval_every: PositiveInt = 1  # epochs between two evaluations; the last epoch is always evaluated

@@ -5,11 +5,11 @@ import hashlib
 import torch
 from torch import nn
 
-from benchmark.classification import AccuracyMeter, soft_cross_entropy
-from benchmark.contracts import SPLITS, Metric, ProfileSpec, Task
-from benchmark.data import Examples
+from benchmark.classification import AccuracyMeter, MeanPoolHead, soft_cross_entropy
+from benchmark.contracts import Metric, ProfileSpec, Task
+from benchmark.data import SPLITS, Examples
 from benchmark.encoder import Tokenizer, Tokens
-from benchmark.patches import MeanPoolHead, PixelTarget, patchify, sincos_position
+from benchmark.patches import PixelTarget, patchify, sincos_position
 from benchmark.recipes import ModelShape, PretrainRecipe, TrainRecipe
 from benchmark.seeds import generator
 
@@ -52,9 +52,6 @@ class Waveforms(Task):
 
     def load(self, profile):
         return {split: Examples(dict(zip(("input", "label"), signals(split), strict=True))) for split in SPLITS}
-
-    def load_pretraining(self, profile):
-        return Examples({"input": signals("train")[0]})
 
     def tokenizer(self, shape):
         return SignalTokenizer(shape)

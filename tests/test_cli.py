@@ -87,7 +87,8 @@ def test_bad_commands_are_refused(refused, tmp_path, monkeypatch, arguments, sai
 
 
 def test_official_data_that_is_not_there_is_said_to_be(refused):
-    assert "official data sets (ImageNet-1K) are not" in refused("status", "--profile", "paper", "-t", "imagenet")
+    message = refused("status", "--profile", "paper", "-t", "imagenet")
+    assert "imagenet1k is not embedded, and official data sets are not wired up" in message
 
 
 @pytest.fixture

@@ -8,7 +8,9 @@ import torch
 from torch import nn
 
 from baselines import ARMS
-from benchmark.contracts import SPLITS, Arm, Task
+from benchmark.contracts import Arm, Task
+from benchmark.data import SPLITS
+from benchmark.evaluate import scores
 from benchmark.execute import build_autoencoder, build_model, execute
 from benchmark.mae import MaskedAutoencoder
 from benchmark.matrix import Cell, Plan, Planner, parse_override, pretraining_tasks
@@ -57,11 +59,12 @@ def test_profiles_state_what_the_meter_measures(task):
     names = [metric.name for metric in task.metrics]
     splits = task.load("tiny")
     assert set(splits) == set(SPLITS)
-    model = build_model(plan_of(task, ARMS["scratch"], "scratch").specs[-1], task).eval()
+    spec = plan_of(task, ARMS["scratch"], "scratch").specs[-1]
+    model = build_model(spec, task).eval()
     batch = splits["val"].batch(torch.arange(8))
     meter = task.meter("tiny")
     with torch.inference_mode():
-        logits = model(task.views(batch)[0])
+        logits = scores(model, task, batch, spec)
         meter.update(logits, batch)
     assert list(meter.compute()) == names
     probabilities = task.probabilities(logits)
@@ -105,7 +108,8 @@ def test_labels_never_enter_pretraining(task):
 def test_preparing_a_batch_without_randomness_changes_nothing_stored(task):
     examples = task.load("tiny")["val"]
     before = {name: column[:4].clone() for name, column in examples.columns.items()}
-    first, again = (task.views(examples.batch(torch.arange(4)))[0]["input"] for _ in range(2))
+    shape, indices = task.profiles["tiny"].shape, torch.arange(4)
+    first, again = (next(task.views(examples.batch(indices), shape, {}))["input"] for _ in range(2))
     assert torch.equal(first, again)
     assert first.is_floating_point()
     assert all(torch.equal(before[name], examples.columns[name][:4]) for name in before)

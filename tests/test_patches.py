@@ -7,9 +7,10 @@ import timm
 import torch
 from timm.layers import build_sincos2d_pos_embed
 
+from benchmark.classification import MeanPoolHead, ProbeHead, class_token, mean_of_patches
 from benchmark.encoder import Features, Tokens, TransformerModel
 from benchmark.mae import MaskedAutoencoder, normalise_per_token, random_masking
-from benchmark.patches import MeanPoolHead, PatchTokenizer, PixelTarget, ProbeHead, patchify, sincos_position
+from benchmark.patches import PatchTokenizer, PixelTarget, patchify, sincos_position
 from benchmark.recipes import ModelShape
 from benchmark.seeds import SampleRandom
 
@@ -189,10 +190,10 @@ def test_new_mean_pool_head_gives_logits_near_zero():
     assert MeanPoolHead(768, 10)(features(rand(2, 5, 768), 1), {}).abs().max() < 1e-2
 
 
-@pytest.mark.parametrize("pool", ["cls", "patches"])
-def test_probe_head_standardises_its_pooled_token(pool: str):
+@pytest.mark.parametrize("pool", [class_token, mean_of_patches])
+def test_probe_head_standardises_its_pooled_token(pool):
     head, sequence = ProbeHead(8, 3, pool=pool), rand(16, 5, 8)
-    pooled = sequence[:, 0] if pool == "cls" else sequence[:, 1:].mean(1)
+    pooled = sequence[:, 0] if pool is class_token else sequence[:, 1:].mean(1)
     standard = (pooled - pooled.mean(0)) / (pooled.var(0, unbiased=False) + 1e-6).sqrt()
     torch.testing.assert_close(head(features(sequence, 1), {}), standard @ head.head.weight.T, rtol=1e-4, atol=1e-5)
     assert head.normalised

@@ -300,7 +300,7 @@ def test_paper_shapes_run_end_to_end_with_a_shallow_model():
 def test_every_head_gives_one_logit_for_each_class(splits, setting):
     profile = TASK.profiles["tiny"]
     model = TransformerModel(TASK.tokenizer(profile.shape), TASK.head(profile.shape, 38, setting), profile.shape)
-    [batch] = TASK.views(splits["val"].batch(torch.arange(4)))
+    [batch] = TASK.views(splits["val"].batch(torch.arange(4)), profile.shape, {})
     logits = model(batch)
     assert logits.shape == (4, 38)
     assert TASK.loss(logits, batch, profile.train[setting]).isfinite()

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmark.augment import view_windows
 from benchmark.data import embedded
 from benchmark.encoder import TransformerModel
 from benchmark.mae import MaskedAutoencoder, random_masking
@@ -75,21 +76,47 @@ def test_digests_name_the_data_that_is_used():
 
 def test_official_data_is_refused_in_one_line():
     for ask in (TASK.load, TASK.load_pretraining, TASK.data_digests):
-        with pytest.raises(embedded.DataError, match=r"^kinetics: official data sets .* are not wired up"):
+        with pytest.raises(embedded.DataError, match="not wired up yet"):
             ask("paper")
 
 
 def test_views_are_the_clip_and_its_mirror_image():
-    plain, mirrored = TASK.views(TASK.load("tiny")["val"].batch(torch.arange(3)))
+    batch = TASK.load("tiny")["val"].batch(torch.arange(3))
+    plain, mirrored = TASK.views(batch, TINY.shape, TINY.train["pretrained"].test_views)
     assert torch.equal(plain["input"].flip(-1), mirrored["input"])
     assert torch.equal(plain["label"], mirrored["label"])
+
+
+def test_a_longer_and_wider_video_has_five_views_in_time_times_three_in_space():
+    video = torch.arange(20 * 34 * 40).view(1, 1, 20, 34, 40)
+    views = list(view_windows(video, (8, 32, 32), {"temporal": 5, "spatial": 3}))
+    corners = [(int(view[0, 0, 0, 0, 0]) // (34 * 40), int(view[0, 0, 0, 0, 0]) % 40) for view in views]
+    assert corners == [(time, left) for time in (0, 3, 6, 9, 12) for left in (0, 4, 8)]
+    assert {view.shape for view in views} == {(1, 1, 8, 32, 32)}
+    assert all(torch.equal(view, video[:, :, time : time + 8, 1:33, left : left + 32])
+               for view, (time, left) in zip(views, corners, strict=True))
+    [middle] = view_windows(video, (8, 32, 32), {})
+    assert torch.equal(middle, video[:, :, 6:14, 1:33, 4:36])
+
+
+def test_views_follow_the_longer_side():
+    tall = torch.arange(6 * 4).view(1, 1, 6, 4)
+    assert [int(view[0, 0, 0, 0]) for view in view_windows(tall, (4, 4), {"spatial": 3})] == [0, 4, 8]
+
+
+@pytest.mark.parametrize("counts", [{"temporal": 2}, {"spatial": 3}, {"mirror": 3}, {"zoom": 2}])
+def test_views_that_would_repeat_or_are_unknown_raise(counts):
+    with pytest.raises(ValueError, match="test_views"):
+        list(view_windows(torch.zeros(1, 3, 8, 32, 32), (8, 32, 32), counts))
 
 
 def test_single_frame_control_shows_the_middle_frame_only():
     batch = TASK.load("tiny")["train"].batch(torch.arange(4))
     clip, still = TASK.augment(batch, None, {})["input"], SINGLE_FRAME.augment(batch, None, {})["input"]
     assert torch.equal(still, clip[:, :, 4:5].expand_as(clip))
-    assert all(torch.equal(view["input"][:, :, 0], view["input"][:, :, 7]) for view in SINGLE_FRAME.views(batch))
+    views = list(SINGLE_FRAME.views(batch, TINY.shape, {"mirror": 2}))
+    assert len(views) == 2
+    assert all(torch.equal(view["input"][:, :, 0], view["input"][:, :, 7]) for view in views)
     assert SINGLE_FRAME.name != TASK.name
     assert SINGLE_FRAME.pretrained_by == TASK.name
 

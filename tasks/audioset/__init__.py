@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
-from benchmark.contracts import Meter, Metric, ProfileSpec, Split, Task
+from benchmark.contracts import Meter, Metric, ProfileSpec, Task
+from benchmark.data import Split
 from benchmark.recipes import ModelShape, Setting, TrainRecipe
 from tasks.audioset.profiles import PAPER, SMALL, TINY
 
@@ -36,30 +37,15 @@ class AudioSet(Task):
     sources: ClassVar[frozenset[str]] = frozenset({"0 A.D.", "Flare: Empyrean Campaign", "FluidR3 GM"})
     profiles: ClassVar[Mapping[str, ProfileSpec]] = {"tiny": TINY, "small": SMALL, "paper": PAPER}
 
-    def data_digests(self, profile: str) -> dict[str, str]:
-        """SHA-256 by embedded set; raises `DataError` for the official data, which this version does not read."""
-        from benchmark.data import embedded
-
-        self._require_embedded(profile)
-        return {name: embedded.check(name)[1] for name in self.profiles[profile].data_sets}
-
     def load(self, profile: str) -> dict[Split, Examples]:
-        """ "input" (N, 64, 64) uint8 as embedded, "label" (N, C) float; raises `DataError` as `data_digests` does."""
+        """ "input" (N, 64, 64) uint8 as embedded, "label" (N, C) float; raises `DataError` for official data."""
         import torch
 
-        from benchmark.contracts import SPLITS
-        from benchmark.data import Examples, embedded
+        from benchmark.data import SPLITS, Examples, embedded
 
-        self._require_embedded(profile)
         arrays = embedded.load(self.profiles[profile].data_sets[0])
         return {split: Examples({"input": torch.from_numpy(arrays[f"x_{split}"]),
                                  "label": torch.from_numpy(arrays[f"y_{split}"]).float()}) for split in SPLITS}
-
-    def load_pretraining(self, profile: str) -> Examples:
-        """The training split without labels."""
-        from benchmark.data import Examples
-
-        return Examples({"input": self.load(profile)["train"].columns["input"]})
 
     def tokenizer(self, shape: ModelShape) -> Tokenizer:
         """(B, 1, F, M) -> tokens of `patch_size` (frames, mel bins), with a class token"""
@@ -69,7 +55,7 @@ class AudioSet(Task):
 
     def head(self, shape: ModelShape, num_classes: int, setting: Setting) -> Head:
         """Mean of patch tokens -> fc_norm -> Linear, std 2e-5; setting "fix": MAE's probe of the mean patch token"""
-        from benchmark.patches import MeanPoolHead, ProbeHead
+        from benchmark.classification import MeanPoolHead, ProbeHead
 
         head = ProbeHead if setting == "fix" else MeanPoolHead
         return head(shape.embed_dim, num_classes)
@@ -104,12 +90,6 @@ class AudioSet(Task):
 
         return AveragePrecisionMeter()
 
-    def _require_embedded(self, profile: str) -> None:
-        from benchmark.data.embedded import DataError
-
-        if profile == "paper":
-            raise DataError("audioset: official data sets (profile paper) are not wired up yet in this version; "
-                            "use profile tiny or small")
 
 
 TASK = AudioSet()

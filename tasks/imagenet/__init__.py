@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
-from benchmark.contracts import Meter, Metric, ProfileSpec, Split, Task
+from benchmark.contracts import Meter, Metric, ProfileSpec, Task
 from benchmark.recipes import ModelShape, Setting, TrainRecipe
 from tasks.imagenet.profiles import PAPER, SMALL, TINY
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from benchmark.data import Batch, Examples
+    from benchmark.data import Batch, Examples, Split
     from benchmark.encoder import Head
     from benchmark.mae import MaskedTarget
     from benchmark.patches import PatchTokenizer
@@ -29,20 +29,11 @@ class ImageNet(Task):
     sources = frozenset({"Noto Emoji", "Twemoji", "OpenMoji", "Fluent Emoji", "EmojiOne"})
     profiles: ClassVar[Mapping[str, ProfileSpec]] = {"tiny": TINY, "small": SMALL, "paper": PAPER}
 
-    def data_digests(self, profile: str) -> dict[str, str]:
-        from tasks.imagenet.data import digests
-
-        return digests(profile)
-
     def load(self, profile: str) -> dict[Split, Examples]:
-        from tasks.imagenet.data import load
+        """ "input" (3, 32, 32) RGB bytes, "label"; all drawings of one concept are in one split."""
+        from benchmark.data.embedded import load_pixels
 
-        return load(profile)
-
-    def load_pretraining(self, profile: str) -> Examples:
-        from benchmark.data import Examples
-
-        return Examples({"input": self.load(profile)["train"].columns["input"]})
+        return load_pixels(self.profiles[profile].data_sets[0])
 
     def tokenizer(self, shape: ModelShape) -> PatchTokenizer:
         from benchmark.patches import PatchTokenizer
@@ -50,10 +41,10 @@ class ImageNet(Task):
         return PatchTokenizer(shape)
 
     def head(self, shape: ModelShape, num_classes: int, setting: Setting) -> Head:
-        from benchmark.patches import MeanPoolHead, ProbeHead
+        from benchmark.classification import MeanPoolHead, ProbeHead, class_token
 
         if setting == "fix":
-            return ProbeHead(shape.embed_dim, num_classes, pool="cls")
+            return ProbeHead(shape.embed_dim, num_classes, class_token)
         return MeanPoolHead(shape.embed_dim, num_classes)
 
     def masked_target(self, shape: ModelShape) -> MaskedTarget:
@@ -66,6 +57,13 @@ class ImageNet(Task):
         from benchmark.augment import prepare_pixels
 
         return {**batch, "input": prepare_pixels(batch["input"], random, strengths)}
+
+    def views(self, batch: Batch, shape: ModelShape, counts: Mapping[str, int]) -> Iterator[Batch]:
+        """See `benchmark.augment.view_windows`."""
+        from benchmark.augment import view_windows
+
+        for view in view_windows(batch["input"], shape.input_size, counts):
+            yield self.augment({**batch, "input": view}, None, {})
 
     def loss(self, logits: Tensor, batch: Batch, recipe: TrainRecipe) -> Tensor:
         from benchmark.classification import soft_cross_entropy

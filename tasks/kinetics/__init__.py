@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
-from benchmark.contracts import Meter, Metric, ProfileSpec, Split, Task
+from benchmark.contracts import Meter, Metric, ProfileSpec, Task
 from benchmark.recipes import ModelShape, Setting, TrainRecipe
 from tasks.kinetics.profiles import PAPER, SMALL, TINY
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from benchmark.data import Batch, Examples
+    from benchmark.data import Batch, Examples, Split
     from benchmark.encoder import Head
     from benchmark.mae import MaskedTarget
     from benchmark.patches import PatchTokenizer
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class Kinetics(Task):
     """ViT over tubelets, no class token: mean of tokens -> LayerNorm -> linear; pretrained as VideoMAE (tube masking).
 
-    Logits' softmax is averaged over the clip and its mirror image.
+    Test views are windows in time and space; the embedded clips are one window long, seen as they are and mirrored.
     """
 
     name = "kinetics"
@@ -33,20 +33,11 @@ class Kinetics(Task):
                          "Seven Kingdoms"})
     profiles: ClassVar[Mapping[str, ProfileSpec]] = {"tiny": TINY, "small": SMALL, "paper": PAPER}
 
-    def data_digests(self, profile: str) -> dict[str, str]:
-        from tasks.kinetics.data import digests
-
-        return digests(profile)
-
     def load(self, profile: str) -> dict[Split, Examples]:
-        from tasks.kinetics.data import load
+        """ "input" (3, 8, 32, 32) RGB bytes, "label"; all clips of one character family are in one split."""
+        from benchmark.data.embedded import load_pixels
 
-        return load(profile)
-
-    def load_pretraining(self, profile: str) -> Examples:
-        from benchmark.data import Examples
-
-        return Examples({"input": self.load(profile)["train"].columns["input"]})
+        return load_pixels(self.profiles[profile].data_sets[0])
 
     def tokenizer(self, shape: ModelShape) -> PatchTokenizer:
         from benchmark.patches import PatchTokenizer
@@ -54,7 +45,7 @@ class Kinetics(Task):
         return PatchTokenizer(shape, class_token=False, flat_position=True)
 
     def head(self, shape: ModelShape, num_classes: int, setting: Setting) -> Head:
-        from benchmark.patches import MeanPoolHead, ProbeHead
+        from benchmark.classification import MeanPoolHead, ProbeHead
 
         if setting == "fix":
             return ProbeHead(shape.embed_dim, num_classes)
@@ -71,9 +62,12 @@ class Kinetics(Task):
 
         return {**batch, "input": prepare_pixels(batch["input"], random, strengths)}
 
-    def views(self, batch: Batch) -> list[Batch]:
-        clip = self.augment(batch, None, {})
-        return [clip, {**clip, "input": clip["input"].flip(-1)}]
+    def views(self, batch: Batch, shape: ModelShape, counts: Mapping[str, int]) -> Iterator[Batch]:
+        """See `benchmark.augment.view_windows`."""
+        from benchmark.augment import view_windows
+
+        for view in view_windows(batch["input"], shape.input_size, counts):
+            yield self.augment({**batch, "input": view}, None, {})
 
     def loss(self, logits: Tensor, batch: Batch, recipe: TrainRecipe) -> Tensor:
         from benchmark.classification import soft_cross_entropy
@@ -94,9 +88,17 @@ class SingleFrame(Kinetics):
     pretrained_by = "kinetics"
 
     def augment(self, batch: Batch, random: SampleRandom | None, strengths: Mapping[str, float]) -> Batch:
+        return super().augment(self._still(batch), random, strengths)
+
+    def views(self, batch: Batch, shape: ModelShape, counts: Mapping[str, int]) -> Iterator[Batch]:
+        """Windows of the one frame that is shown, wherever they lie in time."""
+        return super().views(self._still(batch), shape, counts)
+
+    @staticmethod
+    def _still(batch: Batch) -> Batch:
         clip = batch["input"]
         middle = clip.shape[2] // 2
-        return super().augment({**batch, "input": clip[:, :, middle : middle + 1].expand_as(clip)}, random, strengths)
+        return {**batch, "input": clip[:, :, middle : middle + 1].expand_as(clip)}
 
 
 TASK = Kinetics()

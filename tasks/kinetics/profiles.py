@@ -5,7 +5,7 @@ from benchmark.recipes import ModelShape, PretrainRecipe, TrainRecipe
 
 TINY_TRAIN = TrainRecipe(
     epochs=20, batch_size=32, lr=1e-3, warmup_epochs=3, layer_decay=0.8, label_smoothing=0.1, drop_path_rate=0.1,
-    mixup=0.8, cutmix=1.0, eval_every=4, augment={"crop": 0.3, "flip": 0.5, "jitter": 0.1})
+    mixup=0.8, cutmix=1.0, eval_every=4, augment={"crop": 0.3, "flip": 0.5, "jitter": 0.1}, test_views={"mirror": 2})
 
 TINY = ProfileSpec(
     data_sets=("video_actions",),
@@ -18,7 +18,7 @@ TINY = ProfileSpec(
     train={
         "pretrained": TINY_TRAIN,
         "fix": TrainRecipe(epochs=30, batch_size=64, lr=1e-2, warmup_epochs=3, weight_decay=0.0, scale_lr=1e-2,
-                           augment={"crop": 0.3, "flip": 0.5}),
+                           augment={"crop": 0.3, "flip": 0.5}, test_views={"mirror": 2}),
         "scratch": TINY_TRAIN.model_copy(update={"layer_decay": 1.0}),
     },
     shortcuts={"source": 25.0, "timing": 36.0, "middle frame": 28.9},  # which game; which frames repeat; one still
@@ -39,7 +39,7 @@ SMALL = ProfileSpec(
 PAPER_TRAIN = TrainRecipe(
     epochs=90, batch_size=48, lr=7e-4 * 48 / 256, min_lr=1e-6, warmup_epochs=5, weight_decay=0.05, layer_decay=0.75,
     drop_path_rate=0.1, label_smoothing=0.1, mixup=0.8, cutmix=1.0, precision="bf16",
-    augment={"crop": 0.92, "flip": 0.5, "rand_augment": 7.0, "erase": 0.25})
+    augment={"crop": 0.92, "flip": 0.5, "rand_augment": 7.0, "erase": 0.25}, test_views={"temporal": 5, "spatial": 3})
 
 PAPER = ProfileSpec(
     data_sets=("kinetics400",),
@@ -53,7 +53,8 @@ PAPER = ProfileSpec(
     train={
         "pretrained": PAPER_TRAIN,
         "fix": TrainRecipe(epochs=90, batch_size=1024, lr=0.4, warmup_epochs=10, optimizer="lars", weight_decay=0.0,
-                           scale_lr=1e-2, precision="bf16", augment={"crop": 0.92, "flip": 0.5}),
+                           scale_lr=1e-2, precision="bf16", augment={"crop": 0.92, "flip": 0.5},
+                           test_views={"temporal": 5, "spatial": 3}),
         "scratch": PAPER_TRAIN.model_copy(update={"layer_decay": 1.0}),
     },
 )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
-from benchmark.contracts import Meter, Metric, ProfileSpec, Split, Task
+from benchmark.contracts import Meter, Metric, ProfileSpec, Task
+from benchmark.data import Split
 from benchmark.recipes import ModelShape, Setting, TrainRecipe
 from tasks.modelnet.profiles import PAPER, SMALL, TINY
 
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from benchmark.encoder import Head, Tokenizer
     from benchmark.mae import MaskedTarget
     from benchmark.seeds import SampleRandom
-
-SET = "pointcloud_cls"
 
 
 class ModelNet(Task):
@@ -30,20 +29,11 @@ class ModelNet(Task):
     profiles: ClassVar[Mapping[str, ProfileSpec]] = {"tiny": TINY, "small": SMALL, "paper": PAPER}
     pretrained_by = "shapenet"
 
-    def data_digests(self, profile: str) -> dict[str, str]:
-        """SHA-256 of the embedded set; raises `DataError` where it is missing, damaged or official."""
-        from benchmark.data import embedded
-        from tasks.modelnet.data import require_embedded
-
-        require_embedded(profile)
-        return {SET: embedded.check(SET)[1]}
-
     def load(self, profile: str) -> dict[Split, Examples]:
         """ "input" (1024, 3) int8, "label"; raises `DataError` under "paper"."""
-        from tasks.modelnet.data import load, require_embedded
+        from tasks.modelnet.data import load
 
-        require_embedded(profile)
-        return load()
+        return load(self.profiles[profile].data_sets[0])
 
     def load_pretraining(self, profile: str) -> Examples:
         """shapenet pretrains for the modality; raises `ValueError`."""
@@ -57,9 +47,10 @@ class ModelNet(Task):
 
     def head(self, shape: ModelShape, num_classes: int, setting: Setting) -> Head:
         """Point-MAE's three layers; a linear probe of the same feature in setting "fix"."""
-        from tasks.modelnet.model import PointClassifier, PointProbe
+        from benchmark.classification import ProbeHead
+        from tasks.modelnet.model import PointClassifier, pooled
 
-        return PointProbe(shape, num_classes) if setting == "fix" else PointClassifier(shape, num_classes)
+        return ProbeHead(2 * shape.embed_dim, num_classes, pooled) if setting == "fix" else PointClassifier(shape, num_classes)
 
     def masked_target(self, shape: ModelShape) -> MaskedTarget:
         """The modality's: masked neighbourhoods under the Chamfer distance."""
@@ -74,15 +65,14 @@ class ModelNet(Task):
         return prepare_points(batch, random, strengths)
 
     def loss(self, logits: Tensor, batch: Batch, recipe: TrainRecipe) -> Tensor:
-        """(B, C) logits; labels (B,) or probabilities (B, C). Cross entropy."""
-        from torch.nn.functional import cross_entropy
+        from benchmark.classification import soft_cross_entropy
 
-        return cross_entropy(logits.float(), batch["label"], label_smoothing=recipe.label_smoothing)
+        return soft_cross_entropy(logits.float(), batch["label"], recipe.label_smoothing)
 
     def meter(self, profile: str) -> Meter:
-        from tasks.modelnet.model import AccuracyMeter
+        from tasks.modelnet.model import ClassAccuracyMeter
 
-        return AccuracyMeter(self.profiles[profile].num_classes)
+        return ClassAccuracyMeter(self.profiles[profile].num_classes)
 
 
 TASK = ModelNet()

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from benchmark.contracts import SPLITS, Split
-from benchmark.data import Examples, embedded
-from benchmark.data.embedded import DataError
+from benchmark.data import SPLITS, Examples, Split, embedded
 
 
-def require_embedded(profile: str) -> None:
-    """Raises `DataError` for the profile that needs official data."""
-    if profile == "paper":
-        raise DataError("modelnet: ModelNet40 is not wired up yet in this version; use profile tiny or small")
-
-
-def load() -> dict[Split, Examples]:
-    """Splits with "input" (1024, 3) int8 and "label" int64, the points of each cloud in random order."""
+def load(name: str) -> dict[Split, Examples]:
+    """Splits of embedded set `name`: "input" (1024, 3) int8, the points of each cloud in random order, and "label"."""
     import torch
 
     from benchmark.points import shuffle_points
 
-    arrays = embedded.load("pointcloud_cls")
+    arrays = embedded.load(name)
     splits: dict[Split, Examples] = {}
     for split in SPLITS:
         (points,) = shuffle_points(torch.from_numpy(arrays[f"x_{split}"]))

@@ -37,25 +37,7 @@ class PointClassifier(Head):
         return logits
 
 
-class PointProbe(Head):
-    """BatchNorm without affine -> linear, as MAE's probe, on the feature of `PointClassifier`."""
-
-    normalised = True
-
-    def __init__(self, shape: ModelShape, num_classes: int):
-        super().__init__()
-        self.norm = nn.BatchNorm1d(2 * shape.embed_dim, affine=False, eps=1e-6)
-        self.linear = nn.Linear(2 * shape.embed_dim, num_classes)
-        nn.init.normal_(self.linear.weight, std=0.01)
-        nn.init.zeros_(self.linear.bias)
-
-    def forward(self, features: Features, batch: Batch) -> Tensor:
-        """(B, C)"""
-        logits: Tensor = self.linear(self.norm(pooled(features)))
-        return logits
-
-
-class AccuracyMeter:
+class ClassAccuracyMeter:
     """Overall accuracy, and the mean over the classes that occur of the accuracy on each; in percent."""
 
     def __init__(self, num_classes: int):

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
-from benchmark.contracts import Meter, Metric, ProfileSpec, Split, Task
+from benchmark.contracts import Meter, Metric, ProfileSpec, Task
+from benchmark.data import Split
 from benchmark.recipes import ModelShape, Setting, TrainRecipe
 from tasks.shapenet.profiles import PAPER, SMALL, TINY
 
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from benchmark.encoder import Head, Tokenizer
     from benchmark.mae import MaskedTarget
     from benchmark.seeds import SampleRandom
-
-SETS = ("pointcloud_seg", "pointcloud_cls")  # the second for its training split, in pretraining
 
 # First part of each category and the end, by the number of parts: the embedded set, ShapeNetPart.
 PART_OFFSETS: Mapping[int, tuple[int, ...]] = {
@@ -38,27 +37,17 @@ class ShapeNet(Task):
     sources = frozenset({"0 A.D."})
     profiles: ClassVar[Mapping[str, ProfileSpec]] = {"tiny": TINY, "small": SMALL, "paper": PAPER}
 
-    def data_digests(self, profile: str) -> dict[str, str]:
-        """SHA-256 of both embedded point sets; raises `DataError` where one is missing, damaged or official."""
-        from benchmark.data import embedded
-        from tasks.shapenet.data import require_embedded
-
-        require_embedded(profile)
-        return {name: embedded.check(name)[1] for name in SETS}
-
     def load(self, profile: str) -> dict[Split, Examples]:
         """ "input" (1024, 3) int8, "label" (1024,), "category"; raises `DataError` under "paper"."""
-        from tasks.shapenet.data import load, require_embedded
+        from tasks.shapenet.data import load
 
-        require_embedded(profile)
-        return load()
+        return load(self.profiles[profile].data_sets[0])
 
     def load_pretraining(self, profile: str) -> Examples:
         """The clouds of both embedded point sets' training splits; raises `DataError` under "paper"."""
-        from tasks.shapenet.data import load_pool, require_embedded
+        from tasks.shapenet.data import load_pool
 
-        require_embedded(profile)
-        return load_pool()
+        return load_pool(self.profiles[profile].data_sets)
 
     def tokenizer(self, shape: ModelShape) -> Tokenizer:
         from benchmark.points import PointTokenizer

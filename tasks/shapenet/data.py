@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from benchmark.contracts import SPLITS, Split
-from benchmark.data import Examples, embedded
-from benchmark.data.embedded import DataError
+from collections.abc import Sequence
+
+from benchmark.data import SPLITS, Examples, Split, embedded
 
 
-def require_embedded(profile: str) -> None:
-    """Raises `DataError` for the profile that needs official data."""
-    if profile == "paper":
-        raise DataError("shapenet: ShapeNetPart and ShapeNet-55 are not wired up yet in this version; "
-                        "use profile tiny or small")
-
-
-def load() -> dict[Split, Examples]:
-    """Splits with "input" (1024, 3) int8, "label" (1024,) and "category" int64, points in random order."""
+def load(name: str) -> dict[Split, Examples]:
+    """Splits of embedded set `name`: "input" (1024, 3) int8, "label" (1024,), "category"; points in random order."""
     import torch
 
     from benchmark.points import shuffle_points
 
-    arrays = embedded.load("pointcloud_seg")
+    arrays = embedded.load(name)
     splits: dict[Split, Examples] = {}
     for split in SPLITS:
         points, parts, category = (torch.from_numpy(arrays[f"{column}_{split}"]) for column in ("x", "part", "cat"))
@@ -29,12 +22,12 @@ def load() -> dict[Split, Examples]:
     return splits
 
 
-def load_pool() -> Examples:
-    """Clouds of both sets' training splits."""
+def load_pool(names: Sequence[str]) -> Examples:
+    """Clouds of the training splits of several embedded sets."""
     import torch
 
     from benchmark.points import shuffle_points
 
-    clouds = [torch.from_numpy(embedded.load(name)["x_train"]) for name in ("pointcloud_seg", "pointcloud_cls")]
+    clouds = [torch.from_numpy(embedded.load(name)["x_train"]) for name in names]
     (points,) = shuffle_points(torch.cat(clouds))
     return Examples({"input": points})
