@@ -133,10 +133,11 @@ class Task(ABC):
 
 @dataclass(frozen=True)
 class Start:
-    """A pretraining run that a run starts from: of which modality, under which seed."""
+    """A pretraining run that a run starts from: of which modality, under which seed, left after which share of its epochs."""
 
     modality: str
     seed: int
+    share: float = 1.0
 
 
 class Arm(Frozen, ABC):
@@ -165,3 +166,7 @@ class Arm(Frozen, ABC):
         `blocks` holds the pretrained blocks of every start but "target"; `random` is the arm's own stream.
         """
         return []
+
+    def tune(self, name: str, lr_scale: float, weight_decay: float) -> tuple[float, float]:
+        """(lr_scale, weight_decay) of the parameter `name` of the built model, where the recipe gives those passed in."""
+        return lr_scale, weight_decay

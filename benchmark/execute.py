@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,13 +20,13 @@ from benchmark.encoder import TransformerModel
 from benchmark.environment import describe_environment, peak_memory_bytes
 from benchmark.evaluate import evaluate, logits_of
 from benchmark.mae import MaskedAutoencoder
-from benchmark.pathway import merge
+from benchmark.pathway import Pathway, merge
 from benchmark.pretrained import export_weights, load_blocks, load_encoder, save_weights
 from benchmark.recipes import PretrainRecipe, TrainRecipe
 from benchmark.record import Record
 from benchmark.seeds import SampleRandom, derive_seed, generator
 from benchmark.spec import Pretrained, RunSpec, Site
-from benchmark.train import Progress, fit
+from benchmark.train import Progress, batches, epoch_order, fit
 
 Part = TypeVar("Part", bound=nn.Module)
 Report = Callable[[int, int, str], None]  # finished epochs, all epochs, a short text
@@ -115,11 +115,12 @@ def _train(spec: RunSpec, task: Task, arm: Arm | None, device: torch.device, wor
     pathways = arm.build(model, blocks, generator(spec.seed, "arm", spec.arm or ""))
     if spec.setting == "fix":
         for pathway in pathways:
-            pathway.cross_modal.auxiliary.requires_grad_(False)
+            pathway.freeze_auxiliary()
     del blocks
     model.to(device)
     parameters = {"training": count_parameters(model), "trainable": count_parameters(model, trainable=True)}
     splits = {split: examples.take(spec.limit) for split, examples in task.load(spec.profile).items()}
+    splits["train"] = splits["train"].labelled(recipe.label_share, recipe.shuffle_labels, generator(spec.seed, "labels"))
 
     def compute_loss(batch: Batch, random: SampleRandom) -> Tensor:
         batch = task.augment(batch, random, recipe.augment)
@@ -139,15 +140,15 @@ def _train(spec: RunSpec, task: Task, arm: Arm | None, device: torch.device, wor
 
     def after_epoch(progress: Progress) -> None:
         if pathways:
-            scales = [abs(pathway.cross_modal.scale.item()) for pathway in pathways]
-            progress.measure("train", {"mean |scale|": sum(scales) / len(scales)})
+            progress.measure("train", {"mean |scale|": sum(pathway.mean_scale() for pathway in pathways) / len(pathways)})
         if progress.epoch % recipe.eval_every == 0 and progress.epoch < recipe.epochs:  # the last one is measured merged
             measure(progress)
         report(progress.epoch, recipe.epochs, _latest(progress, task))
 
+    gradients = initial_gradients(model, pathways, compute_loss, splits["train"], recipe, spec.seed, device)
     progress = fit(model, compute_loss, recipe, spec.shape.depth, splits["train"], spec.seed, device,
-                   work / "checkpoint.pt", spec.run_id, after_epoch, train_mode)
-    layers = [pathway.describe() for pathway in pathways]
+                   work / "checkpoint.pt", spec.run_id, after_epoch, train_mode, arm.tune)
+    layers = [pathway.describe().model_copy(update={"initial_gradient": gradients[pathway.name]}) for pathway in pathways]
     difference = merge_and_compare(model, task, splits["test"], spec, device) if pathways else None
     measure(progress)
     parameters["merged"] = count_parameters(model)
@@ -170,6 +171,23 @@ def set_trainable(model: TransformerModel, spec: RunSpec, recipe: TrainRecipe) -
         for name, parameter in model.tokenizer.named_parameters():
             if name.endswith("pos_embed"):
                 parameter.requires_grad_(True)
+
+
+def initial_gradients(model: TransformerModel, pathways: Sequence[Pathway],
+                      compute_loss: Callable[[Batch, SampleRandom], Tensor], examples: Examples, recipe: TrainRecipe, seed: int,
+                      device: torch.device) -> dict[str, dict[str, float]]:
+    """Gradient norms of every pathway by name, of the first batch before any step; leaves no trace in the model.
+
+    In evaluation mode, as batch norms would count the batch.
+    """
+    if not pathways:
+        return {}
+    model.eval()
+    batch = examples.batch(batches(epoch_order(len(examples), seed, 0), recipe.batch_size)[0], device)
+    compute_loss(batch, SampleRandom(seed, 0, batch["index"])).backward()
+    norms = {pathway.name: pathway.gradients() for pathway in pathways}
+    model.zero_grad(set_to_none=True)
+    return norms
 
 
 def merge_and_compare(model: TransformerModel, task: Task, examples: Examples, spec: RunSpec, device: torch.device) -> float:

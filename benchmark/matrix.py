@@ -116,10 +116,13 @@ class Planner:
             raise ValueError(f"no task pretrains modality {start.modality!r}; "
                              f"there are {', '.join(sorted(pretraining_tasks(self.tasks)))}")
         profile = self._profile(task)
+        recipe = self._override(profile.pretrain, "pretrain", task)
+        if start.share < 1:
+            recipe = recipe.model_copy(update={"stop_epoch": max(1, round(start.share * recipe.epochs))})
         spec = RunSpec(
             kind="pretrain", task=task.name, modality=task.modality, profile=self.profile, seed=start.seed,
-            shape=self._override(profile.shape, "shape", task),
-            recipe=self._override(profile.pretrain, "pretrain", task),
+            shape=self._override(profile.shape, "shape", task), recipe=recipe,
+            variant="" if recipe.stop_epoch is None else f"stop_epoch={recipe.stop_epoch}",
             limit=profile.smoke_limit if self.limited else None, data=task.data_digests(self.profile),
             code=code_of(task, None), role="pretraining")
         return self._pretraining.setdefault(spec.run_id, Job(spec, task, None))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 from timm.optim import Lars
@@ -14,13 +14,16 @@ from benchmark.recipes import OptimRecipe, TrainRecipe
 DECAYED = {"weight", "original", "auxiliary"}  # last part of a name; `original` and `auxiliary` are W and A of a pathway
 
 
-def build_optimizer(model: nn.Module, recipe: OptimRecipe, depth: int) -> torch.optim.Optimizer:
+Tune = Callable[[str, float, float], tuple[float, float]]  # see `benchmark.contracts.Arm.tune`
+
+
+def build_optimizer(model: nn.Module, recipe: OptimRecipe, depth: int, tune: Tune | None = None) -> torch.optim.Optimizer:
     """AdamW or LARS over the trainable parameters, in groups of equal `lr_scale` and weight decay.
 
     Layer decay as in MAE fine-tuning: the tokenizer is layer 0, block b is layer b + 1, norm and head are layer
     depth + 1, and layer l has lr x layer_decay^(depth + 1 - l). Weights of two or more dimensions decay; biases, norms,
     tokens, positions and cross-modal scales do not, and scales have groups of
-    their own. Raises `ValueError` where a trainable parameter is left out.
+    their own. `tune` may alter both values of any parameter. Raises `ValueError` where a trainable parameter is left out.
     """
     layer_decay = recipe.layer_decay if isinstance(recipe, TrainRecipe) else 1.0
     scale_lr = recipe.scale_lr if isinstance(recipe, TrainRecipe) else None
@@ -29,11 +32,13 @@ def build_optimizer(model: nn.Module, recipe: OptimRecipe, depth: int) -> torch.
         if not parameter.requires_grad:
             continue
         lr_scale = layer_decay ** (depth + 1 - layer_of(name, depth))
-        is_scale = name.endswith(".parametrizations.weight.0.scale")
+        is_scale = is_cross_modal_scale(name)
         if is_scale and scale_lr is not None:
             lr_scale = scale_lr / recipe.lr
         decays = parameter.ndim > 1 and name.rsplit(".", 1)[-1] in DECAYED
         decay = recipe.weight_decay if decays else 0.0
+        if tune is not None:
+            lr_scale, decay = tune(name, lr_scale, decay)
         groups.setdefault((lr_scale, decay, is_scale, parameter.ndim > 1), []).append(parameter)
     if not groups:
         raise ValueError("nothing to train: every parameter is frozen")
@@ -45,6 +50,10 @@ def build_optimizer(model: nn.Module, recipe: OptimRecipe, depth: int) -> torch.
         optimizer = torch.optim.AdamW(settings, lr=recipe.lr, betas=recipe.betas, fused=True)
     check_coverage(model, optimizer)
     return optimizer
+
+
+def is_cross_modal_scale(name: str) -> bool:
+    return name.endswith(".parametrizations.weight.0.scale")
 
 
 def layer_of(name: str, depth: int) -> int:

@@ -60,6 +60,7 @@ class PretrainRecipe(OptimRecipe):
 
     betas: tuple[float, float] = (0.9, 0.95)
     mask_ratio: float = Field(0.75, gt=0, lt=1)
+    stop_epoch: PositiveInt | None = None  # leave the schedule of `epochs` after this one; None: at its end
 
 
 class TrainRecipe(OptimRecipe):
@@ -74,4 +75,6 @@ class TrainRecipe(OptimRecipe):
     train_position: bool = False  # whether fixed positions are fine-tuned
     scale_lr: PositiveFloat | None = None  # of the cross-modal scales; None: as the layer that they scale
     test_views: dict[str, PositiveInt] = Field(default_factory=dict)  # number by kind, understood by the task; {}: one
+    label_share: float = Field(1.0, gt=0, le=1)  # of the training samples of every class, the same for all arms of a seed
+    shuffle_labels: bool = False  # among the training samples: a sanity run that must end at chance
     eval_every: PositiveInt = 1  # epochs between two evaluations; the last epoch is always evaluated

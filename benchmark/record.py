@@ -56,6 +56,7 @@ class Layer(Frozen):
     scale: float  # s
     update_share: float | None = None  # norm of s A over norm of (W + s A - W0); absent where nothing changed
     auxiliary_cosine: float | None = None  # cos(A, A0); absent where a norm is 0
+    initial_gradient: dict[str, float] = Field(default_factory=dict)  # norms of "weight", "scale", "auxiliary" at the start
 
 
 class Record(Frozen):

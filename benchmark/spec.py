@@ -41,7 +41,8 @@ class RunSpec(Frozen):
     @property
     def run_id(self) -> str:
         """Twelve hex digits of the canonical spec: equal if and only if the computation is."""
-        return hashlib.sha256(canonical_json(self.model_dump(mode="json", exclude=LABELS)).encode()).hexdigest()[:12]
+        spec = self.model_dump(mode="json", exclude=LABELS, exclude_none=True)  # so that a new optional field alters no id
+        return hashlib.sha256(canonical_json(spec).encode()).hexdigest()[:12]
 
     @property
     def cell(self) -> str:
@@ -64,8 +65,9 @@ class RunSpec(Frozen):
     @property
     def comparison(self) -> str:
         """Digest of all that two runs must share to be compared: everything but arm, auxiliary and seed."""
-        shared = self.model_dump(mode="json", include={"task", "profile", "shape", "num_classes", "limit", "setting", "data"})
-        recipe = self.recipe.model_dump(mode="json", exclude={"scale_lr"})
+        names = {"task", "profile", "shape", "num_classes", "limit", "setting", "data"}
+        shared = self.model_dump(mode="json", include=names, exclude_none=True)
+        recipe = self.recipe.model_dump(mode="json", exclude={"scale_lr"}, exclude_none=True)
         identity = canonical_json([shared, recipe, self.pretrained.get("target")])
         return hashlib.sha256(identity.encode()).hexdigest()[:12]
 

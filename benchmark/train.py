@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from benchmark.checkpoint import load_checkpoint, save_checkpoint
 from benchmark.data import Batch, Examples
-from benchmark.optim import build_optimizer, clip_gradients, learning_rate, set_learning_rate
-from benchmark.recipes import OptimRecipe
+from benchmark.optim import Tune, build_optimizer, clip_gradients, learning_rate, set_learning_rate
+from benchmark.recipes import OptimRecipe, PretrainRecipe
 from benchmark.record import Measurement
 from benchmark.seeds import SampleRandom, derive_seed, generator
 
@@ -62,17 +62,19 @@ def batches(order: Tensor, batch_size: int) -> list[Tensor]:
 def fit(model: nn.Module, compute_loss: Callable[[Batch, SampleRandom], Tensor], recipe: OptimRecipe, depth: int,
         examples: Examples, seed: int, device: torch.device, checkpoint: Path | None = None, identity: str = "",
         after_epoch: Callable[[Progress], None] = lambda progress: None, train_mode: Callable[[], None] | None = None,
-        ) -> Progress:
+        tune: Tune | None = None) -> Progress:
     """Train `model` in place for `recipe.epochs` epochs, from the checkpoint at `checkpoint` where there is one.
 
     `compute_loss(batch, random)` gives the scalar loss of one micro-batch; `after_epoch` may evaluate and add
-    measurements; `train_mode` sets what trains to train mode (default: all). Raises `NonFiniteLoss` with epoch and step.
+    measurements; `train_mode` sets what trains to train mode (default: all); `tune` is the arm's, see `build_optimizer`.
+    Raises `NonFiniteLoss` with epoch and step.
     """
-    optimizer = build_optimizer(model, recipe, depth)
+    optimizer = build_optimizer(model, recipe, depth, tune)
     progress = _resume(model, optimizer, checkpoint, identity)
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     steps_per_epoch = len(batches(torch.arange(len(examples)), recipe.batch_size))
-    while progress.epoch < recipe.epochs:
+    last_epoch = recipe.epochs if not isinstance(recipe, PretrainRecipe) else recipe.stop_epoch or recipe.epochs
+    while progress.epoch < last_epoch:
         began = time.perf_counter()
         (train_mode or model.train)()
         total = torch.zeros((), device=device)

@@ -158,6 +158,50 @@ def test_scale_frozen_at_zero_is_the_baseline_bit_for_bit(task, folder):
     assert baseline.weights["result"] == frozen.weights["result"]
 
 
+def test_a_share_of_the_labels_keeps_every_class_and_is_nested():
+    from benchmark.data import Examples
+    from benchmark.seeds import generator
+
+    label = torch.arange(200) % 7
+    examples = Examples({"input": torch.arange(200), "label": label})
+    few, more = (examples.labelled(share, False, generator(0, "labels")).columns for share in (0.05, 0.5))
+    assert few["label"].bincount(minlength=7).tolist() == [2] * 7
+    assert set(few["input"].tolist()) < set(more["input"].tolist())
+    assert torch.equal(few["label"], few["input"] % 7)
+    assert examples.labelled(1.0, False, generator(0, "labels")).columns["input"].tolist() == list(range(200))
+    many = Examples({"input": torch.arange(200), "label": torch.zeros(200, 4)})
+    assert len(many.labelled(0.05, False, generator(0, "labels"))) == 10
+    other = examples.labelled(0.5, False, generator(1, "labels")).columns["input"]
+    assert not torch.equal(other, more["input"])
+
+
+def test_shuffled_labels_are_the_same_labels_on_other_samples():
+    from benchmark.data import Examples
+    from benchmark.seeds import generator
+
+    examples = Examples({"input": torch.arange(200), "label": torch.arange(200) % 7})
+    shuffled = examples.labelled(1.0, True, generator(0, "labels")).columns
+    assert torch.equal(shuffled["label"].bincount(), examples.columns["label"].bincount())
+    assert (shuffled["label"] == examples.columns["label"]).double().mean() < 0.3
+    assert torch.equal(shuffled["input"], examples.columns["input"])
+
+
+def test_a_pretraining_left_early_is_the_beginning_of_the_whole_one(folder):
+    task = TASKS["audioset"]
+    whole = ("pretrain.epochs=4", "pretrain.warmup_epochs=1")
+    records = [carry_out(Plan(plan_of(task, ARMS["finetune"], "pretrained", *whole, *more).jobs[:1]), folder)
+               for more in ((), ("pretrain.stop_epoch=2",))]
+    curves = [record.curve("train", "loss") for record in records]
+    assert curves[0][:2] == curves[1]
+    assert len(curves[0]) == 4
+
+
+def test_gradients_at_the_start_are_recorded_and_leave_no_trace(folder):
+    record = carry_out(plan_of(TASKS["modelnet"], ARMS["m2pt"], "pretrained"), folder)
+    assert all(layer.initial_gradient["weight"] > 0 and layer.initial_gradient["scale"] > 0 for layer in record.layers)
+    assert all(layer.initial_gradient["auxiliary"] == 0 for layer in record.layers)
+
+
 def test_two_modalities_of_a_seed_begin_from_different_blocks():
     """Equal beginnings would end in one basin, and a pathway would average weights of one origin."""
     first = {}

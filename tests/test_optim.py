@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from baselines.m2pt import M2PT
 from benchmark.encoder import build_blocks
 from benchmark.optim import build_optimizer, check_coverage, clip_gradients, layer_of, learning_rate
 from benchmark.pathway import connect
@@ -73,6 +74,19 @@ def test_scales_take_their_own_learning_rate_where_the_recipe_gives_one():
     scales = {name: group for name, group in groups.items() if name.endswith(".scale")}
     assert len(scales) == 8
     assert all(group["lr_scale"] == pytest.approx(10) for group in scales.values())
+
+
+def test_an_arm_may_alter_rate_and_decay_of_the_auxiliary_and_the_scale_alone():
+    model = small_model()
+    connect(model["blocks"], build_blocks(8, 2, 2, 2.0, True))
+    plain = groups_by_name(model, build_optimizer(model, recipe(), depth=2, tune=M2PT().tune))
+    arm = M2PT(scale_lr_factor=100, auxiliary_lr_factor=0.5, auxiliary_decay=False)
+    tuned = groups_by_name(model, build_optimizer(model, recipe(), depth=2, tune=arm.tune))
+    for name, group in tuned.items():
+        factor = 100 if name.endswith(".scale") else 0.5 if name.endswith(".auxiliary") else 1
+        assert group["lr_scale"] == pytest.approx(factor * plain[name]["lr_scale"]), name
+        assert group["weight_decay"] == (0 if name.endswith(".auxiliary") else plain[name]["weight_decay"]), name
+    assert plain["blocks.0.attn.qkv.parametrizations.weight.0.auxiliary"]["weight_decay"] == 0.05
 
 
 def test_lars_holds_every_parameter_too():

@@ -10,7 +10,7 @@ from torch.nn.utils import parametrize
 
 from benchmark.encoder import build_blocks
 from benchmark.optim import build_optimizer, clip_gradients
-from benchmark.pathway import connect, merge
+from benchmark.pathway import connect, connect_gain, merge
 from benchmark.recipes import TrainRecipe
 
 
@@ -176,3 +176,61 @@ def test_diagnostics_say_how_much_of_the_change_went_through_the_pathway():
     assert layer.auxiliary_cosine == pytest.approx(1.0)
     untouched = connect(blocks(), blocks(1))[0].describe()
     assert untouched.update_share is None
+
+
+def test_every_output_may_have_a_scale_of_its_own():
+    target, auxiliary = blocks(), blocks(1)
+    weight = target[0].attn.qkv.weight.detach().clone()
+    pathway = connect(target, auxiliary, scale_per_output=True)[0]
+    scales = torch.linspace(-1, 1, len(weight))[:, None]
+    pathway.cross_modal.scale.data.copy_(scales)
+    torch.testing.assert_close(target[0].attn.qkv.weight, weight + scales * auxiliary[0].attn.qkv.weight)
+    assert pathway.mean_scale() == pytest.approx(scales.abs().mean().item())
+    assert pathway.describe().scale == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("per_output", [False, True])
+def test_a_joined_bias_shares_the_scale_of_its_layer_and_is_merged_with_it(per_output):
+    target, auxiliary = blocks(), blocks(1)
+    for block in (*target, *auxiliary):
+        nn.init.normal_(block.mlp.fc1.bias)
+    bias = target[0].mlp.fc1.bias.detach().clone()
+    before = run(target)
+    pathways = connect(target, auxiliary, join_bias=True, scale_per_output=per_output)
+    assert torch.equal(run(target), before)
+    for pathway in pathways:
+        nn.init.constant_(pathway.cross_modal.scale, 0.5)
+    torch.testing.assert_close(target[0].mlp.fc1.bias, bias + 0.5 * auxiliary[0].mlp.fc1.bias)
+    optimizer = build_optimizer(nn.ModuleDict({"blocks": target}), TrainRecipe(epochs=1, batch_size=1, lr=1), depth=2)
+    assert sum(len(group["params"]) for group in optimizer.param_groups) == len(list(target.parameters()))
+    unmerged = run(target)
+    merge(target)
+    torch.testing.assert_close(run(target), unmerged)
+    assert target.state_dict().keys() == blocks().state_dict().keys()
+    with torch.no_grad():
+        auxiliary[0].mlp.fc1.bias.add_(1)
+    torch.testing.assert_close(run(target), unmerged)  # a copy
+
+
+def test_a_gain_multiplies_the_weight_and_starts_at_one():
+    target = blocks()
+    before, weight = run(target), target[1].mlp.fc2.weight.detach().clone()
+    pathways = connect_gain(target)
+    assert torch.equal(run(target), before)
+    assert len(pathways) == 8
+    nn.init.constant_(pathways[-1].cross_modal.scale, 0.25)
+    torch.testing.assert_close(target[1].mlp.fc2.weight, 1.25 * weight)
+    assert pathways[-1].describe().update_share is None
+    merge(target)
+    torch.testing.assert_close(target[1].mlp.fc2.weight, 1.25 * weight)
+
+
+def test_gradients_at_scale_zero_are_those_of_the_weight_and_the_scale():
+    target, auxiliary = blocks(), blocks(1)
+    pathways = connect(target, auxiliary)
+    run(target).square().sum().backward()
+    gradient = target[0].attn.proj.parametrizations.weight.original.grad
+    norms = {pathway.name: pathway.gradients() for pathway in pathways}["0.attn.proj"]
+    assert norms["weight"] == pytest.approx(gradient.norm().item())
+    assert norms["scale"] == pytest.approx((gradient * auxiliary[0].attn.proj.weight).sum().abs().item(), rel=1e-4)
+    assert norms["auxiliary"] == 0

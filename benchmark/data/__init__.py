@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -31,6 +32,27 @@ class Examples:
         batch = {name: column[indices].to(device) for name, column in self.columns.items()}
         batch["index"] = indices.to(device)
         return batch
+
+    def labelled(self, share: float, shuffle: bool, random: torch.Generator) -> Examples:
+        """A `share` of the samples, with labels dealt out anew where `shuffle` is set.
+
+        Of every class, where samples have one ("category", or "label" of one number), at least one sample is kept; shares
+        of one `random` are nested.
+        """
+        import torch
+
+        order = torch.randperm(len(self), generator=random)
+        columns = self.columns
+        if shuffle:
+            columns = columns | {name: column[order] for name, column in columns.items() if name == "label"}
+        if share == 1:
+            return Examples(columns)
+        classes = self.columns.get("category", self.columns["label"])
+        if classes.ndim > 1 or classes.is_floating_point():
+            classes = torch.zeros(len(self), dtype=torch.int64)
+        ranked = [order[classes[order] == value] for value in classes.unique()]
+        chosen = torch.cat([members[: math.ceil(share * len(members))] for members in ranked]).sort().values
+        return Examples({name: column[chosen] for name, column in columns.items()})
 
     def take(self, limit: int | None) -> Examples:
         """At most `limit` samples, spread evenly over the split so that every class stays present."""
