@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, NoReturn
 
 from benchmark import __version__
 from benchmark.contracts import Arm, Task
-from benchmark.matrix import Plan, Planner, code_of, nearest, parse_override, parse_seeds, pick, pretraining_tasks
+from benchmark.matrix import Plan, code_of, nearest, parse_override, parse_seeds, pick, pretraining_tasks
 from benchmark.plugins import extend
-from benchmark.presets import PRESETS, cells_of
+from benchmark.presets import PRESETS, find_matrix, narrow, plan_matrix
 from benchmark.recipes import SETTINGS, Frozen
 from benchmark.spec import RunSpec, Site
 from benchmark.store import Store
@@ -77,7 +77,8 @@ def build_parser() -> Parser:
 
     plan = Parser(add_help=False)
     chosen = plan.add_argument_group("which runs")
-    chosen.add_argument("--matrix", default="full", metavar="NAME", help=f"{', '.join(PRESETS)} (default: %(default)s)")
+    chosen.add_argument("--matrix", default="full", metavar="NAME",
+                        help=f"{', '.join(PRESETS)}, or a .yaml file (default: %(default)s)")
     chosen.add_argument("--profile", choices=PROFILES, default="tiny", help="data and sizes (default: %(default)s)")
     chosen.add_argument("-t", "--target", action="append", metavar="TASK", help="only these tasks; may be repeated")
     chosen.add_argument("-x", "--aux", action="append", metavar="MODALITY", help="only these auxiliaries; may be repeated")
@@ -139,23 +140,16 @@ def load_registry(plugins: Path | None = None) -> tuple[dict[str, Task], dict[st
 def make_plan(options: argparse.Namespace) -> tuple[Plan, Store]:
     """The runs that the options name, and where their results are."""
     tasks, arms = load_registry(options.plugins)
-    if options.matrix not in PRESETS:
-        raise ValueError(f"unknown matrix {options.matrix!r}; {nearest(options.matrix, PRESETS)}")
-    preset = PRESETS[options.matrix]
-    targets = pick(options.target, tasks, "task") or list(preset.targets or tasks)
-    auxiliaries = pick(options.aux, pretraining_tasks(tasks), "auxiliary modality")
-    chosen = pick(options.arm, arms, "arm") or list(preset.arms)
-    settings = options.setting or preset.settings
-    if options.arm and not options.setting and not any(arms[name].uses_auxiliary for name in chosen):
+    chosen = pick(options.arm, arms, "arm")
+    settings = options.setting or ()
+    if chosen and not settings and all(arms[name].is_baseline for name in chosen):
         settings = SETTINGS  # a baseline names its setting
-    cells = cells_of(tasks, arms, targets=targets, auxiliaries=auxiliaries, chosen=chosen, settings=settings)
-    if not cells:
-        raise ValueError(f"no run fits: targets {', '.join(targets)}; arms {', '.join(chosen)}; "
-                         f"settings {', '.join(settings)}; auxiliaries {', '.join(auxiliaries) or 'all'}")
-    overrides = [*preset.overrides, *(parse_override(text, tasks) for text in options.overrides)]
-    planner = Planner(tasks, options.profile, overrides, preset.limited)
-    folder = options.results or Path("results") / ("smoke" if preset.limited else options.profile)
-    return planner.plan(cells, parse_seeds(options.seeds or preset.seeds)), Store(folder)
+    matrix = narrow(find_matrix(options.matrix), targets=pick(options.target, tasks, "task"), arms=chosen, settings=settings,
+                    auxiliaries=pick(options.aux, pretraining_tasks(tasks), "auxiliary modality"))
+    folder = options.results or Path("results") / ("smoke" if matrix.limited else options.profile)
+    overrides = [parse_override(text, tasks) for text in options.overrides]
+    plan = plan_matrix(matrix, tasks, arms, options.profile, parse_seeds(options.seeds or matrix.seeds), overrides)
+    return plan, Store(folder)
 
 
 def command_run(options: argparse.Namespace, command: str) -> int:
@@ -283,10 +277,15 @@ def command_info(options: argparse.Namespace, command: str) -> int:
         for name, field in type(arm).model_fields.items():
             print(f"option: --set arm.{name}={field.default}")
     else:
-        preset = PRESETS[options.name]
-        print(f"{preset.name}: {preset.summary}\ntargets: {', '.join(preset.targets or tasks)}\n"
-              f"arms: {', '.join(preset.arms)}\nsettings: {', '.join(preset.settings)}\nseeds: {preset.seeds}\n"
-              f"run it: benchmark run --matrix {preset.name}")
+        import yaml
+
+        matrix = PRESETS[options.name]
+        content = matrix.model_dump(mode="json", exclude={"name"}, exclude_defaults=True)
+        content["groups"] = [group.model_dump(mode="json", include={"arms", "settings", "targets"})
+                             | group.model_dump(mode="json", exclude_defaults=True) for group in matrix.groups]
+        print(f"{matrix.name}: {matrix.summary}\nrun it: benchmark run --matrix {matrix.name}\n"
+              "as a file, to alter and run with --matrix FILE.yaml:\n")
+        print(yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=120, allow_unicode=True), end="")
     return 0
 
 

@@ -79,15 +79,12 @@ class Planner:
 
     def plan(self, cells: Iterable[Cell], seeds: Sequence[int]) -> Plan:
         """Raises `ValueError` for an override that fits nothing, a missing profile, a modality without pretraining."""
-        cells = list(cells)
-        jobs = [self._train(cell, seed) for seed in seeds for cell in cells]
-        unused = [override for override in self.overrides if override.key not in self._used and not override.may_fit_nothing]
-        if unused:
-            options = dict.fromkeys(name for cell in cells for name in type(cell.arm).model_fields)
-            hint = f"; {nearest(unused[0].path[0], options)}" if unused[0].scope == "arm" and options else ""
-            raise ValueError(f"--set {unused[0].key} changes nothing in this matrix{hint}")
-        unique = {job.spec.run_id: job for job in [*self._pretraining.values(), *jobs]}
-        return Plan(tuple(unique.values()))
+        return join_plans([(self, list(cells))], seeds)
+
+    def jobs(self, cells: Iterable[Cell], seed: int) -> list[Job]:
+        """One training a cell, after the pretrainings of this seed that they start from."""
+        trainings = [self._train(cell, seed) for cell in cells]
+        return [*self._pretraining.values(), *trainings]
 
     def _train(self, cell: Cell, seed: int) -> Job:
         profile = self._profile(cell.task)
@@ -159,6 +156,22 @@ class Planner:
             raise ValueError(f"--set {scope}.{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
 
 
+def join_plans(parts: Sequence[tuple[Planner, Sequence[Cell]]], seeds: Sequence[int]) -> Plan:
+    """One plan of several planners' cells, each run once, seed by seed, pretrainings first.
+
+    Raises `ValueError` as `Planner.plan` does, for an override only where it fits in none of the parts.
+    """
+    jobs = [job for seed in seeds for planner, cells in parts for job in planner.jobs(cells, seed)]
+    used = {key for planner, _ in parts for key in planner._used}
+    for override in (override for planner, _ in parts for override in planner.overrides):
+        if override.key not in used and not override.may_fit_nothing:
+            options = dict.fromkeys(name for _, cells in parts for cell in cells for name in type(cell.arm).model_fields)
+            hint = f"; {nearest(override.path[0], options)}" if override.scope == "arm" and options else ""
+            raise ValueError(f"--set {override.key} changes nothing in this matrix{hint}")
+    ordered = [*(job for job in jobs if job.arm is None), *(job for job in jobs if job.arm is not None)]
+    return Plan(tuple({job.spec.run_id: job for job in ordered}.values()))
+
+
 def code_of(task: Task, arm: Arm | None) -> str:
     """Digest of the code that a run of `task` under `arm` (None: its pretraining) may depend on."""
     objects = (task,) if arm is None else (task, arm)
@@ -180,7 +193,7 @@ def pretraining_tasks(tasks: Mapping[str, Task]) -> dict[str, Task]:
     return found
 
 
-def parse_override(text: str, tasks: Iterable[str]) -> Override:
+def parse_override(text: str, tasks: Iterable[str], may_fit_nothing: bool = False) -> Override:
     """`[TASK.]SCOPE.FIELD=VALUE`; the value is JSON where it can be, else text."""
     key, equals, raw = text.partition("=")
     parts = key.strip().split(".")
@@ -192,7 +205,7 @@ def parse_override(text: str, tasks: Iterable[str]) -> Override:
         value = json.loads(raw)
     except json.JSONDecodeError:
         value = raw
-    return Override(key, task, parts[0], tuple(parts[1:]), value)
+    return Override(key, task, parts[0], tuple(parts[1:]), value, may_fit_nothing)
 
 
 def describe_difference(arm: Arm) -> str:

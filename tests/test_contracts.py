@@ -15,6 +15,7 @@ from benchmark.execute import build_autoencoder, build_model, execute
 from benchmark.mae import MaskedAutoencoder
 from benchmark.matrix import Cell, Plan, Planner, parse_override, pretraining_tasks
 from benchmark.pretrained import load_encoder, read_weights
+from benchmark.recipes import SETTINGS
 from benchmark.record import Record
 from benchmark.seeds import SampleRandom
 from benchmark.spec import Pretrained, Site
@@ -51,6 +52,9 @@ def carry_out(plan: Plan, folder: Path) -> Record:
         starts = {role: Pretrained(weights=paths[need.run_id], shape=need.shape) for role, need in job.needs}
         record = execute(job.spec.model_copy(update={"limit": 32}), job.task, job.arm, Site(results=""), work, starts)
     return record
+
+
+WITHOUT_PATHWAYS = {"finetune", "fix", "scratch", "higher-lr", "aux-init", "merge", "merge-own", "merge-random"}
 
 
 @every_task
@@ -123,13 +127,13 @@ def test_every_task_runs_under_every_arm(task, arm, setting, folder):
     spec = plan.specs[-1]
     measured = {(row.split, row.metric) for row in record.measurements if row.step == 1}
     assert {("train", "loss"), *((split, metric.name) for split in ("val", "test") for metric in task.metrics)} <= measured
-    assert bool(record.layers) == arm.uses_auxiliary
+    assert bool(record.layers) == (arm.name not in WITHOUT_PATHWAYS)
     exported = read_weights(folder / plan.specs[-1].name / "weights.safetensors")
     fresh = build_model(spec, task).state_dict()
     assert sum(tensor.numel() for tensor in exported.values()) == sum(tensor.numel() for tensor in fresh.values())
-    if arm.uses_auxiliary:
+    if record.layers:
         assert len(record.layers) == 4 * spec.shape.depth
-        assert all(layer.scale != 0 for layer in record.layers)
+        assert all((layer.scale != 0) == (arm.name != "zero") for layer in record.layers)
         assert record.merge_difference <= 1e-5
         assert record.parameters["training"] > record.parameters["merged"]
     if setting == "fix":
@@ -137,8 +141,8 @@ def test_every_task_runs_under_every_arm(task, arm, setting, folder):
         added = [getattr(fresh_model.tokenizer, name) for name in fresh_model.tokenizer.added_for_target]
         free = sum(parameter.numel() for parameter in [*fresh_model.head.parameters(), *added])
         assert record.parameters["trainable"] == free + len(record.layers)
-        if arm.uses_auxiliary:
-            assert all(layer.auxiliary_cosine == pytest.approx(1, abs=1e-6) for layer in record.layers)
+        if arm.name not in ("fix", "higher-lr"):
+            assert all(layer.auxiliary_cosine in (None, pytest.approx(1, abs=1e-6)) for layer in record.layers)
         else:
             model = build_model(spec, task)
             pretraining = next(need for role, need in plan.jobs[-1].needs if role == "target")
@@ -146,6 +150,14 @@ def test_every_task_runs_under_every_arm(task, arm, setting, folder):
             for name, tensor in model.state_dict().items():
                 if name.startswith(("blocks.", "tokenizer.")) and not name.endswith(model.tokenizer.added_for_target):
                     assert torch.equal(tensor, exported[name.removeprefix("tokenizer.")]), name
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_an_auxiliary_of_zeros_is_the_baseline_bit_for_bit(setting, folder):
+    """The control that says whether the pipeline adds anything of its own."""
+    baseline = {"pretrained": "finetune", "fix": "fix", "scratch": "scratch"}[setting]
+    plain, zero = (carry_out(plan_of(TASKS["audioset"], ARMS[arm], setting), folder) for arm in (baseline, "zero"))
+    assert plain.weights["result"] == zero.weights["result"]
 
 
 @every_task

@@ -1,0 +1,268 @@
+"""The controls: what a gain must beat before it may be called another modality's knowledge.
+
+Most differ from the method in the origin of A alone (`M2PT.auxiliary_blocks`), and so keep its number of parameters, its
+optimizer and its merge. The others alter what a pathway alters, without one.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import PositiveFloat
+
+from baselines.m2pt import M2PT
+from benchmark.contracts import Arm, Start
+from benchmark.recipes import Setting
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from benchmark.encoder import TransformerModel
+    from benchmark.pathway import Pathway
+
+OTHER_SEED = 1000  # added to the seed of a run for the pretraining that no other run of it starts from
+
+
+class _Origin(M2PT):
+    """The method with another origin of A."""
+
+    uses_auxiliary: ClassVar[bool] = False
+    is_method: ClassVar[bool] = False
+
+
+class RandomInit(_Origin):
+    """A as an untrained transformer has it."""
+
+    name: ClassVar[str] = "random-init"
+    summary: ClassVar[str] = "pathways from untrained blocks (Xavier uniform)"
+    source: ClassVar[str] = "control of section 4.4.1, which compares with a number of another setting"
+
+    def auxiliary_blocks(self, model: TransformerModel, blocks: Mapping[str, nn.ModuleList],
+                         random: torch.Generator) -> nn.ModuleList:
+        from torch import nn
+
+        untrained = copy.deepcopy(model.blocks)
+        for _, linear in _linears(untrained):
+            nn.init.xavier_uniform_(linear.weight, generator=random)
+        return untrained
+
+
+class RandomNorm(_Origin):
+    """A of the auxiliary's size and of nothing else of it."""
+
+    name: ClassVar[str] = "random-norm"
+    summary: ClassVar[str] = "pathways from Gaussian noise of the auxiliary's norm, layer by layer"
+    source: ClassVar[str] = "control: more parameters of the same size, without knowledge"
+    uses_auxiliary: ClassVar[bool] = True
+
+    def auxiliary_blocks(self, model: TransformerModel, blocks: Mapping[str, nn.ModuleList],
+                         random: torch.Generator) -> nn.ModuleList:
+        return _gaussian(blocks["auxiliary"], random)
+
+
+class Shuffled(_Origin):
+    """A with the auxiliary's values and without their places."""
+
+    name: ClassVar[str] = "shuffled"
+    summary: ClassVar[str] = "pathways from the auxiliary, the entries of every weight shuffled"
+    source: ClassVar[str] = "control: the distribution of the weights without their structure"
+    uses_auxiliary: ClassVar[bool] = True
+
+    def auxiliary_blocks(self, model: TransformerModel, blocks: Mapping[str, nn.ModuleList],
+                         random: torch.Generator) -> nn.ModuleList:
+        import torch
+
+        shuffled = copy.deepcopy(blocks["auxiliary"])
+        for _, linear in _linears(shuffled):
+            flat = linear.weight.detach().flatten()
+            linear.weight.data = flat[torch.randperm(len(flat), generator=random)].view_as(linear.weight)
+        return shuffled
+
+
+class Permuted(_Origin):
+    """A with the auxiliary's singular values, its rows and columns in another order."""
+
+    name: ClassVar[str] = "permuted"
+    summary: ClassVar[str] = "pathways from the auxiliary, rows and columns of every weight permuted"
+    source: ClassVar[str] = "control: the spectrum of the weights, not aligned with the target's channels"
+    uses_auxiliary: ClassVar[bool] = True
+
+    def auxiliary_blocks(self, model: TransformerModel, blocks: Mapping[str, nn.ModuleList],
+                         random: torch.Generator) -> nn.ModuleList:
+        import torch
+
+        permuted = copy.deepcopy(blocks["auxiliary"])
+        for _, linear in _linears(permuted):
+            rows, columns = (torch.randperm(size, generator=random) for size in linear.weight.shape)
+            linear.weight.data = linear.weight.detach()[rows][:, columns]
+        return permuted
+
+
+class SameModality(_Origin):
+    """A of the target's own modality, pretrained under a seed that nothing else here starts from."""
+
+    name: ClassVar[str] = "same-modality"
+    summary: ClassVar[str] = "pathways from the target's own modality, pretrained under another seed"
+    source: ClassVar[str] = "control: is another modality needed?"
+
+    def starts(self, modality: str, auxiliary: str | None, setting: Setting, seed: int) -> dict[str, Start]:
+        starts = super().starts(modality, auxiliary, setting, seed)
+        return {**starts, "auxiliary": Start(modality, seed + OTHER_SEED, self.maturity)}
+
+
+class SelfCopy(_Origin):
+    """A = W0: a pathway that brings nothing new, with all its parameters and its learning dynamics."""
+
+    name: ClassVar[str] = "self-copy"
+    summary: ClassVar[str] = "pathways from the target's own weights as they are before training"
+    source: ClassVar[str] = "control: twice the parameters, no other model"
+
+    def auxiliary_blocks(self, model: TransformerModel, blocks: Mapping[str, nn.ModuleList],
+                         random: torch.Generator) -> nn.ModuleList:
+        return model.blocks
+
+
+class Zero(_Origin):
+    """A = 0: at scale 0 neither gets a gradient, so this must equal the baseline bit for bit."""
+
+    name: ClassVar[str] = "zero"
+    summary: ClassVar[str] = "pathways from weights that are all 0; equal to the baseline, or the pipeline is wrong"
+    source: ClassVar[str] = "sanity"
+
+    def auxiliary_blocks(self, model: TransformerModel, blocks: Mapping[str, nn.ModuleList],
+                         random: torch.Generator) -> nn.ModuleList:
+        from torch import nn
+
+        zero = copy.deepcopy(model.blocks)
+        for _, linear in _linears(zero):
+            nn.init.zeros_(linear.weight)
+        return zero
+
+
+class Ceiling(_Origin):
+    """A of the target's own pretraining, into a target that has none: the most that this channel could carry."""
+
+    name: ClassVar[str] = "ceiling"
+    summary: ClassVar[str] = "from scratch, pathways from the target modality's own pretrained blocks"
+    source: ClassVar[str] = "bound on what any auxiliary could bring through a pathway"
+    settings: ClassVar[tuple[Setting, ...]] = ("scratch",)
+
+    def starts(self, modality: str, auxiliary: str | None, setting: Setting, seed: int) -> dict[str, Start]:
+        return {"auxiliary": Start(modality, seed, self.maturity)}
+
+
+class Gain(Arm):
+    """W (1 + s): what a scale can do without any second weight."""
+
+    name: ClassVar[str] = "gain"
+    summary: ClassVar[str] = "a trainable gain on every linear layer of the blocks, no auxiliary"
+    source: ClassVar[str] = "control: the part of a pathway that changes the size of W alone"
+
+    scale_lr_factor: PositiveFloat = 1.0
+
+    def build(self, model: TransformerModel, blocks: Mapping[str, nn.ModuleList], random: torch.Generator) -> list[Pathway]:
+        from benchmark.pathway import connect_gain
+
+        return connect_gain(model.blocks)
+
+    def tune(self, name: str, lr_scale: float, weight_decay: float) -> tuple[float, float]:
+        return lr_scale * (self.scale_lr_factor if name.endswith(".scale") else 1), weight_decay
+
+
+class HigherRate(Arm):
+    """The plain model with a higher learning rate, as W and A together move faster than W alone."""
+
+    name: ClassVar[str] = "higher-lr"
+    summary: ClassVar[str] = "the plain model, all learning rates times lr_factor"
+    source: ClassVar[str] = "control: an effective learning rate"
+
+    lr_factor: PositiveFloat = 2.0
+
+    def tune(self, name: str, lr_scale: float, weight_decay: float) -> tuple[float, float]:
+        return lr_scale * self.lr_factor, weight_decay
+
+
+class AuxInit(Arm):
+    """The target's blocks begin as the auxiliary's: transfer without a pathway."""
+
+    name: ClassVar[str] = "aux-init"
+    summary: ClassVar[str] = "blocks initialised with the auxiliary's, no pathway"
+    source: ClassVar[str] = "control: is a pathway needed to use the auxiliary?"
+    uses_auxiliary: ClassVar[bool] = True
+
+    def build(self, model: TransformerModel, blocks: Mapping[str, nn.ModuleList], random: torch.Generator) -> list[Pathway]:
+        model.blocks.load_state_dict(blocks["auxiliary"].state_dict())
+        return []
+
+
+class Merge(Arm):
+    """W0 + c A before training, and nothing of A after."""
+
+    name: ClassVar[str] = "merge"
+    summary: ClassVar[str] = "the auxiliary's weights, times merge_scale, added to the target's once, before training"
+    source: ClassVar[str] = "control: the starting point of a pathway without its training"
+    uses_auxiliary: ClassVar[bool] = True
+
+    merge_scale: float = 1.0
+
+    def build(self, model: TransformerModel, blocks: Mapping[str, nn.ModuleList], random: torch.Generator) -> list[Pathway]:
+        added = dict(_linears(self.added_blocks(blocks["auxiliary"], random)))
+        for name, linear in _linears(model.blocks):
+            if linear.weight.shape != added[name].weight.shape:
+                raise ValueError(f"layer {name}: target weight is {tuple(linear.weight.shape)}, "
+                                 f"auxiliary weight is {tuple(added[name].weight.shape)}; only equal shapes can be merged")
+            linear.weight.data += self.merge_scale * added[name].weight.detach()
+        return []
+
+    def added_blocks(self, auxiliary: nn.ModuleList, random: torch.Generator) -> nn.ModuleList:
+        """The blocks whose weights are added."""
+        return auxiliary
+
+
+class MergeOwn(Merge):
+    """The planted effect: what this adds is known to help, so that a pipeline which does not find it is blind."""
+
+    name: ClassVar[str] = "merge-own"
+    summary: ClassVar[str] = "from scratch, the target modality's own pretrained weights added before training"
+    source: ClassVar[str] = "planted effect"
+    settings: ClassVar[tuple[Setting, ...]] = ("scratch",)
+    uses_auxiliary: ClassVar[bool] = False
+
+    def starts(self, modality: str, auxiliary: str | None, setting: Setting, seed: int) -> dict[str, Start]:
+        return {"auxiliary": Start(modality, seed)}
+
+
+class MergeRandom(MergeOwn):
+    """Noise of the planted effect's size."""
+
+    name: ClassVar[str] = "merge-random"
+    summary: ClassVar[str] = "from scratch, noise of the norm of those weights added before training"
+    source: ClassVar[str] = "control of the planted effect"
+
+    def added_blocks(self, auxiliary: nn.ModuleList, random: torch.Generator) -> nn.ModuleList:
+        return _gaussian(auxiliary, random)
+
+
+def _linears(blocks: nn.ModuleList) -> Iterator[tuple[str, nn.Linear]]:
+    from torch import nn
+
+    return ((name, module) for name, module in blocks.named_modules() if isinstance(module, nn.Linear))
+
+
+def _gaussian(blocks: nn.ModuleList, random: torch.Generator) -> nn.ModuleList:
+    """The same blocks, every linear weight replaced by normal noise of its Frobenius norm."""
+    import torch
+
+    noise = copy.deepcopy(blocks)
+    for _, linear in _linears(noise):
+        drawn = torch.randn(linear.weight.shape, generator=random, dtype=linear.weight.dtype)
+        linear.weight.data = drawn * (linear.weight.detach().norm() / drawn.norm())
+    return noise
+
+
+CONTROLS: tuple[Arm, ...] = (
+    RandomInit(), RandomNorm(), Shuffled(), Permuted(), SameModality(), SelfCopy(), Zero(), Ceiling(), Gain(), HigherRate(),
+    AuxInit(), Merge(), MergeOwn(), MergeRandom())

@@ -1,0 +1,130 @@
+"""What each control keeps of its auxiliary and what it takes away."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from baselines import ARMS
+from baselines.controls import CONTROLS, OTHER_SEED
+from baselines.m2pt import M2PT, in_order
+from benchmark.contracts import Start
+from benchmark.encoder import build_blocks
+from benchmark.seeds import generator
+
+
+class Model(nn.Module):
+    """As much of a model as an arm touches."""
+
+    def __init__(self, seed: int):
+        super().__init__()
+        torch.manual_seed(seed)
+        self.blocks = build_blocks(16, 3, 2, 2.0, True)
+
+
+def weights(blocks: nn.ModuleList) -> dict[str, torch.Tensor]:
+    return {name: module.weight.detach().clone() for name, module in blocks.named_modules() if isinstance(module, nn.Linear)}
+
+
+@pytest.fixture
+def models() -> tuple[Model, Model]:
+    return Model(0), Model(1)
+
+
+def origin(name: str, models: tuple[Model, Model], seed: int = 0) -> tuple[dict, dict, dict]:
+    """Weights of the target before, of the auxiliary, and of A under the control."""
+    target, auxiliary = models
+    before, other = weights(target.blocks), weights(auxiliary.blocks)
+    pathways = ARMS[name].build(target, {"auxiliary": auxiliary.blocks}, generator(seed, "arm", name))
+    assert weights(auxiliary.blocks).keys() == other.keys()
+    assert all(torch.equal(weights(auxiliary.blocks)[key], other[key]) for key in other), "the auxiliary is left as it was"
+    return before, other, {pathway.name: pathway.cross_modal.auxiliary.detach() for pathway in pathways}
+
+
+def test_noise_has_the_norm_of_every_layer_and_no_direction_of_it(models):
+    _, auxiliary, noise = origin("random-norm", models)
+    for name, weight in auxiliary.items():
+        assert noise[name].norm() == pytest.approx(weight.norm().item(), rel=1e-5)
+        assert nn.functional.cosine_similarity(noise[name].flatten(), weight.flatten(), dim=0).abs() < 0.2
+
+
+def test_shuffling_keeps_the_values_and_permuting_the_singular_values(models):
+    _, auxiliary, shuffled = origin("shuffled", models)
+    _, _, permuted = origin("permuted", (Model(0), models[1]))
+    for name, weight in auxiliary.items():
+        assert torch.equal(shuffled[name].flatten().sort().values, weight.flatten().sort().values)
+        assert not torch.allclose(torch.linalg.svdvals(shuffled[name]), torch.linalg.svdvals(weight), rtol=1e-3)
+        torch.testing.assert_close(torch.linalg.svdvals(permuted[name]), torch.linalg.svdvals(weight))
+        assert not torch.equal(permuted[name], weight)
+
+
+def test_a_self_copy_is_the_target_as_it_was_and_zero_is_zero(models):
+    before, _, copied = origin("self-copy", models)
+    assert all(torch.equal(copied[name], weight) for name, weight in before.items())
+    assert all(not weight.any() for weight in origin("zero", (Model(0), models[1]))[2].values())
+
+
+def test_untrained_blocks_are_neither_the_targets_nor_the_auxiliarys_and_follow_the_seed(models):
+    before, auxiliary, untrained = origin("random-init", models)
+    again = origin("random-init", (Model(0), models[1]))[2]
+    other = origin("random-init", (Model(0), models[1]), seed=1)[2]
+    for name, weight in untrained.items():
+        assert not any(torch.equal(weight, one[name]) for one in (before, auxiliary, other))
+        assert torch.equal(weight, again[name])
+        assert weight.std() == pytest.approx(before[name].std().item(), rel=0.2)
+
+
+def test_aux_init_takes_every_parameter_of_the_blocks(models):
+    target, auxiliary = models
+    assert ARMS["aux-init"].build(target, {"auxiliary": auxiliary.blocks}, generator(0)) == []
+    for name, tensor in target.blocks.state_dict().items():
+        assert torch.equal(tensor, auxiliary.blocks.state_dict()[name])
+
+
+def test_merging_adds_the_auxiliary_once(models):
+    target, auxiliary = models
+    before, other = weights(target.blocks), weights(auxiliary.blocks)
+    arm = type(ARMS["merge"])(merge_scale=0.5)
+    assert arm.build(target, {"auxiliary": auxiliary.blocks}, generator(0)) == []
+    for name, weight in weights(target.blocks).items():
+        torch.testing.assert_close(weight, before[name] + 0.5 * other[name])
+    narrow = build_blocks(8, 3, 2, 2.0, True)
+    with pytest.raises(ValueError, match="only equal shapes can be merged"):
+        arm.build(target, {"auxiliary": narrow}, generator(0))
+
+
+def test_noise_that_is_merged_has_the_norm_of_the_planted_effect(models):
+    target, auxiliary = models
+    before, other = weights(target.blocks), weights(auxiliary.blocks)
+    ARMS["merge-random"].build(target, {"auxiliary": auxiliary.blocks}, generator(0))
+    for name, weight in weights(target.blocks).items():
+        assert (weight - before[name]).norm() == pytest.approx(other[name].norm().item(), rel=1e-4)
+
+
+def test_controls_start_from_what_they_say():
+    own = Start("image", 3)
+    assert ARMS["same-modality"].starts("image", None, "pretrained", 3) == {
+        "target": own, "auxiliary": Start("image", 3 + OTHER_SEED)}
+    assert ARMS["ceiling"].starts("image", None, "scratch", 3) == ARMS["merge-own"].starts("image", None, "scratch", 3)
+    assert ARMS["ceiling"].starts("image", None, "scratch", 3) == {"auxiliary": own}
+    assert ARMS["self-copy"].starts("image", None, "scratch", 3) == {}
+    assert ARMS["random-norm"].starts("image", "audio", "fix", 3) == {"target": own, "auxiliary": Start("audio", 3)}
+    assert M2PT(maturity=0.25).starts("image", "audio", "scratch", 3) == {"auxiliary": Start("audio", 3, 0.25)}
+
+
+def test_no_control_passes_for_the_method_or_for_a_baseline():
+    assert not any(arm.is_method or arm.is_baseline for arm in CONTROLS)
+    assert len({arm.name for arm in CONTROLS}) == len(CONTROLS)
+
+
+@pytest.mark.parametrize("order", ["same", "reversed", "permuted"])
+def test_blocks_in_another_order_are_the_same_blocks(order):
+    blocks = build_blocks(16, 4, 2, 2.0, True)
+    ordered = in_order(blocks, order, generator(0))
+    places = [list(blocks).index(block) for block in ordered]
+    assert sorted(places) == [0, 1, 2, 3]
+    if order == "permuted":
+        assert all(place != index for index, place in enumerate(places))
+    else:
+        assert places == ([0, 1, 2, 3] if order == "same" else [3, 2, 1, 0])
