@@ -5,4 +5,7 @@ from baselines.m2pt import ARM as M2PT
 from baselines.plain import FINETUNE, FIX, SCRATCH
 from benchmark.contracts import Arm
 
+# The controls that a gain of an arm must beat beside its baseline, to count as knowledge of the auxiliary.
+RIVALS: dict[str, tuple[str, ...]] = {
+    "m2pt": ("random-norm", "self-copy"), "merge-own": ("merge-random",), "merge-random": (), "ceiling": ("self-copy",)}
 ARMS: dict[str, Arm] = {arm.name: arm for arm in (FINETUNE, FIX, SCRATCH, M2PT, *CONTROLS)}

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -19,17 +19,15 @@ from typing import TYPE_CHECKING, NoReturn
 
 from benchmark import __version__
 from benchmark.contracts import Arm, Task
-from benchmark.matrix import Plan, code_of, nearest, parse_override, parse_seeds, pick, pretraining_tasks
+from benchmark.matrix import Plan, nearest, parse_override, parse_seeds, pick, pretraining_tasks
 from benchmark.plugins import extend
 from benchmark.presets import PRESETS, find_matrix, narrow, plan_matrix
-from benchmark.recipes import SETTINGS, Frozen
-from benchmark.spec import RunSpec, Site
+from benchmark.recipes import SETTINGS
+from benchmark.spec import Site
 from benchmark.store import Store
 
 if TYPE_CHECKING:
     from benchmark.progress import Progress
-    from benchmark.record import Record
-    from benchmark.report.inputs import Problem, TaskInfo
 
 PROFILES = ("tiny", "small", "paper")
 EPILOG = """flow: data source -> tokenizer -> blocks (with pathways) -> head -> loss / metric -> trainer -> run record
@@ -104,11 +102,12 @@ def build_parser() -> Parser:
                                  "or missing")
     status.set_defaults(run=command_status)
 
-    listing = commands.add_parser("list", parents=[plugins], help="tasks, arms and matrices")
-    listing.add_argument("what", nargs="?", choices=("tasks", "arms", "matrices"), help="default: all")
+    listing = commands.add_parser("list", parents=[plugins], help="tasks, arms, matrices, claims")
+    listing.add_argument("what", nargs="?", choices=("tasks", "arms", "matrices", "claims"),
+                         help="default: all but the claims")
     listing.set_defaults(run=command_list)
 
-    info = commands.add_parser("info", parents=[plugins], help="everything about one task, arm or matrix")
+    info = commands.add_parser("info", parents=[plugins], help="everything about one task, arm, matrix or claim")
     info.add_argument("name", metavar="NAME")
     info.add_argument("--profile", choices=PROFILES, default="tiny", help="default: %(default)s")
     info.set_defaults(run=command_info)
@@ -237,69 +236,34 @@ def _print_states(plan: Plan, store: Store) -> int:
 
 
 def command_list(options: argparse.Namespace, command: str) -> int:
+    from benchmark.describe import LISTED, list_names
+
     tasks, arms = load_registry(options.plugins)
-    sections = {
-        "tasks": [(name, f"{task.modality:<6} {task.summary}") for name, task in tasks.items()],
-        "arms": [(name, f"{'/'.join(arm.settings)}: {arm.summary}") for name, arm in arms.items()],
-        "matrices": [(name, preset.summary) for name, preset in PRESETS.items()],
-    }
-    for title, rows in sections.items():
-        if options.what in (None, title):
-            print(f"{title}:")
-            for name, text in rows:
-                print(f"  {name:<12} {text}")
+    print("\n".join(list_names(tasks, arms, [options.what] if options.what else LISTED)))
     return 0
 
 
 def command_info(options: argparse.Namespace, command: str) -> int:
-    tasks, arms = load_registry(options.plugins)
-    known = {**tasks, **arms, **PRESETS}
-    if options.name not in known:
-        raise ValueError(f"unknown name {options.name!r}; {nearest(options.name, known)}")
-    if options.name in tasks:
-        task = tasks[options.name]
-        if options.profile not in task.profiles:
-            raise ValueError(f"task {task.name} has no profile {options.profile!r}; it has {', '.join(task.profiles)}")
-        profile = task.profiles[options.profile]
-        metrics = ", ".join(f"{metric.name} [{metric.unit}]" for metric in task.metrics)
-        print(f"{task.name}: {task.summary}\nmodality: {task.modality}, pretrained by {task.pretrained_by or 'itself'}\n"
-              f"metrics: {metrics}; chance {'not measured' if profile.chance is None else f'{profile.chance:g}'}\n"
-              f"data ({options.profile}): {', '.join(profile.data_sets)}; sources: {', '.join(sorted(task.sources))}")
-        for name, value in (profile.shortcuts or {}).items():
-            print(f"shortcut: {name} {value:g}")
-        sections: list[tuple[str, Frozen]] = [("shape", profile.shape), ("pretrain", profile.pretrain)]
-        sections += [(f"recipe, {setting}", recipe) for setting, recipe in profile.train.items()]
-        for title, section in sections:
-            print(f"{title}: " + ", ".join(f"{field}={item}" for field, item in section.model_dump().items()))
-    elif options.name in arms:
-        arm = arms[options.name]
-        print(f"{arm.name}: {arm.summary}\nsource: {arm.source}\nsettings: {', '.join(arm.settings)}")
-        for name, field in type(arm).model_fields.items():
-            print(f"option: --set arm.{name}={field.default}")
-    else:
-        import yaml
+    from benchmark.describe import describe
 
-        matrix = PRESETS[options.name]
-        content = matrix.model_dump(mode="json", exclude={"name"}, exclude_defaults=True)
-        content["groups"] = [group.model_dump(mode="json", include={"arms", "settings", "targets"})
-                             | group.model_dump(mode="json", exclude_defaults=True) for group in matrix.groups]
-        print(f"{matrix.name}: {matrix.summary}\nrun it: benchmark run --matrix {matrix.name}\n"
-              "as a file, to alter and run with --matrix FILE.yaml:\n")
-        print(yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=120, allow_unicode=True), end="")
+    print(describe(options.name, *load_registry(options.plugins), options.profile))
     return 0
 
 
 def command_report(options: argparse.Namespace, command: str) -> int:
+    from baselines import RIVALS
+    from benchmark.claims import load_claims
+    from benchmark.report.inputs import gather
     from benchmark.report.write import write_report
 
     folders = options.results or [Path("results/tiny")]
     for folder in folders:
         if not (folder / "runs").is_dir():
             raise ValueError(f"no results in {folder}; run a matrix first, for example: benchmark run --matrix smoke")
-    records, problems, tasks, current = report_inputs([Store(folder) for folder in folders], options.plugins)
+    records, problems, tasks, current = gather([Store(folder) for folder in folders], *load_registry(options.plugins))
     try:
         written = write_report(records, problems, options.out or folders[0] / "report", options.select.replace("-", "_"),
-                               tasks=tasks, current=current, command=command)
+                               tasks=tasks, current=current, command=command, rivals=RIVALS, claims=load_claims())
     except OSError as error:
         raise ValueError(f"the report cannot be written: {error}; choose another folder with --out") from error
     print(f"{written[0]} and {len(written) - 1} tables and figures from {len(records)} records"
@@ -307,47 +271,13 @@ def command_report(options: argparse.Namespace, command: str) -> int:
     return 0
 
 
-def report_inputs(stores: Sequence[Store], plugins: Path | None) -> tuple[list[Record], list[Problem], dict[str, TaskInfo],
-                                                                          set[str]]:
-    """Records, what has none, facts on the tasks, and the ids of records that today's code and data would give."""
-    from benchmark.report.inputs import Problem, TaskInfo
-
-    tasks, arms = load_registry(plugins)
-    records, problems = [], []
-    for store in stores:
-        found, unreadable = store.records()
-        records += found
-        for line in unreadable:
-            place, _, reason = line.partition(": ")
-            problems.append(Problem("/".join(Path(place).parts[-2:]), reason, "unreadable"))
-        problems += [Problem(failure.spec.name, failure.error, "failed", failure.spec) for failure in store.failures()]
-    infos = {name: TaskInfo(
-        task.modality, task.metrics,
-        {profile: value.chance for profile, value in task.profiles.items() if value.chance is not None},
-        {profile: dict(value.shortcuts or {}) for profile, value in task.profiles.items()})
-        for name, task in tasks.items()}
-    return records, problems, infos, {record.run_id for record in records if is_current(record.spec, tasks, arms)}
-
-
-def is_current(spec: RunSpec, tasks: Mapping[str, Task], arms: Mapping[str, Arm]) -> bool:
-    """Whether the code and data of today are those that a record was made with, as far as both are here."""
-    if spec.task not in tasks or (spec.arm is not None and spec.arm not in arms):
-        return True
-    task = tasks[spec.task]
-    if spec.code != code_of(task, arms[spec.arm] if spec.arm is not None else None):
-        return False
-    try:
-        return spec.data == task.data_digests(spec.profile)
-    except ValueError:  # the data are not on this machine
-        return True
-
-
 def print_matrix(store: Store, plugins: Path | None) -> None:
     """The target x auxiliary matrix of everything that the folder holds."""
     from benchmark.report.console import print_matrices
+    from benchmark.report.inputs import gather
 
     print(flush=True)
-    print_matrices(*report_inputs([store], plugins))
+    print_matrices(*gather([store], *load_registry(plugins)))
 
 
 def print_summary(progress: Progress, store: Store) -> None:

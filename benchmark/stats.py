@@ -94,6 +94,72 @@ def minimal_detectable_effect(sd: float, n: int, alpha: float = ALPHA, power: fl
     return sd / math.sqrt(n) * detectable_noncentrality(n - 1, alpha, power)
 
 
+def seeds_needed(effect: float, sd: float, alpha: float = ALPHA, power: float = POWER, most: int = 100_000) -> int | None:
+    """The fewest pairs with which an effect of this size is found with probability `power`; None above `most`.
+
+    `sd` is the spread of the differences. Raises ValueError for an effect of 0.
+    """
+    if effect == 0 or sd <= 0:
+        raise ValueError(f"needs an effect other than 0 and a spread, got {effect} and {sd}")
+
+    def enough(n: int) -> bool:
+        return (minimal_detectable_effect(sd, n, alpha, power) or math.inf) <= abs(effect)
+
+    low, high = 1, 2  # `low` is never enough
+    while not enough(high):
+        low, high = high, 2 * high
+        if high > 2 * most:
+            return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high if high <= most else None
+
+
+def equivalence_p(mean: float, sd: float, n: int, margin: float) -> float | None:
+    """p of two one-sided paired t-tests (Schuirmann, 1987): small where the difference surely lies within +-`margin`.
+
+    None for one pair or without spread. Raises ValueError for a margin that is not positive.
+    """
+    if margin <= 0:
+        raise ValueError(f"the margin of equivalence must be positive, got {margin}")
+    if n < 2 or sd <= 0:
+        return None
+    from scipy.special import stdtr
+
+    error = sd / math.sqrt(n)
+    below, above = stdtr(n - 1, (mean - margin) / error), stdtr(n - 1, -(mean + margin) / error)
+    return float(max(below, above))
+
+
+def tie_groups(names: Sequence[str], differ: Mapping[frozenset[str], bool]) -> dict[str, str]:
+    """Letters for names in order of rank, best first: two names that share a letter are not shown to differ.
+
+    `differ` says for each pair whether it is. Each maximal run of neighbours without a differing pair gets one letter.
+    """
+    runs: list[tuple[int, int]] = []
+    for start in range(len(names)):
+        end = start
+        while end + 1 < len(names) and not any(differ.get(frozenset((names[i], names[end + 1])), False)
+                                               for i in range(start, end + 1)):
+            end += 1
+        if not runs or end > runs[-1][1]:
+            runs.append((start, end))
+    letters = dict.fromkeys(names, "")
+    for number, (start, end) in enumerate(runs):
+        for name in names[start : end + 1]:
+            letters[name] += _letter(number)
+    return letters
+
+
+def _letter(number: int) -> str:
+    """0 -> a, 25 -> z, 26 -> aa"""
+    text = ""
+    while number >= 0:
+        text, number = chr(ord("a") + number % 26) + text, number // 26 - 1
+    return text
+
+
 @lru_cache(maxsize=4096)
 def detectable_noncentrality(df: int, alpha: float, power: float) -> float:
     """The noncentrality at which P(|T| > t critical) equals `power`.

@@ -12,10 +12,13 @@ from scipy import stats as scipy_stats
 
 from benchmark.stats import (
     detectable_noncentrality,
+    equivalence_p,
     holm,
     mean_interval,
     minimal_detectable_effect,
     paired_difference,
+    seeds_needed,
+    tie_groups,
 )
 
 samples = st.lists(st.floats(-100, 100, allow_nan=False), min_size=2, max_size=30).filter(lambda v: np.std(v) > 1e-3)
@@ -117,3 +120,70 @@ def test_minimal_detectable_effect_needs_a_spread():
     assert minimal_detectable_effect(0.0, 3) is None
     assert minimal_detectable_effect(1.0, 1) is None
     assert detectable_noncentrality(2, 0.05, 0.9) > detectable_noncentrality(2, 0.05, 0.8)
+
+
+@pytest.mark.parametrize(("effect", "sd", "n"), [(0.5, 1.0, 34), (0.2, 1.0, 199), (10.0, 1.0, 3)])
+def test_seeds_needed_agree_with_published_sample_sizes(effect, sd, n):
+    assert seeds_needed(effect, sd) == n  # the first two: G*Power
+    assert minimal_detectable_effect(sd, n) <= effect < minimal_detectable_effect(sd, n - 1)
+
+
+def test_seeds_needed_give_up_and_refuse():
+    assert seeds_needed(1e-9, 1.0) is None
+    with pytest.raises(ValueError, match="an effect other than 0"):
+        seeds_needed(0.0, 1.0)
+
+
+@given(st.lists(st.floats(-5, 5), min_size=3, max_size=12).filter(lambda values: np.std(values) > 0.1), st.floats(0.1, 5))
+def test_equivalence_agrees_with_two_one_sided_tests_of_scipy(values, margin):
+    estimate = mean_interval(values)
+    expected = max(scipy_stats.ttest_1samp(values, margin, alternative="less").pvalue,
+                   scipy_stats.ttest_1samp(values, -margin, alternative="greater").pvalue)
+    assert equivalence_p(estimate.mean, estimate.sd, estimate.n, margin) == pytest.approx(expected, abs=1e-9)
+
+
+def test_equivalence_needs_a_spread_and_a_margin():
+    assert equivalence_p(0.0, 0.0, 5, 1.0) is None
+    assert equivalence_p(0.0, 1.0, 1, 1.0) is None
+    with pytest.raises(ValueError, match="margin"):
+        equivalence_p(0.0, 1.0, 5, 0.0)
+
+
+def test_names_that_share_a_letter_are_not_shown_to_differ():
+    differ = {frozenset("ac"): True, frozenset("ad"): True, frozenset("bd"): True}
+    assert tie_groups("abcd", differ) == {"a": "a", "b": "ab", "c": "bc", "d": "c"}
+    assert tie_groups("abc", {}) == {"a": "a", "b": "a", "c": "a"}
+    assert set(tie_groups("abc", {frozenset(pair): True for pair in ("ab", "bc", "ac")}).values()) == {"a", "b", "c"}
+    assert tie_groups([], {}) == {}
+
+
+class TestCalibration:
+    """What the intervals, the family-wise test and the stated effects promise, over simulated experiments."""
+
+    EXPERIMENTS, SEEDS, CELLS = 4000, 6, 12
+
+    @pytest.fixture(scope="class")
+    def noise(self):
+        """(EXPERIMENTS, CELLS, 2, SEEDS): runs that share what a seed decides, as paired runs do"""
+        random = np.random.default_rng(2024)
+        shared = random.normal(0, 1.0, (self.EXPERIMENTS, self.CELLS, 1, self.SEEDS))
+        return 46 + shared + random.normal(0, 0.4, (self.EXPERIMENTS, self.CELLS, 2, self.SEEDS))
+
+    def differences(self, experiment, effect=0.0):
+        seeds = range(self.SEEDS)
+        return [paired_difference(dict(zip(seeds, treated + effect, strict=True)), dict(zip(seeds, plain, strict=True)))
+                for treated, plain in experiment]
+
+    def test_intervals_hold_the_truth_95_times_in_100(self, noise):
+        inside = [d.interval[0] <= 0.3 <= d.interval[1] for cells in noise[:, :3] for d in self.differences(cells, 0.3)]
+        assert np.mean(inside) == pytest.approx(0.95, abs=0.015)
+
+    def test_experiments_without_an_effect_are_significant_at_most_5_times_in_100(self, noise):
+        found = [min(holm([d.p_value for d in self.differences(cells)])) < 0.05 for cells in noise]
+        assert np.mean(found) <= 0.06
+        assert np.mean(found) > 0.02, "a test that never fires would pass too"
+
+    def test_an_effect_of_the_minimal_detectable_size_is_found_4_times_in_5(self, noise):
+        effect = minimal_detectable_effect(0.4 * math.sqrt(2), self.SEEDS)
+        found = [d.p_value < 0.05 for cells in noise[:, :3] for d in self.differences(cells, effect)]
+        assert np.mean(found) >= 0.79

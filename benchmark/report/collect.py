@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection as AbstractCollection
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -41,6 +41,7 @@ class Collection:
     tasks: Mapping[str, TaskInfo]
     problems: tuple[Problem, ...]
     remarks: tuple[Remark, ...]
+    pretraining_sources: Mapping[str, frozenset[str]] = field(default_factory=dict)  # by modality
 
     @property
     def modalities(self) -> list[str]:
@@ -99,6 +100,7 @@ def collect(
         tasks=infos,
         problems=found,
         remarks=tuple(remarks),
+        pretraining_sources={info.modality: info.sources for info in (tasks or {}).values() if info.pretrains},
     )
 
 

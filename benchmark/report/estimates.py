@@ -53,10 +53,10 @@ def estimate_effects(collection: Collection, select: Selection = "last") -> pd.D
             continue
         row = dict(zip(CELL, cell, strict=True)) | {"role": role, "metric": metric, "select": select}
         row["stale"] = bool(known["stale"].any())
-        rows.append(row | _difference(known["seed"], known[f"treated_{select}"], known[f"baseline_{select}"]))
+        rows.append(row | difference_of(known["seed"], known[f"treated_{select}"], known[f"baseline_{select}"]))
     frame = _in_order(pd.DataFrame(rows, columns=EFFECT_COLUMNS), collection)
     rank = [ranks[key] for key in zip(frame["task"], frame["metric"], strict=True)]
-    return _adjust(frame.assign(rank=rank), ["section", "arm", "variant", "rank"]).drop(columns="rank")
+    return adjust(frame.assign(rank=rank), ["section", "arm", "variant", "rank"]).drop(columns="rank")
 
 
 def estimate_pretraining(collection: Collection, select: Selection = "last") -> pd.DataFrame:
@@ -86,11 +86,11 @@ def estimate_pretraining(collection: Collection, select: Selection = "last") -> 
         seeds, (treated, reference) = sorted(pairs), zip(*(pairs[seed] for seed in sorted(pairs)), strict=True)
         row = {"profile": profile, "limit": limit, "task": task, "metric": metric, "select": select}
         row |= {"pretrained": mean_interval(treated).mean, "scratch": mean_interval(reference).mean}
-        rows.append(row | _difference(seeds, treated, reference))
+        rows.append(row | difference_of(seeds, treated, reference))
     frame = pd.DataFrame(rows, columns=PRETRAINING_COLUMNS)
     order = frame["task"].map({task: i for i, task in enumerate(collection.tasks)})
     frame = frame.loc[order.sort_values(kind="stable").index].reset_index(drop=True)
-    return _adjust(frame, ["profile", "limit"])
+    return adjust(frame, ["profile", "limit"])
 
 
 def _estimate(estimate: Estimate) -> dict[str, object]:
@@ -98,7 +98,8 @@ def _estimate(estimate: Estimate) -> dict[str, object]:
     return dict(zip(ESTIMATE, (estimate.n, estimate.mean, estimate.sd, low, high), strict=True))
 
 
-def _difference(seeds: Iterable[int], treated: Iterable[float], reference: Iterable[float]) -> dict[str, object]:
+def difference_of(seeds: Iterable[int], treated: Iterable[float], reference: Iterable[float]) -> dict[str, object]:
+    """The columns `DIFFERENCE` of values paired by seed, without Holm's adjustment"""
     seeds = list(seeds)
     sides = [dict(zip(seeds, map(float, side), strict=True)) for side in (treated, reference)]
     result: PairedDifference = paired_difference(*sides)
@@ -107,7 +108,8 @@ def _difference(seeds: Iterable[int], treated: Iterable[float], reference: Itera
     return dict(zip(DIFFERENCE, (*values, " ".join(map(str, seeds))), strict=True))
 
 
-def _adjust(frame: pd.DataFrame, family: Sequence[str]) -> pd.DataFrame:
+def adjust(frame: pd.DataFrame, family: Sequence[str]) -> pd.DataFrame:
+    """`p_holm` from `p`, over the rows that share the columns `family`"""
     adjusted: dict[object, float | None] = {}
     for _, group in frame.groupby(list(family), sort=False, dropna=False):
         p_values = [None if pd.isna(p) else float(p) for p in group["p"]]

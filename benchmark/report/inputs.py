@@ -1,13 +1,17 @@
-"""What a caller hands to the report beside the records: facts about tasks, and runs that have no result."""
+"""What the report is made of: records, runs that have no result, and facts about tasks that records do not hold."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
-from benchmark.contracts import Metric
+from benchmark.contracts import Arm, Metric, Task
+from benchmark.matrix import code_of
+from benchmark.record import Record
 from benchmark.spec import RunSpec
+from benchmark.store import Store
 
 
 @dataclass(frozen=True)
@@ -18,6 +22,8 @@ class TaskInfo:
     metrics: tuple[Metric, ...]  # the first is the main one
     chance: Mapping[str, float] = field(default_factory=dict)  # of the main metric, by profile
     shortcuts: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # what cheats reach, by profile and name
+    sources: frozenset[str] = frozenset()  # whose work the data is made of
+    pretrains: bool = False  # whether auxiliaries of its modality are pretrained on its data
 
 
 @dataclass(frozen=True)
@@ -37,3 +43,36 @@ class Remark:
     kind: str
     name: str
     detail: str = ""
+
+
+def gather(stores: Sequence[Store], tasks: Mapping[str, Task], arms: Mapping[str, Arm],
+           ) -> tuple[list[Record], list[Problem], dict[str, TaskInfo], set[str]]:
+    """Records, what has none, facts on the tasks, and the ids of records that today's code and data would give."""
+    records, problems = [], []
+    for store in stores:
+        found, unreadable = store.records()
+        records += found
+        for line in unreadable:
+            place, _, reason = line.partition(": ")
+            problems.append(Problem("/".join(Path(place).parts[-2:]), reason, "unreadable"))
+        problems += [Problem(failure.spec.name, failure.error, "failed", failure.spec) for failure in store.failures()]
+    infos = {name: TaskInfo(
+        task.modality, task.metrics,
+        {profile: value.chance for profile, value in task.profiles.items() if value.chance is not None},
+        {profile: dict(value.shortcuts or {}) for profile, value in task.profiles.items()},
+        task.sources, task.pretrained_by is None)
+        for name, task in tasks.items()}
+    return records, problems, infos, {record.run_id for record in records if is_current(record.spec, tasks, arms)}
+
+
+def is_current(spec: RunSpec, tasks: Mapping[str, Task], arms: Mapping[str, Arm]) -> bool:
+    """Whether the code and data of today are those that a record was made with, as far as both are here."""
+    if spec.task not in tasks or (spec.arm is not None and spec.arm not in arms):
+        return True
+    task = tasks[spec.task]
+    if spec.code != code_of(task, arms[spec.arm] if spec.arm is not None else None):
+        return False
+    try:
+        return spec.data == task.data_digests(spec.profile)
+    except ValueError:  # the data are not on this machine
+        return True

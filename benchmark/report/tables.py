@@ -156,6 +156,39 @@ def effects_table(collection: Collection, effects: pd.DataFrame, section: int) -
     return Table(title, header, text_rows(rows), (READ_DIFFERENCE,), num_labels=3)
 
 
+def contrasts_table(collection: Collection, contrasts: pd.DataFrame, verdicts: pd.DataFrame, section: int) -> Table:
+    """Each cell of an arm against its baseline and every control that it must beat, with the verdict."""
+    frame = contrasts[contrasts["section"] == section]
+    references = list(dict.fromkeys(frame["reference"]))
+    rows = []
+    for verdict in _rows(verdicts[verdicts["section"] == section]):
+        metric = find_metric(collection, verdict.task, verdict.metric)
+        keys = {name: getattr(verdict, name) for name in ("task", "arm", "auxiliary", "variant")}
+        texts = []
+        for reference in references:
+            row = first_row(frame, {**keys, "reference": reference})
+            texts.append(NONE if row is None else MISSING if row.n == 0 else
+                         f"{show_interval(row, metric)}, p {show_p(row.p_holm)}")
+        label = cell_label(verdict.arm, verdict.auxiliary, verdict.variant)
+        rows.append([verdict.task, label, unit_label(metric), *texts, verdict.verdict, verdict.shared_sources or NONE])
+    header = ("Target", "Cell", "Metric", *(f"Minus {reference}" for reference in references), "Verdict", "Shared sources")
+    notes = (
+        "Differences paired by seed with 95 % t-intervals; p is Holm-adjusted over every cell and reference of the arm. "
+        f"Helps: each difference positive with p < {ALPHA:g}. Otherwise there is no evidence at this scale, and effects "
+        "above the upper end of the interval against the baseline are excluded at that level.",
+        "Shared sources: makers whose work is in both the target's data and the auxiliary's.",
+    )
+    return Table(f"Beyond every control: {collection.sections[section].title}", header, text_rows(rows), notes, num_labels=3)
+
+
+def claims_table(claims: pd.DataFrame) -> Table:
+    """Every published number with its verdict."""
+    rows = [[row.id, row.source, row.published + ("" if row.consistent else " (inconsistent in the paper)"), row.verdict,
+             row.reason] for row in _rows(claims)]
+    notes = ("Published: the paper's value, against its baseline where it names one. Verdicts are computed from records.",)
+    return Table("Published claims", ("Claim", "Source", "Published", "Verdict", "Why"), text_rows(rows), notes, num_labels=2)
+
+
 def pretraining_table(collection: Collection, frame: pd.DataFrame) -> Table:
     """What each target's own masked pretraining is worth, per profile and task."""
     rows = []

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection as AbstractCollection
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 from matplotlib.figure import Figure
 
+from benchmark.claims import Claim, Verdict
 from benchmark.record import Record, Selection
 from benchmark.report import figures
 from benchmark.report.canvas import house_style, save_figure
 from benchmark.report.collect import Collection, collect
 from benchmark.report.estimates import estimate_cells, estimate_effects, estimate_pretraining
+from benchmark.report.evidence import BASELINE, estimate_contrasts, judge_claims, judge_contrasts, summarise_verdicts
 from benchmark.report.inputs import Problem, Remark, TaskInfo
 from benchmark.report.markup import Table, escape_markdown, plain, text_rows, to_csv, to_latex, to_markdown
 from benchmark.report.sections import slugify, unique_slugs
 from benchmark.report.tables import (
     SELECTED,
     cells_table,
+    claims_table,
+    contrasts_table,
     effects_table,
     list_matrices,
     matrix_frame,
@@ -42,16 +46,21 @@ def write_report(
     tasks: Mapping[str, TaskInfo],
     current: AbstractCollection[str] | None = None,
     command: str = "benchmark report",
+    rivals: Mapping[str, Sequence[str]] | None = None,
+    claims: Sequence[Claim] = (),
 ) -> list[Path]:
     """Write `out`/report.md, tables/ and figures/, and return what was written, report.md first.
 
     `tasks` says what records do not: modality, metrics and chance, in the order of the tables. `current` holds the run
-    ids that the current code would compute, if known; all other runs are marked as stale. `command` is what regenerates
-    the report. Raises OSError where `out` cannot be written.
+    ids that the current code would compute, if known; all other runs are marked as stale. `rivals` are the controls by arm
+    that a gain must beat; `claims` the ledger to judge. `command` is what regenerates the report. Raises OSError where
+    `out` cannot be written.
     """
     collection = collect(records, problems, tasks, current)
     cells, effects = estimate_cells(collection), estimate_effects(collection, select)
     pretraining = estimate_pretraining(collection, select)
+    contrasts = estimate_contrasts(collection, rivals or {}, select)
+    verdicts = judge_contrasts(collection, contrasts)
     writer = _Writer(out)
     slugs = unique_slugs(collection.sections)
     lines = [f"# {QUESTION}", "", f"Test split, {SELECTED[select]}; selection on the validation split only.", ""]
@@ -60,10 +69,13 @@ def write_report(
             title = section.title[0].upper() + section.title[1:]
             lines += [f"## {escape_markdown(title)}", ""]
             lines += _write_section(writer, collection, cells, effects, number, slugs[section])
+            lines += _write_contrasts(writer, collection, contrasts, verdicts, number, slugs[section])
     if len(pretraining):
         lines += ["## Pretraining against scratch", ""]
         lines += writer.table("pretraining", pretraining_table(collection, pretraining))
-    for name, frame in (("cells", cells), ("differences", effects), ("pretraining", pretraining)):
+    lines += _write_claims(writer, judge_claims(collection, claims, cells, effects))
+    for name, frame in (("cells", cells), ("differences", effects), ("pretraining", pretraining), ("contrasts", contrasts),
+                        ("verdicts", verdicts)):
         writer.text(f"tables/{name}.csv", to_csv(_with_sections(frame, collection)))
     writer.text("tables/pairs.csv", to_csv(_with_sections(collection.pairs, collection)))
     lines += _pretraining_losses(writer, collection)
@@ -129,6 +141,34 @@ def _write_section(
     curves = figures.draw_curves(collection, section)
     lines += writer.figure(f"curves-{slug}", curves, "Main metric on val and test by epoch, every seed and the mean")
     return lines + scales + writer.table(f"cells-{slug}", cells_table(collection, cells, section))
+
+
+def _write_contrasts(
+    writer: _Writer, collection: Collection, contrasts: pd.DataFrame, verdicts: pd.DataFrame, section: int, slug: str
+) -> list[str]:
+    """What the arms are worth beyond their controls; nothing where no control was run."""
+    measured = contrasts[(contrasts["section"] == section) & (contrasts["n"].astype(float) > 0)]
+    if set(measured["reference"]) <= {BASELINE}:
+        return []
+    lines = ["### Beyond every control?", ""]
+    ours = verdicts[verdicts["section"] == section]
+    for arm in dict.fromkeys(ours["arm"]):
+        lines += [f"**{escape_markdown(arm)}**: {summarise_verdicts(ours[ours['arm'] == arm])}", ""]
+    return lines + writer.table(f"controls-{slug}", contrasts_table(collection, contrasts, verdicts, section))
+
+
+def _write_claims(writer: _Writer, claims: pd.DataFrame) -> list[str]:
+    """The ledger: counts in the page, every claim in a file."""
+    if claims.empty:
+        return []
+    writer.table("claims", claims_table(claims))
+    writer.text("tables/claims.csv", to_csv(claims.convert_dtypes()))
+    counts = Counter(claims["verdict"])
+    shown = ", ".join(f"{counts[verdict]} {verdict}" for verdict in Verdict if counts[verdict])
+    wrong = int((~claims["consistent"]).sum())
+    return ["## Published claims", "", f"{len(claims)} published numbers: {shown}. Of the gains that the paper prints in "
+            f"percent, {wrong} do not follow from its own values. Every one with its verdict and the command that tests it: "
+            "[Markdown](tables/claims.md), [LaTeX](tables/claims.tex), [CSV](tables/claims.csv).", ""]
 
 
 def _with_sections(frame: pd.DataFrame, collection: Collection) -> pd.DataFrame:

@@ -1,0 +1,104 @@
+"""A name in, all that is known of it as text out: what `list` and `info` print. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from benchmark.claims import Claim, load_claims
+from benchmark.contracts import Arm, Task
+from benchmark.matrix import nearest
+from benchmark.presets import PRESETS, Matrix
+from benchmark.recipes import Frozen
+
+LISTED = ("tasks", "arms", "matrices")  # without asking for more
+
+
+def list_names(tasks: Mapping[str, Task], arms: Mapping[str, Arm], kinds: Iterable[str]) -> list[str]:
+    """One line a name, under a heading a kind."""
+    lines = []
+    for kind in kinds:
+        rows = {
+            "tasks": lambda: [(name, f"{task.modality:<6} {task.summary}") for name, task in tasks.items()],
+            "arms": lambda: [(name, f"{'/'.join(arm.settings)}: {arm.summary}") for name, arm in arms.items()],
+            "matrices": lambda: [(name, matrix.summary) for name, matrix in PRESETS.items()],
+            "claims": lambda: [(claim.id, _line(claim)) for claim in load_claims()],
+        }[kind]()
+        width = max(len(name) for name, _ in rows)
+        lines += [f"{kind}:", *(f"  {name:<{width}} {text}" for name, text in rows)]
+    return lines
+
+
+def describe(name: str, tasks: Mapping[str, Task], arms: Mapping[str, Arm], profile: str) -> str:
+    """Everything about one task, arm, matrix or claim; raises `ValueError` for an unknown name."""
+    if name in tasks:
+        return describe_task(tasks[name], profile)
+    if name in arms:
+        return describe_arm(arms[name])
+    if name in PRESETS:
+        return describe_matrix(PRESETS[name])
+    claims = {claim.id: claim for claim in load_claims()}
+    if name in claims:
+        return describe_claim(claims[name])
+    close = nearest(name, [*tasks, *arms, *PRESETS, *claims]).partition("known: ")[0]
+    raise ValueError(f"unknown name {name!r}; {close}known: {', '.join([*tasks, *arms, *PRESETS])}, "
+                     "and the claims (benchmark list claims)")
+
+
+def describe_task(task: Task, profile: str) -> str:
+    """Metrics, data, shape and recipes under a profile."""
+    if profile not in task.profiles:
+        raise ValueError(f"task {task.name} has no profile {profile!r}; it has {', '.join(task.profiles)}")
+    spec = task.profiles[profile]
+    metrics = ", ".join(f"{metric.name} [{metric.unit}]" for metric in task.metrics)
+    lines = [f"{task.name}: {task.summary}", f"modality: {task.modality}, pretrained by {task.pretrained_by or 'itself'}",
+             f"metrics: {metrics}; chance {'not measured' if spec.chance is None else f'{spec.chance:g}'}",
+             f"data ({profile}): {', '.join(spec.data_sets)}; sources: {', '.join(sorted(task.sources))}"]
+    lines += [f"shortcut: {name} {value:g}" for name, value in (spec.shortcuts or {}).items()]
+    sections: list[tuple[str, Frozen]] = [("shape", spec.shape), ("pretrain", spec.pretrain)]
+    sections += [(f"recipe, {setting}", recipe) for setting, recipe in spec.train.items()]
+    lines += [f"{title}: " + ", ".join(f"{field}={item}" for field, item in section.model_dump().items())
+              for title, section in sections]
+    return "\n".join(lines)
+
+
+def describe_arm(arm: Arm) -> str:
+    """What it does, where it is from, and its options with their defaults."""
+    options = [f"option: --set arm.{name}={field.default}" for name, field in type(arm).model_fields.items()]
+    return "\n".join([f"{arm.name}: {arm.summary}", f"source: {arm.source}", f"settings: {', '.join(arm.settings)}", *options])
+
+
+def describe_matrix(matrix: Matrix) -> str:
+    """Its groups, as the file that would say the same."""
+    import yaml
+
+    content = matrix.model_dump(mode="json", exclude={"name"}, exclude_defaults=True)
+    content["groups"] = [group.model_dump(mode="json", include={"arms", "settings", "targets"})
+                         | group.model_dump(mode="json", exclude_defaults=True) for group in matrix.groups]
+    text = yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=120, allow_unicode=True)
+    return (f"{matrix.name}: {matrix.summary}\nrun it: benchmark run --matrix {matrix.name}\n"
+            f"as a file, to alter and run with --matrix FILE.yaml:\n\n{text.rstrip()}")
+
+
+def describe_claim(claim: Claim) -> str:
+    """What was published, what is odd about it, and how it is tested."""
+    lines = [f"{claim.id}: {claim.source}, {claim.target_dataset}, {claim.metric}, {claim.setting}, {claim.method}",
+             f"published: {claim.published} {claim.unit}"]
+    if claim.baseline_name:
+        lines[-1] += f", baseline {claim.baseline_name}"
+    if claim.reported_relative_gain_pct is not None:
+        agrees = "" if claim.gain_consistent is not False else ": the paper contradicts itself"
+        lines.append(f"relative gain: {claim.reported_relative_gain_pct:g} % printed, "
+                     f"{claim.recomputed_relative_gain_pct:g} % from its values{agrees}")
+    if claim.reported_standard_error is not None:
+        lines.append(f"standard error: {claim.reported_standard_error:g}, number of runs not stated")
+    lines += [f"note: {claim.notes}"] if claim.notes else []
+    if claim.test is None:
+        lines.append(f"not tested: {claim.untested}")
+    else:
+        lines.append(f"test it: {claim.test.command}\nstate: benchmark report, table of published claims")
+    return "\n".join(lines)
+
+
+def _line(claim: Claim) -> str:
+    tested = "" if claim.test is not None else "  (not tested)"
+    return f"{claim.source}: {claim.target_dataset}, {claim.setting}, {claim.method}: {claim.published}{tested}"

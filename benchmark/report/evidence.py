@@ -1,0 +1,199 @@
+"""Runs of an arm, its baseline and its controls in; what the arm is worth beyond each of them, and verdicts, out.
+
+The rule at the scale of the data that was run, stated before any run: an auxiliary *helps* a target where the arm beats the
+plain baseline and every rival control, each difference paired by seed, positive, and significant after Holm's adjustment
+over all such differences of the section (every target, auxiliary and reference of that arm). Otherwise there is *no
+evidence*, and the upper end of the interval against the baseline says which effects are excluded. Where a control has not
+been run, nothing is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import pandas as pd
+
+from benchmark.claims import TESTED_PROFILE, Claim, ClaimTest, Evidence, Judgement, judge
+from benchmark.record import Selection
+from benchmark.report.collect import CELL, Collection
+from benchmark.report.estimates import DIFFERENCE, adjust, difference_of
+from benchmark.report.pairing import Run
+from benchmark.report.tables import find_metric
+from benchmark.stats import ALPHA, Estimate, mean_interval
+
+CONTRAST_COLUMNS = [*CELL, "metric", "select", "reference", *DIFFERENCE]
+VERDICT_COLUMNS = [*CELL, "metric", "references", "missing", "verdict", "excluded_above", "shared_sources"]
+CLAIM_COLUMNS = ["id", "source", "published", "verdict", "reason", "consistent"]
+CLAIM_COLUMNS += ["n", "measured", "low", "high", "p_holm", "mde"]
+BASELINE = "baseline"
+HELPS, NO_EVIDENCE, NOT_JUDGED = "helps", "no evidence", "controls missing"
+
+
+def estimate_contrasts(
+    collection: Collection, rivals: Mapping[str, Sequence[str]], select: Selection = "last"
+) -> pd.DataFrame:
+    """One row for each cell of an arm that has rivals, and reference: the baseline, and every rival.
+
+    Paired are runs of one comparison, seed, environment and target checkpoint. A rival that starts from an auxiliary is
+    taken with the same one. A reference that was not run has n = 0.
+    """
+    value = _main_values(collection, select)
+    runs: dict[tuple[str, str, str, str], dict[int, Run]] = {}
+    for run in collection.paired.runs:
+        if run.record.run_id in value:
+            runs.setdefault(run.cell, {})[run.spec.seed] = run
+    rows = []
+    for (comparison, arm, auxiliary, variant), treated in runs.items():
+        if arm not in rivals:
+            continue
+        spec = next(iter(treated.values())).spec
+        key = dict(zip(CELL, (collection.section_of[comparison], spec.task, arm, auxiliary, variant), strict=True))
+        key |= {"metric": collection.tasks[spec.task].metrics[0].name, "select": select}
+        for reference in (BASELINE, *rivals[arm]):
+            found = runs.get((comparison, reference, auxiliary, "")) or runs.get((comparison, reference, "", "")) or {}
+            others = {seed: collection.paired.baseline_of.get(run) if reference == BASELINE else found.get(seed)
+                      for seed, run in treated.items()}
+            pairs = {seed: (value[run.record.run_id], value[other.record.run_id]) for seed, run in sorted(treated.items())
+                     if (other := others[seed]) is not None and _alike(run, other) and other.record.run_id in value}
+            sides = zip(*pairs.values(), strict=True) if pairs else ((), ())
+            measured = difference_of(pairs, *sides) if pairs else dict.fromkeys(DIFFERENCE) | {"n": 0}
+            rows.append({**key, "reference": reference, **measured})
+    frame = pd.DataFrame(rows, columns=CONTRAST_COLUMNS)
+    return adjust(frame, ["section", "arm", "variant"])
+
+
+def judge_contrasts(collection: Collection, contrasts: pd.DataFrame) -> pd.DataFrame:
+    """One row a cell: the verdict of the rule above, and the sources that target and auxiliary share."""
+    rows = []
+    for key, group in contrasts.groupby([*CELL, "metric"], sort=False, dropna=False):
+        *cell, name = key
+        row = dict(zip(CELL, cell, strict=True)) | {"metric": name}
+        metric = find_metric(collection, str(row["task"]), str(name))
+        sign = 1 if metric.higher_is_better else -1
+        missing = [reference for reference, n in zip(group["reference"], group["n"], strict=True) if n == 0]
+        beaten = (sign * group["difference"].astype(float) > 0) & (group["p_holm"].astype(float) < ALPHA)
+        against = group[group["reference"] == BASELINE].iloc[0]
+        edge = against["high"] if sign > 0 else against["low"]
+        verdict = NOT_JUDGED if missing else HELPS if bool(beaten.all()) else NO_EVIDENCE
+        rows.append(row | {
+            "references": " ".join(group["reference"]), "missing": " ".join(missing), "verdict": verdict,
+            "excluded_above": None if pd.isna(edge) else float(edge),
+            "shared_sources": ", ".join(shared_sources(collection, str(row["task"]), str(row["auxiliary"])))})
+    return pd.DataFrame(rows, columns=VERDICT_COLUMNS)
+
+
+def summarise_verdicts(verdicts: pd.DataFrame) -> str:
+    """The answer for one section and arm in a sentence, with and without pairs that share a source."""
+    judged = verdicts[verdicts["verdict"] != NOT_JUDGED]
+    if judged.empty:
+        return "Not judged: controls are missing."
+    apart = judged[judged["shared_sources"] == ""]
+
+    def count(frame: pd.DataFrame) -> str:
+        return f"{int((frame['verdict'] == HELPS).sum())} of {len(frame)} pairs help beyond every control"
+
+    text = count(judged)
+    if len(apart) < len(judged):
+        text += f"; without pairs that share a data source: {count(apart)}"
+    left = len(verdicts) - len(judged)
+    return text + (f"; {left} not judged, as controls are missing." if left else ".")
+
+
+def shared_sources(collection: Collection, task: str, auxiliary: str) -> list[str]:
+    """The makers whose work is in the target's data and in what the auxiliary was pretrained on"""
+    return sorted(collection.tasks[task].sources & collection.pretraining_sources.get(auxiliary, frozenset()))
+
+
+def judge_claims(
+    collection: Collection, claims: Iterable[Claim], cells: pd.DataFrame, effects: pd.DataFrame
+) -> pd.DataFrame:
+    """One row a claim, in the order of the ledger."""
+    rows = []
+    for claim in claims:
+        evidence, elsewhere = (None, None) if claim.test is None else _find(collection, claim.test, cells, effects)
+        judgement: Judgement = judge(claim, evidence, elsewhere)
+        values = (None,) * 6 if evidence is None else (
+            evidence.n, evidence.mean, evidence.low, evidence.high, evidence.p_holm, evidence.minimal_detectable_effect)
+        rows.append((claim.id, claim.source, claim.published, str(judgement.verdict), judgement.reason,
+                     claim.gain_consistent is not False, *values))
+    return pd.DataFrame(rows, columns=CLAIM_COLUMNS)
+
+
+def _find(
+    collection: Collection, test: ClaimTest, cells: pd.DataFrame, effects: pd.DataFrame
+) -> tuple[Evidence | None, str | None]:
+    """The evidence on a claim's cell, and the other profiles that it was run under."""
+    elsewhere: set[str] = set()
+    for run in collection.paired.runs:
+        if not _tests(run, test):
+            continue
+        section = collection.section_of[run.comparison]
+        place = collection.sections[section]
+        if (place.profile, place.limit, place.conditions) != (TESTED_PROFILE, None, ""):
+            elsewhere.add(f"profile {place.profile}")
+            continue
+        key = dict(zip(CELL, (section, test.task, test.arm, test.auxiliary or "", run.spec.variant), strict=True))
+        evidence = _evidence(collection, test, key, cells, effects)
+        if evidence is not None:
+            return evidence, None
+    return None, ", ".join(sorted(elsewhere)) or None
+
+
+def _evidence(
+    collection: Collection, test: ClaimTest, key: Mapping[str, object], cells: pd.DataFrame, effects: pd.DataFrame
+) -> Evidence | None:
+    if test.quantity in ("gain", "value"):
+        frame, prefix = (effects, "") if test.quantity == "gain" else (cells, "last_")
+        for column, wanted in {**key, "metric": test.metric}.items():
+            frame = frame[frame[column] == wanted]
+        if frame.empty:
+            return None
+        row = frame.iloc[0]
+        if test.quantity == "gain":
+            n, mean, low, high, p, mde = (row[name] for name in ("n", "difference", "low", "high", "p_holm", "mde"))
+            return Evidence(int(n), float(mean), _known(low), _known(high), _known(p), _known(mde))
+        n, mean, low, high = (row[f"{prefix}{name}"] for name in ("n", "mean", "low", "high"))
+        return Evidence(int(n), float(mean), _known(low), _known(high))
+    runs = [run for run in collection.paired.runs if _tests(run, test)
+            and (collection.section_of[run.comparison], run.spec.variant) == (key["section"], key["variant"])]
+    if test.quantity == "train time":
+        values = [run.record.seconds["train"] / other.record.seconds["train"] for run in runs
+                  if (other := collection.paired.baseline_of.get(run)) is not None
+                  and run.record.seconds.get("train") and other.record.seconds.get("train")]
+    else:
+        name = test.quantity.removesuffix(" parameters")
+        values = [run.record.parameters[name] / 1e6 for run in runs if name in run.record.parameters]
+    if not values:
+        return None
+    estimate: Estimate = mean_interval(values)
+    low, high = estimate.interval or (None, None)
+    return Evidence(estimate.n, estimate.mean, low, high)
+
+
+def _tests(run: Run, test: ClaimTest) -> bool:
+    """Whether a run is of the claim's cell, at whatever scale: its options differ from the defaults as the claim says."""
+    spec = run.spec
+    changed = {part.partition("=")[0] for part in spec.variant.split(",") if part}
+    return ((spec.task, spec.setting, spec.arm, spec.auxiliary) == (test.task, test.setting, test.arm, test.auxiliary)
+            and changed == test.options.keys()
+            and all(_plain(spec.options.get(name)) == _plain(value) for name, value in test.options.items()))
+
+
+def _plain(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _known(value: object) -> float | None:
+    return None if pd.isna(value) else float(str(value))  # type: ignore[call-overload]
+
+
+def _alike(run: Run, other: Run) -> bool:
+    return (run.comparison, run.environment, run.checkpoint) == (other.comparison, other.environment, other.checkpoint)
+
+
+def _main_values(collection: Collection, select: Selection) -> dict[str, float]:
+    """Test value of the main metric by run id, of the runs that have one"""
+    main = {task: info.metrics[0].name for task, info in collection.tasks.items()}
+    rows = collection.values.itertuples(index=False, name="Row")
+    values = {row.run: getattr(row, select) for row in rows if row.metric == main[row.task]}
+    return {run: float(value) for run, value in values.items() if not pd.isna(value)}

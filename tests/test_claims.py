@@ -1,0 +1,194 @@
+"""The ledger is complete, every verdict follows from records by the stated rules, and another record changes it."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+from synthetic import TASKS as SYNTHETIC
+from synthetic import make_matrix, make_record, make_spec
+
+from baselines import ARMS, RIVALS
+from benchmark.claims import LEDGER, Evidence, Verdict, judge_count, judge_gain, judge_ratio, judge_value, load_claims
+from benchmark.contracts import Metric
+from benchmark.matrix import describe_difference
+from benchmark.report.collect import collect
+from benchmark.report.estimates import estimate_cells, estimate_effects
+from benchmark.report.evidence import (
+    HELPS,
+    NO_EVIDENCE,
+    NOT_JUDGED,
+    estimate_contrasts,
+    judge_claims,
+    judge_contrasts,
+    summarise_verdicts,
+)
+from benchmark.report.inputs import TaskInfo
+from benchmark.report.write import write_report
+from tasks import TASKS
+
+INFOS = SYNTHETIC | {
+    "imagenet": TaskInfo("image", (Metric("top1"), Metric("top5")), sources=frozenset({"A", "B"}), pretrains=True),
+    "audioset": TaskInfo("audio", (Metric("mAP"),), sources=frozenset({"B", "C"}), pretrains=True)}
+
+
+def test_the_ledger_has_every_claim_joined_to_a_cell_that_exists():
+    claims = load_claims()
+    assert len(claims) == 125
+    assert sum(claim.test is not None for claim in claims) == 74
+    for claim in claims:
+        if claim.test is not None:
+            task, arm = TASKS[claim.test.task], ARMS[claim.test.arm]
+            assert claim.test.setting in arm.settings
+            assert claim.test.metric in (None, *(metric.name for metric in task.metrics)), claim.id
+            assert (claim.test.auxiliary is not None) == arm.uses_auxiliary, claim.id
+            assert claim.test.auxiliary != task.modality
+            variant = type(arm).model_validate({**arm.model_dump(), **claim.test.options})
+            assert len(claim.test.options) == len([part for part in describe_difference(variant).split(",") if part]), claim.id
+
+
+def test_gains_are_the_difference_of_what_was_published():
+    for claim in load_claims():
+        if claim.absolute_gain is not None and claim.unit in ("%", "points"):
+            gain = claim.reported_value - claim.reported_baseline_value
+            assert claim.absolute_gain == pytest.approx(gain, abs=1e-6), claim.id
+
+
+@pytest.mark.parametrize(("change", "said"), [
+    ({"untested": "why"}, "needs either"), ({"absolute_gain": None}, "no gain to test"),
+    ({"test": {"task": "imagenet"}}, "Field required")])
+def test_a_ledger_that_is_wrong_is_refused(tmp_path, change, said):
+    content = yaml.safe_load(LEDGER.read_text(encoding="utf-8"))
+    content["claims"] = [{**claim, **change} for claim in content["claims"] if claim["id"] == "t1-m2pt-point-tune"]
+    file = tmp_path / "claims.yaml"
+    file.write_text(yaml.safe_dump(content))
+    with pytest.raises(ValueError, match=said):
+        load_claims(file)
+
+
+@pytest.mark.parametrize(("published", "mean", "low", "high", "p", "mde", "verdict"), [
+    (0.6, 0.55, 0.4, 0.7, 0.001, 0.2, Verdict.REPRODUCED),
+    (0.6, 0.9, 0.7, 1.1, 0.001, 0.3, Verdict.REPRODUCED),
+    (0.6, 0.2, 0.1, 0.3, 0.01, 0.15, Verdict.DIRECTION_ONLY),
+    (0.6, 0.05, -0.1, 0.2, 0.4, 0.2, Verdict.NOT_REPRODUCED),
+    (0.6, 0.3, -0.6, 1.2, 0.4, 1.1, Verdict.INCONCLUSIVE),
+    (0.6, 0.5, 0.1, 0.9, 0.08, 0.5, Verdict.NOT_REPRODUCED),  # significant before Holm only
+    (0.6, -0.4, -0.6, -0.2, 0.01, 0.3, Verdict.CONTRADICTED),
+    (0.6, 0.6, None, None, None, None, Verdict.INCONCLUSIVE),
+    (-5.0, -4.0, -6.0, -2.0, 0.01, 2.5, Verdict.REPRODUCED),  # lower is better
+    (-5.0, 4.0, 2.0, 6.0, 0.01, 2.5, Verdict.CONTRADICTED)])
+def test_a_gain_is_judged_by_its_interval_and_by_what_could_have_been_found(published, mean, low, high, p, mde, verdict):
+    judgement = judge_gain(published, Evidence(5, mean, low, high, p, mde))
+    assert judgement.verdict == verdict
+    assert "n=5" in judgement.reason
+
+
+def test_absolute_values_allow_for_the_rounding_of_print():
+    assert judge_value(83.3, Evidence(4, 83.4, 83.34, 83.46)).verdict == Verdict.REPRODUCED
+    assert judge_value(83.3, Evidence(4, 83.6, 83.5, 83.7)).verdict == Verdict.NOT_REPRODUCED
+    assert judge_value(83.3, Evidence(1, 83.3, None, None)).verdict == Verdict.INCONCLUSIVE
+    assert judge_count(172.6, Evidence(1, 171.5, None, None)).verdict == Verdict.REPRODUCED
+    assert judge_count(172.6, Evidence(1, 150.0, None, None)).verdict == Verdict.NOT_REPRODUCED
+    assert judge_ratio(1.347, Evidence(3, 1.04, 1.02, 1.06)).verdict == Verdict.NOT_REPRODUCED
+
+
+def verdicts_of(records):
+    collection = collect(records, tasks=INFOS)
+    frame = judge_claims(collection, load_claims(), estimate_cells(collection), estimate_effects(collection))
+    return frame.set_index("id")
+
+
+def imagenet(seed, arm, auxiliary, final, profile="paper"):
+    record = make_record(make_spec("imagenet", arm, auxiliary, seed, profile=profile), final)
+    rows = [row.model_copy(update={"metric": {"top-1": "top1", "top-5": "top5"}.get(row.metric, row.metric)})
+            for row in record.measurements]
+    seconds = 100.0 if arm == "finetune" else 134.75 + (seed - 2) / 4
+    return record.model_copy(update={"measurements": rows, "seconds": {"train": seconds}})
+
+
+def paper_scale(gain, seeds=5, profile="paper"):
+    wiggle = (0.03, -0.02, 0.01, -0.03, 0.01)
+    return [imagenet(seed, arm, auxiliary, 83.3 + 0.1 * seed + (gain + wiggle[seed]) * (arm == "m2pt"), profile)
+            for seed in range(seeds) for arm, auxiliary in (("finetune", None), ("m2pt", "point"))]
+
+
+def test_verdicts_follow_the_records():
+    assert set(verdicts_of([])["verdict"]) == {"not run"}
+    assert verdicts_of(paper_scale(0.6)).loc["t1-m2pt-point-tune", "verdict"] == "reproduced"
+    assert verdicts_of(paper_scale(0.2)).loc["t1-m2pt-point-tune", "verdict"] == "direction only"
+    assert verdicts_of(paper_scale(0.0)).loc["t1-m2pt-point-tune", "verdict"] == "not reproduced"
+    assert verdicts_of(paper_scale(-0.3)).loc["t1-m2pt-point-tune", "verdict"] == "contradicted"
+    assert verdicts_of(paper_scale(0.6, seeds=1)).loc["t1-m2pt-point-tune", "verdict"] == "inconclusive"
+    found = verdicts_of(paper_scale(0.6))
+    assert found.loc["t7-train-hours", "verdict"] == "reproduced"
+    assert found.loc["t1-m2pt-audio-tune", "verdict"] == "not run"
+    assert "-x audio" in found.loc["t1-m2pt-audio-tune", "reason"]
+    assert found.loc["t1-mae-tune", "n"] == 5
+
+
+def test_the_embedded_scale_never_judges_a_published_number():
+    found = verdicts_of(paper_scale(0.6, profile="tiny"))
+    assert found.loc["t1-m2pt-point-tune", "verdict"] == "not comparable"
+    assert "profile tiny" in found.loc["t1-m2pt-point-tune", "reason"]
+    assert not set(found["verdict"]) - {"not comparable", "not run"}
+
+
+def with_controls(effect, noise=0.1, self_copy=0.0, without=()):
+    """Six seeds of imagenet under every arm, m2pt with audio and point."""
+    records = []
+    for seed in range(6):
+        wiggle = noise * (1, -1, 0.5, -0.5, 0.8, -0.8)[seed]
+        values = {("finetune", None): 0.0, ("self-copy", None): self_copy, ("m2pt", "audio"): effect + wiggle,
+                  ("m2pt", "point"): wiggle, ("random-norm", "audio"): wiggle / 2, ("random-norm", "point"): -wiggle}
+        records += [imagenet(seed, arm, auxiliary, 46 + seed + value, "tiny")
+                    for (arm, auxiliary), value in values.items() if arm not in without]
+    return records
+
+
+def judged(records):
+    collection = collect(records, tasks=INFOS)
+    contrasts = estimate_contrasts(collection, RIVALS)
+    return contrasts, judge_contrasts(collection, contrasts).set_index("auxiliary")
+
+
+def test_an_auxiliary_helps_where_it_beats_the_baseline_and_every_control():
+    contrasts, verdicts = judged(with_controls(1.0))
+    assert verdicts.loc["audio", "verdict"] == HELPS
+    assert verdicts.loc["point", "verdict"] == NO_EVIDENCE
+    assert verdicts.loc["point", "excluded_above"] == pytest.approx(0.09, abs=0.02)
+    audio = contrasts[contrasts["auxiliary"] == "audio"].set_index("reference")
+    assert audio.loc["baseline", "difference"] == pytest.approx(1.0, abs=1e-6)
+    assert audio.loc["random-norm", "n"] == 6
+    assert (audio["p_holm"] >= audio["p"]).all()
+
+
+def test_a_gain_that_a_control_has_too_is_no_evidence():
+    _, verdicts = judged(with_controls(1.0, self_copy=1.0))
+    assert set(verdicts["verdict"]) == {NO_EVIDENCE}
+
+
+def test_without_its_controls_nothing_is_said():
+    _, verdicts = judged(with_controls(1.0, without=("self-copy",)))
+    assert set(verdicts["verdict"]) == {NOT_JUDGED}
+    assert set(verdicts["missing"]) == {"self-copy"}
+    assert summarise_verdicts(verdicts) == "Not judged: controls are missing."
+
+
+def test_pairs_that_share_a_source_are_named_and_counted_apart():
+    _, verdicts = judged(with_controls(1.0))
+    assert verdicts.loc["audio", "shared_sources"] == "B"
+    assert verdicts.loc["point", "shared_sources"] == ""
+    assert summarise_verdicts(verdicts) == (
+        "1 of 2 pairs help beyond every control; without pairs that share a data source: "
+        "0 of 1 pairs help beyond every control.")
+
+
+def test_the_report_shows_controls_and_the_ledger(tmp_path):
+    write_report(with_controls(1.0), [], tmp_path, tasks=INFOS, rivals=RIVALS, claims=load_claims())
+    page = (tmp_path / "report.md").read_text()
+    assert "1 of 2 pairs help beyond every control" in page
+    assert "125 published numbers: " in page
+    assert " not comparable, " in page
+    ledger = (tmp_path / "tables" / "claims.csv").read_text().splitlines()
+    assert len(ledger) == 126
+    write_report(make_matrix(), [], tmp_path / "plain", tasks=SYNTHETIC, rivals=RIVALS)
+    assert "Beyond every control" not in (tmp_path / "plain" / "report.md").read_text()
