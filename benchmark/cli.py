@@ -95,7 +95,8 @@ def build_parser() -> Parser:
                               description="Train every run of a matrix that has no record yet. Running it again resumes.")
     run.add_argument("-j", "--jobs", type=int, metavar="N", help="runs at once (default: one a core, or one a GPU)")
     run.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N (default: %(default)s)")
-    run.add_argument("--dry-run", action="store_true", help="list the runs and their states, and stop")
+    run.add_argument("--dry-run", action="store_true", help="list the runs, their states, the time that is left and the "
+                     "effects that these seeds could show, and stop")
     run.set_defaults(run=command_run)
 
     status = commands.add_parser("status", parents=[plan, plugins], help="which runs of a matrix are done, failed, stale "
@@ -156,9 +157,6 @@ def command_run(options: argparse.Namespace, command: str) -> int:
     from benchmark.progress import watch
 
     plan, store = make_plan(options)
-    if options.dry_run:
-        return _print_states(plan, store)
-    store.prepare()
     gpus = count_gpus() if options.device in ("auto", "cuda") else 0
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     jobs = options.jobs or gpus or cores
@@ -166,6 +164,10 @@ def command_run(options: argparse.Namespace, command: str) -> int:
         raise ValueError(f"--jobs {jobs}: expected at least 1")
     if re.fullmatch(r"auto|cpu|cuda(:\d+)?", options.device) is None:
         raise ValueError(f"--device {options.device}: expected auto, cpu, cuda or cuda:N")
+    if options.dry_run:
+        _print_states(plan, store)
+        return print_forecast(plan, store, jobs, options.plugins)
+    store.prepare()
     site = Site(results=str(store.folder), device=options.device, threads=max(1, cores // jobs), command=command)
     pending = len(pending_jobs(plan, store))
     print(f"{len(plan.jobs)} runs, {pending} to do, {jobs} at once, {site.threads} thread{'s' * (site.threads > 1)} each; "
@@ -175,6 +177,19 @@ def command_run(options: argparse.Namespace, command: str) -> int:
     print_matrix(store, options.plugins)
     print_summary(progress, store)
     return 1 if failed else 0
+
+
+def print_forecast(plan: Plan, store: Store, jobs: int, plugins: Path | None) -> int:
+    """How long the rest takes, and which effects the chosen seeds could show, as far as earlier runs tell."""
+    from benchmark.executors.local import pending_jobs
+    from benchmark.report.forecast import forecast_effects, forecast_time
+    from benchmark.report.inputs import gather
+
+    records, _, tasks, _ = gather([store], *load_registry(plugins))
+    print(forecast_time([job.spec for job in pending_jobs(plan, store)], records, jobs))
+    for line in forecast_effects(plan.specs, records, tasks):
+        print(line)
+    return 0
 
 
 @contextmanager

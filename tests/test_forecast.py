@@ -1,0 +1,31 @@
+"""What a dry run promises is what earlier runs have shown."""
+
+from __future__ import annotations
+
+from synthetic import TASKS, make_matrix, make_pretraining, make_spec
+
+from benchmark.report.collect import collect
+from benchmark.report.estimates import estimate_effects
+from benchmark.report.forecast import forecast_effects, forecast_time
+from benchmark.stats import minimal_detectable_effect
+
+
+def test_time_is_that_of_runs_of_the_same_kind():
+    records = [make_pretraining("image"), *make_matrix(["imagenet"], seeds=[0])]
+    todo = [make_spec("imagenet", seed=seed) for seed in range(1, 5)]
+    assert forecast_time(todo, records, 2) == "about 0:04:04 of computing left, 0:02:02 with 2 at once"
+    longer = make_spec("imagenet", seed=9, epochs=99)
+    assert forecast_time([*todo, longer], records, 1).endswith("with 1 at once, and 1 runs of unknown length")
+    assert forecast_time([longer], records, 2).startswith("1 runs to do; how long they take is not known")
+    assert forecast_time([], records, 2) == "nothing left to compute"
+
+
+def test_effects_follow_the_measured_spread_and_the_chosen_seeds():
+    records = make_matrix(["imagenet"], seeds=range(4), scratch=False)
+    effects = estimate_effects(collect(records, tasks=TASKS))
+    spread = (effects.loc[effects["metric"] == "top-1", "sd"] ** 2).mean() ** 0.5
+    (line,) = forecast_effects([make_spec("imagenet", seed=seed) for seed in range(10)], records, TASKS)
+    assert f"10 seeds would show effects from {minimal_detectable_effect(spread, 10):.2g} % on" in line
+    (line,) = forecast_effects([make_spec("imagenet")], records, TASKS)
+    assert "one seed shows no effect" in line
+    assert forecast_effects([make_spec("audioset")], records, TASKS) == []
