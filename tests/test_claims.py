@@ -173,6 +173,28 @@ def test_without_its_controls_nothing_is_said():
     assert summarise_verdicts(verdicts) == "Not judged: controls are missing."
 
 
+def test_tuned_arms_are_compared_in_the_variants_that_validation_chose():
+    """m2pt gains by its second variant, and so does its control: no evidence, though the default shows nothing at all."""
+    records = []
+    for seed in range(6):
+        for arm, auxiliary, gain in (("finetune", None, 0), ("m2pt", "audio", 1), ("random-norm", "audio", 1),
+                                     ("self-copy", None, 0)):
+            for variant in ("",) if arm == "finetune" else ("", "scale_lr_factor=10.0"):
+                final = 46 + seed + gain * bool(variant) + 0.01 * (-1) ** seed * (arm == "m2pt")
+                record = imagenet(seed, arm, auxiliary, final, "tiny")
+                options = {"scale_lr_factor": 10.0 if variant else 1.0}
+                spec = record.spec.model_copy(update={"variant": variant, "options": options})
+                records.append(record.model_copy(update={"spec": spec, "run_id": spec.run_id}))
+    collection = collect(records, tasks=INFOS)
+    contrasts = estimate_contrasts(collection, RIVALS)
+    tuned = contrasts[contrasts["tuned"]].set_index("reference")
+    assert set(tuned["variant"]) == {"scale_lr_factor=10.0"}
+    assert tuned.loc["baseline", "difference"] == pytest.approx(1.0, abs=1e-6)
+    assert tuned.loc["random-norm", "difference"] == pytest.approx(0.0, abs=1e-6)
+    verdicts = judge_contrasts(collection, contrasts)
+    assert list(verdicts.loc[verdicts["tuned"], "verdict"]) == [NO_EVIDENCE]
+
+
 def test_pairs_that_share_a_source_are_named_and_counted_apart():
     _, verdicts = judged(with_controls(1.0))
     assert verdicts.loc["audio", "shared_sources"] == "B"

@@ -9,7 +9,8 @@ been run, nothing is said.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from statistics import fmean
 
 import pandas as pd
 
@@ -21,8 +22,9 @@ from benchmark.report.pairing import Run
 from benchmark.report.tables import find_metric
 from benchmark.stats import ALPHA, Estimate, mean_interval
 
-CONTRAST_COLUMNS = [*CELL, "metric", "select", "reference", *DIFFERENCE]
-VERDICT_COLUMNS = [*CELL, "metric", "references", "missing", "verdict", "excluded_above", "shared_sources"]
+Place = tuple[str, str, str, str]  # comparison, arm, auxiliary, variant
+CONTRAST_COLUMNS = [*CELL, "tuned", "metric", "select", "reference", *DIFFERENCE]
+VERDICT_COLUMNS = [*CELL, "tuned", "metric", "references", "missing", "verdict", "excluded_above", "shared_sources"]
 CLAIM_COLUMNS = ["id", "source", "published", "verdict", "reason", "consistent"]
 CLAIM_COLUMNS += ["n", "measured", "low", "high", "p_holm", "mde"]
 BASELINE = "baseline"
@@ -35,39 +37,78 @@ def estimate_contrasts(
     """One row for each cell of an arm that has rivals, and reference: the baseline, and every rival.
 
     Paired are runs of one comparison, seed, environment and target checkpoint. A rival that starts from an auxiliary is
-    taken with the same one. A reference that was not run has n = 0.
+    taken with the same one. A reference that was not run has n = 0. Where arm and rivals were run in the same several
+    variants, a further row (`tuned`) compares the variant of each that the validation split chose.
     """
     value = _main_values(collection, select)
-    runs: dict[tuple[str, str, str, str], dict[int, Run]] = {}
+    runs: dict[Place, dict[int, Run]] = {}
     for run in collection.paired.runs:
         if run.record.run_id in value:
             runs.setdefault(run.cell, {})[run.spec.seed] = run
     rows = []
-    for (comparison, arm, auxiliary, variant), treated in runs.items():
-        if arm not in rivals:
-            continue
-        spec = next(iter(treated.values())).spec
-        key = dict(zip(CELL, (collection.section_of[comparison], spec.task, arm, auxiliary, variant), strict=True))
-        key |= {"metric": collection.tasks[spec.task].metrics[0].name, "select": select}
-        for reference in (BASELINE, *rivals[arm]):
-            found = runs.get((comparison, reference, auxiliary, "")) or runs.get((comparison, reference, "", "")) or {}
-            others = {seed: collection.paired.baseline_of.get(run) if reference == BASELINE else found.get(seed)
-                      for seed, run in treated.items()}
-            pairs = {seed: (value[run.record.run_id], value[other.record.run_id]) for seed, run in sorted(treated.items())
-                     if (other := others[seed]) is not None and _alike(run, other) and other.record.run_id in value}
-            sides = zip(*pairs.values(), strict=True) if pairs else ((), ())
+    for place, others, tuned in _contrasts(collection, rivals, runs):
+        comparison, arm, auxiliary, variant = place
+        treated = runs[place]
+        task = next(iter(treated.values())).spec.task
+        key = dict(zip(CELL, (collection.section_of[comparison], task, arm, auxiliary, variant), strict=True))
+        key |= {"tuned": tuned, "metric": collection.tasks[task].metrics[0].name, "select": select}
+        for reference, other_place in others.items():
+            pairs: dict[int, tuple[float, float]] = {}
+            for seed, run in sorted(treated.items()):
+                other = collection.paired.baseline_of.get(run) if other_place is None else runs.get(other_place, {}).get(seed)
+                if other is not None and _alike(run, other) and other.record.run_id in value:
+                    pairs[seed] = (value[run.record.run_id], value[other.record.run_id])
+            sides = zip(*pairs.values(), strict=True)
             measured = difference_of(pairs, *sides) if pairs else dict.fromkeys(DIFFERENCE) | {"n": 0}
             rows.append({**key, "reference": reference, **measured})
-    frame = pd.DataFrame(rows, columns=CONTRAST_COLUMNS)
-    return adjust(frame, ["section", "arm", "variant"])
+    return adjust(pd.DataFrame(rows, columns=CONTRAST_COLUMNS), ["section", "arm", "variant", "tuned"])
+
+
+def _contrasts(
+    collection: Collection, rivals: Mapping[str, Sequence[str]], runs: Mapping[Place, Mapping[int, Run]]
+) -> Iterator[tuple[Place, dict[str, Place | None], bool]]:
+    """Each cell to judge with its references by name (None: the baseline of each run), and whether it was tuned for."""
+    variants: dict[tuple[str, str, str], list[str]] = {}
+    for comparison, arm, auxiliary, variant in runs:
+        variants.setdefault((comparison, arm, auxiliary), []).append(variant)
+    for (comparison, arm, auxiliary), own in variants.items():
+        if arm not in rivals:
+            continue
+        places = {rival: (comparison, rival, auxiliary) for rival in rivals[arm]}
+        places = {rival: place if place in variants else (*place[:2], "") for rival, place in places.items()}
+        for variant in own:
+            yield (comparison, arm, auxiliary, variant), {
+                BASELINE: None, **{rival: (*place, "") for rival, place in places.items()}}, False
+        if len(own) > 1 and places and all(set(variants.get(place, ())) == set(own) for place in places.values()):
+            chosen = {place: _chosen_on_val(collection, runs, place, own)
+                      for place in ((comparison, arm, auxiliary), *places.values())}
+            yield (comparison, arm, auxiliary, chosen[comparison, arm, auxiliary]), {
+                BASELINE: None, **{rival: (*place, chosen[place]) for rival, place in places.items()}}, True
+
+
+def _chosen_on_val(
+    collection: Collection, runs: Mapping[Place, Mapping[int, Run]], place: tuple[str, str, str], variants: Sequence[str]
+) -> str:
+    """The variant of the best mean validation value after the last epoch, over the seeds that all variants have."""
+    by_variant = {variant: runs[(*place, variant)] for variant in sorted(variants)}
+    seeds = set.intersection(*(set(by_seed) for by_seed in by_variant.values()))
+    means = {}
+    for variant, by_seed in by_variant.items():
+        spec = next(iter(by_seed.values())).spec
+        metric = collection.tasks[spec.task].metrics[0]
+        curves = [by_seed[seed].record.curve("val", metric.name) for seed in sorted(seeds)]
+        values = [max(curve)[1] for curve in curves if curve]
+        if values:
+            means[variant] = fmean(values) * (1 if metric.higher_is_better else -1)
+    return max(means, key=lambda variant: means[variant], default="")
 
 
 def judge_contrasts(collection: Collection, contrasts: pd.DataFrame) -> pd.DataFrame:
     """One row a cell: the verdict of the rule above, and the sources that target and auxiliary share."""
     rows = []
-    for key, group in contrasts.groupby([*CELL, "metric"], sort=False, dropna=False):
-        *cell, name = key
-        row = dict(zip(CELL, cell, strict=True)) | {"metric": name}
+    for key, group in contrasts.groupby([*CELL, "tuned", "metric"], sort=False, dropna=False):
+        *cell, tuned, name = key
+        row = dict(zip(CELL, cell, strict=True)) | {"tuned": tuned, "metric": name}
         metric = find_metric(collection, str(row["task"]), str(name))
         sign = 1 if metric.higher_is_better else -1
         missing = [reference for reference, n in zip(group["reference"], group["n"], strict=True) if n == 0]

@@ -163,19 +163,20 @@ def contrasts_table(collection: Collection, contrasts: pd.DataFrame, verdicts: p
     rows = []
     for verdict in _rows(verdicts[verdicts["section"] == section]):
         metric = find_metric(collection, verdict.task, verdict.metric)
-        keys = {name: getattr(verdict, name) for name in ("task", "arm", "auxiliary", "variant")}
+        keys = {name: getattr(verdict, name) for name in ("task", "arm", "auxiliary", "variant", "tuned")}
         texts = []
         for reference in references:
             row = first_row(frame, {**keys, "reference": reference})
             texts.append(NONE if row is None else MISSING if row.n == 0 else
                          f"{show_interval(row, metric)}, p {show_p(row.p_holm)}")
-        label = cell_label(verdict.arm, verdict.auxiliary, verdict.variant)
+        label = cell_label(verdict.arm, verdict.auxiliary, verdict.variant) + (", chosen on val" if verdict.tuned else "")
         rows.append([verdict.task, label, unit_label(metric), *texts, verdict.verdict, verdict.shared_sources or NONE])
     header = ("Target", "Cell", "Metric", *(f"Minus {reference}" for reference in references), "Verdict", "Shared sources")
     notes = (
         "Differences paired by seed with 95 % t-intervals; p is Holm-adjusted over every cell and reference of the arm. "
         f"Helps: each difference positive with p < {ALPHA:g}. Otherwise there is no evidence at this scale, and effects "
         "above the upper end of the interval against the baseline are excluded at that level.",
+        "Chosen on val: each arm in the variant that the validation split preferred, out of the same variants.",
         "Shared sources: makers whose work is in both the target's data and the auxiliary's.",
     )
     return Table(f"Beyond every control: {collection.sections[section].title}", header, text_rows(rows), notes, num_labels=3)

@@ -152,8 +152,11 @@ def _write_contrasts(
         return []
     lines = ["### Beyond every control?", ""]
     ours = verdicts[verdicts["section"] == section]
-    for arm in dict.fromkeys(ours["arm"]):
-        lines += [f"**{escape_markdown(arm)}**: {summarise_verdicts(ours[ours['arm'] == arm])}", ""]
+    for arm, variant, tuned in dict.fromkeys(zip(ours["arm"], ours["variant"], ours["tuned"], strict=True)):
+        same = ours[(ours["arm"] == arm) & (ours["tuned"] == tuned) & (tuned | (ours["variant"] == variant))]
+        name = f"{arm}, each in the variant chosen on val" if tuned else f"{arm} [{variant}]" if variant else arm
+        line = f"**{escape_markdown(name)}**: {summarise_verdicts(same)}"
+        lines += [line, ""] if line not in lines else []
     return lines + writer.table(f"controls-{slug}", contrasts_table(collection, contrasts, verdicts, section))
 
 
