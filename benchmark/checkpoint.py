@@ -1,32 +1,69 @@
-"""The state of an unfinished run to a file and back, whole or not at all."""
+"""The state of an unfinished run to a file and back, whole or not at all, and the one before it where a file is damaged."""
 
 from __future__ import annotations
 
+import hashlib
+import io
 import os
 import pickle
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
+DIGEST_BYTES = 32  # of SHA-256, at the end of the file
+
 
 def save_checkpoint(state: dict[str, Any], path: Path) -> None:
-    """Atomic: a kill at any moment leaves the previous checkpoint or the new one."""
+    """Atomic: a kill at any moment leaves a whole checkpoint, this one or the one before it."""
     temporary = path.with_name(f".{path.name}.partial")
     with temporary.open("wb") as file:
-        torch.save(state, file)
+        writer = _HashingWriter(file)
+        torch.save(state, writer)
+        file.write(writer.digest.digest())
         file.flush()
         os.fsync(file.fileno())
+    if path.is_file():
+        path.replace(_previous(path))
     temporary.replace(path)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any] | None:
-    """The saved state, or None where there is none or it cannot be read; only tensors and plain values are loaded."""
-    if not path.is_file():
-        return None
-    try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        print(f"checkpoint {path} cannot be read ({type(error).__name__}); starting this run afresh", flush=True)
-        return None
-    return state
+    """The newest whole state, or None where there is none. Says which file it skips; loads tensors and plain values only."""
+    for candidate in checkpoint_files(path):
+        try:
+            data = candidate.read_bytes()
+            payload, digest = data[:-DIGEST_BYTES], data[-DIGEST_BYTES:]
+            if hashlib.sha256(payload).digest() != digest:
+                raise ValueError("its digest does not fit its content")
+            state: dict[str, Any] = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+        except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+            print(f"checkpoint {candidate} cannot be read ({error}); looking for an earlier one", flush=True)
+            continue
+        return state
+    return None
+
+
+def checkpoint_files(path: Path) -> Iterator[Path]:
+    """Newest first, those that are there"""
+    return (file for file in (path, _previous(path)) if file.is_file())
+
+
+def _previous(path: Path) -> Path:
+    return path.with_name(f"{path.name}.previous")
+
+
+class _HashingWriter(io.RawIOBase):
+    """Passes on what is written, and digests it."""
+
+    def __init__(self, file: BinaryIO):
+        super().__init__()
+        self.file, self.digest = file, hashlib.sha256()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self.digest.update(data)
+        return self.file.write(data)

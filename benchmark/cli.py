@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()  # here, where a reader that has gone is no error
         return code
     except KeyboardInterrupt:
-        print("\ninterrupted: finished runs are kept, unfinished ones continue from their last epoch; "
+        print("\ninterrupted: finished runs are kept, unfinished ones go on from where they stopped; "
               "run the same command again", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of our output has gone

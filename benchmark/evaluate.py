@@ -50,6 +50,18 @@ def views_of(task: Task, batch: Batch, spec: RunSpec) -> Iterator[Batch]:
 
 
 @torch.inference_mode()
+def representations(model: TransformerModel, task: Task, examples: Examples, spec: RunSpec, device: torch.device,
+                    limit: int = 256) -> Tensor:
+    """(depth, n, D): the mean patch token after every block, of the first test view of at most `limit` samples"""
+    model.eval()
+    depth = len(model.blocks)
+    batch = examples.batch(torch.arange(min(limit, len(examples))), device)
+    view = next(views_of(task, batch, spec))
+    features = model.encode(model.tokenizer(view), taps=range(depth))
+    return torch.stack([tap[:, features.num_prefix_tokens :].mean(1) for tap in features.taps]).float().cpu()
+
+
+@torch.inference_mode()
 def logits_of(model: TransformerModel, task: Task, examples: Examples, spec: RunSpec, device: torch.device,
               limit: int = 64) -> Tensor:
     """Logits of the first test view of at most `limit` samples, to compare a model before and after merging"""

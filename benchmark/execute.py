@@ -18,10 +18,10 @@ from benchmark.contracts import Arm, Task
 from benchmark.data import SPLITS, Batch, Examples
 from benchmark.encoder import TransformerModel
 from benchmark.environment import describe_environment, peak_memory_bytes
-from benchmark.evaluate import evaluate, logits_of
+from benchmark.evaluate import evaluate, logits_of, representations
 from benchmark.mae import MaskedAutoencoder
 from benchmark.pathway import Pathway, merge
-from benchmark.pretrained import export_weights, load_blocks, load_encoder, save_weights
+from benchmark.pretrained import export_weights, load_blocks, load_encoder, save_tensors, save_weights
 from benchmark.recipes import PretrainRecipe, TrainRecipe
 from benchmark.record import Record
 from benchmark.seeds import SampleRandom, derive_seed, generator
@@ -36,7 +36,8 @@ def execute(spec: RunSpec, task: Task, arm: Arm | None, site: Site, work: Path, 
             report: Report = lambda done, total, text: None) -> Record:
     """Carry out one run; `starts` are the pretraining runs it starts from, by role.
 
-    Leaves `weights.safetensors` in `work`. Continues from a checkpoint there. Deterministic on one device.
+    Leaves `weights.safetensors` in `work`, and of a training what its blocks make of the validation split. Continues
+    from a checkpoint there. Deterministic on one device.
     """
     torch.set_num_threads(site.threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
@@ -154,6 +155,7 @@ def _train(spec: RunSpec, task: Task, arm: Arm | None, device: torch.device, wor
     parameters["merged"] = count_parameters(model)
     weights = {role: _sha256(start.weights) for role, start in starts.items()}
     weights["result"] = export_weights(model, work / "weights.safetensors")
+    save_tensors({"val": representations(model, task, splits["val"], spec, device)}, work / "representations.safetensors")
     return progress, {"layers": layers, "merge_difference": difference, "parameters": parameters, "weights": weights,
                       "loading": {name: keys for name, keys in loading.items() if keys}}
 

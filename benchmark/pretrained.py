@@ -22,7 +22,7 @@ class CheckpointError(ValueError):
 
 def save_weights(module: nn.Module, path: Path) -> str:
     """Write the state of `module` whole or not at all; returns its SHA-256."""
-    return _write({name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}, path)
+    return save_tensors({name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}, path)
 
 
 def export_weights(model: TransformerModel, path: Path) -> str:
@@ -38,10 +38,11 @@ def export_weights(model: TransformerModel, path: Path) -> str:
         if folded in exported:
             raise ValueError(f"two tensors would be exported as {folded}; rename one in the tokenizer or the head")
         exported[folded] = tensor.detach().cpu().contiguous()
-    return _write(exported, path)
+    return save_tensors(exported, path)
 
 
-def _write(tensors: dict[str, Tensor], path: Path) -> str:
+def save_tensors(tensors: dict[str, Tensor], path: Path) -> str:
+    """Write contiguous tensors whole or not at all; returns the SHA-256."""
     data = save(tensors)
     temporary = path.with_name(f".{path.name}.partial")
     temporary.write_bytes(data)

@@ -75,7 +75,9 @@ class Store:
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / "record.json", record_text(record))
         (folder / "failure.json").unlink(missing_ok=True)
-        (self.work(record.spec) / "checkpoint.pt").unlink(missing_ok=True)
+        folder = self.work(record.spec)
+        for file in (*folder.glob("checkpoint.pt*"), folder / ".checkpoint.pt.partial"):
+            file.unlink(missing_ok=True)
 
     def save_failure(self, spec: RunSpec, error: str, traceback: str) -> None:
         """Beside the records, never as one; the next `run` tries again."""

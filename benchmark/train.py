@@ -6,6 +6,7 @@ Everything random is a pure function of (seed, epoch or step, sample): resuming 
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -29,11 +30,20 @@ class NonFiniteLoss(ArithmeticError):
     """The loss is not a number any more."""
 
 
+class Stopped(RuntimeError):
+    """The run was asked to stop and has left a checkpoint."""
+
+
+stop_requested = threading.Event()  # set it, from a signal handler say, and the run stops after its current step
+
+
 @dataclass
 class Progress:
     """What a run has reached; saved with every checkpoint."""
 
     epoch: int = 0  # finished epochs
+    step: int = 0  # finished steps of the current epoch
+    loss: float = 0.0  # their sum
     measurements: list[Measurement] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     resumed: int = 0
@@ -67,7 +77,7 @@ def fit(model: nn.Module, compute_loss: Callable[[Batch, SampleRandom], Tensor],
 
     `compute_loss(batch, random)` gives the scalar loss of one micro-batch; `after_epoch` may evaluate and add
     measurements; `train_mode` sets what trains to train mode (default: all); `tune` is the arm's, see `build_optimizer`.
-    Raises `NonFiniteLoss` with epoch and step.
+    Raises `NonFiniteLoss` with epoch and step, and `Stopped` where `stop_requested` is set, after a checkpoint.
     """
     optimizer = build_optimizer(model, recipe, depth, tune)
     progress = _resume(model, optimizer, checkpoint, identity)
@@ -77,8 +87,9 @@ def fit(model: nn.Module, compute_loss: Callable[[Batch, SampleRandom], Tensor],
     while progress.epoch < last_epoch:
         began = time.perf_counter()
         (train_mode or model.train)()
-        total = torch.zeros((), device=device)
-        for index, chosen in enumerate(batches(epoch_order(len(examples), seed, progress.epoch), recipe.batch_size)):
+        total = torch.full((), progress.loss, device=device)
+        order = batches(epoch_order(len(examples), seed, progress.epoch), recipe.batch_size)
+        for index, chosen in enumerate(order[progress.step :], progress.step):
             step = progress.epoch * steps_per_epoch + index
             set_learning_rate(optimizer, learning_rate(recipe, (step + 1) / steps_per_epoch))
             torch.manual_seed(derive_seed(seed, "step", step))  # dropout and drop path
@@ -95,12 +106,20 @@ def fit(model: nn.Module, compute_loss: Callable[[Batch, SampleRandom], Tensor],
             if recipe.clip_norm is not None:
                 clip_gradients(trainable, recipe.clip_norm)
             optimizer.step()
-        progress.epoch += 1
+            if stop_requested.is_set() and index + 1 < steps_per_epoch:
+                progress.step, progress.loss = index + 1, total.item()
+                progress.spend("train", began)
+                if checkpoint is not None:
+                    _save(model, optimizer, progress, checkpoint, identity)
+                raise Stopped(f"stopped in epoch {progress.epoch + 1}, after step {index + 1}; run it again to go on")
+        progress.epoch, progress.step, progress.loss = progress.epoch + 1, 0, 0.0
         progress.measure("train", {"loss": total.item() / steps_per_epoch})
         progress.spend("train", began)
         after_epoch(progress)
         if checkpoint is not None:
             _save(model, optimizer, progress, checkpoint, identity)
+        if stop_requested.is_set() and progress.epoch < last_epoch:
+            raise Stopped(f"stopped after epoch {progress.epoch}; run it again to go on")
     return progress
 
 
@@ -112,7 +131,8 @@ def _check_finite(total: float, epoch: int, index: int) -> None:
 
 def _save(model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress, path: Path, identity: str) -> None:
     save_checkpoint({
-        "identity": identity, "model": model.state_dict(), "optimizer": optimizer.state_dict(), "epoch": progress.epoch,
+        "identity": identity, "model": model.state_dict(), "optimizer": optimizer.state_dict(),
+        "epoch": progress.epoch, "step": progress.step, "loss": progress.loss,
         "measurements": [row.model_dump() for row in progress.measurements], "seconds": progress.seconds,
         "resumed": progress.resumed}, path)
 
@@ -123,5 +143,5 @@ def _resume(model: nn.Module, optimizer: torch.optim.Optimizer, path: Path | Non
         return Progress()
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
-    return Progress(state["epoch"], [Measurement(**row) for row in state["measurements"]], state["seconds"],
-                    state["resumed"] + 1)
+    measurements = [Measurement(**row) for row in state["measurements"]]
+    return Progress(state["epoch"], state["step"], state["loss"], measurements, state["seconds"], state["resumed"] + 1)

@@ -30,6 +30,7 @@ PLUGINS = {
     "mortal_task.py": """
 import os, signal, time
 from pathlib import Path
+from benchmark.train import stop_requested
 from sixth_task import Waveforms
 
 HERE = Path(__file__).parent
@@ -46,7 +47,7 @@ class Mortal(Waveforms):
                 pass
             else:
                 os.kill(os.getpid(), signal.SIGKILL)
-            while (HERE / f"wait-at-{random.epoch}").exists():
+            while (HERE / f"wait-at-{random.epoch}").exists() and not stop_requested.is_set():
                 (HERE / f"waiting-{os.getpid()}").touch()
                 time.sleep(0.02)
         return super().augment(batch, random, strengths)
@@ -191,7 +192,8 @@ def test_a_second_call_runs_nothing(reference, plugins):
 def test_nothing_but_weights_and_log_is_left_in_the_working_folders(reference):
     results, _ = reference
     for folder in (results / "work").iterdir():
-        assert sorted(path.name for path in folder.iterdir()) == ["log.txt", "weights.safetensors"]
+        kept = ["log.txt", *(["representations.safetensors"] if "-pretrain-" not in folder.name else []), "weights.safetensors"]
+        assert sorted(path.name for path in folder.iterdir()) == kept
     for folder in (results / "runs").iterdir():
         assert [path.name for path in folder.iterdir()] == ["record.json"]
 
@@ -288,7 +290,11 @@ def test_a_killed_run_goes_on_from_its_last_epoch_to_the_same_result(reference, 
 
 
 def epochs_saved(checkpoint: Path) -> int:
-    return torch.load(checkpoint, weights_only=True)["epoch"]
+    return load_checkpoint(checkpoint)["epoch"]
+
+
+def steps_saved(checkpoint: Path) -> int:
+    return load_checkpoint(checkpoint)["step"]
 
 
 @pytest.fixture(scope="module")
@@ -322,7 +328,8 @@ def stopped(plugins, tmp_path_factory):
             path.unlink()
         seen[how] = {"code": runner.returncode, "printed": printed, "cells": set(records_of(results)),
                      "processes": processes, "failures": Store(results).failures(),
-                     "saved": [epochs_saved(path) for path in results.glob("work/*/checkpoint.pt")]}
+                     "saved": [epochs_saved(path) for path in results.glob("work/*/checkpoint.pt")],
+                     "steps": [steps_saved(path) for path in results.glob("work/*/checkpoint.pt")]}
     seen["end"] = call(plugins, results, *MORTAL)
     return results, seen
 
@@ -351,8 +358,9 @@ def test_an_interrupt_ends_every_process_keeps_what_is_finished_and_says_how_to_
     assert seen["cells"] == {("mortal pretraining", 0), ("signal pretraining", 0)}
     assert seen["failures"] == []
     assert seen["saved"] == [2, 2]
-    assert seen["printed"][1].strip() == ("interrupted: finished runs are kept, unfinished ones continue from their last "
-                                          "epoch; run the same command again")
+    assert min(seen["steps"]) >= 1, "within the epoch, which is not lost"
+    assert seen["printed"][1].strip() == ("interrupted: finished runs are kept, unfinished ones go on from where they "
+                                          "stopped; run the same command again")
 
 
 def test_runs_of_a_killed_runner_end_by_themselves_and_leave_their_checkpoints(stopped):
@@ -371,8 +379,8 @@ def test_a_stopped_matrix_goes_on_to_the_results_of_one_that_was_not(stopped, re
     records, expected = records_of(results), records_of(reference[0])
     assert {key: outcome(record) for key, record in records.items()} == {key: outcome(expected[key]) for key in records}
     assert len(records) == 4
-    # The second continuation counts; the first was ended before it had an epoch to show for itself.
-    assert {record.resumed for (cell, _), record in records.items() if not cell.endswith("pretraining")} == {1}
+    # Ctrl-C and SIGTERM leave a checkpoint in the middle of an epoch; the killed runner's runs had none to show.
+    assert {record.resumed for (cell, _), record in records.items() if not cell.endswith("pretraining")} == {2}
 
 
 # --- failures --------------------------------------------------------------------------------------------------------
@@ -475,4 +483,17 @@ def test_a_damaged_checkpoint_is_no_checkpoint(tmp_path, capsys, content):
     assert "cannot be read" in capsys.readouterr().out
     save_checkpoint({"epoch": 3}, tmp_path / "checkpoint.pt")
     assert load_checkpoint(tmp_path / "checkpoint.pt") == {"epoch": 3}
-    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint.pt", "checkpoint.pt.previous"]
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:-1], lambda data: data[:100] + b"!" + data[101:], lambda data: b""])
+def test_of_two_checkpoints_the_newest_whole_one_counts(tmp_path, capsys, damage):
+    path = tmp_path / "checkpoint.pt"
+    for epoch in (1, 2, 3):
+        save_checkpoint({"epoch": epoch, "weights": torch.arange(1000.0)}, path)
+    assert load_checkpoint(path)["epoch"] == 3
+    path.write_bytes(damage(path.read_bytes()))
+    assert load_checkpoint(path)["epoch"] == 2
+    assert f"checkpoint {path} cannot be read" in capsys.readouterr().out
+    path.unlink()  # as a kill between the two renames leaves it
+    assert load_checkpoint(path)["epoch"] == 2

@@ -26,6 +26,7 @@ from benchmark.store import Store
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "2000000000", "MALLOC_TRIM_THRESHOLD_": "2000000000",
              "MALLOC_TOP_PAD_": "268435456"}
 CUBLAS = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}  # without it, matrix products on a GPU are not deterministic
+GRACE_S = 60.0  # for a run that is told to stop; then it goes on from its last epoch
 PRELOADED = ["benchmark.execute", "sklearn.metrics", "tasks", "baselines"]  # imported once, by the fork server
 
 
@@ -98,9 +99,13 @@ def run_plan(plan: Plan, store: Store, site: Site, jobs: int, on_event: Callable
                     failed[ended.job.spec.run_id] = ended.job.spec
     except BaseException:
         for entry in running:
-            entry.process.terminate()
+            entry.process.terminate()  # which leaves a checkpoint after its current step
+        deadline = time.monotonic() + GRACE_S
         for entry in running:
-            entry.process.join()
+            entry.process.join(max(0.0, deadline - time.monotonic()))
+            if entry.process.is_alive():
+                entry.process.kill()
+                entry.process.join()
         raise
     return list(failed.values())
 
@@ -176,7 +181,9 @@ def _work(job: Job, site: Site, results: Path, work: Path, starts: dict[str, Pre
             import torch
 
             from benchmark.execute import execute
+            from benchmark.train import stop_requested
 
+            signal.signal(signal.SIGTERM, lambda number, frame: stop_requested.set())
             device = site.device
             count = torch.cuda.device_count()
             if device == "auto":
