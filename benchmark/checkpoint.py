@@ -19,7 +19,7 @@ def save_checkpoint(state: dict[str, Any], path: Path) -> None:
     """Atomic: a kill at any moment leaves a whole checkpoint, this one or the one before it."""
     temporary = path.with_name(f".{path.name}.partial")
     with temporary.open("wb") as file:
-        writer = _HashingWriter(file)
+        writer: Any = _HashingWriter(file)
         torch.save(state, writer)
         file.write(writer.digest.digest())
         file.flush()

@@ -153,6 +153,7 @@ def make_plan(options: argparse.Namespace) -> tuple[Plan, Store]:
 
 
 def command_run(options: argparse.Namespace, command: str) -> int:
+    from benchmark.alignment import compare_with_baselines
     from benchmark.executors.local import pending_jobs, run_plan
     from benchmark.progress import watch
 
@@ -174,6 +175,7 @@ def command_run(options: argparse.Namespace, command: str) -> int:
           f"results in {store.folder}", flush=True)
     with stopped_like_ctrl_c(), watch(plan.specs, jobs) as progress:
         failed = run_plan(plan, store, site, jobs, progress.take)
+    compare_with_baselines(store)
     print_matrix(store, options.plugins)
     print_summary(progress, store)
     return 1 if failed else 0
@@ -267,6 +269,7 @@ def command_info(options: argparse.Namespace, command: str) -> int:
 
 def command_report(options: argparse.Namespace, command: str) -> int:
     from baselines import RIVALS
+    from benchmark.alignment import alignments_of
     from benchmark.claims import load_claims
     from benchmark.report.inputs import gather
     from benchmark.report.write import write_report
@@ -275,10 +278,13 @@ def command_report(options: argparse.Namespace, command: str) -> int:
     for folder in folders:
         if not (folder / "runs").is_dir():
             raise ValueError(f"no results in {folder}; run a matrix first, for example: benchmark run --matrix smoke")
-    records, problems, tasks, current = gather([Store(folder) for folder in folders], *load_registry(options.plugins))
+    stores = [Store(folder) for folder in folders]
+    records, problems, tasks, current = gather(stores, *load_registry(options.plugins))
+    alignments = {run_id: values for store in stores for run_id, values in alignments_of(store, records).items()}
     try:
         written = write_report(records, problems, options.out or folders[0] / "report", options.select.replace("-", "_"),
-                               tasks=tasks, current=current, command=command, rivals=RIVALS, claims=load_claims())
+                               tasks=tasks, current=current, command=command, rivals=RIVALS, claims=load_claims(),
+                               alignments=alignments)
     except OSError as error:
         raise ValueError(f"the report cannot be written: {error}; choose another folder with --out") from error
     print(f"{written[0]} and {len(written) - 1} tables and figures from {len(records)} records"

@@ -47,7 +47,7 @@ BASELINES = ("finetune", "fix", "scratch")
 FROM_AUXILIARY = ("random-norm", "shuffled", "permuted", "aux-init", "merge")
 WITHOUT_AUXILIARY = ("random-init", "same-modality", "self-copy", "zero", "ceiling", "gain", "higher-lr")
 LABEL_SHARES = (0.05, 0.1, 0.25, 0.5, 1.0)
-RATES = ({}, {"scale_lr_factor": 10.0}, {"scale_lr_factor": 100.0})
+RATES: tuple[dict[str, Any], ...] = ({}, {"scale_lr_factor": 10.0}, {"scale_lr_factor": 100.0})
 STRONGER = (*RATES, *({"scale_per_output": True, **rate} for rate in RATES), {"join_bias": True})
 
 PRESETS: dict[str, Matrix] = {matrix.name: matrix for matrix in (

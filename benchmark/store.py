@@ -56,12 +56,13 @@ class Store:
         """What the run left behind: an encoder (pretraining) or a merged model under timm's names (training)."""
         return self.folder / "work" / spec.name / "weights.safetensors"
 
-    def _run(self, spec: RunSpec) -> Path:
+    def run_folder(self, spec: RunSpec) -> Path:
+        """Where the run's record is, or will be."""
         return self.folder / "runs" / spec.name
 
     def state(self, spec: RunSpec) -> State:
         """Of one planned run; stale: there is a record of this cell and seed under another identity only."""
-        folder = self._run(spec)
+        folder = self.run_folder(spec)
         if (folder / "record.json").is_file():
             return "done"
         if (folder / "failure.json").is_file():
@@ -71,7 +72,7 @@ class Store:
 
     def save(self, record: Record) -> None:
         """Write the record, and forget an earlier failure and the checkpoint."""
-        folder = self._run(record.spec)
+        folder = self.run_folder(record.spec)
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / "record.json", record_text(record))
         (folder / "failure.json").unlink(missing_ok=True)
@@ -81,14 +82,14 @@ class Store:
 
     def save_failure(self, spec: RunSpec, error: str, traceback: str) -> None:
         """Beside the records, never as one; the next `run` tries again."""
-        folder = self._run(spec)
+        folder = self.run_folder(spec)
         folder.mkdir(parents=True, exist_ok=True)
         failure = Failure(spec=spec, error=error, traceback=traceback)
         write_json(folder / "failure.json", failure.model_dump_json(indent=1))
 
     def failure(self, spec: RunSpec) -> Failure | None:
         """The last failure of a run, if it has one."""
-        return read_failure(self._run(spec) / "failure.json")
+        return read_failure(self.run_folder(spec) / "failure.json")
 
     def records(self) -> tuple[list[Record], list[str]]:
         """Every readable record, and one line for each that is not."""
@@ -107,7 +108,7 @@ class Store:
 
     def forget(self, spec: RunSpec) -> None:
         """Remove a run's record, failure and working files."""
-        shutil.rmtree(self._run(spec), ignore_errors=True)
+        shutil.rmtree(self.run_folder(spec), ignore_errors=True)
         shutil.rmtree(self.folder / "work" / spec.name, ignore_errors=True)
 
 

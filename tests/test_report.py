@@ -288,6 +288,13 @@ def test_the_report_is_complete_and_the_same_bytes_in_any_order(tmp_path):
     }
     for ours, theirs in zip(first, second, strict=True):
         assert ours.read_bytes() == theirs.read_bytes(), ours.name
+    html = (tmp_path / "a" / "report.html").read_text()
+    for found in re.findall(r'(?:href|src|xlink:href)="([^"]+)"', html):
+        assert found.startswith(("#", "data:image/png;base64,")) or (tmp_path / "a" / found).is_file(), found
+    for words in ("NaN loss", "cut off", "Example CPU", "0123456789abcdef", "not comparable with published numbers"):
+        assert words in html, words
+    ids = re.findall(r'\bid="([^"]+)"', html)
+    assert len(set(ids)) == len(ids)
     page = first[0].read_text()
     for link in re.findall(r"\]\(([^)]+)\)", page):
         assert (tmp_path / "a" / link).is_file(), link
@@ -310,6 +317,9 @@ def test_hostile_names_break_no_output(tmp_path):
     paths = write_report(records, [Problem(HOSTILE, HOSTILE)], tmp_path / "out", tasks=TASKS)
     assert all(path.resolve().is_relative_to(tmp_path / "out") for path in paths)
     assert "<img" not in paths[0].read_text()
+    html = (tmp_path / "out" / "report.html").read_text()
+    assert "<img" not in html
+    assert html.count("<script>") == 1
     for path in paths:
         if path.suffix == ".svg":
             assert not [e for e in ElementTree.parse(path).iter() if e.tag.endswith("img")]

@@ -39,12 +39,13 @@ def house_style() -> Iterator[None]:
 
 
 def save_figure(figure: Figure, stem: Path) -> list[Path]:
-    """Write STEM.png and STEM.svg without dates or versions in them."""
-    png, svg = stem.with_name(f"{stem.name}.png"), stem.with_name(f"{stem.name}.svg")
+    """Write STEM.png, STEM.svg and STEM.pdf without dates or versions in them."""
+    png, svg, pdf = (stem.with_name(f"{stem.name}.{kind}") for kind in ("png", "svg", "pdf"))
     figure.savefig(png, metadata={"Software": None})
     figure.set_layout_engine("none")  # the layout is settled; to solve it again would double the time
     figure.savefig(svg, metadata={"Date": None, "Creator": None})
-    return [png, svg]
+    figure.savefig(pdf, metadata={"CreationDate": None, "Creator": None, "Producer": None})
+    return [png, svg, pdf]
 
 
 def modality_colours(collection: Collection) -> dict[str, str]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import fmean
+from typing import Any
 
 import pandas as pd
 
@@ -235,6 +236,6 @@ def _alike(run: Run, other: Run) -> bool:
 def _main_values(collection: Collection, select: Selection) -> dict[str, float]:
     """Test value of the main metric by run id, of the runs that have one"""
     main = {task: info.metrics[0].name for task, info in collection.tasks.items()}
-    rows = collection.values.itertuples(index=False, name="Row")
+    rows: Iterable[Any] = collection.values.itertuples(index=False, name="Row")
     values = {row.run: getattr(row, select) for row in rows if row.metric == main[row.task]}
     return {run: float(value) for run, value in values.items() if not pd.isna(value)}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
+from benchmark.claims import Claim
 from benchmark.contracts import Metric
 from benchmark.record import Selection
 from benchmark.report.collect import SELECTIONS, Collection
@@ -180,6 +181,50 @@ def contrasts_table(collection: Collection, contrasts: pd.DataFrame, verdicts: p
         "Shared sources: makers whose work is in both the target's data and the auxiliary's.",
     )
     return Table(f"Beyond every control: {collection.sections[section].title}", header, text_rows(rows), notes, num_labels=3)
+
+
+def alignment_table(collection: Collection, alignments: Mapping[str, Sequence[float]], section: int) -> Table:
+    """How alike the representations of each cell and of its baseline are, by depth; empty where nothing was measured."""
+    by_cell: dict[tuple[str, str], list[Sequence[float]]] = {}
+    for run in collection.runs_of(section):
+        values, spec = alignments.get(run.record.run_id), run.spec
+        if values is not None and run in collection.paired.baseline_of:
+            label = cell_label(spec.arm or "", spec.auxiliary or "", spec.variant)
+            by_cell.setdefault((spec.task, label), []).append(values)
+    rows = []
+    for (task, label), runs in by_cell.items():
+        means = [sum(column) / len(column) for column in zip(*runs, strict=True)]
+        rows.append([task, label, str(len(runs)), "  ".join(f"{mean:.3f}" for mean in means)])
+    notes = ("Centred kernel alignment (linear) of what a run and its baseline of the same seed make of the validation "
+             "split, after each block from the first to the last; mean over seeds. 1: the same up to rotation and scale.",)
+    title = f"Alignment with the baseline: {collection.sections[section].title}"
+    return Table(title, ("Target", "Cell", "n", "After each block"), text_rows(rows), notes, num_labels=2)
+
+
+def published_table(collection: Collection, claims: Sequence[Claim], section: int) -> Table:
+    """The paper's gains in the cells of the section's matrix; empty where it has none."""
+    place = collection.sections[section]
+    found: dict[tuple[str, str], Claim] = {}
+    for claim in claims:
+        test = claim.test
+        if (test is not None and test.quantity == "gain" and test.setting == place.setting and not test.options
+                and test.auxiliary and test.task in collection.tasks
+                and test.metric == collection.tasks[test.task].metrics[0].name):
+            found.setdefault((test.task, test.auxiliary), claim)
+    auxiliaries = list_auxiliaries(collection, section)
+    rows = []
+    for task in (task for task in list_rows(collection, section) if any(key[0] == task for key in found)):
+        metric, row = collection.tasks[task].metrics[0], [task]
+        baselines = {claim.reported_baseline_value for key, claim in found.items() if key[0] == task}
+        row.append(" or ".join(f"{value:g}" for value in sorted(b for b in baselines if b is not None)))
+        for auxiliary in auxiliaries:
+            claim_of_cell = found.get((task, auxiliary))
+            row.append(NONE if claim_of_cell is None or claim_of_cell.absolute_gain is None
+                       else show_difference(claim_of_cell.absolute_gain, metric))
+        rows.append(row)
+    header = ("Target", "Baseline", *(f"+ {auxiliary}" for auxiliary in auxiliaries))
+    notes = ("The paper's values on its own data and at its own scale, for orientation; it states no seeds and no intervals.",)
+    return Table(f"Published gains, setting {place.setting}", header, text_rows(rows), notes)
 
 
 def claims_table(claims: pd.DataFrame) -> Table:

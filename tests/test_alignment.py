@@ -1,0 +1,56 @@
+"""Alignment of representations agrees with its definition, and is kept beside the records that it compares."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+from synthetic import TASKS, make_record, make_spec
+
+from benchmark.alignment import FILE, alignments_of, compare_with_baselines, linear_cka
+from benchmark.report.write import write_report
+from benchmark.store import Store
+
+
+def features(seed: int, n: int = 50, p: int = 8) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(n, p)).astype(np.float32)
+
+
+def test_alignment_is_that_of_centred_gram_matrices():
+    a, b = features(0), features(1, p=5)
+    centre = np.eye(50) - 1 / 50
+    gram_a, gram_b = centre @ a @ a.T @ centre, centre @ b @ b.T @ centre
+    expected = (gram_a * gram_b).sum() / np.linalg.norm(gram_a) / np.linalg.norm(gram_b)
+    assert linear_cka(a, b) == pytest.approx(expected, rel=1e-5)
+
+
+def test_alignment_ignores_rotation_scale_and_shift_and_nothing_else():
+    a = features(0)
+    rotation, _ = np.linalg.qr(features(2, 8, 8))
+    assert linear_cka(a, 3 * a @ rotation + 1) == pytest.approx(1, abs=1e-6)
+    assert linear_cka(a, features(3)) < 0.4
+    with pytest.raises(ValueError, match="the same for every sample"):
+        linear_cka(a, np.ones((50, 3)))
+
+
+def test_runs_are_compared_with_their_baselines_once_and_shown(tmp_path):
+    store = Store(tmp_path)
+    store.prepare()
+    records = [make_record(make_spec("imagenet", arm, auxiliary, seed), 46.0 + seed)
+               for seed in range(2) for arm, auxiliary in (("finetune", None), ("m2pt", "audio"))]
+    for number, record in enumerate(records):
+        store.save(record)
+        if record.spec.seed == 0 or record.spec.arm == "finetune":  # of one run the weights are on another machine
+            save_file({"val": np.stack([features(0), features(number)])},
+                      store.work(record.spec) / "representations.safetensors")
+    assert compare_with_baselines(store) == 1
+    content = json.loads((store.run_folder(records[1].spec) / FILE).read_text())
+    assert content["baseline"] == records[0].run_id
+    assert content["cka"] == pytest.approx([1.0, linear_cka(features(0), features(1))], abs=1e-5)
+    assert compare_with_baselines(store) == 0
+    alignments = alignments_of(store, records)
+    assert set(alignments) == {records[1].run_id}
+    write_report(records, [], tmp_path / "report", tasks=TASKS, alignments=alignments)
+    assert "| imagenet | m2pt(audio) | 1 | 1.000  " in (tmp_path / "report" / "report.md").read_text()
