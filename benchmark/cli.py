@@ -113,12 +113,15 @@ def build_parser() -> Parser:
     info.add_argument("--profile", choices=PROFILES, default="tiny", help="default: %(default)s")
     info.set_defaults(run=command_info)
 
-    report = commands.add_parser("report", parents=[plugins], help="tables and figures from records")
+    report = commands.add_parser("report", parents=[plugins], help="one page, tables and figures from records")
     report.add_argument("--results", type=Path, action="append", metavar="DIR",
                         help="results folder; may be repeated (default: results/tiny)")
     report.add_argument("--out", type=Path, metavar="DIR", help="default: RESULTS/report")
     report.add_argument("--select", choices=("last", "best-val", "oracle"), default="last",
                         help="which epoch counts (default: %(default)s)")
+    report.add_argument("--format", metavar="LIST", help="of md,latex,csv,json,html (default: all); figures always")
+    report.add_argument("--fail-on", metavar="LIST", help="exit with 1 where there is any of contradicted, not-reproduced, "
+                        "stale, missing, failed, unreadable")
     report.set_defaults(run=command_report)
 
     export = commands.add_parser("export", help="copy a finished run's merged weights, named as timm names them")
@@ -272,7 +275,7 @@ def command_report(options: argparse.Namespace, command: str) -> int:
     from benchmark.alignment import alignments_of
     from benchmark.claims import load_claims
     from benchmark.report.inputs import gather
-    from benchmark.report.write import write_report
+    from benchmark.report.write import FINDINGS, FORMATS, analyse, write_report
 
     folders = options.results or [Path("results/tiny")]
     for folder in folders:
@@ -281,15 +284,29 @@ def command_report(options: argparse.Namespace, command: str) -> int:
     stores = [Store(folder) for folder in folders]
     records, problems, tasks, current = gather(stores, *load_registry(options.plugins))
     alignments = {run_id: values for store in stores for run_id, values in alignments_of(store, records).items()}
+    formats = chosen_of(options.format, FORMATS, "--format") or FORMATS
+    fatal = chosen_of(options.fail_on, FINDINGS, "--fail-on")
+    analysis = analyse(records, problems, options.select.replace("-", "_"), tasks=tasks, current=current, rivals=RIVALS,
+                       claims=load_claims(), alignments=alignments)
     try:
-        written = write_report(records, problems, options.out or folders[0] / "report", options.select.replace("-", "_"),
-                               tasks=tasks, current=current, command=command, rivals=RIVALS, claims=load_claims(),
-                               alignments=alignments)
+        written = write_report(analysis, options.out or folders[0] / "report", command, formats)
     except OSError as error:
         raise ValueError(f"the report cannot be written: {error}; choose another folder with --out") from error
     print(f"{written[0]} and {len(written) - 1} tables and figures from {len(records)} records"
           + (f"; {len(problems)} runs or files have no result, named in the report" if problems else ""))
-    return 0
+    found = {finding: analysis.count(finding) for finding in fatal if analysis.count(finding)}
+    if found:
+        print("failing, as asked: " + ", ".join(f"{count} {finding}" for finding, count in found.items()), file=sys.stderr)
+    return 1 if found else 0
+
+
+def chosen_of(text: str | None, known: Sequence[str], option: str) -> list[str]:
+    """Names separated by commas; raises `ValueError` for one that is not known."""
+    names = [name for name in (text or "").split(",") if name]
+    for name in names:
+        if name not in known:
+            raise ValueError(f"{option}: unknown {name!r}; {nearest(name, known)}")
+    return names
 
 
 def print_matrix(store: Store, plugins: Path | None) -> None:

@@ -10,7 +10,7 @@ from safetensors.numpy import save_file
 from synthetic import TASKS, make_record, make_spec
 
 from benchmark.alignment import FILE, alignments_of, compare_with_baselines, linear_cka
-from benchmark.report.write import write_report
+from benchmark.report.write import analyse, write_report
 from benchmark.store import Store
 
 
@@ -52,5 +52,5 @@ def test_runs_are_compared_with_their_baselines_once_and_shown(tmp_path):
     assert compare_with_baselines(store) == 0
     alignments = alignments_of(store, records)
     assert set(alignments) == {records[1].run_id}
-    write_report(records, [], tmp_path / "report", tasks=TASKS, alignments=alignments)
+    write_report(analyse(records, [], tasks=TASKS, alignments=alignments), tmp_path / "report")
     assert "| imagenet | m2pt(audio) | 1 | 1.000  " in (tmp_path / "report" / "report.md").read_text()

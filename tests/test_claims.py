@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import yaml
 from synthetic import TASKS as SYNTHETIC
@@ -22,8 +24,8 @@ from benchmark.report.evidence import (
     judge_contrasts,
     summarise_verdicts,
 )
-from benchmark.report.inputs import TaskInfo
-from benchmark.report.write import write_report
+from benchmark.report.inputs import Problem, TaskInfo
+from benchmark.report.write import FINDINGS, analyse, write_report
 from tasks import TASKS
 
 INFOS = SYNTHETIC | {
@@ -205,12 +207,27 @@ def test_pairs_that_share_a_source_are_named_and_counted_apart():
 
 
 def test_the_report_shows_controls_and_the_ledger(tmp_path):
-    write_report(with_controls(1.0), [], tmp_path, tasks=INFOS, rivals=RIVALS, claims=load_claims())
+    write_report(analyse(with_controls(1.0), [], tasks=INFOS, rivals=RIVALS, claims=load_claims()), tmp_path)
     page = (tmp_path / "report.md").read_text()
     assert "1 of 2 pairs help beyond every control" in page
     assert "125 published numbers: " in page
     assert " not comparable, " in page
     ledger = (tmp_path / "tables" / "claims.csv").read_text().splitlines()
     assert len(ledger) == 126
-    write_report(make_matrix(), [], tmp_path / "plain", tasks=SYNTHETIC, rivals=RIVALS)
+    write_report(analyse(make_matrix(), [], tasks=SYNTHETIC, rivals=RIVALS), tmp_path / "plain")
     assert "Beyond every control" not in (tmp_path / "plain" / "report.md").read_text()
+
+
+def test_an_analysis_counts_what_a_report_may_fail_on(tmp_path):
+    failed = Problem("x", "NaN", spec=make_spec("imagenet", "m2pt", "video"))
+    records = paper_scale(-0.3)
+    analysis = analyse(records, [failed, Problem("y", "cut off", "unreadable")], tasks=INFOS, rivals=RIVALS,
+                       claims=load_claims(), current={record.run_id for record in records[1:]})
+    counts = {finding: analysis.count(finding) for finding in FINDINGS}
+    assert counts == {"contradicted": 4, "not-reproduced": counts["not-reproduced"], "stale": 1, "missing": 0, "failed": 1,
+                      "unreadable": 1}
+    written = write_report(analysis, tmp_path, formats=("csv", "json"))
+    assert {path.suffix for path in written} == {".csv", ".json", ".png", ".svg", ".pdf"}
+    rows = json.loads((tmp_path / "tables" / "claims.json").read_text())
+    assert len(rows) == 125
+    assert {row["verdict"] for row in rows if row["id"] == "t1-m2pt-point-tune"} == {"contradicted"}

@@ -275,13 +275,13 @@ def test_slugs_are_safe_and_unique():
 
 
 def test_the_report_is_complete_and_the_same_bytes_in_any_order(tmp_path):
-    from benchmark.report.write import write_report
+    from benchmark.report.write import analyse, write_report
 
     records = [*make_matrix(["imagenet", "audioset"], ["image", "audio"], range(2)), make_pretraining("image")]
     failed = Problem("a", "NaN loss", spec=make_spec("imagenet", "m2pt", "video"))
     problems = [failed, Problem("b", "cut off", "unreadable")]
-    first = write_report(records, problems, tmp_path / "a", tasks=TASKS)
-    second = write_report(records[::-1], problems[::-1], tmp_path / "b", tasks=TASKS)
+    first = write_report(analyse(records, problems, tasks=TASKS), tmp_path / "a")
+    second = write_report(analyse(records[::-1], problems[::-1], tasks=TASKS), tmp_path / "b")
     assert first[0] == tmp_path / "a" / "report.md"
     assert {path.relative_to(tmp_path / "a") for path in first} == {
         path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*") if path.is_file()
@@ -308,13 +308,13 @@ def test_the_report_is_complete_and_the_same_bytes_in_any_order(tmp_path):
 
 
 def test_hostile_names_break_no_output(tmp_path):
-    from benchmark.report.write import write_report
+    from benchmark.report.write import analyse, write_report
 
     spec = make_spec("grasping").model_copy(update={"task": HOSTILE, "arm": HOSTILE, "profile": HOSTILE})
     other = spec.model_copy(update={"role": "method", "auxiliary": HOSTILE, "variant": HOSTILE, "arm": "m2pt"})
     record = make_record(make_spec("imagenet", "m2pt", "audio"))
     records = [record.model_copy(update={"spec": s, "run_id": s.run_id, "command": HOSTILE}) for s in (spec, other)]
-    paths = write_report(records, [Problem(HOSTILE, HOSTILE)], tmp_path / "out", tasks=TASKS)
+    paths = write_report(analyse(records, [Problem(HOSTILE, HOSTILE)], tasks=TASKS), tmp_path / "out")
     assert all(path.resolve().is_relative_to(tmp_path / "out") for path in paths)
     assert "<img" not in paths[0].read_text()
     html = (tmp_path / "out" / "report.html").read_text()
@@ -326,9 +326,9 @@ def test_hostile_names_break_no_output(tmp_path):
 
 
 def test_an_empty_results_folder_makes_a_report_that_says_so(tmp_path):
-    from benchmark.report.write import write_report
+    from benchmark.report.write import analyse, write_report
 
-    paths = write_report([], [], tmp_path, tasks=TASKS)
+    paths = write_report(analyse([], [], tasks=TASKS), tmp_path)
     assert "There is no finished run" in paths[0].read_text()
 
 

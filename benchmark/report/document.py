@@ -6,7 +6,7 @@ A report is written once, as a list of blocks; what is shown where a page is rea
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from benchmark.report.canvas import save_figure
-from benchmark.report.markup import Table, escape_markdown, plain, to_csv, to_latex, to_markdown
+from benchmark.report.markup import Table, escape_markdown, plain, to_csv, to_json, to_latex, to_markdown
 
 MAX_ROWS = 80  # of a table on the Markdown page; its own file has them all, and so has the HTML page
 MAX_ITEMS = 20  # of a list on a page; its own file has them all
@@ -79,6 +79,7 @@ class Document:
     """Blocks in the order of the page, and the files below `out` that were written for them."""
 
     out: Path
+    formats: Collection[str] = ("md", "latex", "csv", "json", "html")
     blocks: list[Block] = field(default_factory=list)
     written: list[Path] = field(default_factory=list)
 
@@ -89,22 +90,23 @@ class Document:
     def add(self, *blocks: Block) -> None:
         self.blocks += blocks
 
-    def file(self, name: str, text: str) -> Path:
-        """Write a text below the folder of the report."""
-        path = self.out / name
-        path.write_text(text, encoding="utf-8", newline="\n")
-        self.written.append(path)
-        return path
+    def file(self, name: str, text: str, kind: str) -> None:
+        """Write a text below the folder of the report, where its format is asked for."""
+        if kind in self.formats:
+            path = self.out / name
+            path.write_text(text, encoding="utf-8", newline="\n")
+            self.written.append(path)
 
     def frame(self, name: str, frame: pd.DataFrame) -> None:
         """Write the numbers behind a table or figure, at full precision."""
-        self.file(f"tables/{name}.csv", to_csv(frame))
+        self.file(f"tables/{name}.csv", to_csv(frame), "csv")
+        self.file(f"tables/{name}.json", to_json(frame), "json")
 
     def table(self, name: str, table: Table, *, searchable: bool = False, on_page: bool = True) -> None:
         """Add a table and write it as Markdown and LaTeX; an empty one is left out."""
         if table.rows:
-            self.file(f"tables/{name}.md", to_markdown(table))
-            self.file(f"tables/{name}.tex", to_latex(table))
+            self.file(f"tables/{name}.md", to_markdown(table), "md")
+            self.file(f"tables/{name}.tex", to_latex(table), "latex")
             self.add(Tabular(name, table, searchable, on_page))
 
     def figure(self, name: str, figure: Figure | None, description: str) -> None:
@@ -112,6 +114,14 @@ class Document:
         if figure is not None:
             self.written += save_figure(figure, self.out / "figures" / name)
             self.add(Picture(name, description))
+
+    def pages(self, facts: Mapping[str, object]) -> None:
+        """Write the page as Markdown and as HTML; `facts` are what the latter's first screen says."""
+        written, self.written = self.written, []
+        self.file("report.md", markdown_page(self.blocks), "md")
+        if "html" in self.formats:
+            self.file("report.html", html_page(self.blocks, self.out, facts), "html")
+        self.written += written
 
 
 def markdown_page(blocks: Sequence[Block]) -> str:

@@ -110,6 +110,11 @@ def to_csv(frame: pd.DataFrame) -> str:
     return frame.to_csv(index=False, lineterminator="\n")
 
 
+def to_json(frame: pd.DataFrame) -> str:
+    """One object a row; absent values are null."""
+    return frame.to_json(orient="records", indent=1, double_precision=15) + "\n"
+
+
 def show_value(value: float, metric: Metric) -> str:
     """A value in its unit, without the unit: one decimal of percent, else four digits."""
     return _minus(f"{value:.1f}" if metric.unit == "%" else f"{value:.4g}")

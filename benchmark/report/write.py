@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection as AbstractCollection
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +15,7 @@ from benchmark.record import Record, Selection
 from benchmark.report import figures
 from benchmark.report.canvas import house_style
 from benchmark.report.collect import Collection, collect
-from benchmark.report.document import MAX_ITEMS, Code, Document, Heading, Items, Paragraph, html_page, markdown_page
+from benchmark.report.document import MAX_ITEMS, Code, Document, Heading, Items, Paragraph
 from benchmark.report.estimates import estimate_cells, estimate_effects, estimate_pretraining
 from benchmark.report.evidence import BASELINE, estimate_contrasts, judge_claims, judge_contrasts, summarise_verdicts
 from benchmark.report.inputs import Problem, Remark, TaskInfo
@@ -38,57 +39,93 @@ from benchmark.stats import ALPHA
 QUESTION = "Does a transformer trained on one modality help a transformer of another, and by how much?"
 
 
-def write_report(
+FORMATS = ("md", "latex", "csv", "json", "html")
+FINDINGS = ("contradicted", "not-reproduced", "stale", "missing", "failed", "unreadable")  # what `report --fail-on` knows
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """Everything that a report says, before it is written."""
+
+    collection: Collection
+    select: Selection
+    cells: pd.DataFrame
+    effects: pd.DataFrame
+    pretraining: pd.DataFrame
+    contrasts: pd.DataFrame
+    verdicts: pd.DataFrame
+    claims: Sequence[Claim]
+    judged: pd.DataFrame  # the claims with their verdicts
+    alignments: Mapping[str, Sequence[float]]
+
+    def count(self, finding: str) -> int:
+        """How often one of `FINDINGS` occurs."""
+        if finding in ("contradicted", "not-reproduced"):
+            return int((self.judged["verdict"] == finding.replace("-", " ")).sum())
+        if finding == "stale":
+            return sum(run.stale for run in self.collection.paired.runs)
+        return sum(problem.state == finding for problem in self.collection.problems)
+
+
+def analyse(
     records: Iterable[Path | Record],
     problems: Iterable[Problem],
-    out: Path,
     select: Selection = "last",
     *,
     tasks: Mapping[str, TaskInfo],
     current: AbstractCollection[str] | None = None,
-    command: str = "benchmark report",
     rivals: Mapping[str, Sequence[str]] | None = None,
     claims: Sequence[Claim] = (),
     alignments: Mapping[str, Sequence[float]] | None = None,
-) -> list[Path]:
-    """Write `out`/report.md, report.html, tables/ and figures/, and return what was written, report.md first.
+) -> Analysis:
+    """All estimates and verdicts.
 
     `tasks` says what records do not: modality, metrics and chance, in the order of the tables. `current` holds the run
     ids that the current code would compute, if known; all other runs are marked as stale. `rivals` are the controls by arm
-    that a gain must beat; `claims` the ledger to judge; `alignments` of runs with their baselines, by run id. `command` is
-    what regenerates the report. Raises OSError where `out` cannot be written.
+    that a gain must beat; `claims` the ledger to judge; `alignments` of runs with their baselines, by run id.
     """
     collection = collect(records, problems, tasks, current)
     cells, effects = estimate_cells(collection), estimate_effects(collection, select)
-    pretraining = estimate_pretraining(collection, select)
     contrasts = estimate_contrasts(collection, rivals or {}, select)
-    verdicts = judge_contrasts(collection, contrasts)
-    document = Document(out)
+    return Analysis(collection, select, cells, effects, estimate_pretraining(collection, select), contrasts,
+                    judge_contrasts(collection, contrasts), claims, judge_claims(collection, claims, cells, effects),
+                    alignments or {})
+
+
+def write_report(
+    analysis: Analysis, out: Path, command: str = "benchmark report", formats: AbstractCollection[str] = FORMATS
+) -> list[Path]:
+    """Write the page, tables/ and figures/ below `out` in the given formats; returns what was written, the page first.
+
+    `command` is what regenerates the report. Raises OSError where `out` cannot be written.
+    """
+    collection, cells, effects = analysis.collection, analysis.cells, analysis.effects
+    contrasts, verdicts = analysis.contrasts, analysis.verdicts
+    document = Document(out, formats)
     slugs = unique_slugs(collection.sections)
-    document.add(Heading(QUESTION, 1), Paragraph(f"Test split, {SELECTED[select]}; selection on the validation split only."))
+    note = f"Test split, {SELECTED[analysis.select]}; selection on the validation split only."
+    document.add(Heading(QUESTION, 1), Paragraph(note))
     if not collection.records:
         document.add(Paragraph("There is no finished run."))
     with house_style():
         for number, section in enumerate(collection.sections):
             document.add(Heading(section.title[0].upper() + section.title[1:]))
-            _add_section(document, collection, cells, effects, claims, number, slugs[section])
+            _add_section(document, collection, cells, effects, analysis.claims, number, slugs[section])
             _add_contrasts(document, collection, contrasts, verdicts, number, slugs[section])
-            document.table(f"alignment-{slugs[section]}", alignment_table(collection, alignments or {}, number))
-    if len(pretraining):
+            document.table(f"alignment-{slugs[section]}", alignment_table(collection, analysis.alignments, number))
+    if len(analysis.pretraining):
         document.add(Heading("Pretraining against scratch"))
-        document.table("pretraining", pretraining_table(collection, pretraining))
-    _add_claims(document, judge_claims(collection, claims, cells, effects))
-    for name, frame in (("cells", cells), ("differences", effects), ("pretraining", pretraining), ("contrasts", contrasts),
-                        ("verdicts", verdicts), ("pairs", collection.pairs)):
+        document.table("pretraining", pretraining_table(collection, analysis.pretraining))
+    _add_claims(document, analysis.judged)
+    for name, frame in (("cells", cells), ("differences", effects), ("pretraining", analysis.pretraining),
+                        ("contrasts", contrasts), ("verdicts", verdicts), ("pairs", collection.pairs)):
         document.frame(name, _with_sections(frame, collection))
     _add_pretraining_losses(document, collection)
     _add_remarks(document, collection)
     _add_provenance(document, collection, command)
-    facts = {"title": "m2pt-bench report", "question": QUESTION, "badges": _badges(collection),
-             "answer": _answer(collection, effects, verdicts)}
-    page = document.file("report.md", markdown_page(document.blocks))
-    document.file("report.html", html_page(document.blocks, out, facts))
-    return [page, *(path for path in document.written if path != page)]
+    document.pages({"title": "m2pt-bench report", "question": QUESTION, "badges": _badges(collection),
+                    "answer": _answer(collection, effects, verdicts)})
+    return document.written
 
 
 def _add_section(
