@@ -17,7 +17,7 @@ from benchmark.executors.local import Event
 from benchmark.spec import RunSpec
 
 GLYPHS = {"waiting": ("·", "dim"), "kept": ("✓", "dim"), "done": ("✓", "green"), "failed": ("✗", "bold red"),
-          "started": ("▸", "yellow")}
+          "started": ("▸", "yellow"), "elsewhere": ("⋯", "cyan")}
 
 
 def clock(seconds: float) -> str:

@@ -7,9 +7,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 
 from pydantic import ValidationError
 
@@ -59,6 +60,23 @@ class Store:
     def run_folder(self, spec: RunSpec) -> Path:
         """Where the run's record is, or will be."""
         return self.folder / "runs" / spec.name
+
+    def try_lock(self, spec: RunSpec) -> IO[str] | None:
+        """The right to carry out a run, held until the file is closed or the process ends; None where another has it.
+
+        A POSIX record lock: the kernel releases it with its owner, however that ends, also over NFS.
+        """
+        file = (self.work(spec) / ".lock").open("a", encoding="utf-8")
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            file.close()
+            return None
+        return file
+
+    def is_complete(self, spec: RunSpec) -> bool:
+        """Whether there is a record, and the weights that others may start from."""
+        return self.state(spec) == "done" and self.weights(spec).is_file()
 
     def state(self, spec: RunSpec) -> State:
         """Of one planned run; stale: there is a record of this cell and seed under another identity only."""

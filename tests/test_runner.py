@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -83,6 +84,7 @@ ARM = Raising()
 """,
     "leaving_arm.py": """
 import os
+import re
 from benchmark.contracts import Arm
 
 
@@ -192,8 +194,9 @@ def test_a_second_call_runs_nothing(reference, plugins):
 def test_nothing_but_weights_and_log_is_left_in_the_working_folders(reference):
     results, _ = reference
     for folder in (results / "work").iterdir():
-        kept = ["log.txt", *(["representations.safetensors"] if "-pretrain-" not in folder.name else []), "weights.safetensors"]
-        assert sorted(path.name for path in folder.iterdir()) == kept
+        kept = [".lock", "log.txt", "weights.safetensors"]
+        kept += ["representations.safetensors"] if "-pretrain-" not in folder.name else []
+        assert sorted(path.name for path in folder.iterdir()) == sorted(kept)
     for folder in (results / "runs").iterdir():
         assert [path.name for path in folder.iterdir()] == ["record.json"]
 
@@ -381,6 +384,39 @@ def test_a_stopped_matrix_goes_on_to_the_results_of_one_that_was_not(stopped, re
     assert len(records) == 4
     # Ctrl-C and SIGTERM leave a checkpoint in the middle of an epoch; the killed runner's runs had none to show.
     assert {record.resumed for (cell, _), record in records.items() if not cell.endswith("pretraining")} == {2}
+
+
+# --- several runners on one folder -----------------------------------------------------------------------------------
+
+
+def start_runner(plugins: Path, results: Path) -> subprocess.Popen:
+    return subprocess.Popen([sys.executable, "-m", "benchmark", "run", *MORTAL, "--plugins", str(plugins), "--results",
+                             str(results), "-j", "2"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT)
+
+
+def test_three_runners_share_a_folder_one_is_killed_and_every_cell_is_done_once(plugins, reference, tmp_path):
+    wait = plugins / "wait-at-2"
+    wait.touch()
+    try:
+        killed = start_runner(plugins, tmp_path)
+        await_(lambda: len(list(plugins.glob("waiting-*"))) == 2)  # in the third epoch of both trainings
+        others = [start_runner(plugins, tmp_path) for _ in range(2)]
+        time.sleep(8)  # they find both trainings taken
+        assert all(other.poll() is None for other in others)
+        killed.kill()
+        killed.wait()
+    finally:
+        wait.unlink()
+    printed = [other.communicate(timeout=200)[0] for other in others]
+    for path in plugins.glob("waiting-*"):
+        path.unlink()
+    assert [other.returncode for other in others] == [0, 0], printed
+    done = [int(re.search(r"(\d+) runs done", text).group(1)) for text in printed]
+    assert sum(done) == 2, "the two pretrainings were done by the runner that was killed"
+    records, expected = records_of(tmp_path), records_of(reference[0])
+    assert {key: outcome(record) for key, record in records.items()} == {key: outcome(expected[key]) for key in records}
+    assert len(records) == 4
+    assert not Store(tmp_path).failures()
 
 
 # --- failures --------------------------------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "2000000000", "MALLOC_TRIM_THRESHOLD_": "
              "MALLOC_TOP_PAD_": "268435456"}
 CUBLAS = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}  # without it, matrix products on a GPU are not deterministic
 GRACE_S = 60.0  # for a run that is told to stop; then it goes on from its last epoch
+LOOK_AGAIN_S = 2.0  # at a run that another runner is carrying out
 PRELOADED = ["benchmark.execute", "sklearn.metrics", "tasks", "baselines"]  # imported once, by the fork server
 
 
@@ -34,7 +35,7 @@ PRELOADED = ["benchmark.execute", "sklearn.metrics", "tasks", "baselines"]  # im
 class Event:
     """Something that happened to a run."""
 
-    kind: Literal["kept", "started", "epoch", "done", "failed"]
+    kind: Literal["kept", "started", "elsewhere", "epoch", "done", "failed"]
     spec: RunSpec
     done: int = 0  # epochs
     total: int = 0
@@ -78,8 +79,16 @@ def run_plan(plan: Plan, store: Store, site: Site, jobs: int, on_event: Callable
     running: list[_Running] = []
     failed: dict[str, RunSpec] = {}
     unfinished = set(pending)
+    elsewhere: list[tuple[float, Job]] = []  # when to look again at what another runner is carrying out
     try:
-        while waiting or running:
+        while waiting or running or elsewhere:
+            for due, job in [entry for entry in elsewhere if entry[0] <= time.monotonic()]:
+                elsewhere.remove((due, job))
+                if store.is_complete(job.spec):
+                    unfinished.discard(job.spec.run_id)
+                    on_event(Event("kept", job.spec))
+                else:
+                    waiting.append(job)
             for job in _startable(waiting, unfinished, failed, jobs - len(running)):
                 waiting.remove(job)
                 broken = next((failed[need.run_id] for _, need in job.needs if need.run_id in failed), None)
@@ -93,7 +102,13 @@ def run_plan(plan: Plan, store: Store, site: Site, jobs: int, on_event: Callable
                 slot = min(set(range(jobs)) - {other.slot for other in running})
                 running.append(_start(context, job, store, site, slot))
                 on_event(Event("started", job.spec))
+            if elsewhere and not running:
+                time.sleep(0.2)
             for ended in _listen(running, on_event):
+                if ended.outcome is not None and ended.outcome[0] == "busy":
+                    elsewhere.append((time.monotonic() + LOOK_AGAIN_S, ended.job))
+                    on_event(Event("elsewhere", ended.job.spec))
+                    continue
                 unfinished.discard(ended.job.spec.run_id)
                 if not _settle(ended, store, on_event):
                     failed[ended.job.spec.run_id] = ended.job.spec
@@ -173,6 +188,12 @@ def _work(job: Job, site: Site, results: Path, work: Path, starts: dict[str, Pre
           slot: int) -> None:
     """The process of one run: its output goes to `log.txt`, its news to the connection, its record to disk."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the runner decides, and ends its processes itself
+    store = Store(results)
+    lock = store.try_lock(job.spec)  # held until this process ends
+    if lock is None or store.is_complete(job.spec):
+        connection.send(("busy", "", ""))
+        connection.close()
+        return
     with (work / "log.txt").open("a", buffering=1, encoding="utf-8") as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
@@ -192,7 +213,7 @@ def _work(job: Job, site: Site, results: Path, work: Path, starts: dict[str, Pre
                 device = f"cuda:{slot % count}"  # one run a GPU
             record = execute(job.spec, job.task, job.arm, site.model_copy(update={"device": device}), work, starts,
                              lambda done, total, text: connection.send(("epoch", done, total, text)))
-            Store(results).save(record)
+            store.save(record)
             connection.send(("done", "", ""))
         except Exception as error:  # whatever a task or an arm raises belongs to this run alone
             trace = traceback.format_exc()
