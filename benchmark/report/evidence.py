@@ -26,7 +26,7 @@ from benchmark.stats import ALPHA, Estimate, mean_interval
 Place = tuple[str, str, str, str]  # comparison, arm, auxiliary, variant
 CONTRAST_COLUMNS = [*CELL, "tuned", "metric", "select", "reference", *DIFFERENCE]
 VERDICT_COLUMNS = [*CELL, "tuned", "metric", "references", "missing", "verdict", "excluded_above", "shared_sources"]
-CLAIM_COLUMNS = ["id", "source", "published", "verdict", "reason", "consistent"]
+CLAIM_COLUMNS = ["id", "source", "target", "setting", "method", "published", "verdict", "reason", "consistent"]
 CLAIM_COLUMNS += ["n", "measured", "low", "high", "p_holm", "mde"]
 BASELINE = "baseline"
 HELPS, NO_EVIDENCE, NOT_JUDGED = "helps", "no evidence", "controls missing"
@@ -62,6 +62,9 @@ def estimate_contrasts(
             sides = zip(*pairs.values(), strict=True)
             measured = difference_of(pairs, *sides) if pairs else dict.fromkeys(DIFFERENCE) | {"n": 0}
             rows.append({**key, "reference": reference, **measured})
+    tasks, modalities = list(collection.tasks), ["", *collection.modalities]
+    rows.sort(key=lambda row: (row["section"], tasks.index(str(row["task"])), str(row["arm"]),
+                               modalities.index(str(row["auxiliary"])), bool(row["tuned"]), str(row["variant"])))
     return adjust(pd.DataFrame(rows, columns=CONTRAST_COLUMNS), ["section", "arm", "variant", "tuned"])
 
 
@@ -156,8 +159,8 @@ def judge_claims(
         judgement: Judgement = judge(claim, evidence, elsewhere)
         values = (None,) * 6 if evidence is None else (
             evidence.n, evidence.mean, evidence.low, evidence.high, evidence.p_holm, evidence.minimal_detectable_effect)
-        rows.append((claim.id, claim.source, claim.published, str(judgement.verdict), judgement.reason,
-                     claim.gain_consistent is not False, *values))
+        names = (claim.id, claim.source, claim.target_dataset, claim.setting, claim.method, claim.published)
+        rows.append((*names, str(judgement.verdict), judgement.reason, claim.gain_consistent is not False, *values))
     return pd.DataFrame(rows, columns=CLAIM_COLUMNS)
 
 

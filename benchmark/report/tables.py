@@ -171,8 +171,8 @@ def contrasts_table(collection: Collection, contrasts: pd.DataFrame, verdicts: p
             texts.append(NONE if row is None else MISSING if row.n == 0 else
                          f"{show_interval(row, metric)}, p {show_p(row.p_holm)}")
         label = cell_label(verdict.arm, verdict.auxiliary, verdict.variant) + (", chosen on val" if verdict.tuned else "")
-        rows.append([verdict.task, label, unit_label(metric), *texts, verdict.verdict, verdict.shared_sources or NONE])
-    header = ("Target", "Cell", "Metric", *(f"Minus {reference}" for reference in references), "Verdict", "Shared sources")
+        rows.append([verdict.task, label, verdict.verdict, unit_label(metric), *texts, verdict.shared_sources or NONE])
+    header = ("Target", "Cell", "Verdict", "Metric", *(f"Minus {reference}" for reference in references), "Shared sources")
     notes = (
         "Differences paired by seed with 95 % t-intervals; p is Holm-adjusted over every cell and reference of the arm. "
         f"Helps: each difference positive with p < {ALPHA:g}. Otherwise there is no evidence at this scale, and effects "
@@ -229,10 +229,12 @@ def published_table(collection: Collection, claims: Sequence[Claim], section: in
 
 def claims_table(claims: pd.DataFrame) -> Table:
     """Every published number with its verdict."""
-    rows = [[row.id, row.source, row.published + ("" if row.consistent else " (inconsistent in the paper)"), row.verdict,
-             row.reason] for row in _rows(claims)]
+    rows = [[row.id, row.source, f"{row.target}, {row.setting}, {row.method}",
+             row.published + ("" if row.consistent else " (inconsistent in the paper)"), row.verdict, row.reason]
+            for row in _rows(claims)]
     notes = ("Published: the paper's value, against its baseline where it names one. Verdicts are computed from records.",)
-    return Table("Published claims", ("Claim", "Source", "Published", "Verdict", "Why"), text_rows(rows), notes, num_labels=2)
+    return Table("Published claims", ("Claim", "Source", "Of what", "Published", "Verdict", "Why"), text_rows(rows), notes,
+                 num_labels=3)
 
 
 def pretraining_table(collection: Collection, frame: pd.DataFrame) -> Table:
