@@ -1,5 +1,6 @@
 """Augmentations: shape, identity, pairing across batches; mixing; loss and accuracy against references."""
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -115,6 +116,18 @@ def test_flip_mirrors_about_the_stated_share():
     mirrored = (flipped == x.flip(-1)).flatten(1).all(1)
     assert (mirrored | (flipped == x).flatten(1).all(1)).all()
     assert 0.4 < mirrored.float().mean() < 0.6
+
+
+def test_cropping_equals_torchs_sampling_grid():
+    x, random, strength = pixels(32, 3, 16, 24), draws(*range(32)), 0.6
+    area = random.uniform("crop-area", low=1 - strength, high=1)
+    aspect = random.uniform("crop-aspect", low=-math.log(4 / 3), high=math.log(4 / 3)).exp()
+    scale = torch.stack([(area * aspect).sqrt(), (area / aspect).sqrt()], 1).clamp(max=1)
+    centre = random.uniform("crop-centre", 2, low=-1, high=1) * (1 - scale)
+    grid = torch.nn.functional.affine_grid(torch.cat([torch.diag_embed(scale), centre[:, :, None]], 2), list(x.shape),
+                                           align_corners=False)
+    expected = torch.nn.functional.grid_sample(x, grid, "bilinear", "border", align_corners=False)
+    torch.testing.assert_close(resized_crop(x, random, strength), expected, atol=1e-4, rtol=1e-4)
 
 
 def test_jitter_stays_in_range():

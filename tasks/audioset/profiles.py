@@ -5,7 +5,7 @@ from benchmark.recipes import ModelShape, PretrainRecipe, TrainRecipe
 
 CLIP_AUGMENT = {"gain_db": 3.0, "roll": 0.125, "time_mask": 6.0, "freq_mask": 6.0}
 
-TINY_TRAIN = TrainRecipe(epochs=50, batch_size=32, lr=3e-3, warmup_epochs=3, layer_decay=0.9, eval_every=5,
+TINY_TRAIN = TrainRecipe(epochs=36, batch_size=32, lr=3e-3, warmup_epochs=3, layer_decay=0.9, eval_every=5,
                          augment=CLIP_AUGMENT)
 TINY = ProfileSpec(
     data_sets=("audio_tags",),
@@ -13,7 +13,7 @@ TINY = ProfileSpec(
     chance=5.67,
     shape=ModelShape(embed_dim=96, depth=3, num_heads=3, mlp_ratio=2, input_size=(64, 64), patch_size=(8, 16),
                      decoder_embed_dim=64, decoder_depth=1, decoder_num_heads=4),
-    pretrain=PretrainRecipe(epochs=100, batch_size=64, lr=2e-3, warmup_epochs=5, mask_ratio=0.75,
+    pretrain=PretrainRecipe(epochs=110, batch_size=64, lr=2e-3, warmup_epochs=5, mask_ratio=0.75,
                             augment={"gain_db": 6.0, "roll": 0.5}),
     train={
         "pretrained": TINY_TRAIN,

@@ -4,16 +4,16 @@ from benchmark.contracts import ProfileSpec
 from benchmark.recipes import ModelShape, PretrainRecipe, TrainRecipe
 
 TINY_TRAIN = TrainRecipe(
-    epochs=40, batch_size=32, lr=2e-3, warmup_epochs=3, layer_decay=0.8, label_smoothing=0.1, drop_path_rate=0.1,
+    epochs=48, batch_size=64, lr=3e-3, warmup_epochs=3, layer_decay=0.8, label_smoothing=0.1, drop_path_rate=0.1,
     cutmix=1.0, eval_every=5, augment={"crop": 0.2, "flip": 0.5})
 
 TINY = ProfileSpec(
     data_sets=("image_emoji",),
     num_classes=22,
     chance=5.54,
-    shape=ModelShape(embed_dim=96, depth=3, num_heads=3, mlp_ratio=2, input_size=(32, 32), patch_size=(4, 8),
+    shape=ModelShape(embed_dim=96, depth=3, num_heads=3, mlp_ratio=2, input_size=(32, 32), patch_size=(8, 8),
                      decoder_embed_dim=64, decoder_depth=1, decoder_num_heads=4),
-    pretrain=PretrainRecipe(epochs=100, batch_size=64, lr=1.5e-3, warmup_epochs=5, mask_ratio=0.6,
+    pretrain=PretrainRecipe(epochs=260, batch_size=64, lr=1.5e-3, warmup_epochs=5, mask_ratio=0.5,
                             augment={"crop": 0.5, "flip": 0.5}),
     train={
         "pretrained": TINY_TRAIN,

@@ -6,7 +6,7 @@ from benchmark.recipes import ModelShape, PretrainRecipe, TrainRecipe
 AUGMENT = {"points": 512, "scale": 0.5, "shift": 0.2}
 UNUSED_PRETRAIN = PretrainRecipe(epochs=1, batch_size=128, lr=1e-3, mask_ratio=0.6)  # shapenet pretrains for points
 
-_TINY_TRAIN = TrainRecipe(epochs=40, batch_size=32, lr=2e-3, warmup_epochs=3, clip_norm=10, eval_every=5, augment=AUGMENT)
+_TINY_TRAIN = TrainRecipe(epochs=50, batch_size=32, lr=2e-3, warmup_epochs=3, clip_norm=10, eval_every=5, augment=AUGMENT)
 TINY = ProfileSpec(
     data_sets=("pointcloud_cls",), num_classes=21, chance=10.6,
     shape=ModelShape(embed_dim=96, depth=3, num_heads=3, mlp_ratio=2, input_size=(512,), patch_size=(32, 16),
