@@ -7,7 +7,6 @@ After training the sum is folded into one weight: the merged model is a plain on
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -86,10 +85,10 @@ class Pathway:
             if auxiliary is not None and self.initial_auxiliary is not None:
                 change = (self.linear.weight - self.initial_weight.to(auxiliary)).norm().item()
                 share = (scale * auxiliary).norm().item() / change if change else None
-                initial = self.initial_auxiliary.to(auxiliary.device)
-                cosine = nn.functional.cosine_similarity(auxiliary.flatten().double(), initial.flatten().double(), dim=0).item()
-        return Layer(name=f"blocks.{self.name}", scale=scale.mean().item(), update_share=share,
-                     auxiliary_cosine=cosine if cosine is not None and math.isfinite(cosine) else None)
+                one, other = (x.flatten().double() for x in (auxiliary, self.initial_auxiliary.to(auxiliary.device)))
+                if one.any() and other.any():
+                    cosine = nn.functional.cosine_similarity(one, other, dim=0).item()
+        return Layer(name=f"blocks.{self.name}", scale=scale.mean().item(), update_share=share, auxiliary_cosine=cosine)
 
 
 def connect(target: nn.ModuleList, auxiliary: nn.ModuleList, *, layers: Sequence[str] | None = None,
