@@ -7,7 +7,7 @@ optimizer and its merge. The others alter what a pathway alters, without one.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import PositiveFloat
@@ -18,7 +18,7 @@ from benchmark.recipes import Setting
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
+    from torch import Tensor, nn
 
     from benchmark.encoder import TransformerModel
     from benchmark.pathway import Pathway
@@ -42,12 +42,9 @@ class RandomInit(_Origin):
 
     def auxiliary_blocks(self, model: TransformerModel, blocks: Mapping[str, nn.ModuleList],
                          random: torch.Generator) -> nn.ModuleList:
-        from torch import nn
+        from torch.nn.init import xavier_uniform_
 
-        untrained = copy.deepcopy(model.blocks)
-        for _, linear in _linears(untrained):
-            nn.init.xavier_uniform_(linear.weight, generator=random)
-        return untrained
+        return _rewritten(model.blocks, lambda weight: xavier_uniform_(weight, generator=random))
 
 
 class RandomNorm(_Origin):
@@ -75,11 +72,10 @@ class Shuffled(_Origin):
                          random: torch.Generator) -> nn.ModuleList:
         import torch
 
-        shuffled = copy.deepcopy(blocks["auxiliary"])
-        for _, linear in _linears(shuffled):
-            flat = linear.weight.detach().flatten()
-            linear.weight.data = flat[torch.randperm(len(flat), generator=random)].view_as(linear.weight)
-        return shuffled
+        def shuffle(weight: Tensor) -> Tensor:
+            return weight.flatten()[torch.randperm(weight.numel(), generator=random)].view_as(weight)
+
+        return _rewritten(blocks["auxiliary"], shuffle)
 
 
 class Permuted(_Origin):
@@ -94,11 +90,11 @@ class Permuted(_Origin):
                          random: torch.Generator) -> nn.ModuleList:
         import torch
 
-        permuted = copy.deepcopy(blocks["auxiliary"])
-        for _, linear in _linears(permuted):
-            rows, columns = (torch.randperm(size, generator=random) for size in linear.weight.shape)
-            linear.weight.data = linear.weight.detach()[rows][:, columns]
-        return permuted
+        def permute(weight: Tensor) -> Tensor:
+            rows, columns = (torch.randperm(size, generator=random) for size in weight.shape)
+            return weight[rows][:, columns]
+
+        return _rewritten(blocks["auxiliary"], permute)
 
 
 class SameModality(_Origin):
@@ -134,12 +130,9 @@ class Zero(_Origin):
 
     def auxiliary_blocks(self, model: TransformerModel, blocks: Mapping[str, nn.ModuleList],
                          random: torch.Generator) -> nn.ModuleList:
-        from torch import nn
+        import torch
 
-        zero = copy.deepcopy(model.blocks)
-        for _, linear in _linears(zero):
-            nn.init.zeros_(linear.weight)
-        return zero
+        return _rewritten(model.blocks, torch.zeros_like)
 
 
 class Ceiling(_Origin):
@@ -256,11 +249,20 @@ def _gaussian(blocks: nn.ModuleList, random: torch.Generator) -> nn.ModuleList:
     """The same blocks, every linear weight replaced by normal noise of its Frobenius norm."""
     import torch
 
-    noise = copy.deepcopy(blocks)
-    for _, linear in _linears(noise):
-        drawn = torch.randn(linear.weight.shape, generator=random, dtype=linear.weight.dtype)
-        linear.weight.data = drawn * (linear.weight.detach().norm() / drawn.norm())
-    return noise
+    def draw(weight: Tensor) -> Tensor:
+        drawn = torch.randn(weight.shape, generator=random, dtype=weight.dtype)
+        noise: Tensor = drawn * (weight.norm() / drawn.norm())
+        return noise
+
+    return _rewritten(blocks, draw)
+
+
+def _rewritten(blocks: nn.ModuleList, rewrite: Callable[[Tensor], Tensor]) -> nn.ModuleList:
+    """A copy of the blocks, every linear weight replaced by what `rewrite` makes of it; layers in their order."""
+    rewritten = copy.deepcopy(blocks)
+    for _, linear in _linears(rewritten):
+        linear.weight.data = rewrite(linear.weight.detach())
+    return rewritten
 
 
 CONTROLS: tuple[Arm, ...] = (

@@ -159,7 +159,7 @@ def judge_gain(published: float, evidence: Evidence) -> Judgement:
     if evidence.low is None or evidence.high is None:
         return Judgement(Verdict.INCONCLUSIVE, f"{_shown(evidence)}: no interval, so no test")
     sign = 1 if published > 0 else -1
-    near, far = (evidence.low, evidence.high) if sign > 0 else (-evidence.high, -evidence.low)
+    far = evidence.high if sign > 0 else -evidence.low
     significant = evidence.p_holm is not None and evidence.p_holm < ALPHA
     if significant and sign * evidence.mean > 0:
         if far >= abs(published):
@@ -169,7 +169,7 @@ def judge_gain(published: float, evidence: Evidence) -> Judgement:
         return Judgement(Verdict.CONTRADICTED, f"{_shown(evidence)} against {published:+g} published")
     mde = evidence.minimal_detectable_effect
     if mde is not None and mde <= abs(published):
-        excluded = "" if near <= 0 <= far and far >= abs(published) else f", which excludes {published:+g}"
+        excluded = "" if far >= abs(published) else f", which excludes {published:+g}"
         return Judgement(Verdict.NOT_REPRODUCED, f"{_shown(evidence)}{excluded}; an effect of {mde:.2g} would have been found")
     needed = "unknown" if mde is None else f"{mde:.2g}"
     return Judgement(Verdict.INCONCLUSIVE,

@@ -274,8 +274,9 @@ def command_report(options: argparse.Namespace, command: str) -> int:
     from baselines import RIVALS
     from benchmark.alignment import alignments_of
     from benchmark.claims import load_claims
+    from benchmark.report.document import FORMATS
     from benchmark.report.inputs import gather
-    from benchmark.report.write import FINDINGS, FORMATS, analyse, write_report
+    from benchmark.report.write import FINDINGS, analyse, write_report
 
     folders = options.results or [Path("results/tiny")]
     for folder in folders:
@@ -284,8 +285,8 @@ def command_report(options: argparse.Namespace, command: str) -> int:
     stores = [Store(folder) for folder in folders]
     records, problems, tasks, current = gather(stores, *load_registry(options.plugins))
     alignments = {run_id: values for store in stores for run_id, values in alignments_of(store, records).items()}
-    formats = chosen_of(options.format, FORMATS, "--format") or FORMATS
-    fatal = chosen_of(options.fail_on, FINDINGS, "--fail-on")
+    formats = pick([options.format or ""], dict.fromkeys(FORMATS), "format") or FORMATS
+    fatal = pick([options.fail_on or ""], dict.fromkeys(FINDINGS), "finding")
     analysis = analyse(records, problems, options.select.replace("-", "_"), tasks=tasks, current=current, rivals=RIVALS,
                        claims=load_claims(), alignments=alignments)
     try:
@@ -298,15 +299,6 @@ def command_report(options: argparse.Namespace, command: str) -> int:
     if found:
         print("failing, as asked: " + ", ".join(f"{count} {finding}" for finding, count in found.items()), file=sys.stderr)
     return 1 if found else 0
-
-
-def chosen_of(text: str | None, known: Sequence[str], option: str) -> list[str]:
-    """Names separated by commas; raises `ValueError` for one that is not known."""
-    names = [name for name in (text or "").split(",") if name]
-    for name in names:
-        if name not in known:
-            raise ValueError(f"{option}: unknown {name!r}; {nearest(name, known)}")
-    return names
 
 
 def print_matrix(store: Store, plugins: Path | None) -> None:

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field, ValidationError
 
 from benchmark.contracts import Arm, Task
-from benchmark.matrix import Cell, Override, Plan, Planner, join_plans, nearest, parse_override, parse_seeds, pretraining_tasks
+from benchmark.matrix import (
+    Cell,
+    Override,
+    Plan,
+    Planner,
+    join_plans,
+    nearest,
+    parse_override,
+    parse_seeds,
+    pick,
+    pretraining_tasks,
+)
 from benchmark.recipes import SETTINGS, Frozen, Setting
 
 PAPER_TARGETS = ("imagenet", "shapenet", "kinetics", "audioset")
@@ -154,9 +165,9 @@ def plan_matrix(matrix: Matrix, tasks: Mapping[str, Task], arms: Mapping[str, Ar
 def cells_of(tasks: Mapping[str, Task], arms: Mapping[str, Arm], group: Group) -> list[Cell]:
     """Every valid combination: an arm in each setting it allows, with each auxiliary of another modality if it uses one."""
     modalities = list(group.auxiliaries) or list(pretraining_tasks(tasks))
-    _check("task", group.targets or (), tasks)
-    _check("arm", group.arms, arms)
-    _check("auxiliary modality", group.auxiliaries, pretraining_tasks(tasks))
+    pick(group.targets, tasks, "task")
+    pick(group.arms, arms, "arm")
+    pick(group.auxiliaries, pretraining_tasks(tasks), "auxiliary modality")
     variants = _variants([arms[name] for name in group.arms], group.options)
     cells = []
     for task in (tasks[name] for name in group.targets or tasks):
@@ -190,9 +201,3 @@ def _variants(arms: Sequence[Arm], options: Sequence[Mapping[str, Any]]) -> list
             if variant not in found:
                 found.append(variant)
     return found
-
-
-def _check(what: str, names: Iterable[str], known: Mapping[str, object]) -> None:
-    for name in names:
-        if name not in known:
-            raise ValueError(f"unknown {what} {name!r}; {nearest(name, known)}")

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from benchmark.report.canvas import save_figure
 from benchmark.report.markup import Table, escape_markdown, plain, to_csv, to_json, to_latex, to_markdown
 
+FORMATS = ("md", "latex", "csv", "json", "html")
 MAX_ROWS = 80  # of a table on the Markdown page; its own file has them all, and so has the HTML page
 MAX_ITEMS = 20  # of a list on a page; its own file has them all
 
@@ -79,7 +80,7 @@ class Document:
     """Blocks in the order of the page, and the files below `out` that were written for them."""
 
     out: Path
-    formats: Collection[str] = ("md", "latex", "csv", "json", "html")
+    formats: Collection[str] = FORMATS
     blocks: list[Block] = field(default_factory=list)
     written: list[Path] = field(default_factory=list)
 

@@ -15,7 +15,7 @@ from benchmark.record import Record, Selection
 from benchmark.report import figures
 from benchmark.report.canvas import house_style
 from benchmark.report.collect import Collection, collect
-from benchmark.report.document import MAX_ITEMS, Code, Document, Heading, Items, Paragraph
+from benchmark.report.document import FORMATS, MAX_ITEMS, Code, Document, Heading, Items, Paragraph
 from benchmark.report.estimates import estimate_cells, estimate_effects, estimate_pretraining
 from benchmark.report.evidence import BASELINE, estimate_contrasts, judge_claims, judge_contrasts, summarise_verdicts
 from benchmark.report.inputs import Problem, Remark, TaskInfo
@@ -39,7 +39,6 @@ from benchmark.stats import ALPHA
 QUESTION = "Does a transformer trained on one modality help a transformer of another, and by how much?"
 
 
-FORMATS = ("md", "latex", "csv", "json", "html")
 FINDINGS = ("contradicted", "not-reproduced", "stale", "missing", "failed", "unreadable")  # what `report --fail-on` knows
 
 
