@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
 import platform
 import resource
@@ -15,14 +16,15 @@ import torch
 
 from benchmark.record import Environment
 
+SOURCES = ("benchmark", "tasks", "baselines")
 RECORDED_PACKAGES = ("timm", "torchvision", "torchaudio", "numpy", "scikit-learn", "safetensors")
 
 
 def describe_environment(device: torch.device) -> Environment:
     """What a result may depend on besides its spec."""
-    commit, dirty = repository_state()
+    commit, dirty, changes = repository_state()
     return Environment(
-        commit=commit, dirty=dirty, python=platform.python_version(), torch=torch.__version__,
+        commit=commit, dirty=dirty, changes=changes, python=platform.python_version(), torch=torch.__version__,
         packages={name: found for name in RECORDED_PACKAGES if (found := _version(name))},
         platform=f"{platform.system()} {platform.machine()}", processor=_processor(),
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
@@ -37,19 +39,28 @@ def peak_memory_bytes(device: torch.device) -> int:
 
 
 @functools.lru_cache
-def repository_state() -> tuple[str | None, bool | None]:
-    """(commit, whether source files differ from it) of the suite's own repository, never of the current folder."""
+def repository_state() -> tuple[str | None, bool | None, str | None]:
+    """(commit, whether source files differ from it, a digest of how) of the suite's own repository, never of the current
+    folder."""
     package = Path(__file__).parent
     try:
-        top = subprocess.run(["git", "-C", str(package), "rev-parse", "--show-toplevel", "HEAD"],
-                             capture_output=True, text=True, check=True, timeout=20).stdout.split("\n")
+        top = _git(package, "rev-parse", "--show-toplevel", "HEAD").decode().split("\n")
         if Path(top[0]) != package.parent:  # installed into some other project's tree
-            return None, None
-        changed = subprocess.run(["git", "-C", str(package.parent), "status", "--porcelain", "--", "benchmark", "tasks",
-                                  "baselines"], capture_output=True, text=True, check=True, timeout=20).stdout
-    except (OSError, subprocess.SubprocessError):
-        return None, None
-    return top[1], bool(changed.strip())
+            return None, None, None
+        changed = _git(package.parent, "diff", "HEAD", "--binary", "--", *SOURCES)
+        listed = _git(package.parent, "ls-files", "-z", "--others", "--exclude-standard", "--", *SOURCES)
+        new = [name for name in listed.decode().split("\0") if name]
+        digest = hashlib.sha256(changed)
+        for name in new:
+            digest.update(name.encode() + (package.parent / name).read_bytes())
+    except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
+        return None, None, None
+    dirty = bool(changed or new)
+    return top[1], dirty, digest.hexdigest() if dirty else None
+
+
+def _git(folder: Path, *arguments: str) -> bytes:
+    return subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, check=True, timeout=20).stdout
 
 
 def _version(name: str) -> str | None:

@@ -20,6 +20,7 @@ from benchmark.recipes import Frozen, Setting
 from benchmark.spec import Role, RunSpec
 
 Value = TypeVar("Value", bound=Frozen)
+MOST_SEEDS, MOST_DIGITS = 100_000, 15
 SCOPES = ("recipe", "pretrain", "shape", "arm")
 
 
@@ -200,10 +201,11 @@ def parse_override(text: str, tasks: Iterable[str], may_fit_nothing: bool = Fals
     known = list(tasks)
     task = parts.pop(0) if parts[0] in known else None
     if not equals or len(parts) < 2 or parts[0] not in SCOPES:
-        raise ValueError(f"--set {text}: expected [TASK.]SCOPE.FIELD=VALUE; {nearest(parts[0], [*SCOPES, *known])}")
+        hint = nearest(parts[0] if parts else "", [*SCOPES, *known])
+        raise ValueError(f"--set {text}: expected [TASK.]SCOPE.FIELD=VALUE; {hint}")
     try:
         value = json.loads(raw)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):  # no JSON, or a number of more digits than Python reads
         value = raw
     return Override(key, task, parts[0], tuple(parts[1:]), value, may_fit_nothing)
 
@@ -237,8 +239,10 @@ def parse_seeds(text: str) -> list[int]:
     seeds: list[int] = []
     for part in text.split(","):
         low, dash, high = part.partition("-")
-        if not low.isdigit() or (dash and not high.isdigit()):
-            raise ValueError(f"--seeds {text}: expected numbers and ranges such as 0-2,5")
+        if not low.isdecimal() or (dash and not high.isdecimal()) or max(len(low), len(high)) > MOST_DIGITS:
+            raise ValueError(f"--seeds {text[:80]}: expected numbers and ranges such as 0-2,5")
+        if int(high or low) - int(low) + len(seeds) > MOST_SEEDS:
+            raise ValueError(f"--seeds {text[:80]}: more than {MOST_SEEDS} seeds")
         seeds += range(int(low), int(high or low) + 1)
     if not seeds or len(set(seeds)) != len(seeds):
         raise ValueError(f"--seeds {text}: names no seed, or one twice")

@@ -6,7 +6,6 @@ Reading and writing need no torch.
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +17,8 @@ from benchmark.recipes import Frozen
 from benchmark.spec import RunSpec
 
 SCHEMA_VERSION = 1
+LARGEST = 1e100  # beyond it squares are no numbers any more
+LARGEST_COUNT = 2**62
 Selection = Literal["last", "best_val", "oracle"]
 
 
@@ -30,6 +31,7 @@ class Environment(Frozen):
 
     commit: str | None = None  # of the suite's own repository; None where it is installed without one
     dirty: bool | None = None
+    changes: str | None = None  # digest of what differs from the commit; absent where nothing does
     python: str
     torch: str
     packages: dict[str, str] = Field(default_factory=dict)
@@ -99,9 +101,26 @@ def read_record(path: Path) -> Record:
         raise RecordError(f"{path}: {place}: {first['msg']}") from error
     if record.run_id != record.spec.run_id:
         raise RecordError(f"{path}: run_id {record.run_id} does not fit its spec ({record.spec.run_id})")
-    if not all(math.isfinite(row.value) for row in record.measurements):
-        raise RecordError(f"{path}: a measurement is not finite")
+    wrong = _out_of_range(record)
+    if wrong is not None:
+        raise RecordError(f"{path}: {wrong}")
     return record
+
+
+def _out_of_range(record: Record) -> str | None:
+    """What no run can have measured, and no table or figure can show; None where all is well."""
+    if not all(abs(row.value) < LARGEST for row in record.measurements):
+        return "a measurement is not finite"
+    if not all(0 <= row.step < LARGEST_COUNT for row in record.measurements):
+        return "a measurement is of an epoch that cannot be"
+    parts = [value for layer in record.layers
+             for value in (layer.scale, layer.update_share, layer.auxiliary_cosine, *layer.initial_gradient.values())]
+    if not all(value is None or abs(value) < LARGEST for value in parts):
+        return "a number of a layer is not finite"
+    counts = [*record.parameters.values(), record.peak_memory_bytes or 0, record.spec.seed, record.spec.limit or 0]
+    if not all(0 <= value < LARGEST for value in record.seconds.values()) or not all(0 <= n < LARGEST_COUNT for n in counts):
+        return "a duration or a count cannot be"
+    return None
 
 
 def write_json(path: Path, text: str) -> None:

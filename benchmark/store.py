@@ -2,6 +2,7 @@
 
     RESULTS/runs/NAME/record.json    a finished run; presence means done
     RESULTS/runs/NAME/failure.json   the last failure of a run that has no record
+    RESULTS/samples/TASK-PROFILE.npz    what the task is shown, for the report's pictures
     RESULTS/work/NAME/               weights, checkpoint and log: big, local, never needed to read results
 """
 
@@ -27,6 +28,7 @@ class Failure(Frozen):
     spec: RunSpec
     error: str  # one line
     traceback: str
+    log: str = ""  # its last lines
 
 
 class Store:
@@ -60,6 +62,10 @@ class Store:
     def run_folder(self, spec: RunSpec) -> Path:
         """Where the run's record is, or will be."""
         return self.folder / "runs" / spec.name
+
+    def samples(self, task: str, profile: str) -> Path:
+        """A contact sheet of a task's data under a profile."""
+        return self.folder / "samples" / f"{task}-{profile}.npz"
 
     def try_lock(self, spec: RunSpec) -> IO[str] | None:
         """The right to carry out a run, held until the file is closed or the process ends; None where another has it.
@@ -102,7 +108,7 @@ class Store:
         """Beside the records, never as one; the next `run` tries again."""
         folder = self.run_folder(spec)
         folder.mkdir(parents=True, exist_ok=True)
-        failure = Failure(spec=spec, error=error, traceback=traceback)
+        failure = Failure(spec=spec, error=error, traceback=traceback, log=self.log_tail(spec))
         write_json(folder / "failure.json", failure.model_dump_json(indent=1))
 
     def failure(self, spec: RunSpec) -> Failure | None:
@@ -124,10 +130,20 @@ class Store:
         found = [read_failure(path) for path in sorted(self.folder.glob("runs/*/failure.json"))]
         return [failure for failure in found if failure is not None]
 
-    def forget(self, spec: RunSpec) -> None:
-        """Remove a run's record, failure and working files."""
+    def clear(self, spec: RunSpec) -> None:
+        """Remove all that earlier attempts at a run have left, but the lock that the caller holds, and the log."""
         shutil.rmtree(self.run_folder(spec), ignore_errors=True)
-        shutil.rmtree(self.folder / "work" / spec.name, ignore_errors=True)
+        for file in self.work(spec).iterdir():
+            if file.name not in (".lock", "log.txt"):
+                file.unlink(missing_ok=True)
+
+    def log_tail(self, spec: RunSpec, lines: int = 20) -> str:
+        """The last lines of a run's log; "" where there is none."""
+        try:
+            text = (self.folder / "work" / spec.name / "log.txt").read_bytes()[-8192:].decode(errors="replace")
+        except OSError:
+            return ""
+        return "\n".join(text.splitlines()[-lines:])
 
 
 def read_failure(path: Path) -> Failure | None:

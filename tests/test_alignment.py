@@ -10,7 +10,8 @@ from safetensors.numpy import save_file
 from synthetic import TASKS, make_record, make_spec
 
 from benchmark.alignment import FILE, alignments_of, compare_with_baselines, linear_cka
-from benchmark.report.write import analyse, write_report
+from benchmark.report.analysis import Extras, analyse
+from benchmark.report.write import write_report
 from benchmark.store import Store
 
 
@@ -52,5 +53,5 @@ def test_runs_are_compared_with_their_baselines_once_and_shown(tmp_path):
     assert compare_with_baselines(store) == 0
     alignments = alignments_of(store, records)
     assert set(alignments) == {records[1].run_id}
-    write_report(analyse(records, [], tasks=TASKS, alignments=alignments), tmp_path / "report")
+    write_report(analyse(records, [], tasks=TASKS, extras=Extras(alignments=alignments)), tmp_path / "report")
     assert "| imagenet | m2pt(audio) | 1 | 1.000  " in (tmp_path / "report" / "report.md").read_text()

@@ -13,6 +13,7 @@ from baselines import ARMS, RIVALS
 from benchmark.claims import LEDGER, Evidence, Verdict, judge_count, judge_gain, judge_ratio, judge_value, load_claims
 from benchmark.contracts import Metric
 from benchmark.matrix import describe_difference
+from benchmark.report.analysis import FINDINGS, analyse
 from benchmark.report.collect import collect
 from benchmark.report.estimates import estimate_cells, estimate_effects
 from benchmark.report.evidence import (
@@ -25,7 +26,7 @@ from benchmark.report.evidence import (
     summarise_verdicts,
 )
 from benchmark.report.inputs import Problem, TaskInfo
-from benchmark.report.write import FINDINGS, analyse, write_report
+from benchmark.report.write import write_report
 from tasks import TASKS
 
 INFOS = SYNTHETIC | {

@@ -13,7 +13,8 @@ from synthetic import make_record
 
 from baselines import ARMS
 from benchmark import __version__
-from benchmark.cli import build_parser, main, make_plan
+from benchmark.cli import build_parser, main
+from benchmark.commands import make_plan
 from benchmark.data import embedded
 from benchmark.presets import PRESETS
 from benchmark.spec import RunSpec

@@ -19,10 +19,11 @@ from benchmark.store import Store
 ROOT = Path(__file__).parents[1]
 OWN = ("benchmark", "tasks", "baselines")
 LAYERS = (  # from top to bottom; a module is named by the longest prefix that is here
-    {"benchmark.cli", "benchmark.__main__"},
-    {"benchmark.report", "benchmark.progress", "benchmark.describe", "benchmark.alignment"},
+    {"benchmark.cli", "benchmark.__main__", "benchmark.commands"},
+    {"benchmark.report", "benchmark.progress", "benchmark.describe", "benchmark.alignment",
+     "benchmark.reproduce"},
     {"benchmark.claims"},
-    {"benchmark.executors", "benchmark.plugins", "benchmark.presets", "benchmark.stats"},
+    {"benchmark.executors", "benchmark.plugins", "benchmark.presets", "benchmark.stats", "benchmark.pictures"},
     {"benchmark.matrix"},
     {"tasks", "baselines"},
     {"benchmark.execute"},
@@ -35,7 +36,8 @@ LAYERS = (  # from top to bottom; a module is named by the longest prefix that i
 )
 LEVELS = {name: len(LAYERS) - index for index, layer in enumerate(LAYERS) for name in layer}
 WITHOUT_TORCH = ("store", "stats", "matrix", "plugins", "presets", "report", "record", "spec", "contracts", "cli", "progress",
-                 "executors", "identity", "recipes", "data.embedded", "claims")
+                 "executors", "identity", "recipes", "data.embedded", "claims", "pictures", "commands",
+                 "reproduce")
 
 
 @cache
@@ -106,12 +108,12 @@ def test_no_imports_in_a_circle():
         pytest.fail(f"imports in a circle: {' <- '.join(error.args[1])}")
 
 
-def test_only_the_command_line_knows_tasks_and_arms():
+def test_only_the_commands_know_tasks_and_arms():
     wrong = [f"{name} imports {target}" for name in modules() for target in own_imports(name)
              if target.split(".")[0] in OWN[1:] and name.split(".")[0] != target.split(".")[0]
-             and name != "benchmark.cli"]
+             and name != "benchmark.commands"]
     assert not wrong, "\n".join(wrong)
-    assert {"tasks", "baselines"} <= own_imports("benchmark.cli")
+    assert {"tasks", "baselines"} <= own_imports("benchmark.commands")
 
 
 def test_the_walk_sees_what_it_is_to_find():
@@ -189,6 +191,31 @@ def test_looking_at_things_is_quick_and_without_torch(arguments, tmp_path):
         used = min(used, call(arguments)[1])
     assert torch == "False"
     assert used < 1.5, f"benchmark {' '.join(arguments)}: {used:.1f} s of processor time"
+
+
+def test_results_are_read_where_only_the_light_requirements_are_installed(tmp_path):
+    """`pip install .` without the extra `run` brings none of these."""
+    store = Store(tmp_path)
+    store.prepare()
+    for record in make_matrix(["imagenet"], ["audio"], range(2), scratch=False):
+        store.save(record)
+    program = ("import sys\n"
+               "class Refuse:\n"
+               "    def find_spec(self, name, path=None, target=None):\n"
+               "        if name.split('.')[0] in ('torch', 'torchvision', 'torchaudio', 'timm', 'open3d', 'sklearn',\n"
+               "                                  'safetensors', 'soundfile'):\n"
+               "            raise ModuleNotFoundError(f'No module named {name!r}', name=name)\n"
+               "sys.meta_path.insert(0, Refuse())\n"
+               "from benchmark.cli import main\n"
+               "sys.exit(main(sys.argv[1:]))\n")
+    for arguments in (["report", "--only", "matrix,claims,provenance"], ["status"], ["run", "--dry-run"]):
+        done = run_python(program, *arguments, "--results", str(tmp_path))
+        assert done.returncode == 0, done.stderr
+    assert "top" in (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
+    refused = run_python(program, "run", "--matrix", "smoke", "--results", str(tmp_path / "new"))
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("benchmark: training needs packages that are not installed (torch); pip install ")
+    assert refused.stderr.count("\n") == 1
 
 
 def test_a_report_is_made_without_torch(tmp_path):

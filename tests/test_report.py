@@ -275,7 +275,8 @@ def test_slugs_are_safe_and_unique():
 
 
 def test_the_report_is_complete_and_the_same_bytes_in_any_order(tmp_path):
-    from benchmark.report.write import analyse, write_report
+    from benchmark.report.analysis import analyse
+    from benchmark.report.write import write_report
 
     records = [*make_matrix(["imagenet", "audioset"], ["image", "audio"], range(2)), make_pretraining("image")]
     failed = Problem("a", "NaN loss", spec=make_spec("imagenet", "m2pt", "video"))
@@ -308,7 +309,8 @@ def test_the_report_is_complete_and_the_same_bytes_in_any_order(tmp_path):
 
 
 def test_hostile_names_break_no_output(tmp_path):
-    from benchmark.report.write import analyse, write_report
+    from benchmark.report.analysis import analyse
+    from benchmark.report.write import write_report
 
     spec = make_spec("grasping").model_copy(update={"task": HOSTILE, "arm": HOSTILE, "profile": HOSTILE})
     other = spec.model_copy(update={"role": "method", "auxiliary": HOSTILE, "variant": HOSTILE, "arm": "m2pt"})
@@ -326,7 +328,8 @@ def test_hostile_names_break_no_output(tmp_path):
 
 
 def test_an_empty_results_folder_makes_a_report_that_says_so(tmp_path):
-    from benchmark.report.write import analyse, write_report
+    from benchmark.report.analysis import analyse
+    from benchmark.report.write import write_report
 
     paths = write_report(analyse([], [], tasks=TASKS), tmp_path)
     assert "There is no finished run" in paths[0].read_text()

@@ -19,7 +19,8 @@ import sixth_task
 import torch
 
 from benchmark.checkpoint import load_checkpoint, save_checkpoint
-from benchmark.cli import build_parser, main, make_plan
+from benchmark.cli import build_parser, main
+from benchmark.commands import make_plan
 from benchmark.executors.local import Event, pending_jobs, run_plan
 from benchmark.record import Record, read_record, record_text
 from benchmark.spec import Site
@@ -110,11 +111,12 @@ def plugins(tmp_path_factory) -> Path:
     return folder
 
 
-def call(plugins: Path, results: Path, *arguments: str) -> tuple[int, str]:
+def call(plugins: Path, results: Path, *arguments: str, retries: int = 0) -> tuple[int, str]:
     """Exit code and output of `benchmark run` on two slots."""
     printed = io.StringIO()
     with redirect_stdout(printed):
-        code = main(["run", *arguments, "--plugins", str(plugins), "--results", str(results), "-j", "2"])
+        code = main(["run", *arguments, "--plugins", str(plugins), "--results", str(results), "-j", "2",
+                     "--retries", str(retries)])
     return code, printed.getvalue()
 
 
@@ -242,7 +244,7 @@ def test_pretrainings_whose_weights_are_gone_are_computed_again_only_for_what_ne
     plan, store = plan_of(plugins, tmp_path, *MORTAL, "--seeds", "0-1")
     assert pending_jobs(plan, store) == []
     kept = records_of(tmp_path)
-    store.forget(kept["mortal finetune", 0].spec)
+    store.clear(kept["mortal finetune", 0].spec)
     code, printed = call(plugins, tmp_path, *MORTAL, "--seeds", "0-1")
     assert (code, printed.splitlines()[0][:17]) == (0, "8 runs, 2 to do, ")
     assert {key: outcome(record) for key, record in records_of(tmp_path).items()} == {
@@ -292,6 +294,140 @@ def test_a_killed_run_goes_on_from_its_last_epoch_to_the_same_result(reference, 
     assert not list(tmp_path.glob("work/*/checkpoint.pt"))
 
 
+def test_what_a_kill_ended_is_tried_again_and_goes_on_from_its_checkpoint(reference, plugins, tmp_path):
+    (plugins / "die-at-1").touch()
+    code, printed = call(plugins, tmp_path, *MORTAL, retries=1)
+    assert code == 0
+    assert printed.count("was ended by SIGKILL (out of memory?), and is tried again") == 1
+    records, expected = records_of(tmp_path), records_of(reference[0])
+    assert {key: outcome(record) for key, record in records.items()} == {key: outcome(expected[key]) for key in records}
+    assert sorted(record.resumed for record in records.values()) == [0, 0, 0, 1]
+
+
+def test_a_run_that_hangs_is_ended_and_the_others_finish(plugins, tmp_path):
+    (plugins / "wait-at-1").touch()
+    try:
+        code, printed = call(plugins, tmp_path, *MORTAL, "--timeout", "4s", retries=1)
+    finally:
+        (plugins / "wait-at-1").unlink()
+        for path in plugins.glob("waiting-*"):
+            path.unlink()
+    assert code == 1
+    assert "no epoch was finished for 4 s, and the run was ended; allow more with --timeout (tried 2 times)" in printed
+    assert set(records_of(tmp_path)) == {("signal pretraining", 0)}
+    assert call(plugins, tmp_path, *MORTAL)[0] == 0
+
+
+def test_what_is_overwritten_is_chosen(reference, plugins, tmp_path):
+    plan, store = plan_of(plugins, tmp_path, *MORTAL)
+    done, stale, failed, missing = plan.jobs
+    store.prepare()
+    expected = records_of(reference[0])
+    store.save(expected[done.spec.cell, 0])
+    store.weights(done.spec).parent.mkdir(parents=True, exist_ok=True)
+    store.weights(done.spec).write_bytes(b"")
+    other = expected[stale.spec.cell, 0]
+    spec = other.spec.model_copy(update={"code": "0" * 64})
+    store.save(other.model_copy(update={"spec": spec, "run_id": spec.run_id}))
+    store.save_failure(failed.spec, "x", "")
+    assert [store.state(job.spec) for job in plan.jobs] == ["done", "stale", "failed", "missing"]
+    # The stale one is a pretraining that the others start from: its weights are not here.
+    assert pending_jobs(plan, store, "missing") == [stale, failed, missing]
+    assert pending_jobs(plan, store, "stale") == [stale, failed, missing]
+    assert pending_jobs(plan, store, "always") == list(plan.jobs)
+    alone = type(plan)((done, stale))
+    assert pending_jobs(alone, store, "missing") == []
+    assert pending_jobs(alone, store) == [stale]
+
+
+def test_everything_again_gives_everything_again(reference, plugins, tmp_path):
+    shutil.copytree(reference[0], tmp_path / "again")
+    code, printed = call(plugins, tmp_path / "again", *MORTAL, "--overwrite", "always")
+    assert code == 0
+    assert "4 runs done, 0 kept" in printed
+    records, expected = records_of(tmp_path / "again"), records_of(reference[0])
+    assert records.keys() == expected.keys()
+    assert all(outcome(records[key]) == outcome(expected[key]) for key in records)
+    assert all(records[key].started > expected[key].started for key in records if key[1] == 0)
+
+
+def test_a_folder_that_cannot_be_written_is_the_misfortune_of_its_run_alone(plugins, tmp_path):
+    plan, store = plan_of(plugins, tmp_path, *MORTAL)
+    store.prepare()
+    victim = plan.jobs[-1].spec
+    (store.folder / "work" / victim.name).write_text("in the way")
+    (store.folder / "runs" / victim.name).write_text("in the way")
+    events: list[Event] = []
+    assert run_plan(plan, store, Site(results=str(tmp_path)), 2, events.append) == [victim]
+    (told,) = [event.text for event in events if event.kind == "failed"]
+    assert told.startswith("could not be started (")
+    assert "nor could this be recorded (" in told
+    assert len(records_of(tmp_path)) == 3
+
+
+# --- a recorded run, computed again ----------------------------------------------------------------------------------
+
+
+def reproduce(plugins: Path, results: Path, name: str, *arguments: str) -> tuple[int, str]:
+    printed = io.StringIO()
+    with redirect_stdout(printed):
+        code = main(["reproduce", name, "--results", str(results), "--plugins", str(plugins), *arguments])
+    return code, printed.getvalue()
+
+
+def test_a_recorded_run_is_computed_again_to_the_same_bits(reference, plugins, tmp_path):
+    record = records_of(reference[0])["mortal m2pt(signal)", 1]
+    code, printed = reproduce(plugins, reference[0], record.run_id, "--out", str(tmp_path / "again"))
+    assert (code, "mortal m2pt(signal) seed 1: bit-equal" in printed) == (0, True)
+    assert "the weights are the same" in printed
+    again = records_of(tmp_path / "again")
+    assert outcome(again["mortal m2pt(signal)", 1]) == outcome(record)
+    assert "1 runs" not in printed
+    assert printed.count("done in") == 1, "the pretrainings were taken over"
+
+
+def test_pretrainings_are_computed_again_where_their_weights_are_gone(reference, plugins, tmp_path):
+    shutil.copytree(reference[0] / "runs", tmp_path / "runs")
+    code, printed = reproduce(plugins, tmp_path, records_of(reference[0])["mortal finetune", 0].spec.name)
+    assert (code, printed.count("done in"), "bit-equal" in printed) == (0, 2, True)
+
+
+def test_a_record_that_does_not_come_out_again_is_told(reference, plugins, tmp_path):
+    shutil.copytree(reference[0], tmp_path / "bent")
+    record = records_of(reference[0])["mortal finetune", 0]
+    last = max(step for step, _ in record.curve("test", "top1"))
+    bent = [row.model_copy(update={"value": row.value + 10 * ((row.split, row.metric, row.step) == ("test", "top1", last))})
+            for row in record.measurements]
+    Store(tmp_path / "bent").save(record.model_copy(update={"measurements": bent}))
+    code, printed = reproduce(plugins, tmp_path / "bent", record.run_id)
+    assert (code, "seed 0: differs" in printed, "(-10 %)" in printed) == (1, True, True)
+    code, printed = reproduce(plugins, tmp_path / "bent", record.run_id, "--tolerance", "11")
+    assert (code, "seed 0: within 11 %" in printed) == (0, True)
+
+
+@pytest.mark.parametrize("what", ["name", "code", "start", "task"])
+def test_a_run_that_cannot_be_reproduced_says_why(reference, plugins, tmp_path, capsys, what):
+    shutil.copytree(reference[0] / "runs", tmp_path / "runs")
+    record = records_of(tmp_path)["mortal finetune", 0]
+    store, name, arguments = Store(tmp_path), record.run_id, ["--plugins", str(plugins)]
+    said = {"name": "no run 'mortal' among 8 records", "code": "was computed by other code or data than today's",
+            "start": "whose record is not here", "task": "name its folder with --plugins"}[what]
+    if what == "name":
+        name = "mortal"
+    if what == "code":
+        spec = record.spec.model_copy(update={"code": "0" * 64})
+        store.save(record.model_copy(update={"spec": spec, "run_id": spec.run_id}))
+        name = spec.run_id
+    if what == "start":
+        shutil.rmtree(next((tmp_path / "runs").glob("mortal-pretrain-s0-*")))
+    if what == "task":
+        arguments = []
+    assert main(["reproduce", name, "--results", str(tmp_path), *arguments]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+
+
 def epochs_saved(checkpoint: Path) -> int:
     return load_checkpoint(checkpoint)["epoch"]
 
@@ -302,11 +438,12 @@ def steps_saved(checkpoint: Path) -> int:
 
 @pytest.fixture(scope="module")
 def stopped(plugins, tmp_path_factory):
-    """A matrix that Ctrl-C ends, then SIGTERM, then a kill of the runner, all in the third epoch of both trainings; then
-    it is run to its end. Gives the folder and what was seen.
+    """A matrix that Ctrl-C ends, then SIGTERM, SIGUSR2, then a kill of the runner, all in the third epoch of both trainings;
+    then it is run to its end. Gives the folder and what was seen.
     """
     results, seen = tmp_path_factory.mktemp("stopped"), {}
-    for how, number in (("interrupt", signal.SIGINT), ("terminate", signal.SIGTERM), ("kill", signal.SIGKILL)):
+    for how, number in (("interrupt", signal.SIGINT), ("terminate", signal.SIGTERM), ("user", signal.SIGUSR2),
+                        ("kill", signal.SIGKILL)):
         wait = plugins / "wait-at-2"
         wait.touch()
         runner = subprocess.Popen(
@@ -353,7 +490,7 @@ def alive(process: int) -> bool:
     return not state.is_file() or state.read_text().rpartition(")")[2].split()[0] not in "ZX"
 
 
-@pytest.mark.parametrize("how", ["interrupt", "terminate"])
+@pytest.mark.parametrize("how", ["interrupt", "terminate", "user"])
 def test_an_interrupt_ends_every_process_keeps_what_is_finished_and_says_how_to_go_on(stopped, how):
     seen = stopped[1][how]
     assert seen["code"] == 130
@@ -394,13 +531,14 @@ def start_runner(plugins: Path, results: Path) -> subprocess.Popen:
                              str(results), "-j", "2"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT)
 
 
-def test_three_runners_share_a_folder_one_is_killed_and_every_cell_is_done_once(plugins, reference, tmp_path):
+@pytest.mark.parametrize("runners", [2, 4])
+def test_runners_share_a_folder_one_is_killed_and_every_cell_is_done_once(plugins, reference, tmp_path, runners):
     wait = plugins / "wait-at-2"
     wait.touch()
     try:
         killed = start_runner(plugins, tmp_path)
         await_(lambda: len(list(plugins.glob("waiting-*"))) == 2)  # in the third epoch of both trainings
-        others = [start_runner(plugins, tmp_path) for _ in range(2)]
+        others = [start_runner(plugins, tmp_path) for _ in range(runners - 1)]
         time.sleep(8)  # they find both trainings taken
         assert all(other.poll() is None for other in others)
         killed.kill()
@@ -410,7 +548,7 @@ def test_three_runners_share_a_folder_one_is_killed_and_every_cell_is_done_once(
     printed = [other.communicate(timeout=200)[0] for other in others]
     for path in plugins.glob("waiting-*"):
         path.unlink()
-    assert [other.returncode for other in others] == [0, 0], printed
+    assert {other.returncode for other in others} == {0}, printed
     done = [int(re.search(r"(\d+) runs done", text).group(1)) for text in printed]
     assert sum(done) == 2, "the two pretrainings were done by the runner that was killed"
     records, expected = records_of(tmp_path), records_of(reference[0])

@@ -5,12 +5,14 @@ Colours are Okabe and Ito's (jfly.uni-koeln.de/color), told apart under every co
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import matplotlib
+import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -67,6 +69,54 @@ def new_figure(width: float, height: float) -> Figure:
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+@dataclass(frozen=True)
+class Interval:
+    """One row of a forest plot; without `low` and `high` its marker is hollow."""
+
+    label: str
+    value: float
+    low: float | None
+    high: float | None
+    colour: str
+    marker: str = "o"
+    reference: float | None = None  # a second value, marked by a hollow diamond
+
+
+def forest(groups: Mapping[str, Sequence[Interval]], null: float, label: str) -> Figure:
+    """Values with their intervals, a row each, under the titles of their groups; a line at `null`, what no effect would be."""
+    rows = sum(map(len, groups.values()))
+    figure = new_figure(7.6, min(60.0, 1.2 + 0.24 * rows + 0.32 * len(groups)))
+    axes = figure.add_subplot()
+    axes.axvline(null, color=INK, linewidth=0.8)
+    y, ticks, labels = 0.0, [], []
+    for title, intervals in groups.items():
+        axes.text(0, y, shorten(title, 60), fontweight="bold", va="center", fontsize=8.5, transform=axes.get_yaxis_transform())
+        for row in intervals:
+            y += 1
+            if row.low is not None and row.high is not None:
+                axes.plot([row.low, row.high], [y, y], color=row.colour, linewidth=1.8, solid_capstyle="butt")
+            face = "white" if row.low is None else row.colour
+            axes.plot([row.value], [y], row.marker, color=row.colour, markersize=5.5, markerfacecolor=face)
+            if row.reference is not None:
+                axes.plot([row.reference], [y], "D", color=BASELINE, markersize=4.5, markerfacecolor="white", zorder=3)
+            ticks.append(y)
+            labels.append(row.label)
+        y += 1.6
+    axes.set_yticks(ticks, labels)
+    axes.set_ylim(y - 0.6, -0.9)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    axes.grid(axis="x", color=FAINT, linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.set_xlabel(label)
+    return figure
+
+
+def known(value: object) -> float | None:
+    """A number out of a frame; None where it has none"""
+    return None if pd.isna(value) else float(str(value))  # type: ignore[call-overload]
 
 
 def make_title(text: str, collection: Collection, section: int, select: Selection | None = None) -> str:

@@ -119,10 +119,21 @@ class Document:
     def pages(self, facts: Mapping[str, object]) -> None:
         """Write the page as Markdown and as HTML; `facts` are what the latter's first screen says."""
         written, self.written = self.written, []
+        self.blocks = without_empty(self.blocks)
         self.file("report.md", markdown_page(self.blocks), "md")
         if "html" in self.formats:
             self.file("report.html", html_page(self.blocks, self.out, facts), "html")
         self.written += written
+
+
+def without_empty(blocks: Sequence[Block]) -> list[Block]:
+    """Without the headings that nothing follows before the next one of their level."""
+    kept: list[Block] = []
+    for block in reversed(blocks):
+        if isinstance(block, Heading) and (not kept or (isinstance(kept[-1], Heading) and kept[-1].level <= block.level)):
+            continue
+        kept.append(block)
+    return kept[::-1]
 
 
 def markdown_page(blocks: Sequence[Block]) -> str:
@@ -162,7 +173,7 @@ def _markdown_items(points: Sequence[tuple[str, tuple[str, ...]]], emphasised: b
 def html_page(blocks: Sequence[Block], out: Path, facts: Mapping[str, object]) -> str:
     """One file that needs no other and no network: figures, style and script are inside, and everything is escaped.
 
-    `facts` go to the template: what its first screen says.
+    `facts` go to the template: what its first screen says instead of the blocks before the first heading of level 2.
     """
     import jinja2
 
@@ -171,7 +182,8 @@ def html_page(blocks: Sequence[Block], out: Path, facts: Mapping[str, object]) -
         undefined=jinja2.StrictUndefined)
     environment.globals["figure"] = partial(inline_figure, out)
     environment.globals["kind"] = lambda block: type(block).__name__
-    return environment.get_template("page.html").render(blocks=blocks, **facts) + "\n"
+    start = next((i for i, block in enumerate(blocks) if isinstance(block, Heading) and block.level == 2), len(blocks))
+    return environment.get_template("page.html").render(blocks=blocks, start=start, **facts) + "\n"
 
 
 def inline_figure(out: Path, name: str) -> str:

@@ -20,6 +20,7 @@ from benchmark.record import Selection
 from benchmark.report.collect import CELL, Collection
 from benchmark.report.estimates import DIFFERENCE, adjust, difference_of
 from benchmark.report.pairing import Run
+from benchmark.report.sections import PROFILES
 from benchmark.report.tables import find_metric
 from benchmark.stats import ALPHA, Estimate, mean_interval
 
@@ -27,7 +28,7 @@ Place = tuple[str, str, str, str]  # comparison, arm, auxiliary, variant
 CONTRAST_COLUMNS = [*CELL, "tuned", "metric", "select", "reference", *DIFFERENCE]
 VERDICT_COLUMNS = [*CELL, "tuned", "metric", "references", "missing", "verdict", "excluded_above", "shared_sources"]
 CLAIM_COLUMNS = ["id", "source", "target", "setting", "method", "published", "verdict", "reason", "consistent"]
-CLAIM_COLUMNS += ["n", "measured", "low", "high", "p_holm", "mde"]
+CLAIM_COLUMNS += ["profile", "n", "measured", "low", "high", "p_holm", "mde"]
 BASELINE = "baseline"
 HELPS, NO_EVIDENCE, NOT_JUDGED = "helps", "no evidence", "controls missing"
 
@@ -152,41 +153,57 @@ def shared_sources(collection: Collection, task: str, auxiliary: str) -> list[st
 def judge_claims(
     collection: Collection, claims: Iterable[Claim], cells: pd.DataFrame, effects: pd.DataFrame
 ) -> pd.DataFrame:
-    """One row a claim, in the order of the ledger."""
+    """One row a claim, in the order of the ledger.
+
+    The verdict counts runs of the paper's profile alone. The measured columns are those of the largest profile at which
+    the claim's cell was run, named in `profile`.
+    """
+    runs: dict[tuple[object, ...], list[Run]] = {}
+    for run in collection.paired.runs:
+        runs.setdefault(_cell_of(run), []).append(run)
     rows = []
     for claim in claims:
-        evidence, elsewhere = (None, None) if claim.test is None else _find(collection, claim.test, cells, effects)
-        judgement: Judgement = judge(claim, evidence, elsewhere)
+        found = {} if claim.test is None else _find(collection, claim.test, runs, cells, effects)
+        profile = next((name for name in (*reversed(PROFILES), *sorted(found)) if name in found), None)
+        elsewhere = ", ".join(f"profile {name}" for name in sorted(found)) or None
+        judgement: Judgement = judge(claim, found.get(TESTED_PROFILE), elsewhere)
+        evidence = found.get(profile or "")
         values = (None,) * 6 if evidence is None else (
             evidence.n, evidence.mean, evidence.low, evidence.high, evidence.p_holm, evidence.minimal_detectable_effect)
         names = (claim.id, claim.source, claim.target_dataset, claim.setting, claim.method, claim.published)
-        rows.append((*names, str(judgement.verdict), judgement.reason, claim.gain_consistent is not False, *values))
+        rows.append((*names, str(judgement.verdict), judgement.reason, claim.gain_consistent is not False, profile, *values))
     return pd.DataFrame(rows, columns=CLAIM_COLUMNS)
 
 
 def _find(
-    collection: Collection, test: ClaimTest, cells: pd.DataFrame, effects: pd.DataFrame
-) -> tuple[Evidence | None, str | None]:
-    """The evidence on a claim's cell, and the other profiles that it was run under."""
-    elsewhere: set[str] = set()
-    for run in collection.paired.runs:
-        if not _tests(run, test):
-            continue
+    collection: Collection, test: ClaimTest, runs: Mapping[tuple[object, ...], Sequence[Run]], cells: pd.DataFrame,
+    effects: pd.DataFrame
+) -> dict[str, Evidence]:
+    """The evidence on a claim's cell by profile, of runs on all samples under the main conditions."""
+    found: dict[str, Evidence] = {}
+    for run in runs.get((test.task, test.setting, test.arm, test.auxiliary), ()):
         section = collection.section_of[run.comparison]
-        place = collection.sections[section]
-        if (place.profile, place.limit, place.conditions) != (TESTED_PROFILE, None, ""):
-            elsewhere.add(f"profile {place.profile}")
+        there = collection.sections[section]
+        if there.profile in found or there.limit is not None or there.conditions or not _has_options(run, test):
             continue
         key = dict(zip(CELL, (section, test.task, test.arm, test.auxiliary or "", run.spec.variant), strict=True))
-        evidence = _evidence(collection, test, key, cells, effects)
+        same = [other for other in runs[_cell_of(run)]
+                if (collection.section_of[other.comparison], other.spec.variant) == (section, run.spec.variant)]
+        evidence = _evidence(collection, test, key, same, cells, effects)
         if evidence is not None:
-            return evidence, None
-    return None, ", ".join(sorted(elsewhere)) or None
+            found[there.profile] = evidence
+    return found
+
+
+def _cell_of(run: Run) -> tuple[object, ...]:
+    return (run.spec.task, run.spec.setting, run.spec.arm, run.spec.auxiliary)
 
 
 def _evidence(
-    collection: Collection, test: ClaimTest, key: Mapping[str, object], cells: pd.DataFrame, effects: pd.DataFrame
+    collection: Collection, test: ClaimTest, key: Mapping[str, object], runs: Sequence[Run], cells: pd.DataFrame,
+    effects: pd.DataFrame
 ) -> Evidence | None:
+    """What `runs`, all of one cell, say of what the claim is about; `key` finds the cell in the frames."""
     if test.quantity in ("gain", "value"):
         frame, prefix = (effects, "") if test.quantity == "gain" else (cells, "last_")
         for column, wanted in {**key, "metric": test.metric}.items():
@@ -199,8 +216,6 @@ def _evidence(
             return Evidence(int(n), float(mean), _known(low), _known(high), _known(p), _known(mde))
         n, mean, low, high = (row[f"{prefix}{name}"] for name in ("n", "mean", "low", "high"))
         return Evidence(int(n), float(mean), _known(low), _known(high))
-    runs = [run for run in collection.paired.runs if _tests(run, test)
-            and (collection.section_of[run.comparison], run.spec.variant) == (key["section"], key["variant"])]
     if test.quantity == "train time":
         values = [run.record.seconds["train"] / other.record.seconds["train"] for run in runs
                   if (other := collection.paired.baseline_of.get(run)) is not None
@@ -215,13 +230,12 @@ def _evidence(
     return Evidence(estimate.n, estimate.mean, low, high)
 
 
-def _tests(run: Run, test: ClaimTest) -> bool:
-    """Whether a run is of the claim's cell, at whatever scale: its options differ from the defaults as the claim says."""
+def _has_options(run: Run, test: ClaimTest) -> bool:
+    """Whether the options of a run's arm differ from their defaults as the claim says, and in nothing else."""
     spec = run.spec
     changed = {part.partition("=")[0] for part in spec.variant.split(",") if part}
-    return ((spec.task, spec.setting, spec.arm, spec.auxiliary) == (test.task, test.setting, test.arm, test.auxiliary)
-            and changed == test.options.keys()
-            and all(_plain(spec.options.get(name)) == _plain(value) for name, value in test.options.items()))
+    return changed == test.options.keys() and all(
+        _plain(spec.options.get(name)) == _plain(value) for name, value in test.options.items())
 
 
 def _plain(value: object) -> object:

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from benchmark.contracts import Arm, Metric, Task
 from benchmark.matrix import code_of
+from benchmark.pictures import FILE, read_pictures
 from benchmark.record import Record
 from benchmark.spec import RunSpec
 from benchmark.store import Store
+
+if TYPE_CHECKING:
+    from benchmark.pictures import Pictures
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,28 @@ def gather(stores: Sequence[Store], tasks: Mapping[str, Task], arms: Mapping[str
         task.sources, task.pretrained_by is None)
         for name, task in tasks.items()}
     return records, problems, infos, {record.run_id for record in records if is_current(record.spec, tasks, arms)}
+
+
+def gather_pictures(stores: Sequence[Store], records: Sequence[Record],
+                    ) -> tuple[dict[tuple[str, str], Pictures], dict[str, Pictures], list[Problem]]:
+    """Contact sheets by task and profile, reconstructions by run id, and the files that cannot be read."""
+    samples: dict[tuple[str, str], Pictures] = {}
+    reconstructions: dict[str, Pictures] = {}
+    problems = []
+    for store in stores:
+        places: list[tuple[Path, dict[Any, Pictures], object]] = []
+        for task, profile in sorted({(r.spec.task, r.spec.profile) for r in records if r.spec.kind == "train"}):
+            places.append((store.samples(task, profile), samples, (task, profile)))
+        places += [(store.run_folder(r.spec) / FILE, reconstructions, r.run_id) for r in records if r.spec.kind == "pretrain"]
+        for path, found, key in places:
+            try:
+                pictures = read_pictures(path)
+            except ValueError as error:
+                problems.append(Problem("/".join(path.parts[-2:]), str(error), "unreadable"))
+                continue
+            if pictures is not None:
+                found.setdefault(key, pictures)
+    return samples, reconstructions, problems
 
 
 def is_current(spec: RunSpec, tasks: Mapping[str, Task], arms: Mapping[str, Arm]) -> bool:

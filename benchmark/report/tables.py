@@ -8,7 +8,6 @@ from typing import Any
 
 import pandas as pd
 
-from benchmark.claims import Claim
 from benchmark.contracts import Metric
 from benchmark.record import Selection
 from benchmark.report.collect import SELECTIONS, Collection
@@ -36,6 +35,7 @@ READ_DIFFERENCE = (
     f"{ALPHA:g} would find with probability {POWER:g}, given the measured spread."
 )
 READ_BOLD = f"Bold: adjusted p < {ALPHA:g}."
+READ_PAPER = "Paper: what it prints, of its own data and scale, without seeds or intervals."
 READ_STALE = "†: not computed by the current code."
 
 
@@ -63,9 +63,14 @@ def list_auxiliaries(collection: Collection, section: int) -> list[str]:
 
 
 def matrix_table(
-    collection: Collection, cells: pd.DataFrame, effects: pd.DataFrame, section: int, arm: str, variant: str
+    collection: Collection, cells: pd.DataFrame, effects: pd.DataFrame, section: int, arm: str, variant: str,
+    published: Mapping[tuple[str, str, str], str] | None = None
 ) -> Table:
-    """Targets by auxiliaries: the mean, and under it the difference to the baseline, of the main metric."""
+    """Targets by auxiliaries: the mean, and under it the difference to the baseline, of the main metric.
+
+    `published` are lines to add by task, auxiliary ("" for the baseline) and metric.
+    """
+    printed = published or {}
     select: Selection = effects["select"].iloc[0] if len(effects) else "last"
     auxiliaries = list_auxiliaries(collection, section)
     rows = []
@@ -73,25 +78,27 @@ def matrix_table(
         metric = collection.tasks[task].metrics[0]
         ours = cells[(cells["section"] == section) & (cells["task"] == task) & (cells["metric"] == metric.name)]
         differences = effects[(effects["section"] == section) & (effects["metric"] == metric.name)]
-        baseline = [_mean_text(row, metric, select) for row in _rows(ours[ours["role"] == "baseline"])]
+        baseline = [_mean_text(row, metric, select) for row in rows_of(ours[ours["role"] == "baseline"])]
         row: list[Cell] = [_target_cell(collection, section, task)]
-        row.append(cell(*baseline or [_state(collection, section, task)]))
+        row.append(cell(*baseline or [_state(collection, section, task)], *_printed(printed, task, "", metric)))
         for auxiliary in auxiliaries:
+            paper = _printed(printed, task, auxiliary, metric)
             key = {"task": task, "arm": arm, "variant": variant, "auxiliary": auxiliary}
             mean, effect = first_row(ours, key), first_row(differences, key)
             if mean is None:
-                row.append(cell(_state(collection, section, task, arm, variant, auxiliary)))
+                row.append(cell(_state(collection, section, task, arm, variant, auxiliary), *paper))
             elif effect is None:
-                row.append(cell(_mean_text(mean, metric, select), "not paired"))
+                row.append(cell(_mean_text(mean, metric, select), "not paired", *paper))
             else:
                 significant = not pd.isna(effect.p_holm) and effect.p_holm < ALPHA
                 lines = (_mean_text(mean, metric, select), *_evidence(effect, metric))
-                row.append(cell(lines[0], lines[1], bold=significant) + cell(*lines[2:]))
+                row.append(cell(lines[0], lines[1], bold=significant) + cell(*lines[2:], *paper))
         rows.append(tuple(row))
     title = f"{arm}{f' [{variant}]' if variant else ''}: {collection.sections[section].title}, {SELECTED[select]}"
     header = ("Target", "Baseline", *(f"+ {auxiliary}" for auxiliary in auxiliaries))
     stale = [READ_STALE] if cells.loc[cells["section"] == section, "stale"].any() else []
-    return Table(title, header, tuple(rows), (READ_MEAN, READ_DIFFERENCE, READ_BOLD, *stale))
+    paper_note = [READ_PAPER] if printed else []
+    return Table(title, header, tuple(rows), (READ_MEAN, READ_DIFFERENCE, READ_BOLD, *paper_note, *stale))
 
 
 def matrix_frame(
@@ -124,7 +131,7 @@ def matrix_frame(
 def cells_table(collection: Collection, cells: pd.DataFrame, section: int) -> Table:
     """Every cell and metric of a section under every selection."""
     rows = []
-    for row in _rows(cells[cells["section"] == section]):
+    for row in rows_of(cells[cells["section"] == section]):
         metric = find_metric(collection, row.task, row.metric)
         texts = [show_estimate(row, metric, f"{name}_", with_n=False) for name in SELECTIONS]
         optimism = NONE if pd.isna(row.optimism_mean) else show_difference(row.optimism_mean, metric)
@@ -145,7 +152,7 @@ def cells_table(collection: Collection, cells: pd.DataFrame, section: int) -> Ta
 def effects_table(collection: Collection, effects: pd.DataFrame, section: int) -> Table:
     """Every paired difference of the main metrics of a section."""
     rows = []
-    for row in _rows(effects[effects["section"] == section]):
+    for row in rows_of(effects[effects["section"] == section]):
         metric = find_metric(collection, row.task, row.metric)
         if metric == collection.tasks[row.task].metrics[0]:
             label = cell_label(row.arm, row.auxiliary, row.variant) + (" †" if row.stale else "")
@@ -162,16 +169,17 @@ def contrasts_table(collection: Collection, contrasts: pd.DataFrame, verdicts: p
     frame = contrasts[contrasts["section"] == section]
     references = list(dict.fromkeys(frame["reference"]))
     rows = []
-    for verdict in _rows(verdicts[verdicts["section"] == section]):
+    for verdict in rows_of(verdicts[verdicts["section"] == section]):
         metric = find_metric(collection, verdict.task, verdict.metric)
         keys = {name: getattr(verdict, name) for name in ("task", "arm", "auxiliary", "variant", "tuned")}
         texts = []
         for reference in references:
             row = first_row(frame, {**keys, "reference": reference})
-            texts.append(NONE if row is None else MISSING if row.n == 0 else
-                         f"{show_interval(row, metric)}, p {show_p(row.p_holm)}")
+            texts.append(cell(NONE) if row is None else cell(MISSING) if row.n == 0 else
+                         cell(show_interval(row, metric), f"p {show_p(row.p_holm)} (n={row.n})"))
         label = cell_label(verdict.arm, verdict.auxiliary, verdict.variant) + (", chosen on val" if verdict.tuned else "")
-        rows.append([verdict.task, label, verdict.verdict, unit_label(metric), *texts, verdict.shared_sources or NONE])
+        shared = cell(*(verdict.shared_sources.split(", ") if verdict.shared_sources else [NONE]))
+        rows.append((cell(verdict.task), cell(label), cell(verdict.verdict), cell(unit_label(metric)), *texts, shared))
     header = ("Target", "Cell", "Verdict", "Metric", *(f"Minus {reference}" for reference in references), "Shared sources")
     notes = (
         "Differences paired by seed with 95 % t-intervals; p is Holm-adjusted over every cell and reference of the arm. "
@@ -180,7 +188,7 @@ def contrasts_table(collection: Collection, contrasts: pd.DataFrame, verdicts: p
         "Chosen on val: each arm in the variant that the validation split preferred, out of the same variants.",
         "Shared sources: makers whose work is in both the target's data and the auxiliary's.",
     )
-    return Table(f"Beyond every control: {collection.sections[section].title}", header, text_rows(rows), notes, num_labels=3)
+    return Table(f"Beyond every control: {collection.sections[section].title}", header, tuple(rows), notes, num_labels=3)
 
 
 def alignment_table(collection: Collection, alignments: Mapping[str, Sequence[float]], section: int) -> Table:
@@ -201,37 +209,11 @@ def alignment_table(collection: Collection, alignments: Mapping[str, Sequence[fl
     return Table(title, ("Target", "Cell", "n", "After each block"), text_rows(rows), notes, num_labels=2)
 
 
-def published_table(collection: Collection, claims: Sequence[Claim], section: int) -> Table:
-    """The paper's gains in the cells of the section's matrix; empty where it has none."""
-    place = collection.sections[section]
-    found: dict[tuple[str, str], Claim] = {}
-    for claim in claims:
-        test = claim.test
-        if (test is not None and test.quantity == "gain" and test.setting == place.setting and not test.options
-                and test.auxiliary and test.task in collection.tasks
-                and test.metric == collection.tasks[test.task].metrics[0].name):
-            found.setdefault((test.task, test.auxiliary), claim)
-    auxiliaries = list_auxiliaries(collection, section)
-    rows = []
-    for task in (task for task in list_rows(collection, section) if any(key[0] == task for key in found)):
-        metric, row = collection.tasks[task].metrics[0], [task]
-        baselines = {claim.reported_baseline_value for key, claim in found.items() if key[0] == task}
-        row.append(" or ".join(f"{value:g}" for value in sorted(b for b in baselines if b is not None)))
-        for auxiliary in auxiliaries:
-            claim_of_cell = found.get((task, auxiliary))
-            row.append(NONE if claim_of_cell is None or claim_of_cell.absolute_gain is None
-                       else show_difference(claim_of_cell.absolute_gain, metric))
-        rows.append(row)
-    header = ("Target", "Baseline", *(f"+ {auxiliary}" for auxiliary in auxiliaries))
-    notes = ("The paper's values on its own data and at its own scale, for orientation; it states no seeds and no intervals.",)
-    return Table(f"Published gains, setting {place.setting}", header, text_rows(rows), notes)
-
-
 def claims_table(claims: pd.DataFrame) -> Table:
     """Every published number with its verdict."""
     rows = [[row.id, row.source, f"{row.target}, {row.setting}, {row.method}",
              row.published + ("" if row.consistent else " (inconsistent in the paper)"), row.verdict, row.reason]
-            for row in _rows(claims)]
+            for row in rows_of(claims)]
     notes = ("Published: the paper's value, against its baseline where it names one. Verdicts are computed from records.",)
     return Table("Published claims", ("Claim", "Source", "Of what", "Published", "Verdict", "Why"), text_rows(rows), notes,
                  num_labels=3)
@@ -240,7 +222,7 @@ def claims_table(claims: pd.DataFrame) -> Table:
 def pretraining_table(collection: Collection, frame: pd.DataFrame) -> Table:
     """What each target's own masked pretraining is worth, per profile and task."""
     rows = []
-    for row in _rows(frame):
+    for row in rows_of(frame):
         metric = find_metric(collection, row.task, row.metric)
         limit = "" if pd.isna(row.limit) else f", at most {int(row.limit)} samples"
         mde = NONE if pd.isna(row.mde) else show_spread(row.mde, metric)
@@ -286,10 +268,11 @@ def first_row(frame: pd.DataFrame, keys: dict[str, Any]) -> Any | None:
     """The first row with these values, as a named tuple; None without one."""
     for column, value in keys.items():
         frame = frame[frame[column] == value]
-    return next(iter(_rows(frame)), None)
+    return next(iter(rows_of(frame)), None)
 
 
-def _rows(frame: pd.DataFrame) -> Iterable[Any]:
+def rows_of(frame: pd.DataFrame) -> Iterable[Any]:
+    """Rows as named tuples"""
     return frame.itertuples(index=False, name="Row")
 
 
@@ -304,6 +287,11 @@ def _target_cell(collection: Collection, section: int, task: str) -> Cell:
 
 def _mean_text(row: Any, metric: Metric, select: Selection) -> str:
     return show_estimate(row, metric, f"{select}_") + (" †" if row.stale else "")
+
+
+def _printed(published: Mapping[tuple[str, str, str], str], task: str, auxiliary: str, metric: Metric) -> list[str]:
+    line = published.get((task, auxiliary, metric.name))
+    return [] if line is None else [line]
 
 
 def _evidence(effect: Any, metric: Metric) -> tuple[str, ...]:

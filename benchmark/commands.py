@@ -1,0 +1,320 @@
+"""What each command does: parsed options in, work done and told, an exit code out.
+
+The only module of the engine that knows every task and arm.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, NoReturn
+
+from benchmark.contracts import Arm, Task
+from benchmark.matrix import Plan, nearest, parse_override, parse_seeds, pick, pretraining_tasks
+from benchmark.plugins import extend
+from benchmark.presets import find_matrix, narrow, plan_matrix
+from benchmark.recipes import SETTINGS
+from benchmark.spec import Site
+from benchmark.store import Store
+
+if TYPE_CHECKING:
+    from benchmark.progress import Progress
+
+LOG_LINES = 3  # of a failed run, in the closing summary
+
+
+def load_registry(plugins: Path | None = None) -> tuple[dict[str, Task], dict[str, Arm]]:
+    """Every task and arm by name: our own, other distributions' entry points, a folder of plugins."""
+    from baselines import ARMS
+    from tasks import TASKS
+
+    return extend(TASKS, ARMS, plugins)
+
+
+def make_plan(options: argparse.Namespace) -> tuple[Plan, Store]:
+    """The runs that the options name, and where their results are."""
+    tasks, arms = load_registry(options.plugins)
+    chosen = pick(options.arm, arms, "arm")
+    settings = options.setting or ()
+    if chosen and not settings and all(arms[name].is_baseline for name in chosen):
+        settings = SETTINGS  # a baseline names its setting
+    matrix = narrow(find_matrix(options.matrix), targets=pick(options.target, tasks, "task"), arms=chosen, settings=settings,
+                    auxiliaries=pick(options.aux, pretraining_tasks(tasks), "auxiliary modality"))
+    folder = options.results or Path("results") / ("smoke" if matrix.limited else options.profile)
+    overrides = [parse_override(text, tasks) for text in options.overrides]
+    plan = plan_matrix(matrix, tasks, arms, options.profile, parse_seeds(options.seeds or matrix.seeds), overrides)
+    return plan, Store(folder)
+
+
+def run_matrix(options: argparse.Namespace, command: str) -> int:
+    from benchmark.alignment import compare_with_baselines
+    from benchmark.executors.local import pending_jobs, run_plan
+    from benchmark.progress import watch
+
+    plan, store = make_plan(options)
+    gpus = count_gpus() if options.device in ("auto", "cuda") else 0
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    jobs = options.jobs or gpus or cores
+    if jobs < 1:
+        raise ValueError(f"--jobs {jobs}: expected at least 1")
+    if re.fullmatch(r"auto|cpu|cuda(:\d+)?", options.device) is None:
+        raise ValueError(f"--device {options.device}: expected auto, cpu, cuda or cuda:N")
+    if options.dry_run:
+        _print_states(plan, store)
+        return print_forecast(plan, store, jobs, options.plugins)
+    if options.retries < 0:
+        raise ValueError(f"--retries {options.retries}: expected 0 or more")
+    require_torch()
+    store.prepare()
+    site = Site(results=str(store.folder), device=options.device, threads=max(1, cores // jobs), command=command)
+    pending = len(pending_jobs(plan, store, options.overwrite))
+    print(f"{len(plan.jobs)} runs, {pending} to do, {jobs} at once, {site.threads} thread{'s' * (site.threads > 1)} each; "
+          f"results in {store.folder}", flush=True)
+    with stopped_like_ctrl_c(), watch(plan.specs, jobs) as progress:
+        failed = run_plan(plan, store, site, jobs, progress.take, overwrite=options.overwrite, timeout=options.timeout,
+                          retries=options.retries)
+    compare_with_baselines(store)
+    print_matrix(store, options.plugins)
+    print_summary(progress, store)
+    return 1 if failed else 0
+
+
+def print_forecast(plan: Plan, store: Store, jobs: int, plugins: Path | None) -> int:
+    """How long the rest takes, and which effects the chosen seeds could show, as far as earlier runs tell."""
+    from benchmark.executors.local import pending_jobs
+    from benchmark.report.forecast import forecast_effects, forecast_time
+    from benchmark.report.inputs import gather
+
+    records, _, tasks, _ = gather([store], *load_registry(plugins))
+    print(forecast_time([job.spec for job in pending_jobs(plan, store)], records, jobs))
+    for line in forecast_effects(plan.specs, records, tasks):
+        print(line)
+    return 0
+
+
+@contextmanager
+def stopped_like_ctrl_c() -> Iterator[None]:
+    """SIGTERM and SIGUSR2, which schedulers and shutdowns send, end the runs as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
+        yield
+        return
+
+    def stop(number: int, frame: FrameType | None) -> NoReturn:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGUSR2)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def require_torch() -> None:
+    """Raises `ValueError` where only what reads results is installed."""
+    try:
+        found = importlib.util.find_spec("torch")
+    except ModuleNotFoundError:
+        found = None
+    if found is None:
+        raise ValueError("training needs packages that are not installed (torch); pip install 'm2pt-bench[run]', "
+                         "or -e '.[run]' in a clone")
+
+
+def count_gpus() -> int:
+    """NVIDIA GPUs that this process may use, found without importing torch."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return len([part for part in visible.split(",") if part.strip() not in ("", "-1")])
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return 0
+    found = subprocess.run([tool, "-L"], capture_output=True, text=True, check=False, timeout=30)
+    return sum(line.startswith("GPU ") for line in found.stdout.splitlines())
+
+
+def show_status(options: argparse.Namespace, command: str) -> int:
+    plan, store = make_plan(options)
+    return _print_states(plan, store)
+
+
+def _print_states(plan: Plan, store: Store) -> int:
+    """One line a cell with the state of each seed, then the reasons of failures."""
+    cells: dict[str, list[str]] = {}
+    failures = []
+    counts: dict[str, int] = {}
+    for spec in plan.specs:
+        state = store.state(spec)
+        counts[state] = counts.get(state, 0) + 1
+        cells.setdefault(spec.cell, []).append(f"{spec.seed}:{state}")
+        failure = store.failure(spec) if state == "failed" else None
+        if failure is not None:
+            failures.append(f"{spec.name}: {failure.error}")
+    width = max(len(cell) for cell in cells)
+    for cell, states in cells.items():
+        print(f"{cell:<{width}}  {'  '.join(states)}")
+    for line in failures:
+        print(f"failed  {line}")
+    _, problems = store.records()
+    for line in problems:
+        print(f"unreadable  {line}")
+    print(f"{len(plan.jobs)} runs in {store.folder}: " + ", ".join(f"{count} {state}" for state, count in counts.items()))
+    return 0
+
+
+def show_list(options: argparse.Namespace, command: str) -> int:
+    from benchmark.describe import LISTED, list_names
+
+    tasks, arms = load_registry(options.plugins)
+    print("\n".join(list_names(tasks, arms, [options.what] if options.what else LISTED)))
+    return 0
+
+
+def show_info(options: argparse.Namespace, command: str) -> int:
+    from benchmark.describe import describe
+
+    print(describe(options.name, *load_registry(options.plugins), options.profile))
+    return 0
+
+
+def make_report(options: argparse.Namespace, command: str) -> int:
+    from baselines import RIVALS
+    from benchmark.alignment import alignments_of
+    from benchmark.claims import load_claims
+    from benchmark.report.analysis import FINDINGS, Extras, analyse
+    from benchmark.report.document import FORMATS
+    from benchmark.report.inputs import gather, gather_pictures
+    from benchmark.report.parts import PARTS
+    from benchmark.report.write import write_report
+
+    folders = options.results or [Path("results/tiny")]
+    for folder in [*folders, *(options.compare or [])]:
+        if not (folder / "runs").is_dir():
+            raise ValueError(f"no results in {folder}; run a matrix first, for example: benchmark run --matrix smoke")
+    formats = pick([options.format or ""], dict.fromkeys(FORMATS), "format") or FORMATS
+    parts = pick([options.only or ""], PARTS, "part") or PARTS
+    fatal = pick([options.fail_on or ""], dict.fromkeys(FINDINGS), "finding")
+    tasks, arms = load_registry(options.plugins)
+    stores = [Store(folder) for folder in folders]
+    records, problems, infos, current = gather(stores, tasks, arms)
+    alignments = {run_id: values for store in stores for run_id, values in alignments_of(store, records).items()}
+    samples, reconstructions, damaged = gather_pictures(stores, records)
+    others = gather([Store(folder) for folder in options.compare], tasks, arms)[0] if options.compare else None
+    analysis = analyse(records, [*problems, *damaged], options.select.replace("-", "_"), tasks=infos, current=current,
+                       rivals=RIVALS, claims=load_claims(), extras=Extras(alignments, samples, reconstructions),
+                       compared=others)
+    try:
+        written = write_report(analysis, options.out or folders[0] / "report", _regenerating(options, folders), formats, parts)
+    except OSError as error:
+        raise ValueError(f"the report cannot be written: {error}; choose another folder with --out") from error
+    lost = len(analysis.collection.problems)
+    print(f"{written[0]} and {len(written) - 1} tables and figures from {len(records)} records"
+          + (f"; {lost} runs or files have no result, named in the report" if lost else ""))
+    found = {finding: analysis.count(finding) for finding in fatal if analysis.count(finding)}
+    if found:
+        print("failing, as asked: " + ", ".join(f"{count} {finding}" for finding, count in found.items()), file=sys.stderr)
+    return 1 if found else 0
+
+
+def _regenerating(options: argparse.Namespace, folders: list[Path]) -> str:
+    """The command that makes the same files, with no more of this machine's paths than was typed."""
+    def shown(folder: Path) -> str:
+        try:
+            return folder.resolve().relative_to(Path.cwd()).as_posix()
+        except ValueError:
+            return folder.as_posix()
+
+    parts = ["benchmark", "report"]
+    for name, values in (("--results", map(shown, folders)), ("--compare", map(shown, options.compare or []))):
+        parts += [part for value in values for part in (name, value)]
+    for name, value in (("--select", options.select), ("--format", options.format), ("--only", options.only)):
+        parts += [name, value] if value and (name, value) != ("--select", "last") else []
+    return shlex.join(parts)
+
+
+def print_matrix(store: Store, plugins: Path | None) -> None:
+    """The target x auxiliary matrix of everything that the folder holds."""
+    from benchmark.report.console import print_matrices
+    from benchmark.report.inputs import gather
+
+    print(flush=True)
+    print_matrices(*gather([store], *load_registry(plugins)))
+
+
+def print_summary(progress: Progress, store: Store) -> None:
+    """How it ended, where things are, and the next command to type."""
+    from benchmark.progress import clock
+
+    done, kept = progress.count("done"), progress.count("kept")
+    print(f"\n{done} runs done, {kept} kept, {progress.count('failed')} failed in {clock(progress.elapsed)}; "
+          f"records in {store.folder}/runs")
+    for spec in progress.specs:
+        failure = store.failure(spec) if progress.states[spec.run_id] == "failed" else None
+        if failure is not None:
+            print(f"failed: {spec.cell} seed {spec.seed}: {failure.error}\n        log: {store.work(spec) / 'log.txt'}")
+            for line in failure.log.splitlines()[-LOG_LINES:]:
+                print(f"        | {line}")
+    retry = "the same command runs what failed again; " if progress.count("failed") else ""
+    print(f"next: {retry}benchmark report --results {store.folder}")
+
+
+def reproduce_run(options: argparse.Namespace, command: str) -> int:
+    from benchmark.executors.local import run_plan
+    from benchmark.progress import watch
+    from benchmark.record import read_record
+    from benchmark.reproduce import adopt, compare_records, find_record, plan_again, tell
+
+    if not options.tolerance >= 0:
+        raise ValueError(f"--tolerance {options.tolerance}: expected 0 or more")
+    source = Store(options.results)
+    records, _ = source.records()
+    record = find_record(options.run_name, records)
+    tasks, arms = load_registry(options.plugins)
+    plan = plan_again(record, records, tasks, arms)
+    require_torch()
+    with tempfile.TemporaryDirectory(prefix="reproduce-") as scratch:
+        store = Store(options.out or Path(scratch))
+        store.prepare()
+        adopt(plan, record, records, source, store)
+        device = "cpu" if record.environment.device == "cpu" else "auto"
+        site = Site(results=str(store.folder), device=device, threads=record.environment.threads, command=command)
+        with stopped_like_ctrl_c(), watch(plan.specs, 1) as progress:
+            failed = run_plan(plan, store, site, 1, progress.take)
+        if failed:
+            failure = store.failure(failed[-1])
+            print(f"it could not be computed again: {failure.error if failure else 'no reason was recorded'}", file=sys.stderr)
+            return 1
+        again = read_record(store.run_folder(record.spec) / "record.json")
+    metric = tasks[record.spec.task].metric if record.spec.kind == "train" else None
+    comparison = compare_records(record, again, metric)
+    print(tell(record, comparison, options.tolerance, metric))
+    return 0 if comparison.bit_equal or comparison.within(options.tolerance) else 1
+
+
+def export_run(options: argparse.Namespace, command: str) -> int:
+    folder = options.results / "work"
+    names = sorted(path.parent.name for path in folder.glob("*/weights.safetensors"))
+    matches = [name for name in names if name == options.run_name or name.endswith(f"-{options.run_name}")]
+    if len(matches) != 1:
+        raise ValueError(f"no single run {options.run_name!r} with weights in {options.results}; "
+                         f"{nearest(options.run_name, names) if names else 'there are none: run a matrix first'}")
+    target = options.out or Path(f"{matches[0]}.safetensors")
+    try:
+        shutil.copyfile(folder / matches[0] / "weights.safetensors", target)
+    except OSError as error:
+        raise ValueError(f"{target} cannot be written ({error.strerror}); choose another file with --out") from error
+    print(f"{target}: load it with safetensors.torch.load_file")
+    return 0

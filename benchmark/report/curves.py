@@ -1,0 +1,134 @@
+"""Run records in, matplotlib figures of what happened while training out: learning curves, learned scales."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from statistics import fmean, median
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+
+from benchmark.report.canvas import BASELINE, FAINT, add_legend, make_title, modality_colours, new_figure, shorten
+from benchmark.report.collect import Collection
+from benchmark.report.pairing import Run
+from benchmark.report.tables import cell_label, chance_of, list_rows, unit_label
+
+
+def draw_curves(collection: Collection, section: int) -> Figure | None:
+    """Main metric against epoch on val and test: a row per target, every seed thin, the mean thick."""
+    tasks = [task for task in list_rows(collection, section) if _curve_runs(collection, section, task)]
+    if not tasks:
+        return None
+    figure = new_figure(7.6, 0.9 + 1.75 * len(tasks))
+    grid = figure.subplots(len(tasks), 2, squeeze=False, sharey="row")
+    colours = modality_colours(collection)
+    for row, task in zip(grid, tasks, strict=True):
+        metric = collection.tasks[task].metrics[0]
+        for axes, split in zip(row, ("val", "test"), strict=True):
+            for (auxiliary, _, _), runs in _curve_runs(collection, section, task).items():
+                _draw_cell(axes, runs, split, metric.name, colours.get(auxiliary, BASELINE), plain=not auxiliary)
+            chance = chance_of(collection, task, collection.sections[section].profile)
+            if chance is not None:
+                axes.axhline(chance, color="#777777", linewidth=0.9, linestyle=":")
+                grey, place = "#555555", ("axes fraction", "data")
+                axes.annotate("chance", (1, chance), xycoords=place, ha="right", va="bottom", fontsize=7, color=grey)
+            axes.set_title(shorten(f"{task}, {split}", 40))
+            axes.grid(color=FAINT, linewidth=0.5)
+            axes.xaxis.get_major_locator().set_params(integer=True)
+        row[0].set_ylabel(shorten(unit_label(metric), 26))
+    for axes in grid[-1]:
+        axes.set_xlabel("epoch")
+    used = {key[0] for task in tasks for key in _curve_runs(collection, section, task)}
+    add_legend(figure, collection, used)
+    title = make_title("Learning curves: every seed thin, their mean thick", collection, section)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=10)
+    return figure
+
+
+def draw_scales(collection: Collection, section: int, arm: str, variant: str) -> Figure | None:
+    """Learned cross-modal scales by layer: |s|, median and range over seeds, a panel per target; None without any."""
+    panels: dict[str, dict[str, list[Run]]] = {}
+    for run in collection.runs_of(section):
+        if (run.spec.arm, run.spec.variant) == (arm, variant) and run.spec.auxiliary and run.record.layers:
+            panels.setdefault(run.spec.task, {}).setdefault(run.spec.auxiliary, []).append(run)
+    tasks = [task for task in collection.tasks if task in panels]
+    if not tasks:
+        return None
+    columns = min(2, len(tasks))
+    figure = new_figure(7.6, 1.0 + 2.1 * -(-len(tasks) // columns))
+    grid = figure.subplots(-(-len(tasks) // columns), columns, squeeze=False, sharey=True).ravel()
+    colours = modality_colours(collection)
+    for axes, task in zip(grid, tasks, strict=False):
+        layers = order_layers({x.name for runs in panels[task].values() for run in runs for x in run.record.layers})
+        for auxiliary in (name for name in collection.modalities if name in panels[task]):
+            _draw_scales(axes, layers, panels[task][auxiliary], colours[auxiliary])
+        axes.set_title(shorten(task, 40))
+        axes.set_ylim(bottom=0)
+        axes.grid(axis="y", color=FAINT, linewidth=0.5)
+    for axes in grid[len(tasks) :]:
+        axes.set_visible(False)
+    for axes in grid[::columns]:
+        axes.set_ylabel("|cross-modal scale|")
+    add_legend(figure, collection, {auxiliary for task in tasks for auxiliary in panels[task]})
+    name = cell_label(arm, "", variant)
+    title = f"{name}: learned scales by layer, first to last block in each group, median and range of seeds"
+    figure.suptitle(make_title(title, collection, section), x=0.01, ha="left", fontsize=10)
+    return figure
+
+
+def order_layers(names: set[str]) -> dict[str, list[str]]:
+    """Layer names by component, both in network order: "blocks.2.attn.qkv" is component "attn.qkv", block 2."""
+
+    def parse(name: str) -> tuple[str, tuple[int, ...]]:
+        numbers = tuple(int(number) for number in re.findall(r"(?<![^.])\d{1,9}(?![^.])", name))
+        return re.sub(r"^blocks\.\d+\.|(?<![^.])\d+\.", "", name), numbers
+
+    components: dict[str, list[str]] = {}
+    known = ["attn.qkv", "attn.q", "attn.k", "attn.v", "attn.proj", "mlp.fc1", "mlp.fc2"]
+    place = {component: i for i, component in enumerate(known)}
+    parsed = {name: parse(name) for name in names}
+    for name in sorted(names, key=lambda n: (place.get(parsed[n][0], len(known)), *parsed[n], n)):
+        components.setdefault(parsed[name][0], []).append(name)
+    return components
+
+
+def _draw_cell(axes: Axes, runs: Sequence[Run], split: str, metric: str, colour: str, plain: bool) -> None:
+    curves = [dict(run.record.curve(split, metric)) for run in runs]
+    curves = [curve for curve in curves if curve]
+    lines = [sorted(curve.items()) for curve in curves]
+    axes.add_collection(LineCollection(lines, colors=[colour], linewidths=0.5, alpha=0.45), autolim=True)
+    axes.autoscale_view()
+    common = sorted(set.intersection(*(set(curve) for curve in curves))) if curves else []
+    means = [fmean(curve[step] for curve in curves) for step in common]
+    # The baseline lies on top and is dashed, so that curves on it stay visible.
+    style: dict[str, Any] = {"linestyle": "--", "zorder": 3} if plain else {}
+    marker = "o" if len(common) == 1 else ""
+    axes.plot(common, means, color=colour, linewidth=1.4, marker=marker, markersize=3, **style)
+
+
+def _curve_runs(collection: Collection, section: int, task: str) -> Mapping[tuple[str, str, str], list[Run]]:
+    """Runs by (auxiliary, arm, variant): baseline and methods' defaults; controls and variants would hide them."""
+    groups: dict[tuple[str, str, str], list[Run]] = {}
+    for run in collection.runs_of(section):
+        spec = run.spec
+        if spec.task == task and (spec.role == "baseline" or (spec.role == "method" and not spec.variant)):
+            groups.setdefault((spec.auxiliary or "", spec.arm or "none", spec.variant), []).append(run)
+    order = ["", *collection.modalities]
+    return dict(sorted(groups.items(), key=lambda item: (order.index(item[0][0]), item[0])))
+
+
+def _draw_scales(axes: Axes, components: Mapping[str, Sequence[str]], runs: Sequence[Run], colour: str) -> None:
+    start, ticks = 0, []
+    for names in components.values():
+        found = [[abs(x.scale) for run in runs for x in run.record.layers if x.name == name] for name in names]
+        xs = [start + i for i, values in enumerate(found) if values]
+        values = [v for v in found if v]
+        axes.fill_between(xs, [min(v) for v in values], [max(v) for v in values], color=colour, alpha=0.15, linewidth=0)
+        axes.plot(xs, [median(v) for v in values], "o-", color=colour, linewidth=1.3, markersize=3)
+        ticks.append(start + (len(names) - 1) / 2)
+        start += len(names) + 1
+    axes.set_xticks(ticks, [shorten(name, 14) for name in components])
+    axes.tick_params(axis="x", length=0)

@@ -1,0 +1,268 @@
+"""An analysis in, the parts of the report in the order of the page out. Each part adds blocks and files to a document."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from benchmark.claims import Verdict
+from benchmark.report import curves, figures
+from benchmark.report.analysis import Analysis, control_verdicts, has_controls
+from benchmark.report.compare import comparison_table, summarise
+from benchmark.report.cost import cost_table, draw_cost
+from benchmark.report.document import Document, Heading, Items, Paragraph
+from benchmark.report.inputs import Remark
+from benchmark.report.markup import Table, text_rows
+from benchmark.report.pictures import draw_reconstructions, draw_samples
+from benchmark.report.provenance import commands_table, facts
+from benchmark.report.published import draw_claims, list_sources, published_lines, published_table
+from benchmark.report.ranks import power_table, rank_table
+from benchmark.report.sections import PROFILES, slugify, unique_slugs
+from benchmark.report.tables import (
+    alignment_table,
+    cells_table,
+    claims_table,
+    contrasts_table,
+    effects_table,
+    list_matrices,
+    matrix_frame,
+    matrix_table,
+    pretraining_table,
+)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the report: what `report --only` calls it is its key in `PARTS`."""
+
+    title: str
+    add: Callable[[Document, Analysis], None]
+
+
+@dataclass(frozen=True)
+class Place:
+    """A section of the report: its number, and its name in files."""
+
+    number: int
+    slug: str
+
+
+def add_matrices(document: Document, analysis: Analysis) -> None:
+    """Target x auxiliary, measured and published, as table, heat map and forest; and every seed."""
+    collection, cells, effects = analysis.collection, analysis.cells, analysis.effects
+    for place in _sections(document, analysis):
+        published = published_lines(analysis.claims, collection.sections[place.number].setting)
+        for name, arm, variant in _matrices(analysis, place):
+            what = (collection, cells, effects, place.number, arm, variant)
+            document.table(f"matrix-{name}", matrix_table(*what, published if not variant else {}))
+            document.frame(f"matrix-{name}", matrix_frame(*what))
+            document.figure(f"matrix-{name}", figures.draw_matrix(*what),
+                            f"Paired differences of {arm} {variant}".rstrip() + " by target and auxiliary, as a heat map")
+        document.figure(f"forest-{place.slug}", figures.draw_forest(collection, effects, place.number),
+                        "Paired differences to the baseline with 95 % intervals")
+        document.figure(f"seeds-{place.slug}", figures.draw_seeds(collection, place.number, analysis.select),
+                        "Main metric on test of every run, a dot a seed")
+        document.table(f"differences-{place.slug}", effects_table(collection, effects, place.number))
+    for name, frame in (("differences", effects), ("pairs", collection.pairs), ("cells", cells)):
+        document.frame(name, _with_sections(frame, analysis))
+
+
+def add_controls(document: Document, analysis: Analysis) -> None:
+    """What the arms are worth beyond their controls, and the order of all arms; nothing where no control was run."""
+    collection = analysis.collection
+    for place in _sections(document, analysis, [n for n in range(len(collection.sections)) if has_controls(analysis, n)]):
+        document.add(*(Paragraph(text, f"{name}:") for name, text in control_verdicts(analysis, place.number)))
+        document.table(f"controls-{place.slug}",
+                       contrasts_table(collection, analysis.contrasts, analysis.verdicts, place.number))
+        document.table(f"order-{place.slug}", rank_table(collection, analysis.ranks, place.number))
+    for name, frame in (("contrasts", analysis.contrasts), ("verdicts", analysis.verdicts), ("order", analysis.ranks)):
+        document.frame(name, _with_sections(frame, analysis))
+
+
+def add_power(document: Document, analysis: Analysis) -> None:
+    """Which effects the seeds could show, and which are excluded."""
+    for place in _sections(document, analysis, sorted(set(analysis.power["section"]))):
+        document.table(f"power-{place.slug}", power_table(analysis.collection, analysis.power, place.number))
+    document.frame("power", _with_sections(analysis.power, analysis))
+
+
+def add_paper_tables(document: Document, analysis: Analysis) -> None:
+    """The paper's Tables 1-7 and Figure 3, published and measured side by side."""
+    document.figure("claims", draw_claims(analysis.claims, analysis.judged),
+                    "Published gains beside measured ones, with 95 % intervals")
+    for source in list_sources(analysis.claims):
+        document.table(f"paper-{slugify(source)}", published_table(analysis.claims, analysis.judged, source))
+
+
+def add_claims(document: Document, analysis: Analysis) -> None:
+    """The ledger: counts, and every claim with its verdict."""
+    claims = analysis.judged
+    if claims.empty:
+        return
+    document.frame("claims", claims.convert_dtypes())
+    counts = Counter(claims["verdict"])
+    shown = ", ".join(f"{counts[verdict]} {verdict}" for verdict in Verdict if counts[verdict])
+    wrong = int((~claims["consistent"]).sum())
+    document.add(Paragraph(
+        f"{len(claims)} published numbers: {shown}. Of the gains that the paper prints in percent, {wrong} "
+        f"{'does' if wrong == 1 else 'do'} not follow from its own values. The table has every one with its verdict and the "
+        "command that tests it."))
+    document.table("claims", claims_table(claims), searchable=True, on_page=False)
+
+
+def add_pretraining(document: Document, analysis: Analysis) -> None:
+    """What masked pretraining is worth against scratch, its losses, and what it reconstructs."""
+    collection = analysis.collection
+    document.table("pretraining", pretraining_table(collection, analysis.pretraining))
+    document.frame("pretraining", _with_sections(analysis.pretraining, analysis))
+    document.table("pretraining-losses", _losses_table(analysis))
+    shown: set[str] = set()
+    for record in collection.records:
+        spec, pictures = record.spec, analysis.extras.reconstructions.get(record.run_id)
+        if pictures is not None and spec.modality not in shown:
+            shown.add(spec.modality)
+            text = f"validation samples; profile {spec.profile}, seed {spec.seed}, {spec.recipe.epochs} epochs"
+            text += f", at most {spec.limit} samples" if spec.limit is not None else ""
+            document.figure(f"reconstruction-{slugify(spec.modality)}", draw_reconstructions(spec.modality, text, pictures),
+                            f"Masked pretraining, {spec.modality}: input, what is seen, reconstruction")
+
+
+def add_cost(document: Document, analysis: Analysis) -> None:
+    """Training time, memory and parameters beside the baseline's (Table 7)."""
+    for place in _sections(document, analysis, sorted(set(analysis.cost["section"]))):
+        document.figure(f"cost-{place.slug}", draw_cost(analysis.collection, analysis.cost, place.number),
+                        "Training time over the baseline's, with 95 % intervals")
+        document.table(f"cost-{place.slug}", cost_table(analysis.collection, analysis.cost, place.number))
+    document.frame("cost", _with_sections(analysis.cost, analysis))
+
+
+def add_selection(document: Document, analysis: Analysis) -> None:
+    """Every cell under every selection, and what selecting on test would have added."""
+    for place in _sections(document, analysis):
+        document.table(f"cells-{place.slug}", cells_table(analysis.collection, analysis.cells, place.number))
+
+
+def add_curves(document: Document, analysis: Analysis) -> None:
+    """Learning curves, every seed drawn."""
+    for place in _sections(document, analysis):
+        document.figure(f"curves-{place.slug}", curves.draw_curves(analysis.collection, place.number),
+                        "Main metric on val and test by epoch, every seed and the mean")
+
+
+def add_scales(document: Document, analysis: Analysis) -> None:
+    """Learned scales by layer and component, and how alike the representations of an arm and its baseline are."""
+    collection = analysis.collection
+    for place in _sections(document, analysis):
+        for name, arm, variant in _matrices(analysis, place):
+            document.figure(f"scales-{name}", curves.draw_scales(collection, place.number, arm, variant),
+                            f"Learned cross-modal scales of {arm} {variant}".rstrip() + " by layer, a panel per target")
+        document.table(f"alignment-{place.slug}", alignment_table(collection, analysis.extras.alignments, place.number))
+
+
+def add_samples(document: Document, analysis: Analysis) -> None:
+    """A contact sheet per task."""
+    shown: set[str] = set()
+    for task in analysis.collection.tasks:
+        for profile in PROFILES:
+            pictures = analysis.extras.samples.get((task, profile))
+            if pictures is not None and task not in shown:
+                shown.add(task)
+                document.figure(f"samples-{slugify(task)}", draw_samples(task, profile, pictures),
+                                f"Samples of {task}, profile {profile}")
+
+
+def add_comparison(document: Document, analysis: Analysis) -> None:
+    """Cell by cell against other results; nothing where none were given."""
+    if analysis.compared is None:
+        return
+    tasks = {**analysis.compared.tasks, **analysis.collection.tasks}
+    document.add(Paragraph(summarise(analysis.comparison)))
+    document.table("comparison", comparison_table(tasks, analysis.comparison), searchable=True)
+    document.frame("comparison", analysis.comparison.convert_dtypes())
+
+
+def add_remarks(document: Document, analysis: Analysis) -> None:
+    """What was left out or needs a reservation, and why: by reason on the page, run by run in a file."""
+    collection = analysis.collection
+    remarks = [Remark(f"No result: {p.state}", p.name, p.reason) for p in collection.problems]
+    remarks += collection.remarks
+    stale = [run.name for run in collection.paired.runs if run.stale]
+    remarks += [Remark("Shown, though not computed by the current code", name) for name in stale]
+    frame = pd.DataFrame([(r.kind, r.name, r.detail) for r in remarks], columns=["reason", "name", "detail"])
+    document.frame("remarks", frame)
+    groups: dict[str, list[Remark]] = {}
+    for remark in remarks:
+        groups.setdefault(remark.kind, []).append(remark)
+    points = tuple((f"{kind} ({len(group)})", tuple(": ".join(filter(None, (r.name, r.detail))) for r in group))
+                   for kind, group in groups.items())
+    document.add(Items(points, emphasised=True, rest="tables/remarks.csv") if points else Paragraph("Nothing was left out."))
+
+
+def add_provenance(document: Document, analysis: Analysis) -> None:
+    """Where and by what the runs were computed, and the command of every row."""
+    document.add(Items(tuple((point, ()) for point in facts(analysis.collection.records))))
+    document.table("provenance", commands_table(analysis.collection), searchable=True, on_page=False)
+
+
+PARTS: Mapping[str, Part] = {
+    "matrix": Part("Target x auxiliary", add_matrices),
+    "controls": Part("Beyond every control?", add_controls),
+    "power": Part("What these seeds could show", add_power),
+    "paper": Part("The paper's tables, published and measured", add_paper_tables),
+    "claims": Part("Published claims", add_claims),
+    "pretraining": Part("Masked pretraining", add_pretraining),
+    "cost": Part("Cost", add_cost),
+    "selection": Part("Selection on test, and what it would have added", add_selection),
+    "curves": Part("Learning curves", add_curves),
+    "scales": Part("Learned scales, and what they change", add_scales),
+    "samples": Part("What the tasks see", add_samples),
+    "compare": Part("Compared with other results", add_comparison),
+    "left-out": Part("Left out, and shown with a reservation", add_remarks),
+    "provenance": Part("Provenance", add_provenance),
+}
+
+
+def _sections(document: Document, analysis: Analysis, numbers: Iterable[int] | None = None) -> Iterator[Place]:
+    """Go through sections, each of several under its title; one that nothing follows is left out of the pages."""
+    sections = analysis.collection.sections
+    slugs = unique_slugs(sections)
+    chosen = list(range(len(sections)) if numbers is None else numbers)
+    for number in chosen:
+        title = sections[number].title
+        if len(chosen) > 1:
+            document.add(Heading(title[0].upper() + title[1:], 3))
+        yield Place(number, slugs[sections[number]])
+
+
+def _matrices(analysis: Analysis, place: Place) -> list[tuple[str, str, str]]:
+    """Name in files, arm and variant of each matrix of a section"""
+    found = list_matrices(analysis.collection, place.number)
+    return [(f"{place.slug}-{slugify(f'{arm} {variant}')}" + (f"-{index}" if index else ""), arm, variant)
+            for index, (arm, variant) in enumerate(found)]
+
+
+def _with_sections(frame: pd.DataFrame, analysis: Analysis) -> pd.DataFrame:
+    """The index of the section replaced by what it stands for."""
+    if "section" not in frame:
+        return frame.convert_dtypes()
+    sections = analysis.collection.sections
+    keys = {name: [getattr(sections[int(i)], name) for i in frame["section"]]
+            for name in ("profile", "setting", "limit", "conditions")}
+    return pd.concat([pd.DataFrame(keys, index=frame.index), frame.drop(columns="section")], axis=1).convert_dtypes()
+
+
+def _losses_table(analysis: Analysis) -> Table:
+    """First and last training loss of every pretraining"""
+    rows = []
+    for record in analysis.collection.records:
+        spec, curve = record.spec, record.curve("train", "loss")
+        if spec.kind == "pretrain" and curve:
+            (_, first), (epoch, last) = min(curve), max(curve)
+            limit = "all" if spec.limit is None else str(spec.limit)
+            labels = [spec.modality, spec.profile, limit, spec.variant]
+            rows.append([*labels, str(spec.seed), str(epoch), f"{first:.4g}", f"{last:.4g}"])
+    header = ("Modality", "Profile", "Samples", "Variant", "Seed", "Epochs", "First loss", "Last loss")
+    return Table("Losses of masked pretraining", header, text_rows(rows), num_labels=4)

@@ -1,0 +1,74 @@
+"""Records in, where their numbers are from and how to get them again out."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections import Counter
+from collections.abc import Sequence
+
+from benchmark.record import Record
+from benchmark.report.collect import Collection
+from benchmark.report.document import MAX_ITEMS
+from benchmark.report.markup import Table, text_rows
+from benchmark.report.tables import cell_label
+
+
+def facts(records: Sequence[Record]) -> list[str]:
+    """Counts, commits, code, software, hardware, seeds and commands of all records, a line each."""
+    environments = [record.environment for record in records]
+    by_name = {
+        "Commit": (f"{e.commit or 'unknown'}{' (with local changes)' if e.dirty else ''}" for e in environments),
+        "Code digest": (record.spec.code[:12] for record in records),
+        "Torch": (f"{e.torch}, Python {e.python}" for e in environments),
+        "Hardware": (f"{e.device} ({e.processor}), {e.threads} thread(s), {e.platform}" for e in environments),
+        "Seeds": (str(record.spec.seed) for record in records),
+        "Command": (record.command for record in records if record.command),
+    }
+    trainings = sum(record.spec.kind == "train" for record in records)
+    wall = sum(record.seconds.get("wall", 0.0) for record in records) / 3600
+    points = [f"Runs: {trainings} trainings, {len(records) - trainings} pretrainings, {wall:.1f} h"]
+    for name, values in by_name.items():
+        counts = Counter(values)
+        known = sorted(counts, key=lambda v: (int(v), v)) if name == "Seeds" else sorted(counts)
+        shown = [v + (f" ({counts[v]} runs)" if len(known) > 1 else "") for v in known[:MAX_ITEMS]]
+        more = f"; and {len(known) - MAX_ITEMS} more" if len(known) > MAX_ITEMS else ""
+        points.append(f"{name}: {'; '.join(shown) or 'unknown'}{more}")
+    return points
+
+
+def commands_table(collection: Collection) -> Table:
+    """Of every cell: its seeds, what computed it, and the command that computes it with its baseline."""
+    groups: dict[tuple[int, int, bool, str, str, str], list[Record]] = {}
+    for run in collection.paired.runs:
+        place = (collection.section_of[run.comparison], list(collection.tasks).index(run.spec.task))
+        key = (*place, run.spec.role != "baseline", *run.cell[1:])
+        groups.setdefault(key, []).append(run.record)
+    rows = []
+    for (number, *_), records in sorted(groups.items(), key=lambda item: item[0]):
+        spec, section = records[0].spec, collection.sections[number]
+        seeds = sorted(record.spec.seed for record in records)
+        commits = sorted({(e.commit or "unknown")[:12] + ("+" if e.dirty else "") for e in (r.environment for r in records)})
+        devices = sorted({record.environment.device for record in records})
+        rows.append([spec.task, cell_label(spec.arm or "none", spec.auxiliary or "", spec.variant), section.title,
+                     " ".join(map(str, seeds)), " ".join(commits), ", ".join(devices), command_of(records, section.conditions)])
+    header = ("Target", "Cell", "Conditions", "Seeds", "Commit", "Device", "Command")
+    notes = ("The command trains the cell with its baseline and what they start from. Commit: of the suite when the run was "
+             "computed; + stands for local changes.",)
+    return Table("Where every row is from", header, text_rows(rows), notes, num_labels=3)
+
+
+def command_of(records: Sequence[Record], conditions: str = "") -> str:
+    """What computes the runs of one cell. Under altered conditions or on few samples: as it was typed."""
+    spec = records[0].spec
+    if conditions or spec.limit is not None:
+        return next((record.command for record in records if record.command), "unknown")
+    baseline = {"pretrained": "finetune", "fix": "fix", "scratch": "scratch"}.get(spec.setting or "", "finetune")
+    arms = baseline if spec.role == "baseline" else f"{baseline},{spec.arm}"
+    parts = ["benchmark", "run", "--profile", spec.profile, "-t", spec.task, "--arm", arms, "--setting", spec.setting or ""]
+    parts += ["-x", spec.auxiliary] if spec.auxiliary else []
+    changed = [part.partition("=")[0] for part in spec.variant.split(",") if part]
+    for name in changed:
+        if name in spec.options:
+            parts += ["--set", f"arm.{name}={json.dumps(spec.options[name], separators=(',', ':'))}"]
+    return shlex.join([*parts, "--seeds", ",".join(str(seed) for seed in sorted(record.spec.seed for record in records))])

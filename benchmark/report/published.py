@@ -1,0 +1,132 @@
+"""Claims with what was measured of them in; tables in the shape of the paper's, and a figure, out.
+
+A measured number of another scale than the paper's stands beside the published one for orientation; the verdict never
+counts it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from benchmark.claims import TESTED_PROFILE, Claim, Verdict
+from benchmark.report.canvas import BASELINE, INK, PALETTE, Interval, forest, known, shorten
+from benchmark.report.markup import MINUS, NONE, Cell, Line, Table
+from benchmark.report.tables import rows_of
+from benchmark.stats import ALPHA
+
+SCRATCH = ", from scratch"
+
+
+def list_sources(claims: Iterable[Claim]) -> list[str]:
+    """The paper's tables and figures that hold claims, in the order of the ledger"""
+    return [source for source in dict.fromkeys(claim.source for claim in claims)
+            if source.startswith(("Table", "Figure"))]
+
+
+def published_lines(claims: Iterable[Claim], setting: str) -> dict[tuple[str, str, str], str]:
+    """What the paper prints for the cells of a matrix: by task, auxiliary ("": the baseline) and metric."""
+    lines: dict[tuple[str, str, str], str] = {}
+    for claim in claims:
+        test = claim.test
+        if test is not None and test.setting == setting and not test.options and test.metric:
+            gain = "" if claim.absolute_gain is None else f" ({claim.absolute_gain:+g})".replace("-", MINUS)
+            if test.quantity == "gain":
+                lines.setdefault((test.task, test.auxiliary or "", test.metric), f"paper {claim.reported_value:g}{gain}")
+                if claim.reported_baseline_value is not None:
+                    lines.setdefault((test.task, "", test.metric), f"paper {claim.reported_baseline_value:g}")
+    return lines
+
+
+def published_table(claims: Sequence[Claim], judged: pd.DataFrame, source: str) -> Table:
+    """One table of the paper: its rows and columns, with what was measured under each published number."""
+    measured = {row.id: row for row in rows_of(judged)}
+    cells: dict[tuple[str, str], Cell] = {}
+    for claim in claims:
+        if claim.source == source:
+            cells[_row_of(claim), _column_of(claim)] = _cell(claim, measured[claim.id])
+    names = list(dict.fromkeys(row for row, _ in cells))
+    columns = list(dict.fromkeys(column for _, column in cells))
+    rows = tuple(((Line(name),), *(cells.get((name, column), (Line(NONE),)) for column in columns)) for name in names)
+    notes = ("First line: the paper's number, with its gain over its baseline. Second line, where the cell was run: the "
+             "profile, and the measured gain paired by seed with its 95 % t-interval, or the mean of a baseline; "
+             f"bold: adjusted p < {ALPHA:g}. Only profile {TESTED_PROFILE} is of the paper's data and scale. Third line: the "
+             "verdict on the claim, where there is one.",)
+    return Table(f"{source} of the paper, published and measured", ("Row", *columns), rows, notes)
+
+
+def _row_of(claim: Claim) -> str:
+    return claim.method + (SCRATCH if claim.setting.startswith("from-scratch") else "")
+
+
+def _column_of(claim: Claim) -> str:
+    metric = claim.metric.partition(";")[0].partition(" (")[0].replace('"', "")
+    frozen = ", frozen" if "fix" in claim.setting else ""
+    return f"{claim.target_dataset.partition(' (')[0]} {metric}{frozen}"
+
+
+def _cell(claim: Claim, measured: Any) -> Cell:
+    gain = "" if claim.absolute_gain is None else f" ({claim.absolute_gain:+g})"
+    lines = [Line(f"{claim.reported_value:g}{gain}".replace("-", MINUS))]
+    if not pd.isna(measured.measured):
+        signed = claim.test is not None and claim.test.quantity == "gain"
+        lines.append(Line(f"{measured.profile}: {show_measured(measured, signed)}",
+                          bool(signed and not pd.isna(measured.p_holm) and measured.p_holm < ALPHA)))
+    if measured.verdict not in (Verdict.NOT_RUN, Verdict.NOT_COMPARABLE):
+        lines.append(Line(measured.verdict))
+    return tuple(lines)
+
+
+def show_measured(row: Any, signed: bool) -> str:
+    """E.g. "+0.42 [-0.30, +1.14]" from the columns of a judged claim"""
+    sign = "+" if signed else ""
+    interval = "" if pd.isna(row.low) else f" [{row.low:{sign}.2f}, {row.high:{sign}.2f}]"
+    return f"{row.measured:{sign}.2f}{interval} (n={int(row.n)})".replace("-", MINUS)
+
+
+def draw_claims(claims: Sequence[Claim], judged: pd.DataFrame) -> Figure | None:
+    """Every published gain whose cell was run, beside the measured one with its interval; None where none was run.
+
+    A gain that the paper prints in several places stands once.
+    """
+    by_id = {claim.id: claim for claim in claims}
+    rows: dict[tuple[object, ...], tuple[Claim, Any]] = {}
+    for row in rows_of(judged[judged["measured"].notna()]):
+        claim = by_id[row.id]
+        if claim.test is not None and claim.test.quantity == "gain" and claim.absolute_gain is not None:
+            rows.setdefault((*_place(claim), claim.absolute_gain), (claim, row))
+    if not rows:
+        return None
+    ordered = sorted(rows.values(), key=lambda pair: [_place(pair[0])[:2], pair[0].id])
+    colours = dict(zip(sorted({row.profile for _, row in ordered}), PALETTE, strict=False))
+    groups: dict[str, list[Interval]] = {}
+    for claim, row in ordered:
+        task, setting, *_ = _place(claim)
+        groups.setdefault(f"{task}, {setting}", []).append(
+            Interval(shorten(_label(claim), 52), row.measured, known(row.low), known(row.high), colours.get(row.profile, INK),
+                     reference=claim.absolute_gain))
+    figure = forest(groups, 0, "gain over the baseline (percentage points); hollow: no interval")
+    (axes,) = figure.axes
+    handles = [axes.plot([], [], "D", color=BASELINE, markerfacecolor="white", linestyle="none", label="published")[0]]
+    handles += [axes.plot([], [], "o-", color=colour, label=f"measured, profile {profile}")[0]
+                for profile, colour in colours.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    figure.suptitle("Published gains beside measured ones, with 95 % intervals paired by seed\n"
+                    f"only profile {TESTED_PROFILE} is of the paper's data and scale", x=0.01, ha="left", fontsize=10)
+    return figure
+
+
+def _place(claim: Claim) -> tuple[str, ...]:
+    assert claim.test is not None
+    test = claim.test
+    return (test.task, test.setting, test.arm, test.auxiliary or "", str(sorted(test.options.items())), test.metric or "")
+
+
+def _label(claim: Claim) -> str:
+    assert claim.test is not None
+    test: Mapping[str, Any] = claim.test.model_dump()
+    options = ", ".join(f"{name}={value}" for name, value in test["options"].items())
+    return f"+ {test['auxiliary']}, {test['metric']}" + (f" [{options}]" if options else "")

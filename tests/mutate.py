@@ -1,0 +1,146 @@
+"""Do the tests catch wrong code? Some thirty hand-made errors, one at a time, in a copy of the repository.
+
+    python tests/mutate.py [-j 2] [NUMBER...]
+
+Each is a plausible slip in what computes a result or a verdict. The tests beside it are run until the first one fails; its
+name is printed. Exit code 1 where an error goes unnoticed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+TIMEOUT = 600.0
+
+
+@dataclass(frozen=True)
+class Error:
+    """`old` stands once in `file` and is replaced by `new`; `tests` should notice."""
+
+    what: str
+    file: str
+    old: str
+    new: str
+    tests: str
+
+
+PATHWAY, OPTIM = "tests/test_pathway.py tests/test_contracts.py", "tests/test_optim.py"
+ERRORS = (
+    Error("the sign of the scale", "benchmark/pathway.py", "return weight + self.scale", "return weight - self.scale", PATHWAY),
+    Error("the auxiliary is cut off from the gradient", "benchmark/pathway.py", "* (weight.ndim - 1)) * self.auxiliary",
+          "* (weight.ndim - 1)) * self.auxiliary.detach()", PATHWAY),
+    Error("the auxiliary's own parameter is trained", "benchmark/pathway.py", "detach().to(linear.weight, copy=True)",
+          "detach()", PATHWAY),
+    Error("merging forgets the pathway", "benchmark/pathway.py", "leave_parametrized=True", "leave_parametrized=False", PATHWAY),
+    Error("head counts are not compared", "benchmark/pathway.py", "if counts[0] != counts[1]:", "if False:", PATHWAY),
+    Error("only the first block is joined", "benchmark/pathway.py", "for name, linear in linears.items()\n",
+          "for name, linear in linears.items() if index == 0\n", PATHWAY),
+    Error("a scale that may not train trains", "benchmark/pathway.py", "requires_grad=train_scale", "requires_grad=True", PATHWAY),
+    Error("cosine with itself", "benchmark/pathway.py", "cosine_similarity(one, other, dim=0)",
+          "cosine_similarity(one, one, dim=0)", PATHWAY),
+    Error("weights of a pathway do not decay", "benchmark/optim.py", '{"weight", "original", "auxiliary"}', '{"weight"}', OPTIM),
+    Error("scales decay", "benchmark/optim.py", "parameter.ndim > 1 and name.rsplit", "name.rsplit", OPTIM),
+    Error("layer decay counts from the other end", "benchmark/optim.py", "layer_decay ** (depth + 1 - layer_of(name, depth))",
+          "layer_decay ** layer_of(name, depth)", OPTIM),
+    Error("the cosine goes up", "benchmark/optim.py", "0.5 * (1 + math.cos", "0.5 * (1 - math.cos", OPTIM),
+    Error("clipping by the largest norm", "benchmark/optim.py", "math.sqrt(math.fsum(norm * norm for norm in norms))",
+          "max(norms)", OPTIM),
+    Error("the mean over the wrong axis", "benchmark/classification.py", "features.patches.mean(1)",
+          "features.patches.mean(2, keepdim=True).expand_as(features.patches)[:, 0]", "tests/test_patches.py tests/test_contracts.py "
+          "tests/test_task_imagenet.py"),
+    Error("top-5 counts as top-1", "benchmark/classification.py", "int(hit[:, 0].sum())", "int(hit.sum())",
+          "tests/test_task_imagenet.py tests/test_task_kinetics.py tests/test_contracts.py"),
+    Error("an absent part counts 0", "tasks/shapenet/model.py", "both / either.clamp(min=1), 1.0)",
+          "both / either.clamp(min=1), 0.0)", "tests/test_task_shapenet.py"),
+    Error("parts of other categories may be predicted", "tasks/shapenet/model.py", "logits[rows, :, first:end].argmax(-1)",
+          "logits[rows].argmax(-1).clamp(first, end - 1) - first", "tests/test_task_shapenet.py"),
+    Error("classes without positives count", "tasks/audioset/metrics.py", "for c in np.flatnonzero(present)]",
+          "for c in range(labels.shape[1])]", "tests/test_task_audioset.py"),
+    Error("masked and visible tokens change places", "benchmark/mae.py",
+          "return order[:, :num_keep].sort(1).values, order[:, num_keep:].sort(1).values",
+          "return order[:, num_keep:].sort(1).values, order[:, :num_keep].sort(1).values", "tests/test_patches.py "
+          "tests/test_points.py tests/test_contracts.py tests/test_pictures.py"),
+    Error("the decoder's positions in order of the input", "benchmark/mae.py",
+          "gather_tokens(position, ids_keep), gather_tokens(position, ids_masked)], 1)",
+          "position], 1)", "tests/test_patches.py tests/test_points.py tests/test_contracts.py"),
+    Error("the spread of a patch is biased", "benchmark/mae.py", "eps=eps * biased) * biased**0.5", "eps=eps)",
+          "tests/test_patches.py"),
+    Error("val and test change places", "benchmark/execute.py", "evaluate(model, task, splits[split], spec, device))",
+          'evaluate(model, task, splits[{"val": "test", "test": "val"}[split]], spec, device))',
+          "tests/test_runner.py tests/test_contracts.py tests/test_task_imagenet.py tests/test_sixth_task.py"),
+    Error("the arm's name enters the data's seed", "benchmark/execute.py", 'spec.shape.depth, splits["train"], spec.seed, device,',
+          'spec.shape.depth, splits["train"], spec.seed + len(spec.arm or ""), device,', "tests/test_contracts.py "
+          "tests/test_controls.py"),
+    Error("the order of an epoch is the same in all", "benchmark/train.py", 'generator(seed, "order", epoch)',
+          'generator(seed, "order")', "tests/test_contracts.py tests/test_augment.py tests/test_optim.py tests/test_runner.py"),
+    Error("a resumed run begins its epoch again", "benchmark/train.py", "order[progress.step :], progress.step)", "order, 0)",
+          "tests/test_runner.py"),
+    Error("augmentation does not depend on the epoch", "benchmark/seeds.py", '"sample", use, self.epoch)', '"sample", use)',
+          "tests/test_augment.py"),
+    Error("a window of a clip may lie outside it", "benchmark/augment.py", "low=-1, high=1) * (1 - scale)", "low=-1, high=1)",
+          "tests/test_augment.py"),
+    Error("the standard deviation divides by n", "benchmark/stats.py", "for value in values) / (n - 1))", "for value in values) / n)",
+          "tests/test_stats.py"),
+    Error("Holm counts one test too few", "benchmark/stats.py", "p * (len(tested) - rank))", "p * max(1, len(tested) - rank - 1))",
+          "tests/test_stats.py"),
+    Error("selection on test", "benchmark/report/collect.py", 'curves.get(("val", main.name), {})',
+          'curves.get(("test", main.name), {})', "tests/test_report.py"),
+    Error("differences the wrong way round", "benchmark/report/collect.py", "treated - reference", "reference - treated",
+          "tests/test_report.py"),
+    Error("one rival is enough", "benchmark/report/evidence.py", "bool(beaten.all())", "bool(beaten.any())",
+          "tests/test_claims.py"),
+    Error("pairs of other seeds", "benchmark/report/pairing.py", "baselines.get((run.comparison, run.spec.seed), [])",
+          "[b for (c, _), found in baselines.items() if c == run.comparison for b in found][:1]", "tests/test_report.py"),
+    Error("an effect of the wrong sign is reproduced", "benchmark/claims.py", "if significant and sign * evidence.mean > 0:",
+          "if significant:", "tests/test_claims.py"),
+)
+
+
+def try_one(error: Error) -> tuple[Error, str | None]:
+    """The test that notices, or None."""
+    with tempfile.TemporaryDirectory(prefix="mutate-") as scratch:
+        copy = Path(scratch) / "repository"
+        shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".git", ".venv", ".tox", "results", "__pycache__", ".*_cache"))
+        path = copy / error.file
+        text = path.read_text(encoding="utf-8")
+        if text.count(error.old) != 1:
+            raise SystemExit(f"{error.file}: {error.old!r} stands {text.count(error.old)} times, expected once")
+        path.write_text(text.replace(error.old, error.new), encoding="utf-8")
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *error.tests.split()]
+        try:
+            done = subprocess.run(command, cwd=copy, capture_output=True, text=True, check=False, timeout=TIMEOUT,
+                                  env={**__import__("os").environ, "PYTHONPATH": str(copy), "OMP_NUM_THREADS": "1"})
+        except subprocess.TimeoutExpired:
+            return error, f"no end within {TIMEOUT:.0f} s"
+        found = re.search(r"^(?:FAILED|ERROR) (\S+)", done.stdout, re.MULTILINE)
+        if done.returncode not in (0, 1) and found is None:
+            raise SystemExit(f"{error.what}: pytest ended with {done.returncode}\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+        return error, found.group(1) if found and done.returncode else None
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("numbers", nargs="*", type=int, help="which, from 1 (default: all)")
+    parser.add_argument("-j", "--jobs", type=int, default=2)
+    options = parser.parse_args()
+    chosen = [ERRORS[number - 1] for number in options.numbers] or list(ERRORS)
+    missed = 0
+    with ThreadPoolExecutor(options.jobs) as pool:
+        for error, catcher in pool.map(try_one, chosen):
+            missed += catcher is None
+            print(f"{ERRORS.index(error) + 1:>2}  {error.what}: {catcher or 'NOT NOTICED'}", flush=True)
+    print(f"{len(chosen) - missed} of {len(chosen)} errors are noticed")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,123 @@
+"""What the report shows of data and of masked pretraining is what was there, and a damaged file of it is named."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+
+from baselines import ARMS
+from benchmark.execute import build_autoencoder
+from benchmark.matrix import Planner, pretraining_tasks
+from benchmark.patches import patchify
+from benchmark.pictures import (
+    RECONSTRUCTED,
+    SHOWN,
+    _as_seen,
+    _unpatchify,
+    depict_reconstruction,
+    depict_samples,
+    read_pictures,
+    write_pictures,
+)
+from benchmark.presets import Group, cells_of
+from benchmark.report.canvas import house_style
+from benchmark.report.pictures import draw_reconstructions, draw_samples
+from benchmark.train import fit
+from tasks import TASKS
+
+
+@pytest.mark.parametrize(("shape", "patch"), [((3, 8, 12), (4, 2)), ((3, 4, 8, 8), (2, 4, 2)), ((1, 6, 4), (3, 4))])
+def test_patches_are_put_back_where_they_were(shape, patch):
+    x = torch.randn(2, *shape)
+    assert torch.equal(_unpatchify(patchify(x, patch), shape, patch), x)
+
+
+@pytest.mark.parametrize("groups", [1, 3])
+def test_a_perfect_prediction_shows_the_true_pixels(groups):
+    patches = torch.rand(2, 5, 12)
+    split = patches.unflatten(2, (-1, groups))
+    perfect = ((split - split.mean(2, keepdim=True)) / split.std(2, keepdim=True)).flatten(2)
+    torch.testing.assert_close(_as_seen(perfect, patches, groups), patches)
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
+def test_every_task_has_a_contact_sheet_of_its_training_split(task, tmp_path):
+    pictures = depict_samples(task, "tiny")
+    stored = task.load("tiny")["train"].take(SHOWN).columns["input"]
+    assert len(pictures["input"]) == SHOWN == len(stored)
+    if stored.dtype == torch.uint8 and stored.ndim > 3:
+        assert np.array_equal(pictures["input"], stored.movedim(1, -1).numpy())
+    if task.modality == "point":
+        np.testing.assert_allclose(pictures["input"], stored.float().numpy() / 127, atol=1e-3)
+    write_pictures(tmp_path / "a.npz", pictures)
+    again = read_pictures(tmp_path / "a.npz")
+    assert again is not None
+    assert all(np.array_equal(again[name], pictures[name]) for name in pictures)
+    before = (tmp_path / "a.npz").read_bytes()
+    write_pictures(tmp_path / "a.npz", pictures)
+    assert (tmp_path / "a.npz").read_bytes() == before
+    with house_style():
+        assert draw_samples(task.name, "tiny", pictures).axes
+
+
+@pytest.mark.parametrize("modality", pretraining_tasks(TASKS))
+def test_a_reconstruction_keeps_what_was_seen_and_makes_the_rest(modality, tmp_path):
+    task = pretraining_tasks(TASKS)[modality]
+    planner = Planner(TASKS, "tiny", [], limited=True)
+    group = Group(arms=("finetune",), targets=(task.name,))
+    spec = next(job.spec for job in planner.plan(cells_of(TASKS, ARMS, group), [0]).jobs if job.spec.kind == "pretrain")
+    recipe = spec.recipe.model_copy(update={"epochs": 1, "warmup_epochs": 0})
+    spec = spec.model_copy(update={"recipe": recipe})
+    assert depict_reconstruction(spec, task, tmp_path / "checkpoint.pt") == {}
+    model = build_autoencoder(spec, task)
+    fit(model, lambda batch, random: model(task.augment(batch, random, recipe.augment), random, recipe.mask_ratio), recipe,
+        spec.shape.depth, task.load_pretraining("tiny").take(8), 0, torch.device("cpu"), tmp_path / "checkpoint.pt")
+    pictures = depict_reconstruction(spec, task, tmp_path / "checkpoint.pt")
+    assert len(pictures["input"]) == RECONSTRUCTED
+    if "hidden" in pictures:
+        hidden = pictures["hidden"]
+        assert np.array_equal(pictures["reconstruction"][~hidden], pictures["input"][~hidden])
+        assert (pictures["reconstruction"][hidden] != pictures["input"][hidden]).mean() > 0.2
+        assert hidden.mean() == pytest.approx(recipe.mask_ratio, abs=0.05)
+    else:
+        groups, size = spec.shape.patch_size
+        assert pictures["visible"].shape[1] + pictures["reconstruction"].shape[1] == groups * size
+    write_pictures(tmp_path / "a.npz", pictures)
+    assert read_pictures(tmp_path / "a.npz") is not None
+    with house_style():
+        assert draw_reconstructions(modality, "text", pictures).axes
+
+
+def packed(**arrays) -> bytes:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def bomb() -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("input.npy", bytes(100 * 2**20))
+    return buffer.getvalue()
+
+
+GRID = np.zeros((2, 4, 4, 3), np.uint8)
+
+
+@pytest.mark.parametrize("content", [
+    b"", b"not a zip", packed(input=GRID)[:-30], packed(label=np.arange(2)), packed(input=GRID.astype("float64")),
+    packed(input=GRID, reconstruction=GRID[:1], hidden=GRID[..., 0] > 0), packed(input=GRID, label=np.arange(3)),
+    packed(input=np.array([{"a": 1}], dtype=object)), packed(input=GRID, extra=GRID), bomb()], ids=range(10))
+def test_a_file_that_is_not_sound_is_refused_in_one_line(tmp_path, content):
+    (tmp_path / "a.npz").write_bytes(content)
+    with pytest.raises(ValueError, match=r"^pictures a\.npz cannot be read: [^\n]+$"):
+        read_pictures(tmp_path / "a.npz")
+
+
+def test_where_there_is_nothing_nothing_is_written_or_read(tmp_path):
+    write_pictures(tmp_path / "a.npz", {})
+    assert read_pictures(tmp_path / "a.npz") is None

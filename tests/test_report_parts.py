@@ -1,0 +1,301 @@
+"""Every part of the report says what the records say: costs, order and ties, published beside measured, comparisons."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from synthetic import TASKS as SYNTHETIC
+from synthetic import make_matrix, make_pretraining, make_record, make_spec
+
+from benchmark.claims import load_claims
+from benchmark.cli import main
+from benchmark.contracts import Metric
+from benchmark.record import record_text
+from benchmark.report.analysis import analyse
+from benchmark.report.compare import compare, summarise
+from benchmark.report.document import Document, Heading, Paragraph, without_empty
+from benchmark.report.inputs import Problem, TaskInfo
+from benchmark.report.markup import to_markdown
+from benchmark.report.parts import PARTS
+from benchmark.report.provenance import command_of
+from benchmark.report.published import list_sources, published_lines, published_table
+from benchmark.report.ranks import published_gains
+from benchmark.report.write import write_report
+from benchmark.stats import equivalence_p, paired_difference, seeds_needed
+from benchmark.store import Store
+
+TASKS = SYNTHETIC | {"imagenet": TaskInfo("image", (Metric("top1"), Metric("top5")))}  # its name in the ledger
+
+
+def analysis_of(records, **keys):
+    return analyse(records, [], tasks=TASKS, claims=load_claims(), **keys)
+
+
+def imagenet(finals, arm="finetune", auxiliary=None, **changes):
+    """A run of imagenet for each value: its last test top1."""
+    made = []
+    for seed, final in enumerate(finals):
+        record = make_record(make_spec("imagenet", arm, auxiliary, seed), final, **changes)
+        rows = [row.model_copy(update={"metric": row.metric.replace("-", "")}) for row in record.measurements]
+        made.append(record.model_copy(update={"measurements": rows}))
+    return made
+
+
+def test_costs_are_ratios_to_the_baseline_of_the_same_seed():
+    parameters = {"trainable": 2_000_000, "training": 3_000_000, "merged": 1_000_000}
+    plain = [record.model_copy(update={"seconds": {"train": 10.0 + seed}, "peak_memory_bytes": 100})
+             for seed, record in enumerate(imagenet([40, 41]))]
+    ours = [record.model_copy(update={"seconds": {"train": 2 * (10.0 + seed)}, "peak_memory_bytes": 150,
+                                      "parameters": parameters})
+            for seed, record in enumerate(imagenet([40, 41], "m2pt", "audio"))]
+    (row,) = analysis_of([*plain, *ours]).cost.itertuples()
+    assert (row.n, row.time_ratio, row.memory_ratio) == (2, 2.0, 1.5)
+    assert (row.trainable, row.merged) == (2_000_000, 1_000_000)
+
+
+def test_cells_that_are_not_shown_to_differ_share_a_letter():
+    noise = [0.0, 0.4, -0.3, 0.1]
+    records = imagenet([40 + x for x in noise])
+    records += imagenet([40.05 + 0.9 * x for x in noise], "self-copy")
+    records += imagenet([45 + 1.1 * x for x in noise], "m2pt", "audio")
+    ranks = analysis_of(records).ranks
+    assert list(ranks["arm"]) == ["m2pt", "self-copy", "finetune"]
+    ties = dict(zip(ranks["arm"], ranks["ties"], strict=True))
+    assert ties == {"m2pt": "a", "self-copy": "b", "finetune": "b"}
+
+
+def test_power_is_stated_against_the_smallest_published_gain():
+    base, treated = [40.0, 41.0, 42.0], [40.2, 41.1, 42.3]
+    power = analysis_of(imagenet(base) + imagenet(treated, "m2pt", "video")).power
+    row = power[power["metric"] == "top1"].iloc[0]
+    gains = [claim.absolute_gain for claim in load_claims() if claim.test and claim.test.task == "imagenet"
+             and claim.test.setting == "pretrained" and claim.test.quantity == "gain" and not claim.test.options]
+    difference = paired_difference(dict(enumerate(treated)), dict(enumerate(base)))
+    assert row["published"] == published_gains(load_claims())["imagenet", "pretrained", "top1"] == min(gains)
+    assert row["p_equivalent"] == pytest.approx(equivalence_p(difference.mean, difference.sd, 3, min(gains)))
+    assert row["seeds_needed"] == seeds_needed(min(gains), difference.sd)
+
+
+def test_published_and_measured_stand_in_one_cell_and_another_scale_gives_no_verdict():
+    claims = load_claims()
+    analysis = analysis_of(imagenet([40, 41, 42]) + imagenet([40.5, 41.6, 42.4], "m2pt", "point"))
+    table = published_table(claims, analysis.judged, "Table 1")
+    rows = {row[0][0].text: row for row in table.rows}
+    column = table.header.index("ImageNet-1K top-1 accuracy")
+    assert [line.text for line in rows["M2PT-Point"][column]] == ["83.9 (+0.6)", "tiny: +0.50 [+0.25, +0.75] (n=3)"]
+    assert [line.text for line in rows["MAE"][column]] == ["83.3", "tiny: 41.00 [38.52, 43.48] (n=3)"]
+    assert len(rows["M2PT-Point"][table.header.index("COCO 2017 APbox")]) == 1
+    judged = analysis.judged.set_index("id")
+    assert judged.loc["t1-m2pt-point-tune", "verdict"] == "not comparable"
+    assert judged.loc["t1-m2pt-point-tune", "profile"] == "tiny"
+    at_scale = [record.model_copy(update={"spec": (spec := record.spec.model_copy(update={"profile": "paper"})),
+                                          "run_id": spec.run_id}) for record in analysis.collection.records]
+    judged = analysis_of(at_scale).judged.set_index("id")
+    assert judged.loc["t1-m2pt-point-tune", "verdict"] == "reproduced"
+
+
+def test_every_table_of_the_paper_is_made_and_the_matrix_has_its_numbers():
+    sources = list_sources(load_claims())
+    assert sources == ["Table 1", "Table 2", "Table 3", "Table 4", "Figure 3", "Table 5", "Table 6", "Table 7"]
+    analysis = analysis_of(imagenet([40, 41]))
+    tables = {source: published_table(load_claims(), analysis.judged, source) for source in sources}
+    assert len(tables["Table 5"].rows) == 10
+    assert tables["Table 6"].header == ("Row", "ImageNet-1K top-1 accuracy")
+    assert all(len(row) == len(table.header) for table in tables.values() for row in table.rows)
+    lines = published_lines(load_claims(), "pretrained")
+    assert lines["imagenet", "point", "top1"] == "paper 83.9 (+0.6)"
+    assert lines["imagenet", "", "top1"] == "paper 83.3"
+    assert published_lines(load_claims(), "fix")["imagenet", "point", "top1"] == "paper 67.8 (+2.2)"
+
+
+def test_a_comparison_counts_equal_seeds_and_names_what_only_one_side_has():
+    ours = imagenet([40.0, 41.0, 42.0]) + imagenet([40.5, 41.5, 42.5], "m2pt", "audio")
+    theirs = imagenet([40.0, 41.0, 42.25], torch="9.9")
+    analysis = analysis_of(ours, compared=theirs)
+    both, alone = (analysis.comparison[analysis.comparison["arm"] == arm].iloc[0] for arm in ("finetune", "m2pt"))
+    assert (both["n"], both["equal"], both["difference"]) == (3, 2, pytest.approx(-0.25 / 3))
+    assert alone["state"] == "only here"
+    assert summarise(analysis.comparison) == (
+        "1 cells are in both: 0 with the same values to the last bit, 0 that differ beyond chance; 1 only here.")
+    same = compare(analysis.collection, analysis.collection)
+    assert (same["equal"] == same["n"]).all()
+    assert same["p_holm"].isna().all() or (same["p_holm"].dropna() == 1).all()
+
+
+def test_the_command_of_a_row_computes_it_with_its_baseline():
+    records = imagenet([40, 41], "m2pt", "audio")
+    assert command_of(records) == ("benchmark run --profile tiny -t imagenet --arm finetune,m2pt --setting pretrained -x audio "
+                                   "--seeds 0,1")
+    spec = records[0].spec.model_copy(update={"variant": "layers=attn.qkv", "options": {"layers": ("attn.qkv",), "x": 1}})
+    variant = [records[0].model_copy(update={"spec": spec})]
+    assert command_of(variant).endswith("""--set 'arm.layers=["attn.qkv"]' --seeds 0""")
+    assert command_of(records, "epochs=5") == records[0].command
+
+
+def test_only_the_parts_and_formats_that_are_asked_for_are_written(tmp_path):
+    analysis = analysis_of([*make_matrix(["imagenet", "audioset"], ["image", "audio"], range(2)), make_pretraining("image")])
+    written = write_report(analysis, tmp_path, formats=("md", "html"), parts=("claims", "left-out"))
+    names = {path.relative_to(tmp_path).as_posix() for path in written}
+    assert names == {"report.md", "report.html", "tables/claims.md"}
+    page = (tmp_path / "report.md").read_text()
+    assert "## Published claims" in page
+    assert "## Target x auxiliary" not in page
+
+
+def test_a_part_with_nothing_to_say_leaves_no_heading(tmp_path):
+    document = Document(tmp_path)
+    blocks = [Heading("a", 1), Heading("empty"), Heading("b"), Heading("empty too", 3), Heading("c", 3), Paragraph("text"),
+              Heading("last")]
+    assert [getattr(block, "text", "") for block in without_empty(blocks)] == ["a", "b", "c", "text"]
+    nothing = analyse([], [Problem("x", "broken", "unreadable")], tasks=TASKS)
+    for name, part in PARTS.items():
+        if name not in ("left-out", "provenance"):
+            part.add(document, nothing)
+    assert document.blocks == []
+
+
+def test_numbers_behind_every_figure_are_written_at_full_precision(tmp_path):
+    analysis = analyse(make_matrix(["imagenet", "audioset"], ["image", "audio"], range(3)), [], tasks=SYNTHETIC)
+    write_report(analysis, tmp_path, formats=("csv", "json"))
+    frame = pd.read_csv(tmp_path / "tables" / "differences.csv")
+    ours = analysis.effects
+    assert frame["difference"].to_list() == pytest.approx(ours["difference"].to_list(), rel=1e-15)
+    rows = json.loads((tmp_path / "tables" / "order.json").read_text())
+    assert {row["task"] for row in rows} == {"imagenet", "audioset"}
+    assert not list(tmp_path.glob("*.md"))
+
+
+def test_a_significant_gain_is_bold_and_no_other_is():
+    analysis = analysis_of(imagenet([40, 41, 42]) + imagenet([45.0, 46.1, 46.9], "m2pt", "point")
+                           + imagenet([40.5, 40.6, 42.3], "m2pt", "audio"))
+    text = to_markdown(published_table(load_claims(), analysis.judged, "Table 1"))
+    assert text.count("**tiny: +") == 1
+
+
+def test_help_names_every_part(capsys):
+    with pytest.raises(SystemExit):
+        main(["report", "--help"])
+    assert ",".join(PARTS) in "".join(capsys.readouterr().out.split())
+
+
+ALLOWED = {"begin", "end", "centering", "small", "caption", "toprule", "midrule", "bottomrule", "textbf", "pm", "dagger",
+           "cdot", "textbackslash", "textasciicircum", "textasciitilde", "textless", "textgreater", "textbar"}
+
+
+def check_latex(text: str) -> None:
+    """What pdflatex with booktabs would stumble over: braces, environments, columns, commands, bare special characters."""
+    plain = re.sub(r"\\[{}$&#_%\\]", lambda found: " " if found[0] != r"\\" else r"\\", text)
+    depth = 0
+    for character in plain:
+        depth += (character == "{") - (character == "}")
+        assert depth >= 0
+    assert depth == 0
+    assert re.findall(r"\\begin\{(\w+)\}", text) == re.findall(r"\\end\{(\w+)\}", text)[::-1] == ["table", "tabular"]
+    (columns,) = re.findall(r"\\begin\{tabular\}\{([lc]+)\}", text)
+    rows = [line for line in plain.splitlines() if re.search(r"\\\\(\[[\d.]+em\])?$", line)]
+    assert rows
+    assert {line.count("&") for line in rows} == {len(columns) - 1}
+    assert set(re.findall(r"\\([a-zA-Z]+)", plain)) <= ALLOWED
+    assert plain.count("$") % 2 == 0
+    assert not re.search(r"[#%~^_]", plain)
+    assert text.isascii()
+
+
+def test_every_latex_table_is_sound_and_compiles_where_there_is_latex(tmp_path):
+    records = make_matrix(["imagenet", "audioset"], ["image", "audio"], range(3))
+    records += [make_record(make_spec(task, "random-norm", aux, seed), 50 + seed) for task, aux in
+                (("imagenet", "audio"), ("audioset", "image")) for seed in range(3)]
+    analysis = analyse(records, [], tasks=SYNTHETIC, claims=load_claims(), rivals={"m2pt": ("random-norm",)}, compared=records)
+    write_report(analysis, tmp_path, formats=("latex",))
+    tables = sorted((tmp_path / "tables").glob("*.tex"))
+    assert len(tables) > 15
+    for path in tables:
+        check_latex(path.read_text(encoding="utf-8"))
+    latex = shutil.which("pdflatex") or shutil.which("tectonic")
+    if latex is not None:
+        inputs = "\n".join(rf"\input{{tables/{path.stem}}}\clearpage" for path in tables)
+        (tmp_path / "all.tex").write_text("\\documentclass{article}\\usepackage[utf8]{inputenc}\\usepackage{booktabs}"
+                                          f"\\begin{{document}}{inputs}\\end{{document}}")
+        options = ["-interaction=nonstopmode", "-halt-on-error"] if "pdflatex" in latex else []
+        done = subprocess.run([latex, *options, "all.tex"], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout[-2000:]
+
+
+# --- hostile records -------------------------------------------------------------------------------------------------
+
+SCRIPT = "<script>alert(1)</script>"
+
+
+def bad_records() -> dict[str, tuple[str, str]]:
+    """Text of a record file by the name of its folder, and what is said of it."""
+    good = json.loads(record_text(make_record(make_spec(seed=9))))
+
+    def changed(**changes) -> str:
+        return json.dumps(good | changes)
+
+    row, layer = good["measurements"][0], {"name": "blocks.0.attn.qkv", "scale": 1.0}
+    spec = good["spec"]
+    return {
+        "truncated": (record_text(make_record(make_spec(seed=9)))[:900], "unreadable (JSONDecodeError"),
+        "empty": ("", "unreadable (JSONDecodeError"), "list": ("[]", "schema version None"),
+        "schema": (changed(schema_version=99), "schema version 99, this release reads 1"),
+        "no-fields": ('{"schema_version": 1}', "Field required"),
+        "no-spec-field": (changed(spec={key: spec[key] for key in spec if key != "task"}), "spec.task: Field required"),
+        "other-id": (changed(run_id="0" * 12), "does not fit its spec"),
+        "nan": (changed(measurements=[row | {"value": float("nan")}]), "value: Input should be a finite number"),
+        "huge": (changed(measurements=[row | {"value": 1e308}]), "a measurement is not finite"),
+        "step": (changed(measurements=[row | {"step": 10**30}]), "an epoch that cannot be"),
+        "layer": (changed(layers=[layer | {"scale": 1e200}]), "a number of a layer is not finite"),
+        "seconds": (changed(seconds={"train": -1.0}), "a duration or a count cannot be"),
+        "text": (changed(measurements="many"), "Input should be a valid list"),
+        "deep": ("[" * 100_000, "unreadable (RecursionError"),
+        SCRIPT.replace("/", ""): ("{}", "schema version None"),
+    }
+
+
+@pytest.fixture
+def hostile(tmp_path) -> Path:
+    """Six good records, one of them twice under another code, and everything that is no record."""
+    store = Store(tmp_path / "results")
+    store.prepare()
+    for record in make_matrix(["audioset"], ["image"], range(3), scratch=False):
+        store.save(record)
+    spec = make_spec("audioset", seed=0, code="d" * 64)
+    store.save(make_record(spec, 99.0, started="2020-01-01T00:00:00+00:00"))
+    for name, (text, _) in bad_records().items():
+        folder = tmp_path / "results" / "runs" / name
+        folder.mkdir()
+        (folder / "record.json").write_text(text, encoding="utf-8")
+    (tmp_path / "results" / "runs" / "binary").mkdir()
+    (tmp_path / "results" / "runs" / "binary" / "record.json").write_bytes(bytes(range(256)))
+    return tmp_path / "results"
+
+
+def test_a_report_of_hostile_records_says_what_it_left_out_and_why(hostile, capsys, monkeypatch):
+    monkeypatch.chdir(hostile.parent)
+    assert main(["report", "--results", hostile.name, "--only", "matrix,left-out,provenance"]) == 0
+    assert f"from 7 records; {len(bad_records()) + 1} runs or files have no result" in capsys.readouterr().out
+    rows = pd.read_csv(hostile / "report" / "tables" / "remarks.csv").fillna("")
+    for name, (_, said) in bad_records().items():
+        (detail,) = rows.loc[rows["name"] == f"{name}/record.json", "detail"]
+        assert said in detail, name
+    assert "Repeats a cell and seed" in set(rows["reason"])
+    html = (hostile / "report" / "report.html").read_text(encoding="utf-8")
+    assert "<script>alert" not in html
+    assert html.count("<script>") == 1
+    assert str(hostile) not in html
+    page = (hostile / "report" / "report.md").read_text(encoding="utf-8")
+    assert "<script>" not in page
+    assert "(n=3)" in page, "the good ones count"
+
+
+def test_a_report_fails_on_hostile_records_only_when_asked(hostile, capsys):
+    assert main(["report", "--results", str(hostile), "--only", "claims", "--fail-on", "unreadable,failed"]) == 1
+    assert f"failing, as asked: {len(bad_records()) + 1} unreadable" in capsys.readouterr().err
+    assert main(["report", "--results", str(hostile), "--only", "claims", "--fail-on", "failed,contradicted"]) == 0
