@@ -90,17 +90,18 @@ def show_measured(row: Any, signed: bool) -> str:
 def draw_claims(claims: Sequence[Claim], judged: pd.DataFrame) -> Figure | None:
     """Every published gain whose cell was run, beside the measured one with its interval; None where none was run.
 
-    A gain that the paper prints in several places stands once.
+    A cell whose gain the paper prints in several places stands once, as it is printed first.
     """
     by_id = {claim.id: claim for claim in claims}
     rows: dict[tuple[object, ...], tuple[Claim, Any]] = {}
     for row in rows_of(judged[judged["measured"].notna()]):
         claim = by_id[row.id]
         if claim.test is not None and claim.test.quantity == "gain" and claim.absolute_gain is not None:
-            rows.setdefault((*_place(claim), claim.absolute_gain), (claim, row))
+            rows.setdefault(_place(claim), (claim, row))
     if not rows:
         return None
-    ordered = sorted(rows.values(), key=lambda pair: [_place(pair[0])[:2], pair[0].id])
+    places = list(dict.fromkeys(_place(claim)[:2] for claim in claims if claim.test is not None))  # in the paper's order
+    ordered = sorted(rows.values(), key=lambda pair: (places.index(_place(pair[0])[:2]), pair[0].id))
     colours = dict(zip(sorted({row.profile for _, row in ordered}), PALETTE, strict=False))
     groups: dict[str, list[Interval]] = {}
     for claim, row in ordered:

@@ -35,6 +35,7 @@ READ_DIFFERENCE = (
     f"{ALPHA:g} would find with probability {POWER:g}, given the measured spread."
 )
 READ_BOLD = f"Bold: adjusted p < {ALPHA:g}."
+CONTRAST = ("task", "arm", "auxiliary", "variant", "tuned")  # what one row of the controls' table is about
 READ_PAPER = "Paper: what it prints, of its own data and scale, without seeds or intervals."
 READ_STALE = "†: not computed by the current code."
 
@@ -168,13 +169,13 @@ def contrasts_table(collection: Collection, contrasts: pd.DataFrame, verdicts: p
     """Each cell of an arm against its baseline and every control that it must beat, with the verdict."""
     frame = contrasts[contrasts["section"] == section]
     references = list(dict.fromkeys(frame["reference"]))
+    found = {(*(getattr(row, name) for name in CONTRAST), row.reference): row for row in rows_of(frame)}
     rows = []
     for verdict in rows_of(verdicts[verdicts["section"] == section]):
         metric = find_metric(collection, verdict.task, verdict.metric)
-        keys = {name: getattr(verdict, name) for name in ("task", "arm", "auxiliary", "variant", "tuned")}
         texts = []
         for reference in references:
-            row = first_row(frame, {**keys, "reference": reference})
+            row = found.get((*(getattr(verdict, name) for name in CONTRAST), reference))
             texts.append(cell(NONE) if row is None else cell(MISSING) if row.n == 0 else
                          cell(show_interval(row, metric), f"p {show_p(row.p_holm)} (n={row.n})"))
         label = cell_label(verdict.arm, verdict.auxiliary, verdict.variant) + (", chosen on val" if verdict.tuned else "")
