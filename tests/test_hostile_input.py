@@ -98,6 +98,7 @@ def read_seeds(path: Path) -> None:
     parse_seeds(path.read_bytes().decode("utf-8", "replace"))
 
 
+WITHOUT_VALUE = ("matrix", "override", "seeds")
 READERS: dict[str, tuple[Callable, Callable, type | tuple, str]] = {  # sample, reader, clean errors, suffix
     "record": (lambda folder: RECORD, read_record, RecordError, ".json"),
     "failure": (lambda folder: FAILURE, read_failure, (), ".json"),
@@ -127,8 +128,8 @@ def test_a_reader_takes_any_bytes_with_a_clean_error_or_none(name, tmp_path, cap
         except clean:
             refused += 1
         else:
-            refused += value is None and name not in ("matrix", "override", "seeds")
-            assert number or value is not None or name in ("matrix", "override", "seeds")
+            refused += value is None and name not in WITHOUT_VALUE
+            assert number or value is not None or name in WITHOUT_VALUE
         assert time.monotonic() - began < SECONDS_EACH, data[:200]
     capsys.readouterr()
     assert refused > INPUTS // len(READERS) // 10, "the inputs were hardly hostile"
@@ -188,6 +189,17 @@ def test_a_data_set_that_would_run_code_is_refused(tmp_path, monkeypatch):
     with pytest.raises(embedded.DataError, match="cannot be read"):
         embedded.load("image_emoji")
     assert not mark.exists()
+
+
+def test_a_data_set_with_any_damage_is_refused(tmp_path, monkeypatch):
+    original = min(embedded.FOLDER.glob("*.npz"), key=lambda path: path.stat().st_size)
+    content, chance = original.read_bytes(), random.Random(0)
+    monkeypatch.setattr(embedded, "FOLDER", tmp_path)
+    for _ in range(20):
+        (tmp_path / original.name).write_bytes(damaged := mutate(content, chance))
+        if damaged != content:
+            with pytest.raises(embedded.DataError, match="damaged"):
+                embedded.load(original.stem)
 
 
 @pytest.mark.parametrize("text", ["!!python/object/apply:os.system ['touch executed']", "groups: !!python/name:os.system",

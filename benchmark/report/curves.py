@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean, median
 from typing import Any
 
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from benchmark.report.canvas import BASELINE, FAINT, add_legend, make_title, modality_colours, new_figure, shorten
-from benchmark.report.collect import Collection
+from benchmark.report.collect import CELL, Collection
 from benchmark.report.pairing import Run
 from benchmark.report.tables import cell_label, chance_of, list_rows, unit_label
 
@@ -46,6 +47,27 @@ def draw_curves(collection: Collection, section: int) -> Figure | None:
     title = make_title("Learning curves: every seed thin, their mean thick", collection, section)
     figure.suptitle(title, x=0.01, ha="left", fontsize=10)
     return figure
+
+
+def curves_frame(collection: Collection, section: int) -> pd.DataFrame:
+    """The numbers of `draw_curves`: one row a run, split and epoch, of the main metric."""
+    rows = []
+    for task in list_rows(collection, section):
+        metric = collection.tasks[task].metrics[0].name
+        for (auxiliary, arm, variant), runs in _curve_runs(collection, section, task).items():
+            for run in runs:
+                for split in ("val", "test"):
+                    rows += [(section, task, arm, auxiliary, variant, run.spec.seed, split, metric, step, value)
+                             for step, value in run.record.curve(split, metric)]
+    return pd.DataFrame(rows, columns=[*CELL, "seed", "split", "metric", "epoch", "value"])
+
+
+def scales_frame(collection: Collection, section: int) -> pd.DataFrame:
+    """The numbers of `draw_scales`, with the other diagnostics: one row a run and layer."""
+    rows = [(section, run.spec.task, *run.cell[1:], run.spec.seed, layer.name, layer.scale, layer.update_share,
+             layer.auxiliary_cosine)
+            for run in collection.runs_of(section) for layer in run.record.layers if run.spec.role == "method"]
+    return pd.DataFrame(rows, columns=[*CELL, "seed", "layer", "scale", "update_share", "auxiliary_cosine"])
 
 
 def draw_scales(collection: Collection, section: int, arm: str, variant: str) -> Figure | None:

@@ -55,6 +55,8 @@ def escape_markdown(text: object) -> str:
     return escaped.replace("://", "&#58;//").replace("www.", "www&#46;")  # no link that the writer did not make
 
 
+PAGE_LINES = 45  # of a LaTeX table; a longer one breaks over pages
+PROSE, PROSE_COLUMN = 45, "p{5cm}"  # characters from which on a column is prose
 LATEX = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "^": r"\textasciicircum{}",
     "_": r"\_", "~": r"\textasciitilde{}", "%": r"\%", "<": r"\textless{}", ">": r"\textgreater{}",
@@ -83,12 +85,18 @@ def to_markdown(table: Table) -> str:
 
 
 def to_latex(table: Table) -> str:
-    """A `table` environment to \\input; needs the package booktabs alone."""
+    """A `table` environment to \\input, which needs the package booktabs; one longer than a page needs longtable as well.
+
+    Columns of prose are set as paragraphs.
+    """
 
     def render(line: Line) -> str:
         return rf"\textbf{{{escape_latex(line.text)}}}" if line.bold else escape_latex(line.text)
 
-    columns = "l" * table.num_labels + "c" * (len(table.header) - table.num_labels)
+    columns = []
+    for number in range(len(table.header)):
+        longest = max((len(line.text) for row in table.rows for line in row[number]), default=0)
+        columns.append(PROSE_COLUMN if longest > PROSE else "l" if number < table.num_labels else "c")
     body = []
     for row in table.rows:
         height = max(len(content) for content in row)
@@ -96,13 +104,15 @@ def to_latex(table: Table) -> str:
             lines = [render(content[level]) if level < len(content) else "" for content in row]
             gap = r"[0.4em]" if level == height - 1 and height > 1 else ""
             body.append(" & ".join(lines) + rf" \\{gap}")
-    notes = " ".join(map(escape_latex, table.notes))
-    return "\n".join([
-        r"\begin{table}", r"\centering", r"\small", rf"\caption{{{escape_latex(table.title)}. {notes}}}",
-        rf"\begin{{tabular}}{{{columns}}}", r"\toprule",
-        " & ".join(map(escape_latex, table.header)) + r" \\", r"\midrule", *body, r"\bottomrule", r"\end{tabular}",
-        r"\end{table}", "",
-    ])  # fmt: skip
+    caption = rf"\caption{{{escape_latex(table.title)}. {' '.join(map(escape_latex, table.notes))}}}"
+    header = [r"\toprule", " & ".join(map(escape_latex, table.header)) + r" \\", r"\midrule"]
+    if len(body) > PAGE_LINES:
+        lines = [r"{\small", rf"\begin{{longtable}}{{{''.join(columns)}}}", caption + r"\\", *header, r"\endhead",
+                 r"\bottomrule", r"\endfoot", *body, r"\end{longtable}", "}"]
+    else:
+        lines = [r"\begin{table}", r"\centering", r"\small", caption, rf"\begin{{tabular}}{{{''.join(columns)}}}", *header,
+                 *body, r"\bottomrule", r"\end{tabular}", r"\end{table}"]
+    return "\n".join([*lines, ""])
 
 
 def to_csv(frame: pd.DataFrame) -> str:

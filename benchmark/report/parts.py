@@ -66,7 +66,7 @@ def add_matrices(document: Document, analysis: Analysis) -> None:
         document.figure(f"seeds-{place.slug}", figures.draw_seeds(collection, place.number, analysis.select),
                         "Main metric on test of every run, a dot a seed")
         document.table(f"differences-{place.slug}", effects_table(collection, effects, place.number))
-    for name, frame in (("differences", effects), ("pairs", collection.pairs), ("cells", cells)):
+    for name, frame in (("differences", effects), ("pairs", collection.pairs), ("cells", cells), ("runs", collection.values)):
         document.frame(name, _with_sections(frame, analysis))
 
 
@@ -150,6 +150,7 @@ def add_curves(document: Document, analysis: Analysis) -> None:
     for place in _sections(document, analysis):
         document.figure(f"curves-{place.slug}", curves.draw_curves(analysis.collection, place.number),
                         "Main metric on val and test by epoch, every seed and the mean")
+        document.frame(f"curves-{place.slug}", _with_sections(curves.curves_frame(analysis.collection, place.number), analysis))
 
 
 def add_scales(document: Document, analysis: Analysis) -> None:
@@ -159,6 +160,7 @@ def add_scales(document: Document, analysis: Analysis) -> None:
         for name, arm, variant in _matrices(analysis, place):
             document.figure(f"scales-{name}", curves.draw_scales(collection, place.number, arm, variant),
                             f"Learned cross-modal scales of {arm} {variant}".rstrip() + " by layer, a panel per target")
+        document.frame(f"scales-{place.slug}", _with_sections(curves.scales_frame(collection, place.number), analysis))
         document.table(f"alignment-{place.slug}", alignment_table(collection, analysis.extras.alignments, place.number))
 
 

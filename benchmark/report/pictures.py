@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 GAP = 2  # pixels between tiles
-HIDDEN = np.uint8(128)  # grey
+HIDDEN = np.array([143, 163, 191], np.uint8)  # a blue grey that no data set has as its background
 FRAMES = 4  # of a clip that are shown
 SHEET_COLUMNS = 6
 ABREAST = 2  # samples in a row of reconstructions, three pictures each; of clips one
