@@ -178,6 +178,19 @@ def test_diagnostics_say_how_much_of_the_change_went_through_the_pathway():
     assert untouched.update_share is None
 
 
+def test_diagnostics_say_how_far_the_auxiliary_turned():
+    pathway = connect(blocks(), blocks(1), scale_init=0.5)[0]
+    auxiliary = pathway.cross_modal.auxiliary
+    start = auxiliary.detach().clone()
+    with torch.no_grad():
+        auxiliary += 0.5 * torch.randn_like(auxiliary)
+    expected = (auxiliary * start).sum() / auxiliary.norm() / start.norm()
+    assert pathway.describe().auxiliary_cosine == pytest.approx(expected.item(), abs=1e-6)
+    assert expected < 0.99
+    change = pathway.linear.weight - pathway.initial_weight
+    assert pathway.describe().update_share == pytest.approx((0.5 * auxiliary).norm().item() / change.norm().item(), rel=1e-5)
+
+
 def test_every_output_may_have_a_scale_of_its_own():
     target, auxiliary = blocks(), blocks(1)
     weight = target[0].attn.qkv.weight.detach().clone()
