@@ -149,7 +149,9 @@ def test_one_seed_gives_no_interval_and_says_so():
 def test_missing_failed_and_same_modality_cells_are_told_apart():
     failed = Problem("run", "NaN loss", spec=make_spec("imagenet", "m2pt", "video"))
     absent = Problem("run", "not run", "missing", make_spec("kinetics", "m2pt", "audio"))
-    collection = collect([*pair([40.0, 50.0]), make_record(make_spec("shapenet"))], [failed, absent], TASKS)
+    point = [make_record(make_spec("shapenet")), make_record(make_spec("shapenet", "m2pt", "audio"))]
+    unpaired = make_record(make_spec("audioset"))
+    collection = collect([*pair([40.0, 50.0]), *point, unpaired], [failed, absent], TASKS)
     rows = {line.split("<br>")[0].strip("| "): line for line in matrix_of(collection).splitlines()}
     cells = {name: [text.strip() for text in row.strip("|").split("|")][1:] for name, row in rows.items()}
     image, point, video, audio = range(1, 5)
@@ -159,6 +161,7 @@ def test_missing_failed_and_same_modality_cells_are_told_apart():
     assert "+1.05" in cells["imagenet (image)"][audio]
     assert cells["shapenet (point)"][point] == "—"
     assert cells["kinetics (video)"][0] == "missing"  # its baseline
+    assert "audioset (audio)" not in cells, "nothing was to be paired with it"
     (arm, variant), *_ = list_matrices(collection, 0)
     frame = matrix_frame(collection, estimate_cells(collection), estimate_effects(collection), 0, arm, variant)
     states = frame.set_index(["target", "auxiliary"])["state"]

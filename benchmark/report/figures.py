@@ -24,7 +24,7 @@ from benchmark.report.canvas import (
 )
 from benchmark.report.collect import Collection
 from benchmark.report.markup import MISSING, NONE, plain, show_difference, show_estimate
-from benchmark.report.tables import cell_label, first_row, list_auxiliaries, list_rows, rows_of, unit_label
+from benchmark.report.tables import cell_label, first_row, list_auxiliaries, list_rows, list_targets, rows_of, unit_label
 from benchmark.stats import ALPHA
 
 MARKERS = {"method": "o", "control": "s"}
@@ -35,7 +35,7 @@ def draw_matrix(
 ) -> Figure:
     """Heat map of paired differences, blue where the auxiliary helps; the baseline column gives absolute values."""
     select = _selection(effects)
-    tasks, auxiliaries = list_rows(collection, section), list_auxiliaries(collection, section)
+    tasks, auxiliaries = list_targets(collection, section), list_auxiliaries(collection, section)
     gains = np.full((len(tasks), len(auxiliaries) + 1), np.nan)
     significant = np.zeros_like(gains, dtype=bool)
     texts = [["" for _ in range(len(auxiliaries) + 1)] for _ in tasks]

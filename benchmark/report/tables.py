@@ -55,11 +55,18 @@ def list_rows(collection: Collection, section: int) -> list[str]:
     return [task for task in collection.tasks if task in present]
 
 
+def list_targets(collection: Collection, section: int) -> list[str]:
+    """Rows of the matrix: tasks of which a pair has a result, or a reason for having none, in the order of tasks"""
+    paired = {run.spec.task for run in collection.runs_of(section) if run.spec.role == "method"}
+    paired |= {spec.task for _, spec in collection.problems_of(section) if spec.role == "method"}
+    return [task for task in collection.tasks if task in paired]
+
+
 def list_auxiliaries(collection: Collection, section: int) -> list[str]:
     """Columns of the matrix: modalities of its targets and of its auxiliaries, in the order of modalities"""
     specs = [run.spec for run in collection.runs_of(section)] + [spec for _, spec in collection.problems_of(section)]
     methods = {spec.auxiliary for spec in specs if spec.role == "method"}
-    used = methods | {collection.tasks[task].modality for task in list_rows(collection, section)}
+    used = methods | {collection.tasks[task].modality for task in list_targets(collection, section)}
     return [modality for modality in collection.modalities if modality in used]
 
 
@@ -75,7 +82,7 @@ def matrix_table(
     select: Selection = effects["select"].iloc[0] if len(effects) else "last"
     auxiliaries = list_auxiliaries(collection, section)
     rows = []
-    for task in list_rows(collection, section):
+    for task in list_targets(collection, section):
         metric = collection.tasks[task].metrics[0]
         ours = cells[(cells["section"] == section) & (cells["task"] == task) & (cells["metric"] == metric.name)]
         differences = effects[(effects["section"] == section) & (effects["metric"] == metric.name)]
@@ -108,7 +115,7 @@ def matrix_frame(
     """The matrix as a long table at full precision, absent cells with their state."""
     select: Selection = effects["select"].iloc[0] if len(effects) else "last"
     rows = []
-    for task in list_rows(collection, section):
+    for task in list_targets(collection, section):
         metric = collection.tasks[task].metrics[0]
         place = collection.sections[section]
         for auxiliary in ["", *list_auxiliaries(collection, section)]:
