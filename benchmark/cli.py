@@ -113,7 +113,7 @@ def build_parser() -> Parser:
     report.add_argument("--select", choices=("last", "best-val", "oracle"), default="last",
                         help="which epoch counts (default: %(default)s)")
     report.add_argument("--format", metavar="LIST", help="of md,latex,csv,json,html (default: all); figures always")
-    report.add_argument("--only", metavar="LIST", help="parts, of matrix,controls,power,paper,claims,pretraining,cost,"
+    report.add_argument("--only", metavar="LIST", help="parts, of matrix,controls,power,paper,cost,claims,pretraining,"
                         "selection,curves,scales,samples,compare,left-out,provenance (default: all)")
     report.add_argument("--compare", type=Path, action="append", metavar="DIR",
                         help="another results folder, to set beside these cell by cell; may be repeated")
