@@ -6,6 +6,7 @@ import pytest
 import timm
 import torch
 from timm.layers import build_sincos2d_pos_embed
+from torch import nn
 
 from benchmark.classification import MeanPoolHead, ProbeHead, class_token, mean_of_patches
 from benchmark.encoder import Features, Tokens, TransformerModel
@@ -173,6 +174,20 @@ def test_masked_pretraining_reaches_every_trainable_parameter(shape: ModelShape,
     model({"input": rand(2, 3, *shape.input_size)}, SampleRandom(0, 0, torch.arange(2)), 0.5).backward()
     silent = [name for name, weight in model.named_parameters() if weight.requires_grad and weight.grad is None]
     assert not silent
+
+
+@pytest.mark.parametrize("class_token", [True, False])
+def test_the_decoder_is_told_where_each_hidden_token_belongs(class_token: bool):
+    """A decoder of nothing, on mask tokens of zeros, leaves the positions that it was given."""
+    model = MaskedAutoencoder(PatchTokenizer(IMAGE, class_token=class_token), PixelTarget(IMAGE), IMAGE)
+    model.decoder_blocks = nn.ModuleList()
+    model.decoder_norm, model.decoder_pred = nn.Identity(), nn.Identity()
+    nn.init.zeros_(model.mask_token)
+    tokens = model.encoder.tokenizer({"input": rand(3, 3, 16, 24)})
+    ids_keep, ids_masked = random_masking(rand(3, 6), 0.5)
+    assert len({tuple(ids) for ids in ids_masked.tolist()}) > 1
+    position = model.target.decoder_position(tokens)[0]
+    torch.testing.assert_close(model.reconstruct(tokens, ids_keep, ids_masked), position[ids_masked])
 
 
 def features(sequence: torch.Tensor, num_prefix: int) -> Features:
