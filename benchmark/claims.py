@@ -34,6 +34,14 @@ class Verdict(StrEnum):
     NOT_RUN = "not run"
 
 
+def cell_command(profile: str, task: str, setting: str, arm: str, auxiliary: str | None) -> list[str]:
+    """The words of the command that trains a cell with the plain baseline of its setting, options left out."""
+    baseline = {"pretrained": "finetune"}.get(setting, setting)
+    arms = arm if arm == baseline else f"{baseline},{arm}"
+    words = ["benchmark", "run", "--profile", profile, "-t", task, "--arm", arms, "--setting", setting]
+    return words + (["-x", auxiliary] if auxiliary else [])
+
+
 class ClaimTest(Frozen):
     """The cell that tests a claim, under profile `paper`, and what is judged of it."""
 
@@ -48,10 +56,7 @@ class ClaimTest(Frozen):
     @property
     def command(self) -> str:
         """What runs the cell with its baseline."""
-        baseline = {"pretrained": "finetune", "fix": "fix", "scratch": "scratch"}[self.setting]
-        arms = baseline if self.arm == baseline else f"{baseline},{self.arm}"
-        parts = [f"benchmark run --profile {TESTED_PROFILE} -t {self.task} --arm {arms} --setting {self.setting}"]
-        parts += [f"-x {self.auxiliary}"] if self.auxiliary else []
+        parts = cell_command(TESTED_PROFILE, self.task, self.setting, self.arm, self.auxiliary)
         parts += [f"--set arm.{name}={_as_json(value)}" for name, value in self.options.items()]
         return " ".join(parts)
 

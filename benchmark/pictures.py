@@ -8,12 +8,13 @@ where there is one number a sample or a point, "label".
 from __future__ import annotations
 
 import io
-import os
 import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from benchmark.record import write_whole
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -147,12 +148,7 @@ def write_pictures(path: Path, pictures: Mapping[str, NDArray[Any]]) -> None:
             part = io.BytesIO()
             np.lib.format.write_array(part, np.ascontiguousarray(array), allow_pickle=False)
             archive.writestr(zipfile.ZipInfo(f"{name}.npy"), part.getvalue(), zipfile.ZIP_DEFLATED)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(buffer.getvalue())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(path, buffer.getvalue())
 
 
 def read_pictures(path: Path) -> Pictures | None:

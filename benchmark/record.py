@@ -124,11 +124,16 @@ def _out_of_range(record: Record) -> str | None:
 
 
 def write_json(path: Path, text: str) -> None:
+    """Write whole or not at all."""
+    write_whole(path, text.encode("utf-8"))
+
+
+def write_whole(path: Path, data: bytes) -> None:
     """Write whole or not at all: a temporary name, fsync, then rename."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
+        with temporary.open("wb") as file:
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

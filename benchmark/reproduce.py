@@ -10,8 +10,9 @@ from pydantic import ValidationError
 
 from benchmark.contracts import Arm, Metric, Task
 from benchmark.matrix import Job, Plan, nearest
-from benchmark.record import Record, record_text, write_json
+from benchmark.record import Record
 from benchmark.report.inputs import is_current
+from benchmark.spec import RunSpec
 from benchmark.store import Store
 
 ENVIRONMENT = ("commit", "dirty", "python", "torch", "packages", "platform", "processor", "device", "threads")
@@ -62,7 +63,7 @@ def plan_again(record: Record, records: Sequence[Record], tasks: Mapping[str, Ta
     return Plan((*jobs, _job(record, tuple((role, need.spec) for role, need in needs), tasks, arms)))
 
 
-def _job(record: Record, needs: tuple[tuple[str, object], ...], tasks: Mapping[str, Task], arms: Mapping[str, Arm]) -> Job:
+def _job(record: Record, needs: tuple[tuple[str, RunSpec], ...], tasks: Mapping[str, Task], arms: Mapping[str, Arm]) -> Job:
     spec = record.spec
     if spec.task not in tasks or (spec.arm is not None and spec.arm not in arms):
         raise ValueError(f"{spec.name} is of a task or arm that is not loaded; name its folder with --plugins")
@@ -74,11 +75,11 @@ def _job(record: Record, needs: tuple[tuple[str, object], ...], tasks: Mapping[s
         arm = None if spec.arm is None else type(arms[spec.arm]).model_validate(spec.options)
     except ValidationError as error:
         raise ValueError(f"{spec.name}: options of arm {spec.arm}: {error.errors()[0]['msg']}") from error
-    return Job(spec, tasks[spec.task], arm, needs)  # type: ignore[arg-type]
+    return Job(spec, tasks[spec.task], arm, needs)
 
 
-def adopt(plan: Plan, record: Record, records: Sequence[Record], source: Store, target: Store) -> int:
-    """Take over the weights of what a run starts from, where they are those that it started from; how many were.
+def adopt(plan: Plan, record: Record, records: Sequence[Record], source: Store, target: Store) -> None:
+    """Take over the weights of what a run starts from, where they are those that it started from.
 
     What is not taken over is computed again.
     """
@@ -86,16 +87,11 @@ def adopt(plan: Plan, record: Record, records: Sequence[Record], source: Store, 
 
     expected = {record.spec.starts[role]: record.weights.get(role) for role in record.spec.starts}
     by_id = {one.run_id: one for one in records}
-    taken = 0
     for spec in plan.specs[:-1]:
         weights = source.weights(spec)
         if weights.is_file() and hashlib.sha256(weights.read_bytes()).hexdigest() == expected[spec.run_id]:
             shutil.copyfile(weights, target.work(spec) / weights.name)
-            folder = target.run_folder(spec)
-            folder.mkdir(parents=True, exist_ok=True)
-            write_json(folder / "record.json", record_text(by_id[spec.run_id]))
-            taken += 1
-    return taken
+            target.save(by_id[spec.run_id])
 
 
 def compare_records(then: Record, now: Record, metric: Metric | None) -> Comparison:

@@ -292,4 +292,5 @@ def _depict(job: Job, store: Store, log: TextIO) -> None:
         elif not (sheet := store.samples(spec.task, spec.profile)).is_file():
             write_pictures(sheet, depict_samples(job.task, spec.profile))
     except Exception:
-        log.write(f"no pictures: {traceback.format_exc()}")
+        with suppress(OSError):  # the disk may be what failed
+            log.write(f"no pictures: {traceback.format_exc()}")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection as AbstractCollection
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -102,6 +103,15 @@ def collect(
         remarks=tuple(remarks),
         pretraining_sources={info.modality: info.sources for info in (tasks or {}).values() if info.pretrains},
     )
+
+
+def main_values(collection: Collection, select: Selection) -> Iterator[tuple[Any, float]]:
+    """Each row of `collection.values` of its task's main metric that has a value under a selection, with that value."""
+    main = {task: info.metrics[0].name for task, info in collection.tasks.items()}
+    for row in collection.values.itertuples(index=False, name="Row"):
+        value = getattr(row, select)
+        if row.metric == main[str(row.task)] and not pd.isna(value):
+            yield row, float(value)
 
 
 def _read(sources: Iterable[Path | Record]) -> tuple[list[Record], list[Problem]]:

@@ -8,7 +8,7 @@ from statistics import fmean
 import pandas as pd
 
 from benchmark.record import Selection
-from benchmark.report.collect import Collection
+from benchmark.report.collect import Collection, main_values
 from benchmark.report.estimates import DIFFERENCE, difference_of
 from benchmark.report.inputs import TaskInfo
 from benchmark.report.markup import NONE, Table, show_interval, show_p, show_value, text_rows
@@ -45,13 +45,11 @@ def compare(ours: Collection, theirs: Collection, select: Selection = "last") ->
 def _values(collection: Collection, select: Selection) -> Mapping[tuple[object, ...], dict[int, float]]:
     """Test value of the main metric by cell and seed"""
     found: dict[tuple[object, ...], dict[int, float]] = {}
-    for row in rows_of(collection.values):
-        value = getattr(row, select)
-        if row.metric == collection.tasks[row.task].metrics[0].name and not pd.isna(value):
-            section = collection.sections[row.section]
-            place = (section.profile, section.setting, section.limit, section.conditions, row.task, row.arm, row.auxiliary,
-                     row.variant, row.metric)
-            found.setdefault(place, {})[row.seed] = float(value)
+    for row, value in main_values(collection, select):
+        section = collection.sections[row.section]
+        place = (section.profile, section.setting, section.limit, section.conditions, row.task, row.arm, row.auxiliary,
+                 row.variant, row.metric)
+        found.setdefault(place, {})[row.seed] = value
     return found
 
 

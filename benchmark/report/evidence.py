@@ -11,13 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import fmean
-from typing import Any
 
 import pandas as pd
 
 from benchmark.claims import TESTED_PROFILE, Claim, ClaimTest, Evidence, Judgement, judge
 from benchmark.record import Selection
-from benchmark.report.collect import CELL, Collection
+from benchmark.report.collect import CELL, Collection, main_values
 from benchmark.report.estimates import DIFFERENCE, adjust, difference_of
 from benchmark.report.pairing import Run
 from benchmark.report.sections import PROFILES
@@ -42,7 +41,7 @@ def estimate_contrasts(
     taken with the same one. A reference that was not run has n = 0. Where arm and rivals were run in the same several
     variants, a further row (`tuned`) compares the variant of each that the validation split chose.
     """
-    value = _main_values(collection, select)
+    value = {row.run: value for row, value in main_values(collection, select)}
     runs: dict[Place, dict[int, Run]] = {}
     for run in collection.paired.runs:
         if run.record.run_id in value:
@@ -248,11 +247,3 @@ def _known(value: object) -> float | None:
 
 def _alike(run: Run, other: Run) -> bool:
     return (run.comparison, run.environment, run.checkpoint) == (other.comparison, other.environment, other.checkpoint)
-
-
-def _main_values(collection: Collection, select: Selection) -> dict[str, float]:
-    """Test value of the main metric by run id, of the runs that have one"""
-    main = {task: info.metrics[0].name for task, info in collection.tasks.items()}
-    rows: Iterable[Any] = collection.values.itertuples(index=False, name="Row")
-    values = {row.run: getattr(row, select) for row in rows if row.metric == main[row.task]}
-    return {run: float(value) for run, value in values.items() if not pd.isna(value)}

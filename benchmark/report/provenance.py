@@ -7,6 +7,7 @@ import shlex
 from collections import Counter
 from collections.abc import Sequence
 
+from benchmark.claims import cell_command
 from benchmark.record import Record
 from benchmark.report.collect import Collection
 from benchmark.report.document import MAX_ITEMS
@@ -63,10 +64,7 @@ def command_of(records: Sequence[Record], conditions: str = "") -> str:
     spec = records[0].spec
     if conditions or spec.limit is not None:
         return next((record.command for record in records if record.command), "unknown")
-    baseline = {"pretrained": "finetune", "fix": "fix", "scratch": "scratch"}.get(spec.setting or "", "finetune")
-    arms = baseline if spec.role == "baseline" else f"{baseline},{spec.arm}"
-    parts = ["benchmark", "run", "--profile", spec.profile, "-t", spec.task, "--arm", arms, "--setting", spec.setting or ""]
-    parts += ["-x", spec.auxiliary] if spec.auxiliary else []
+    parts = cell_command(spec.profile, spec.task, spec.setting or "", spec.arm or "", spec.auxiliary)
     changed = [part.partition("=")[0] for part in spec.variant.split(",") if part]
     for name in changed:
         if name in spec.options:

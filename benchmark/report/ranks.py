@@ -10,7 +10,7 @@ import pandas as pd
 
 from benchmark.claims import Claim
 from benchmark.record import Selection
-from benchmark.report.collect import CELL, Collection
+from benchmark.report.collect import CELL, Collection, main_values
 from benchmark.report.markup import NONE, Table, show_p, show_spread, show_value, text_rows
 from benchmark.report.tables import cell_label, find_metric, rows_of, unit_label
 from benchmark.stats import ALPHA, POWER, equivalence_p, holm, paired_difference, seeds_needed, tie_groups
@@ -29,13 +29,11 @@ def rank_cells(collection: Collection, select: Selection = "last") -> pd.DataFra
     runs = {run.record.run_id: run for run in collection.paired.runs}
     main = {task: info.metrics[0] for task, info in collection.tasks.items()}
     values: dict[tuple[int, str], dict[tuple[str, str, str], dict[object, float]]] = {}
-    for row in rows_of(collection.values):
-        value = getattr(row, select)
-        if row.metric == main[row.task].name and not pd.isna(value):
-            run = runs[row.run]
-            cells = values.setdefault((row.section, row.task), {})
-            place = (run.comparison, row.seed, run.environment, run.checkpoint)
-            cells.setdefault((row.arm, row.auxiliary, row.variant), {})[place] = float(value)
+    for row, value in main_values(collection, select):
+        run = runs[row.run]
+        cells = values.setdefault((row.section, row.task), {})
+        place = (run.comparison, row.seed, run.environment, run.checkpoint)
+        cells.setdefault((row.arm, row.auxiliary, row.variant), {})[place] = value
     rows = []
     for (section, task), cells in sorted(values.items(), key=lambda item: (item[0][0], list(main).index(item[0][1]))):
         metric = main[task]

@@ -24,15 +24,15 @@ def write_report(
     written.
     """
     document = Document(out, formats)
-    lines = answer(analysis)
+    lines, reservations = answer(analysis), badges(analysis.collection)
     note = f"Test split, {SELECTED[analysis.select]}; selection on the validation split only."
-    document.add(Heading(QUESTION, 1), *(Paragraph(text) for text in (*badges(analysis.collection), *lines, note)))
+    document.add(Heading(QUESTION, 1), *(Paragraph(text) for text in (*reservations, *lines, note)))
     with house_style():
         for name, part in PARTS.items():
             if name in parts:
                 document.add(Heading(part.title))
                 part.add(document, analysis)
     document.add(Heading("Regenerate"), Paragraph("From the records alone, in seconds, to the same bytes:"), Code(command))
-    document.pages({"title": "m2pt-bench report", "question": QUESTION, "badges": badges(analysis.collection),
+    document.pages({"title": "m2pt-bench report", "question": QUESTION, "badges": reservations,
                     "answer": lines, "note": note})
     return document.written
