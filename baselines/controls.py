@@ -7,7 +7,7 @@ optimizer and its merge. The others alter what a pathway alters, without one.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import PositiveFloat
@@ -162,7 +162,9 @@ class Gain(Arm):
         return connect_gain(model.blocks)
 
     def tune(self, name: str, lr_scale: float, weight_decay: float) -> tuple[float, float]:
-        return lr_scale * (self.scale_lr_factor if name.endswith(".scale") else 1), weight_decay
+        from benchmark.pathway import is_scale
+
+        return lr_scale * (self.scale_lr_factor if is_scale(name) else 1), weight_decay
 
 
 class HigherRate(Arm):
@@ -202,8 +204,10 @@ class Merge(Arm):
     merge_scale: float = 1.0
 
     def build(self, model: TransformerModel, blocks: Mapping[str, nn.ModuleList], random: torch.Generator) -> list[Pathway]:
-        added = dict(_linears(self.added_blocks(blocks["auxiliary"], random)))
-        for name, linear in _linears(model.blocks):
+        from benchmark.pathway import linear_layers
+
+        added = dict(linear_layers(self.added_blocks(blocks["auxiliary"], random)))
+        for name, linear in linear_layers(model.blocks):
             if linear.weight.shape != added[name].weight.shape:
                 raise ValueError(f"layer {name}: target weight is {tuple(linear.weight.shape)}, "
                                  f"auxiliary weight is {tuple(added[name].weight.shape)}; only equal shapes can be merged")
@@ -239,12 +243,6 @@ class MergeRandom(MergeOwn):
         return _gaussian(auxiliary, random)
 
 
-def _linears(blocks: nn.ModuleList) -> Iterator[tuple[str, nn.Linear]]:
-    from torch import nn
-
-    return ((name, module) for name, module in blocks.named_modules() if isinstance(module, nn.Linear))
-
-
 def _gaussian(blocks: nn.ModuleList, random: torch.Generator) -> nn.ModuleList:
     """The same blocks, every linear weight replaced by normal noise of its Frobenius norm."""
     import torch
@@ -259,8 +257,10 @@ def _gaussian(blocks: nn.ModuleList, random: torch.Generator) -> nn.ModuleList:
 
 def _rewritten(blocks: nn.ModuleList, rewrite: Callable[[Tensor], Tensor]) -> nn.ModuleList:
     """A copy of the blocks, every linear weight replaced by what `rewrite` makes of it; layers in their order."""
+    from benchmark.pathway import linear_layers
+
     rewritten = copy.deepcopy(blocks)
-    for _, linear in _linears(rewritten):
+    for _, linear in linear_layers(rewritten):
         linear.weight.data = rewrite(linear.weight.detach())
     return rewritten
 

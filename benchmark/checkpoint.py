@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import pickle
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -20,7 +19,10 @@ def save_checkpoint(state: dict[str, Any], path: Path) -> None:
     temporary = path.with_name(f".{path.name}.partial")
     with temporary.open("wb") as file:
         writer: Any = _HashingWriter(file)
-        torch.save(state, writer)
+        try:
+            torch.save(state, writer)
+        except RuntimeError as error:  # torch hides a full disk behind one of its own
+            raise writer.failure or error from None
         file.write(writer.digest.digest())
         file.flush()
         os.fsync(file.fileno())
@@ -38,7 +40,7 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
             if hashlib.sha256(payload).digest() != digest:
                 raise ValueError("its digest does not fit its content")
             state: dict[str, Any] = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
-        except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        except Exception as error:  # the unpickler raises whatever damaged bytes make it stumble over
             print(f"checkpoint {candidate} cannot be read ({error}); looking for an earlier one", flush=True)
             continue
         return state
@@ -60,10 +62,15 @@ class _HashingWriter(io.RawIOBase):
     def __init__(self, file: BinaryIO):
         super().__init__()
         self.file, self.digest = file, hashlib.sha256()
+        self.failure: OSError | None = None
 
     def writable(self) -> bool:
         return True
 
     def write(self, data: Any) -> int:
         self.digest.update(data)
-        return self.file.write(data)
+        try:
+            return self.file.write(data)
+        except OSError as error:
+            self.failure = error
+            raise

@@ -5,10 +5,11 @@ Shapes: B batch, N tokens, P prefix tokens, D embed_dim, C classes.
 
 from __future__ import annotations
 
+import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from benchmark.data import Split
 from benchmark.recipes import SETTINGS, Frozen, ModelShape, PretrainRecipe, Setting, TrainRecipe
@@ -44,6 +45,7 @@ class ProfileSpec:
     pretrain: PretrainRecipe
     train: Mapping[Setting, TrainRecipe]
     smoke_limit: int = 128  # samples of each split in a smoke run
+    reader: str = ""  # module that reads the data: `digests`, `load` and, where a pool differs, `load_pool` of data_sets
     shortcuts: Mapping[str, float] | None = None  # what a cheat reaches on the test split, shown beside chance
 
 
@@ -77,21 +79,29 @@ class Task(ABC):
     def metric(self) -> Metric:
         return self.metrics[0]
 
+    def reader(self, profile: str) -> Any:
+        """The module that reads the profile's data; raises `TypeError` where the profile names none."""
+        name = self.profiles[profile].reader
+        if not name:
+            raise TypeError(f"profile {profile} of task {self.name} names no reader, and the task does not load by itself")
+        return importlib.import_module(name)
+
     def data_digests(self, profile: str) -> dict[str, str]:
         """SHA-256 of exactly the data that is used, by name; raises `DataError` where it is missing or damaged."""
-        from benchmark.data import embedded
+        digests: dict[str, str] = self.reader(profile).digests(self.profiles[profile].data_sets)
+        return digests
 
-        return {name: embedded.check(name)[1] for name in self.profiles[profile].data_sets}
-
-    @abstractmethod
     def load(self, profile: str) -> dict[Split, Examples]:
         """Train, val and test. Inputs are stored as they are (bytes where they are bytes) and made ready by `augment`."""
+        splits: dict[Split, Examples] = self.reader(profile).load(self.profiles[profile].data_sets)
+        return splits
 
     def load_pretraining(self, profile: str) -> Examples:
         """The unlabelled pool of masked pretraining: training splits only, no label column."""
-        from benchmark.data import Examples
-
-        return Examples({"input": self.load(profile)["train"].columns["input"]})
+        if self.profiles[profile].reader and hasattr(self.reader(profile), "load_pool"):
+            pool: Examples = self.reader(profile).load_pool(self.profiles[profile].data_sets)
+            return pool
+        return self.load(profile)["train"].unlabelled()
 
     @abstractmethod
     def tokenizer(self, shape: ModelShape) -> Tokenizer:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
-from torch.nn.utils import parametrize
 
 from benchmark.contracts import Task
 from benchmark.data import Batch, Examples
@@ -17,20 +16,19 @@ from benchmark.spec import RunSpec
 
 @torch.inference_mode()
 def evaluate(model: TransformerModel, task: Task, examples: Examples, spec: RunSpec, device: torch.device,
-             batch_size: int = 256) -> dict[str, float]:
-    """Every metric of `task` on a split, with its test views; a model with pathways is evaluated as if merged.
+             batch_size: int | None = None) -> dict[str, float]:
+    """Every metric of `task` on a split, with its test views, in batches of `batch_size` (None: four of training's, or 256).
 
     Raises `ArithmeticError` where the model's outputs are not numbers, which a metric could hide.
     """
     model.eval()
     meter = task.meter(spec.profile)
-    with parametrize.cached():  # one merged weight a layer for the whole split
-        for indices in torch.arange(len(examples)).split(batch_size):
-            batch = examples.batch(indices, device)
-            logits = scores(model, task, batch, spec)
-            if not logits.isfinite().all():
-                raise ArithmeticError("outputs are not finite; lower the learning rate or clip the gradient")
-            meter.update(logits, batch)
+    chosen = torch.arange(len(examples)).split(batch_size or min(4 * spec.recipe.batch_size, 256))
+    for batch in examples.stream(chosen, device):
+        logits = scores(model, task, batch, spec)
+        if not logits.isfinite().all():
+            raise ArithmeticError("outputs are not finite; lower the learning rate or clip the gradient")
+        meter.update(logits, batch)
     return meter.compute()
 
 

@@ -20,7 +20,8 @@ from benchmark.encoder import TransformerModel
 from benchmark.environment import describe_environment, peak_memory_bytes
 from benchmark.evaluate import evaluate, logits_of, representations
 from benchmark.mae import MaskedAutoencoder
-from benchmark.pathway import Pathway, merge
+from benchmark.optim import WeightAverage, clear_gradients
+from benchmark.pathway import Pathway, apart, merge, trained_parameters
 from benchmark.pretrained import export_weights, load_blocks, load_encoder, save_tensors, save_weights
 from benchmark.recipes import PretrainRecipe, TrainRecipe
 from benchmark.record import Record
@@ -70,7 +71,8 @@ def build_autoencoder(spec: RunSpec, task: Task) -> MaskedAutoencoder:
     """The modality's masked autoencoder, freshly initialised."""
     tokenizer = _seeded(spec, "tokenizer", lambda: task.tokenizer(spec.shape))
     target = _seeded(spec, "decoder", lambda: task.masked_target(spec.shape))
-    return _seeded(spec, "blocks", lambda: MaskedAutoencoder(tokenizer, target, spec.shape))
+    rate = spec.recipe.drop_path_rate or 0.0
+    return _seeded(spec, "blocks", lambda: MaskedAutoencoder(tokenizer, target, spec.shape, rate))
 
 
 def _seeded(spec: RunSpec, use: str, build: Callable[[], Part]) -> Part:
@@ -88,16 +90,18 @@ def _pretrain(spec: RunSpec, task: Task, arm: Arm | None, device: torch.device, 
     recipe = spec.recipe
     assert isinstance(recipe, PretrainRecipe)
     model = build_autoencoder(spec, task).to(device)
+    examples = task.load_pretraining(spec.profile).take(spec.limit).configured(spec.shape, recipe)
+    strengths = examples.remaining(recipe.augment)
 
     def compute_loss(batch: Batch, random: SampleRandom) -> Tensor:
-        loss: Tensor = model(task.augment(batch, random, recipe.augment), random, recipe.mask_ratio)
+        loss: Tensor = model(task.augment(batch, random, strengths), random, recipe.mask_ratio)
         return loss
 
     def after_epoch(progress: Progress) -> None:
         report(progress.epoch, recipe.epochs, f"loss {progress.measurements[-1].value:.3f}")
 
-    progress = fit(model, compute_loss, recipe, spec.shape.depth, task.load_pretraining(spec.profile).take(spec.limit),
-                   spec.seed, device, work / "checkpoint.pt", spec.run_id, after_epoch)
+    progress = fit(model, compute_loss, recipe, spec.shape.depth, examples, spec.seed, device, work / "checkpoint.pt",
+                   spec.run_id, after_epoch)
     sha256 = save_weights(model.encoder, work / "weights.safetensors")
     return progress, {"weights": {"result": sha256}, "parameters": {"training": count_parameters(model)}}
 
@@ -120,11 +124,15 @@ def _train(spec: RunSpec, task: Task, arm: Arm | None, device: torch.device, wor
     del blocks
     model.to(device)
     parameters = {"training": count_parameters(model), "trainable": count_parameters(model, trainable=True)}
+    average = WeightAverage(model, recipe.ema_decay) if recipe.ema_decay is not None else None
+    tested = model if average is None else average.module
     splits = {split: examples.take(spec.limit) for split, examples in task.load(spec.profile).items()}
     splits["train"] = splits["train"].labelled(recipe.label_share, recipe.shuffle_labels, generator(spec.seed, "labels"))
+    splits = {split: examples.configured(spec.shape, recipe) for split, examples in splits.items()}
+    strengths = splits["train"].remaining(recipe.augment)
 
     def compute_loss(batch: Batch, random: SampleRandom) -> Tensor:
-        batch = task.augment(batch, random, recipe.augment)
+        batch = task.augment(batch, random, strengths)
         if recipe.mixup or recipe.cutmix:
             batch = mix(batch, num_classes, random, recipe.mixup, recipe.cutmix, recipe.mix_switch, recipe.label_smoothing)
         return task.loss(model(batch), batch, recipe)
@@ -136,7 +144,7 @@ def _train(spec: RunSpec, task: Task, arm: Arm | None, device: torch.device, wor
     def measure(progress: Progress) -> None:
         began = time.perf_counter()
         for split in SPLITS[1:]:
-            progress.measure(split, evaluate(model, task, splits[split], spec, device))
+            progress.measure(split, evaluate(tested, task, splits[split], spec, device))
         progress.spend("evaluate", began)
 
     def after_epoch(progress: Progress) -> None:
@@ -148,14 +156,14 @@ def _train(spec: RunSpec, task: Task, arm: Arm | None, device: torch.device, wor
 
     gradients = initial_gradients(model, pathways, compute_loss, splits["train"], recipe, spec.seed, device)
     progress = fit(model, compute_loss, recipe, spec.shape.depth, splits["train"], spec.seed, device,
-                   work / "checkpoint.pt", spec.run_id, after_epoch, train_mode, arm.tune)
+                   work / "checkpoint.pt", spec.run_id, after_epoch, train_mode, arm.tune, average)
     layers = [pathway.describe().model_copy(update={"initial_gradient": gradients[pathway.name]}) for pathway in pathways]
     difference = merge_and_compare(model, task, splits["test"], spec, device) if pathways else None
     measure(progress)
     parameters["merged"] = count_parameters(model)
     weights = {role: _sha256(start.weights) for role, start in starts.items()}
-    weights["result"] = export_weights(model, work / "weights.safetensors")
-    save_tensors({"val": representations(model, task, splits["val"], spec, device)}, work / "representations.safetensors")
+    weights["result"] = export_weights(tested, work / "weights.safetensors")
+    save_tensors({"val": representations(tested, task, splits["val"], spec, device)}, work / "representations.safetensors")
     return progress, {"layers": layers, "merge_difference": difference, "parameters": parameters, "weights": weights,
                       "loading": {name: keys for name, keys in loading.items() if keys}}
 
@@ -188,21 +196,22 @@ def initial_gradients(model: TransformerModel, pathways: Sequence[Pathway],
     batch = examples.batch(batches(epoch_order(len(examples), seed, 0), recipe.batch_size)[0], device)
     compute_loss(batch, SampleRandom(seed, 0, batch["index"])).backward()
     norms = {pathway.name: pathway.gradients() for pathway in pathways}
-    model.zero_grad(set_to_none=True)
+    clear_gradients(model)
     return norms
 
 
 def merge_and_compare(model: TransformerModel, task: Task, examples: Examples, spec: RunSpec, device: torch.device) -> float:
     """Merge the pathways; returns the largest difference of test logits over the largest logit."""
-    before = logits_of(model, task, examples, spec, device)
+    with apart(model):
+        before = logits_of(model, task, examples, spec, device)
     merge(model)
     after = logits_of(model, task, examples, spec, device)
     return ((after - before).abs().max() / before.abs().max().clamp_min(1e-12)).item()
 
 
 def count_parameters(model: nn.Module, trainable: bool = False) -> int:
-    """Numbers in the parameters of `model`, of the trainable ones only where asked."""
-    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad or not trainable)
+    """Numbers in the parameters of `model`, of the trainable ones only where asked; of a pathway W, A and s, not their sum."""
+    return sum(parameter.numel() for _, parameter in trained_parameters(model, trainable))
 
 
 def _latest(progress: Progress, task: Task) -> str:

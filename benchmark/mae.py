@@ -66,9 +66,9 @@ def random_masking(noise: Tensor, mask_ratio: float, group: int = 1) -> tuple[Te
 class MaskedAutoencoder(nn.Module):
     """Encoder over visible tokens, light decoder over all, loss on the hidden ones (He et al., CVPR 2022)."""
 
-    def __init__(self, tokenizer: Tokenizer, target: MaskedTarget, shape: ModelShape):
+    def __init__(self, tokenizer: Tokenizer, target: MaskedTarget, shape: ModelShape, drop_path_rate: float = 0.0):
         super().__init__()
-        self.encoder = Encoder(tokenizer, shape)
+        self.encoder = Encoder(tokenizer, shape, drop_path_rate=drop_path_rate)
         self.target = target
         width = shape.decoder_embed_dim
         self.decoder_embed = nn.Linear(shape.embed_dim, width) if width != shape.embed_dim else nn.Identity()

@@ -104,7 +104,7 @@ class Planner:
             options=arm.model_dump(mode="json"), auxiliary=cell.auxiliary,
             starts={name: job.spec.run_id for name, job in needs.items()},
             pretrained={name: job.spec.comparison for name, job in needs.items()}, data=cell.task.data_digests(self.profile),
-            code=code_of(cell.task, arm), role=role,
+            code=code_of(cell.task, arm, self.profile), role=role,
             variant=describe_difference(arm))
         return Job(spec, cell.task, arm, tuple((name, job.spec) for name, job in needs.items()))
 
@@ -122,7 +122,7 @@ class Planner:
             shape=self._override(profile.shape, "shape", task), recipe=recipe,
             variant="" if recipe.stop_epoch is None else f"stop_epoch={recipe.stop_epoch}",
             limit=profile.smoke_limit if self.limited else None, data=task.data_digests(self.profile),
-            code=code_of(task, None), role="pretraining")
+            code=code_of(task, None, self.profile), role="pretraining")
         return self._pretraining.setdefault(spec.run_id, Job(spec, task, None))
 
     def _profile(self, task: Task) -> ProfileSpec:
@@ -173,10 +173,10 @@ def join_plans(parts: Sequence[tuple[Planner, Sequence[Cell]]], seeds: Sequence[
     return Plan(tuple({job.spec.run_id: job for job in ordered}.values()))
 
 
-def code_of(task: Task, arm: Arm | None) -> str:
-    """Digest of the code that a run of `task` under `arm` (None: its pretraining) may depend on."""
-    objects = (task,) if arm is None else (task, arm)
-    return code_digest((ENGINE, *(type(value).__module__ for value in objects)))
+def code_of(task: Task, arm: Arm | None, profile: str) -> str:
+    """Digest of the code that a run of `task` under `arm` (None: its pretraining) and `profile` may depend on."""
+    roots = [ENGINE, *(type(value).__module__ for value in (task, arm) if value is not None), task.profiles[profile].reader]
+    return code_digest(tuple(filter(None, roots)))
 
 
 def pretraining_tasks(tasks: Mapping[str, Task]) -> dict[str, Task]:

@@ -2,58 +2,126 @@
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
 
 import torch
 from timm.optim import Lars
 from torch import Tensor, nn
 
+from benchmark.pathway import CrossModal, Gain, connected, is_scale, merge, trained_parameters, weight_norms
 from benchmark.recipes import OptimRecipe, TrainRecipe
 
-DECAYED = {"weight", "original", "auxiliary"}  # last part of a name; `original` and `auxiliary` are W and A of a pathway
+DECAYED = {"weight", "auxiliary"}  # last part of a name
+CHUNK = 1 << 18  # numbers of a weight that one pass of the CPU takes: what a step reads of them stays in its cache
 
-
+Model = TypeVar("Model", bound=nn.Module)
 Tune = Callable[[str, float, float], tuple[float, float]]  # see `benchmark.contracts.Arm.tune`
 
 
+class PathwayAdamW(torch.optim.AdamW):
+    """Fused AdamW that steps W, A and their sum in one pass over memory, without the gradients of A ever existing whole.
+
+    Equal to AdamW over parameters W, A and s of a `torch.nn.utils.parametrize`d layer. Beyond the plain step it reads and
+    writes A and its two moments and writes the sum: nothing else can be left out.
+    """
+
+    def __init__(self, groups: list[dict[str, Any]], pathways: list[CrossModal | Gain], **options: Any):
+        super().__init__(groups, fused=True, **options)
+        self.pathways = pathways
+        self._step_supports_amp_scaling = False  # a scaler asks whether gradients are finite before it calls `step`
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """Step everything that holds a gradient, and write the sums anew."""
+        groups = {id(parameter): group for group in self.param_groups for parameter in group["params"]}
+        for pathway in self.pathways:
+            pathway.pull_back()
+        scales = [pathway.scale.clone() for pathway in self.pathways]
+        loss: float | None = super().step(closure)  # leaves out the weights behind sums, which hold no gradient
+        for pathway, scale in zip(self.pathways, scales, strict=True):
+            self._step_weights(pathway, scale, groups)
+        return loss
+
+    def _step_weights(self, pathway: CrossModal | Gain, scale: Tensor, groups: dict[int, dict[str, Any]]) -> None:
+        """One pass over W, A and their sum; the gradients were taken at `scale`, the sum is written at the new one."""
+        size = len(pathway.weight)
+        rows = size if pathway.weight.is_cuda else max(1, CHUNK // pathway.weight[0].numel())
+        stepped = []
+        for parameter, factor in pathway.factors(scale):
+            state, group = self.state[parameter], groups[id(parameter)]
+            if not state:
+                state.update(step=torch.zeros((), device=parameter.device), exp_avg=torch.zeros_like(parameter),
+                             exp_avg_sq=torch.zeros_like(parameter))
+            state["step"] += 1
+            options = {"lr": group["lr"], "beta1": group["betas"][0], "beta2": group["betas"][1], "eps": group["eps"],
+                       "weight_decay": group["weight_decay"], "amsgrad": False, "maximize": False}
+            parts = [tensor.split(rows) for tensor in (parameter, state["exp_avg"], state["exp_avg_sq"])]
+            factors = [factor] * len(parts[0]) if factor is None or not factor.ndim else factor.split(rows)
+            stepped.append((parts, factors, [state["step"]], options))
+        gradients = pathway.linear.weight.grad.split(rows) if stepped else ()  # type: ignore[union-attr]
+        for index, start in enumerate(range(0, size, rows)):
+            for parts, factors, steps, options in stepped:
+                gradient, part_factor = gradients[index], factors[index]
+                if part_factor is not None:
+                    gradient = gradient * part_factor
+                torch._fused_adamw_([parts[0][index]], [gradient], [parts[1][index]], [parts[2][index]], [], steps, **options)
+            pathway.write_sum(slice(start, start + rows))
+        if isinstance(pathway, CrossModal) and pathway.joins_bias:
+            pathway.refresh()
+
+
 def build_optimizer(model: nn.Module, recipe: OptimRecipe, depth: int, tune: Tune | None = None) -> torch.optim.Optimizer:
-    """AdamW or LARS over the trainable parameters, in groups of equal `lr_scale` and weight decay.
+    """AdamW or LARS over what trains in `model`, in groups of equal `lr_scale` and weight decay.
 
     Layer decay as in MAE fine-tuning: the tokenizer is layer 0, block b is layer b + 1, norm and head are layer
     depth + 1, and layer l has lr x layer_decay^(depth + 1 - l). Weights of two or more dimensions decay; biases, norms,
-    tokens, positions and cross-modal scales do not, and scales have groups of
-    their own. `tune` may alter both values of any parameter. Raises `ValueError` where a trainable parameter is left out.
+    tokens, positions and cross-modal scales do not, and scales have groups of their own. `tune` may alter both values of
+    any parameter. Connected layers are stepped in W, A and s. Raises `ValueError` where a trainable parameter is left
+    out, and for LARS over the weights of a pathway.
     """
     layer_decay = recipe.layer_decay if isinstance(recipe, TrainRecipe) else 1.0
     scale_lr = recipe.scale_lr if isinstance(recipe, TrainRecipe) else None
     groups: dict[tuple[float, float, bool, bool], list[Tensor]] = {}
-    for name, parameter in model.named_parameters():
-        if not parameter.requires_grad:
-            continue
+    for name, parameter in trained_parameters(model):
         lr_scale = layer_decay ** (depth + 1 - layer_of(name, depth))
-        is_scale = is_cross_modal_scale(name)
-        if is_scale and scale_lr is not None:
+        scales = is_scale(name)
+        if scales and scale_lr is not None:
             lr_scale = scale_lr / recipe.lr
         decays = parameter.ndim > 1 and name.rsplit(".", 1)[-1] in DECAYED
         decay = recipe.weight_decay if decays else 0.0
         if tune is not None:
             lr_scale, decay = tune(name, lr_scale, decay)
-        groups.setdefault((lr_scale, decay, is_scale, parameter.ndim > 1), []).append(parameter)
+        groups.setdefault((lr_scale, decay, scales, parameter.ndim > 1), []).append(parameter)
     if not groups:
         raise ValueError("nothing to train: every parameter is frozen")
     settings = [{"params": parameters, "lr": recipe.lr, "lr_scale": lr_scale, "weight_decay": decay, "always_adapt": matrix}
                 for (lr_scale, decay, _, matrix), parameters in sorted(groups.items(), key=lambda item: item[0])]
+    pathways = connected(model)
     if recipe.optimizer == "lars":  # whose trust ratio MAE gives to all tensors of two or more dimensions, decayed or not
+        if any(pathway.factors(pathway.scale) for pathway in pathways):
+            raise ValueError("LARS trains the scales of a pathway and none of its weights; use --set recipe.optimizer=adamw, "
+                             "or the setting fix")
         optimizer: torch.optim.Optimizer = Lars(settings, lr=recipe.lr, momentum=0.9, trust_coeff=0.001)
+
+        def pull_back(*_: Any) -> None:
+            for pathway in pathways:
+                pathway.pull_back()
+
+        def refresh(*_: Any) -> None:
+            for pathway in pathways:
+                pathway.refresh()
+
+        optimizer.register_step_pre_hook(pull_back)
+        optimizer.register_step_post_hook(refresh)
+    elif pathways:
+        optimizer = PathwayAdamW(settings, pathways, lr=recipe.lr, betas=recipe.betas)
     else:
         optimizer = torch.optim.AdamW(settings, lr=recipe.lr, betas=recipe.betas, fused=True)
     check_coverage(model, optimizer)
     return optimizer
-
-
-def is_cross_modal_scale(name: str) -> bool:
-    return name.endswith(".parametrizations.weight.0.scale")
 
 
 def layer_of(name: str, depth: int) -> int:
@@ -67,7 +135,7 @@ def layer_of(name: str, depth: int) -> int:
 def check_coverage(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     """Raise `ValueError` unless the optimizer holds every trainable parameter exactly once, and nothing else."""
     held = [id(parameter) for group in optimizer.param_groups for parameter in group["params"]]
-    trainable = {id(parameter): name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    trainable = {id(parameter): name for name, parameter in trained_parameters(model)}
     missing = [name for identity, name in trainable.items() if held.count(identity) != 1]
     if missing:
         raise ValueError(f"trainable, but not in the optimizer exactly once: {missing}")
@@ -88,15 +156,59 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
         group["lr"] = lr * group["lr_scale"]
 
 
-def clip_gradients(parameters: Iterable[Tensor], max_norm: float) -> float:
-    """Scale gradients to a global norm of at most `max_norm`; returns the norm before.
+class WeightAverage(Generic[Model]):
+    """An exponential moving average of a model's weights, of connected layers that of the sums.
 
-    The sum over parameters is exactly rounded, so that parameters without gradient (a pathway held at scale 0) leave
-    every other gradient bit for bit as it was.
+    The average of a sum is not the sum of averages of its factors, so pathways are averaged merged.
     """
-    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    norms = torch.stack(torch._foreach_norm(gradients)).double().tolist()
+
+    def __init__(self, model: Model, decay: float):
+        self.decay = decay
+        self.module = copy.deepcopy(model)
+        merge(self.module)
+        self.module.requires_grad_(False)
+
+    @torch.no_grad()
+    def update(self, model: nn.Module) -> None:
+        """Move towards `model`."""
+        current = model.state_dict(keep_vars=True)
+        pairs = [(tensor, current[name].detach()) for name, tensor in self.module.state_dict().items()]
+        floats = [pair for pair in pairs if pair[0].is_floating_point()]
+        torch._foreach_lerp_([mine for mine, _ in floats], [other for _, other in floats], 1 - self.decay)
+        for mine, other in pairs:
+            if not mine.is_floating_point():
+                mine.copy_(other)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The averaged weights"""
+        state: dict[str, Tensor] = self.module.state_dict()
+        return state
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Continue from averaged weights."""
+        self.module.load_state_dict(state)
+
+
+def clear_gradients(model: nn.Module) -> None:
+    """Leave no gradient in `model`, also none that a pathway pulled back."""
+    for parameter in model.parameters():
+        parameter.grad = None
+
+
+def clip_gradients(model: nn.Module, max_norm: float) -> float:
+    """Scale the gradients of all that trains to a global norm of at most `max_norm`; returns the norm before.
+
+    The norm is that of the gradients of W, A and s, not of their sum's. The sum over parameters is exactly rounded, so
+    that parameters without gradient (a pathway held at scale 0) leave every other gradient bit for bit as it was.
+    """
+    pathways = connected(model)
+    for pathway in pathways:
+        pathway.pull_back()
+    gradients = [parameter.grad for _, parameter in trained_parameters(model) if parameter.grad is not None]
+    norms = torch.stack(torch._foreach_norm(gradients)).double().tolist() if gradients else []
+    weights = [pathway.linear.weight.grad for pathway in pathways]
+    norms += [norm for pathway in pathways for norm in weight_norms(pathway)]
     total = math.sqrt(math.fsum(norm * norm for norm in norms))
     if total > max_norm:
-        torch._foreach_mul_(gradients, max_norm / total)
+        torch._foreach_mul_([*gradients, *(gradient for gradient in weights if gradient is not None)], max_norm / total)
     return total

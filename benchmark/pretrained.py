@@ -11,6 +11,7 @@ from timm.models.vision_transformer import Attention
 from torch import Tensor, nn
 
 from benchmark.encoder import Encoder, TransformerModel, build_blocks
+from benchmark.pathway import CHILD
 from benchmark.recipes import ModelShape
 
 FOLDED_PREFIXES = ("tokenizer.", "head.")  # so that the image model's names are timm's
@@ -31,7 +32,7 @@ def export_weights(model: TransformerModel, path: Path) -> str:
     """
     exported: dict[str, Tensor] = {}
     for name, tensor in model.state_dict().items():
-        if "parametrizations" in name:
+        if f".{CHILD}." in name:
             raise ValueError(f"{name}: merge the pathways before exporting")
         prefix = next((prefix for prefix in FOLDED_PREFIXES if name.startswith(prefix)), "")
         folded = name.removeprefix(prefix)

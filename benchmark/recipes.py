@@ -51,7 +51,8 @@ class OptimRecipe(Frozen):
     weight_decay: NonNegativeFloat = 0.05  # on tensors of two or more dimensions only
     clip_norm: PositiveFloat | None = None  # of the global gradient norm
     accumulation: PositiveInt = 1  # micro-batches per optimizer step; batch_size counts them all
-    precision: Literal["fp32", "bf16"] = "fp32"
+    repeats: PositiveInt | None = None  # differently augmented copies of each sample in a batch, not counted in batch_size
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"  # of autocast; fp16 scales the loss
     augment: dict[str, float] = Field(default_factory=dict)  # strengths by name, understood by the task
 
 
@@ -60,6 +61,7 @@ class PretrainRecipe(OptimRecipe):
 
     betas: tuple[float, float] = (0.9, 0.95)
     mask_ratio: float = Field(0.75, gt=0, lt=1)
+    drop_path_rate: float | None = Field(None, ge=0, lt=1)  # of the encoder's last block, growing linearly from 0
     stop_epoch: PositiveInt | None = None  # leave the schedule of `epochs` after this one; None: at its end
 
 
@@ -76,5 +78,6 @@ class TrainRecipe(OptimRecipe):
     scale_lr: PositiveFloat | None = None  # of the cross-modal scales; None: as the layer that they scale
     test_views: dict[str, PositiveInt] = Field(default_factory=dict)  # number by kind, understood by the task; {}: one
     label_share: float = Field(1.0, gt=0, le=1)  # of the training samples of every class, the same for all arms of a seed
+    ema_decay: float | None = Field(None, gt=0, lt=1)  # of the average of merged weights that is tested in the model's place
     shuffle_labels: bool = False  # among the training samples: a sanity run that must end at chance
     eval_every: PositiveInt = 1  # epochs between two evaluations; the last epoch is always evaluated

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,22 @@ from torch import Tensor, nn
 
 from benchmark.checkpoint import load_checkpoint, save_checkpoint
 from benchmark.data import Batch, Examples
-from benchmark.optim import Tune, build_optimizer, clip_gradients, learning_rate, set_learning_rate
+from benchmark.optim import (
+    Tune,
+    WeightAverage,
+    build_optimizer,
+    clear_gradients,
+    clip_gradients,
+    learning_rate,
+    set_learning_rate,
+)
+from benchmark.pathway import connected
 from benchmark.recipes import OptimRecipe, PretrainRecipe
 from benchmark.record import Measurement
 from benchmark.seeds import SampleRandom, derive_seed, generator
 
 CHECK_EVERY_STEPS = 50  # between two looks at the loss: each waits for the device
+AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class NonFiniteLoss(ArithmeticError):
@@ -47,6 +58,7 @@ class Progress:
     measurements: list[Measurement] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     resumed: int = 0
+    began: float = field(default_factory=time.perf_counter)  # of this sitting
 
     def measure(self, split: str, values: dict[str, float]) -> None:
         """Add one row a metric at the current epoch."""
@@ -55,7 +67,11 @@ class Progress:
 
     def spend(self, what: str, since: float) -> None:
         """Add the wall-clock seconds since `since` (of `time.perf_counter`)."""
-        self.seconds[what] = self.seconds.get(what, 0.0) + time.perf_counter() - since
+        self.seconds[what] = self.spent(what, since)
+
+    def spent(self, what: str, since: float) -> float:
+        """The wall-clock seconds of `what`, those since `since` included"""
+        return self.seconds.get(what, 0.0) + time.perf_counter() - since
 
 
 def epoch_order(num_samples: int, seed: int, epoch: int) -> Tensor:
@@ -72,55 +88,64 @@ def batches(order: Tensor, batch_size: int) -> list[Tensor]:
 def fit(model: nn.Module, compute_loss: Callable[[Batch, SampleRandom], Tensor], recipe: OptimRecipe, depth: int,
         examples: Examples, seed: int, device: torch.device, checkpoint: Path | None = None, identity: str = "",
         after_epoch: Callable[[Progress], None] = lambda progress: None, train_mode: Callable[[], None] | None = None,
-        tune: Tune | None = None) -> Progress:
+        tune: Tune | None = None, average: WeightAverage[Any] | None = None) -> Progress:
     """Train `model` in place for `recipe.epochs` epochs, from the checkpoint at `checkpoint` where there is one.
 
     `compute_loss(batch, random)` gives the scalar loss of one micro-batch; `after_epoch` may evaluate and add
-    measurements; `train_mode` sets what trains to train mode (default: all); `tune` is the arm's, see `build_optimizer`.
-    Raises `NonFiniteLoss` with epoch and step, and `Stopped` where `stop_requested` is set, after a checkpoint.
+    measurements; `train_mode` sets what trains to train mode (default: all); `tune` is the arm's, see `build_optimizer`;
+    `average` follows the model. Raises `NonFiniteLoss` with epoch and step, and `Stopped` where `stop_requested` is set,
+    after a checkpoint.
     """
-    optimizer = build_optimizer(model, recipe, depth, tune)
-    progress = _resume(model, optimizer, checkpoint, identity)
-    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    state = _State(model, build_optimizer(model, recipe, depth, tune),
+                   torch.amp.GradScaler(device.type, enabled=recipe.precision == "fp16"), average)
+    progress = _resume(state, checkpoint, identity)
     steps_per_epoch = len(batches(torch.arange(len(examples)), recipe.batch_size))
+    repeats = recipe.repeats or 1
     last_epoch = recipe.epochs if not isinstance(recipe, PretrainRecipe) else recipe.stop_epoch or recipe.epochs
     while progress.epoch < last_epoch:
         began = time.perf_counter()
         (train_mode or model.train)()
         total = torch.full((), progress.loss, device=device)
-        order = batches(epoch_order(len(examples), seed, progress.epoch), recipe.batch_size)
-        for index, chosen in enumerate(order[progress.step :], progress.step):
+        order = batches(epoch_order(len(examples), seed, progress.epoch), recipe.batch_size)[progress.step :]
+        parts = [[part.repeat(repeats) for part in chosen.chunk(recipe.accumulation)] for chosen in order]
+        draw = partial(_random_of, seed, progress.epoch, len(examples), repeats)
+        loaded = examples.stream([part for chosen in parts for part in chosen], device, draw)
+        for index, chosen in enumerate(parts, progress.step):
             step = progress.epoch * steps_per_epoch + index
-            set_learning_rate(optimizer, learning_rate(recipe, (step + 1) / steps_per_epoch))
+            set_learning_rate(state.optimizer, learning_rate(recipe, (step + 1) / steps_per_epoch))
             torch.manual_seed(derive_seed(seed, "step", step))  # dropout and drop path
-            optimizer.zero_grad(set_to_none=True)
-            for part in chosen.chunk(recipe.accumulation):
-                batch = examples.batch(part, device)
-                random = SampleRandom(seed, progress.epoch, batch["index"])
-                with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
-                    loss = compute_loss(batch, random) * (len(part) / len(chosen))
-                loss.backward()
+            clear_gradients(model)
+            samples = sum(map(len, chosen))
+            for part in chosen:
+                batch = next(loaded)
+                with torch.autocast(device.type, AUTOCAST.get(recipe.precision), enabled=recipe.precision in AUTOCAST):
+                    loss = compute_loss(batch, draw(batch["index"])) * (len(part) / samples)
+                state.scaler.scale(loss).backward()
                 total += loss.detach()
             if (index + 1) % CHECK_EVERY_STEPS == 0 or index + 1 == steps_per_epoch:
                 _check_finite(total.item(), progress.epoch, index)
-            if recipe.clip_norm is not None:
-                clip_gradients(trainable, recipe.clip_norm)
-            optimizer.step()
+            state.step(recipe.clip_norm)
             if stop_requested.is_set() and index + 1 < steps_per_epoch:
                 progress.step, progress.loss = index + 1, total.item()
                 progress.spend("train", began)
-                if checkpoint is not None:
-                    _save(model, optimizer, progress, checkpoint, identity)
+                _save(state, progress, checkpoint, identity)
                 raise Stopped(f"stopped in epoch {progress.epoch + 1}, after step {index + 1}; run it again to go on")
         progress.epoch, progress.step, progress.loss = progress.epoch + 1, 0, 0.0
         progress.measure("train", {"loss": total.item() / steps_per_epoch})
         progress.spend("train", began)
         after_epoch(progress)
-        if checkpoint is not None:
-            _save(model, optimizer, progress, checkpoint, identity)
+        _save(state, progress, checkpoint, identity)
         if stop_requested.is_set() and progress.epoch < last_epoch:
             raise Stopped(f"stopped after epoch {progress.epoch}; run it again to go on")
     return progress
+
+
+def _random_of(seed: int, epoch: int, num_samples: int, repeats: int, indices: Tensor) -> SampleRandom:
+    """The random numbers of a batch that holds its samples `repeats` times: every time others, and first those that
+    a sample has alone.
+    """
+    again = torch.arange(repeats, device=indices.device).repeat_interleave(len(indices) // repeats)
+    return SampleRandom(seed, epoch, indices + again * num_samples)
 
 
 def _check_finite(total: float, epoch: int, index: int) -> None:
@@ -129,19 +154,52 @@ def _check_finite(total: float, epoch: int, index: int) -> None:
                             "lower the learning rate or clip the gradient (--set recipe.lr=..., recipe.clip_norm=...)")
 
 
-def _save(model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress, path: Path, identity: str) -> None:
+@dataclass
+class _State:
+    """All that a step changes."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    average: WeightAverage[Any] | None
+
+    def step(self, clip_norm: float | None) -> None:
+        if self.scaler.is_enabled():
+            pathways = connected(self.model)
+            for pathway in pathways:
+                pathway.pull_back()
+                pathway.weight.grad = pathway.linear.weight.grad  # which the optimizer does not hold
+            self.scaler.unscale_(self.optimizer)
+            for pathway in pathways:
+                pathway.weight.grad = None
+        if clip_norm is not None:
+            clip_gradients(self.model, clip_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        if self.average is not None:
+            self.average.update(self.model)
+
+    def parts(self) -> dict[str, Any]:
+        """What has a state of its own, by name"""
+        parts = {"model": self.model, "optimizer": self.optimizer, "scaler": self.scaler, "average": self.average}
+        return {name: part for name, part in parts.items() if part is not None}
+
+
+def _save(state: _State, progress: Progress, path: Path | None, identity: str) -> None:
+    if path is None:
+        return
     save_checkpoint({
-        "identity": identity, "model": model.state_dict(), "optimizer": optimizer.state_dict(),
+        **{name: part.state_dict() for name, part in state.parts().items()}, "identity": identity,
         "epoch": progress.epoch, "step": progress.step, "loss": progress.loss,
-        "measurements": [row.model_dump() for row in progress.measurements], "seconds": progress.seconds,
-        "resumed": progress.resumed}, path)
+        "measurements": [row.model_dump() for row in progress.measurements],
+        "seconds": {**progress.seconds, "wall": progress.spent("wall", progress.began)}, "resumed": progress.resumed}, path)
 
 
-def _resume(model: nn.Module, optimizer: torch.optim.Optimizer, path: Path | None, identity: str) -> Progress:
-    state: dict[str, Any] | None = load_checkpoint(path) if path is not None else None
-    if state is None or state["identity"] != identity:
+def _resume(state: _State, path: Path | None, identity: str) -> Progress:
+    saved: dict[str, Any] | None = load_checkpoint(path) if path is not None else None
+    if saved is None or saved["identity"] != identity:
         return Progress()
-    model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
-    measurements = [Measurement(**row) for row in state["measurements"]]
-    return Progress(state["epoch"], state["step"], state["loss"], measurements, state["seconds"], state["resumed"] + 1)
+    for name, part in state.parts().items():
+        part.load_state_dict(saved[name])
+    measurements = [Measurement(**row) for row in saved["measurements"]]
+    return Progress(saved["epoch"], saved["step"], saved["loss"], measurements, saved["seconds"], saved["resumed"] + 1)

@@ -41,10 +41,14 @@ class Echoes(Waveforms):
 
 
 def jobs() -> list[Job]:
-    """Two pretrainings and a training with a pathway, of the sixth task: epochs of some hundredths of a second."""
+    """Two pretrainings and a training with a pathway and with all that a run can hold, of the sixth task: epochs of some
+    hundredths of a second.
+    """
     tasks = {task.name: task for task in (Waveforms(), Echoes())}
     group = Group(arms=("m2pt",), targets=("echoes",), auxiliaries=("signal",))
-    overrides = [parse_override("pretrain.epochs=12", tasks)]
+    overrides = [parse_override(text, tasks) for text in (
+        "pretrain.epochs=12", "recipe.precision=fp16", "recipe.ema_decay=0.8", "recipe.clip_norm=1", "recipe.accumulation=2",
+        "recipe.repeats=2")]
     return list(Planner(tasks, "tiny", overrides).plan(cells_of(tasks, ARMS, group), [0]).jobs)
 
 

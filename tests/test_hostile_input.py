@@ -187,7 +187,7 @@ def test_a_data_set_that_would_run_code_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(embedded, "FOLDER", tmp_path)
     monkeypatch.setitem(embedded.DIGESTS, "image_emoji", hashlib.sha256(path.read_bytes()).hexdigest())
     with pytest.raises(embedded.DataError, match="cannot be read"):
-        embedded.load("image_emoji")
+        embedded.arrays_of("image_emoji")
     assert not mark.exists()
 
 
@@ -199,7 +199,7 @@ def test_a_data_set_with_any_damage_is_refused(tmp_path, monkeypatch):
         (tmp_path / original.name).write_bytes(damaged := mutate(content, chance))
         if damaged != content:
             with pytest.raises(embedded.DataError, match="damaged"):
-                embedded.load(original.stem)
+                embedded.arrays_of(original.stem)
 
 
 @pytest.mark.parametrize("text", ["!!python/object/apply:os.system ['touch executed']", "groups: !!python/name:os.system",

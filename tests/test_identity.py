@@ -12,9 +12,12 @@ from typing import get_args
 
 import pytest
 
+from baselines import ARMS
 from benchmark.identity import ENGINE, code_digest, reachable_code
+from benchmark.matrix import code_of
 from benchmark.recipes import SETTINGS, ModelShape, PretrainRecipe, TrainRecipe
 from benchmark.spec import LABELS, Role, RunSpec, Site, canonical_json
+from tasks import TASKS
 
 GOLDEN = RunSpec(
     kind="train", task="imagenet", modality="image", profile="tiny", seed=3,
@@ -131,17 +134,24 @@ def test_what_a_plugin_takes_from_a_file_beside_it_counts(package):
 def test_what_a_plugin_takes_from_this_suite_counts(package):
     package.write("lone_arm.py", "from baselines.m2pt import M2PT\nfrom tasks.shapenet import ShapeNet\n")
     reached = dict(reachable_code(("lone_arm",)))
-    assert {"lone_arm", "baselines.m2pt", "benchmark.pathway", "tasks.shapenet", "tasks.shapenet.data"} <= set(reached)
+    assert {"lone_arm", "baselines.m2pt", "benchmark.pathway", "tasks.shapenet", "tasks.shapenet.model"} <= set(reached)
 
 
 def test_what_computes_results_is_reached_and_what_shows_them_is_not():
-    reached = set(dict(reachable_code((ENGINE, "tasks.shapenet", "baselines.m2pt"))))
+    reached = set(dict(reachable_code((ENGINE, "tasks.shapenet", "tasks.shapenet.embedded", "baselines.m2pt"))))
     assert {"benchmark.execute", "benchmark.train", "benchmark.pathway", "benchmark.mae", "benchmark.seeds",
-            "benchmark.evaluate", "benchmark.data.embedded", "tasks.shapenet.data", "baselines.m2pt"} <= reached
+            "benchmark.evaluate", "benchmark.data.embedded", "tasks.shapenet.embedded", "baselines.m2pt"} <= reached
     shown = ("benchmark.cli", "benchmark.commands", "benchmark.pictures", "benchmark.report", "benchmark.reproduce",
              "benchmark.store", "benchmark.matrix", "benchmark.presets", "benchmark.executors", "benchmark.progress",
              "benchmark.stats", "benchmark.record", "tasks.imagenet", "baselines.plain")
     assert not [name for name in reached if name.startswith(shown)]
+
+
+def test_of_the_readers_of_data_that_of_the_profile_counts_and_no_other():
+    task, arm = TASKS["shapenet"], ARMS["m2pt"]
+    roots = (ENGINE, "tasks.shapenet", "baselines.m2pt")
+    assert code_of(task, arm, "tiny") == code_digest((*roots, "tasks.shapenet.embedded")) != code_digest(roots)
+    assert not [name for name, _ in reachable_code(roots) if "embedded" in name]
 
 
 def test_digests_are_found_without_importing_what_they_cover():
@@ -189,7 +199,7 @@ def other_value(value: object, kind: object) -> object:
         return {**value, "another": 2}
     if isinstance(value, str):
         return next(choice for choice in get_args(kind) if choice != value)
-    return 0.5
+    return 2 if int in get_args(kind) or any(int in get_args(part) for part in get_args(kind)) else 0.5
 
 
 @pytest.mark.parametrize(("part", "field"), [

@@ -239,7 +239,7 @@ def test_values_are_json_or_text():
     ("recipe.lr=NaN", "recipe.lr"),
     ("recipe.lr=Infinity", "recipe.lr"),
     ("recipe.lr.peak=1", "lr has no named parts"),
-    ("recipe.precision=fp8", "'fp32' or 'bf16'"),
+    ("recipe.precision=fp8", "'fp32', 'bf16' or 'fp16'"),
     ("shape.depth=0", "shape.depth"),
     ("arm.scale_int=1", "did you mean 'scale_init'"),
     ("arm.train_scale=perhaps", "arm.train_scale"),

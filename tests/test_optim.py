@@ -10,8 +10,8 @@ from torch import nn
 
 from baselines.m2pt import M2PT
 from benchmark.encoder import build_blocks
-from benchmark.optim import build_optimizer, check_coverage, clip_gradients, layer_of, learning_rate
-from benchmark.pathway import connect
+from benchmark.optim import WeightAverage, build_optimizer, check_coverage, clip_gradients, layer_of, learning_rate
+from benchmark.pathway import connect, connected, trained_parameters
 from benchmark.recipes import TrainRecipe
 
 
@@ -26,7 +26,7 @@ def recipe(**changes) -> TrainRecipe:
 
 def groups_by_name(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, dict]:
     by_id = {id(parameter): group for group in optimizer.param_groups for parameter in group["params"]}
-    return {name: by_id[id(parameter)] for name, parameter in model.named_parameters() if parameter.requires_grad}
+    return {name: by_id[id(parameter)] for name, parameter in trained_parameters(model)}
 
 
 def test_every_trainable_parameter_is_in_the_optimizer_exactly_once():
@@ -35,7 +35,7 @@ def test_every_trainable_parameter_is_in_the_optimizer_exactly_once():
     model["tokenizer"].requires_grad_(False)
     optimizer = build_optimizer(model, recipe(), depth=2)
     held = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    trainable = [parameter for _, parameter in trained_parameters(model)]
     assert sorted(map(id, held)) == sorted(map(id, trainable))
 
 
@@ -62,9 +62,10 @@ def test_layer_decay_and_weight_decay_follow_the_layer_and_the_kind_of_parameter
     assert groups["head.weight"]["lr_scale"] == 1
     assert groups["head.weight"]["weight_decay"] == 0.05
     assert groups["head.bias"]["weight_decay"] == groups["norm.weight"]["weight_decay"] == 0
-    layer = "blocks.1.mlp.fc1.parametrizations.weight"
-    assert groups[f"{layer}.original"] is groups[f"{layer}.0.auxiliary"]
-    assert (groups[f"{layer}.0.scale"]["weight_decay"], groups[f"{layer}.0.scale"]["lr_scale"]) == (0, 0.5)
+    layer = "blocks.1.mlp.fc1.pathway"
+    assert groups[f"{layer}.weight"] is groups[f"{layer}.auxiliary"]
+    assert (groups[f"{layer}.scale"]["weight_decay"], groups[f"{layer}.scale"]["lr_scale"]) == (0, 0.5)
+    assert "blocks.1.mlp.fc1.weight" not in groups
 
 
 def test_scales_take_their_own_learning_rate_where_the_recipe_gives_one():
@@ -86,7 +87,7 @@ def test_an_arm_may_alter_rate_and_decay_of_the_auxiliary_and_the_scale_alone():
         factor = 100 if name.endswith(".scale") else 0.5 if name.endswith(".auxiliary") else 1
         assert group["lr_scale"] == pytest.approx(factor * plain[name]["lr_scale"]), name
         assert group["weight_decay"] == (0 if name.endswith(".auxiliary") else plain[name]["weight_decay"]), name
-    assert plain["blocks.0.attn.qkv.parametrizations.weight.0.auxiliary"]["weight_decay"] == 0.05
+    assert plain["blocks.0.attn.qkv.pathway.auxiliary"]["weight_decay"] == 0.05
 
 
 def test_lars_holds_every_parameter_too():
@@ -119,7 +120,7 @@ def test_the_schedule_warms_up_linearly_then_falls_along_half_a_cosine():
 def test_clipping_agrees_with_torch_and_ignores_zero_gradients_exactly():
     torch.manual_seed(0)
     shapes = [(3, 5), (7,), (2, 2)]
-    ours, theirs, padded = ([nn.Parameter(torch.zeros(shape)) for shape in shapes] for _ in range(3))
+    ours, theirs, padded = (nn.ParameterList([nn.Parameter(torch.zeros(shape)) for shape in shapes]) for _ in range(3))
     for triple in zip(ours, theirs, padded, strict=True):
         gradient = torch.randn(triple[0].shape)
         for parameter in triple:
@@ -127,8 +128,52 @@ def test_clipping_agrees_with_torch_and_ignores_zero_gradients_exactly():
     extra = nn.Parameter(torch.zeros(4, 4))
     extra.grad = torch.zeros(4, 4)
     norm = clip_gradients(ours, 0.3)
-    assert norm == pytest.approx(nn.utils.clip_grad_norm_(theirs, 0.3).item(), rel=1e-6)
-    assert clip_gradients([extra, *padded], 0.3) == norm
-    for mine, torchs, beside in zip(ours, theirs, padded, strict=True):
+    assert norm == pytest.approx(nn.utils.clip_grad_norm_(theirs.parameters(), 0.3).item(), rel=1e-6)
+    padded.append(extra)
+    assert clip_gradients(padded, 0.3) == norm
+    for mine, torchs, beside in zip(ours, theirs, padded[:3], strict=True):
         torch.testing.assert_close(mine.grad, torchs.grad)
         assert torch.equal(mine.grad, beside.grad)
+
+
+def test_lars_trains_the_scales_of_a_frozen_model_and_refuses_the_weights_of_a_pathway():
+    model = small_model()
+    connect(model["blocks"], build_blocks(8, 2, 2, 2.0, True))
+    with pytest.raises(ValueError, match="LARS trains the scales"):
+        build_optimizer(model, recipe(optimizer="lars"), depth=2)
+    model = small_model()
+    model["blocks"].requires_grad_(False)
+    pathways = connect(model["blocks"], build_blocks(8, 2, 2, 2.0, True), train_auxiliary=False)
+    optimizer = build_optimizer(model, recipe(optimizer="lars", lr=0.1, scale_lr=0.1), depth=2)
+    x = torch.randn(2, 3, 8)
+    for block in model["blocks"]:
+        x = block(x)
+    before = pathways[0].linear.weight.detach().clone()
+    model["head"](model["norm"](x)).square().sum().backward()
+    optimizer.step()
+    child = pathways[0].cross_modal
+    assert child.scale != 0
+    torch.testing.assert_close(pathways[0].linear.weight, before + child.scale * child.auxiliary)
+    assert torch.equal(child.weight, before)
+
+
+def test_the_average_of_weights_follows_the_merged_model():
+    torch.manual_seed(3)
+    model = small_model()
+    connect(model["blocks"], build_blocks(8, 2, 2, 2.0, True), scale_init=0.5)
+    average = WeightAverage(model, 0.75)
+    assert {name for name, _ in average.module.named_parameters()} == {name for name, _ in small_model().named_parameters()}
+    expected = {name: tensor.clone() for name, tensor in average.state_dict().items()}
+    for _ in range(3):
+        for _, parameter in trained_parameters(model):
+            nn.init.normal_(parameter)
+        for child in connected(model):
+            child.refresh()
+        average.update(model)
+        current = model.state_dict()
+        expected = {name: 0.75 * tensor + 0.25 * current[name] for name, tensor in expected.items()}
+    for name, tensor in average.state_dict().items():
+        torch.testing.assert_close(tensor, expected[name])
+    other = WeightAverage(model, 0.75)
+    other.load_state_dict(average.state_dict())
+    assert all(torch.equal(tensor, other.state_dict()[name]) for name, tensor in average.state_dict().items())

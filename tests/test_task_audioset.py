@@ -47,7 +47,7 @@ def splits():
 
 @pytest.fixture(scope="module")
 def ogg():
-    return embedded.load("audio_tags_wave_ogg")
+    return embedded.arrays_of("audio_tags_wave_ogg")
 
 
 def clip_bytes(ogg, split: str, index: int) -> bytes:
@@ -111,7 +111,7 @@ def test_stored_values_survive_quantisation():
 
 
 def test_waves_and_spectrograms_have_the_same_labels_in_the_same_order(ogg):
-    tags = embedded.load("audio_tags")
+    tags = embedded.arrays_of("audio_tags")
     assert (tags["tags"] == ogg["tags"]).all()
     for split in ("train", "val", "test"):
         assert (tags[f"y_{split}"] == ogg[f"y_{split}"]).all()

@@ -19,7 +19,7 @@ TINY, PAPER = TASK.profiles["tiny"], TASK.profiles["paper"]
 
 @pytest.fixture(scope="module")
 def arrays() -> dict[str, np.ndarray]:
-    return embedded.load("video_actions")
+    return embedded.arrays_of("video_actions")
 
 
 def accuracy_of_lookup(keys: dict[str, list], arrays: dict[str, np.ndarray]) -> float:

@@ -113,7 +113,7 @@ def test_an_empty_meter_has_no_value():
 
 
 def test_chance_is_the_majority_part_of_each_category_and_parts_are_those_of_the_set():
-    arrays = embedded.load("pointcloud_seg")
+    arrays = embedded.arrays_of("pointcloud_seg")
     offsets = PART_OFFSETS[TINY.num_classes]
     assert tuple(arrays["part_offset"].tolist()) == offsets
     splits, meter = TASK.load("tiny"), TASK.meter("tiny")

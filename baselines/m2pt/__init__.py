@@ -63,9 +63,11 @@ class M2PT(Arm):
         return blocks["auxiliary"]
 
     def tune(self, name: str, lr_scale: float, weight_decay: float) -> tuple[float, float]:
-        if ".parametrizations." in name and name.endswith(".scale"):
+        from benchmark.pathway import is_auxiliary, is_scale
+
+        if is_scale(name):
             lr_scale *= self.scale_lr_factor
-        if ".parametrizations." in name and name.endswith(".auxiliary"):
+        if is_auxiliary(name):
             lr_scale *= self.auxiliary_lr_factor
             weight_decay = weight_decay if self.auxiliary_decay else 0.0
         return lr_scale, weight_decay

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
+
+    from benchmark.recipes import ModelShape, OptimRecipe
+    from benchmark.seeds import SampleRandom
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
@@ -32,6 +35,26 @@ class Examples:
         batch = {name: column[indices].to(device) for name, column in self.columns.items()}
         batch["index"] = indices.to(device)
         return batch
+
+    def unlabelled(self) -> Examples:
+        """The inputs alone"""
+        return Examples({"input": self.columns["input"]})
+
+    def configured(self, shape: ModelShape, recipe: OptimRecipe) -> Examples:
+        """The samples to read for a model of `shape` under `recipe`; a source that cuts or alters as it reads overrides it."""
+        return self
+
+    def remaining(self, strengths: Mapping[str, float]) -> Mapping[str, float]:
+        """The augmentations that are left to the task, after those that reading itself has done"""
+        return strengths
+
+    def stream(self, chosen: Sequence[Tensor], device: torch.device | str = "cpu",
+               draw: Callable[[Tensor], SampleRandom] | None = None) -> Iterator[Batch]:
+        """A batch for each of `chosen` (B,), in order; a source that reads files overrides it, and reads ahead.
+
+        `draw` gives the random numbers of a batch from its indices, to sources that alter what they read.
+        """
+        return (self.batch(indices, device) for indices in chosen)
 
     def labelled(self, share: float, shuffle: bool, random: torch.Generator) -> Examples:
         """A `share` of the samples, with labels dealt out anew where `shuffle` is set.

@@ -5,10 +5,9 @@ from __future__ import annotations
 import functools
 import hashlib
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from benchmark.data import SPLITS, Examples, Split
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,7 +49,7 @@ def _checked_digest(path: Path, _modified_ns: int) -> str:
     return digest
 
 
-def load(name: str) -> dict[str, np.ndarray]:
+def arrays_of(name: str) -> dict[str, np.ndarray]:
     """Every array of embedded set `name`; raises `DataError` as `check` does."""
     import numpy as np  # not for those who only ask for a digest
 
@@ -62,10 +61,6 @@ def load(name: str) -> dict[str, np.ndarray]:
         raise DataError(f"embedded data set {path} cannot be read: {error}") from error
 
 
-def load_pixels(name: str) -> dict[Split, Examples]:
-    """The train, val and test split of set `name`: RGB bytes (N, ..., C), moved to (N, C, ...), and classes (N,)."""
-    import torch
-
-    arrays = load(name)
-    return {split: Examples({"input": torch.from_numpy(arrays[f"x_{split}"]).movedim(-1, 1).contiguous(),
-                             "label": torch.from_numpy(arrays[f"y_{split}"]).long()}) for split in SPLITS}
+def digests(names: Sequence[str]) -> dict[str, str]:
+    """SHA-256 of each set; raises `DataError` as `check` does."""
+    return {name: check(name)[1] for name in names}

@@ -96,7 +96,9 @@ def is_current(spec: RunSpec, tasks: Mapping[str, Task], arms: Mapping[str, Arm]
     if spec.task not in tasks or (spec.arm is not None and spec.arm not in arms):
         return True
     task = tasks[spec.task]
-    if spec.code != code_of(task, arms[spec.arm] if spec.arm is not None else None):
+    if spec.profile not in task.profiles:
+        return True
+    if spec.code != code_of(task, arms[spec.arm] if spec.arm is not None else None, spec.profile):
         return False
     try:
         return spec.data == task.data_digests(spec.profile)

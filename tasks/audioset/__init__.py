@@ -9,14 +9,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from benchmark.contracts import Meter, Metric, ProfileSpec, Task
-from benchmark.data import Split
 from benchmark.recipes import ModelShape, Setting, TrainRecipe
 from tasks.audioset.profiles import PAPER, SMALL, TINY
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from benchmark.data import Batch, Examples
+    from benchmark.data import Batch
     from benchmark.encoder import Head, Tokenizer
     from benchmark.mae import MaskedTarget
     from benchmark.seeds import SampleRandom
@@ -36,16 +35,6 @@ class AudioSet(Task):
         Metric("mAP"), Metric("classes without positives", unit="classes", higher_is_better=False))
     sources: ClassVar[frozenset[str]] = frozenset({"0 A.D.", "Flare: Empyrean Campaign", "FluidR3 GM"})
     profiles: ClassVar[Mapping[str, ProfileSpec]] = {"tiny": TINY, "small": SMALL, "paper": PAPER}
-
-    def load(self, profile: str) -> dict[Split, Examples]:
-        """ "input" (N, 64, 64) uint8 as embedded, "label" (N, C) float; raises `DataError` for official data."""
-        import torch
-
-        from benchmark.data import SPLITS, Examples, embedded
-
-        arrays = embedded.load(self.profiles[profile].data_sets[0])
-        return {split: Examples({"input": torch.from_numpy(arrays[f"x_{split}"]),
-                                 "label": torch.from_numpy(arrays[f"y_{split}"]).float()}) for split in SPLITS}
 
     def tokenizer(self, shape: ModelShape) -> Tokenizer:
         """(B, 1, F, M) -> tokens of `patch_size` (frames, mel bins), with a class token"""
@@ -89,7 +78,6 @@ class AudioSet(Task):
         from tasks.audioset.metrics import AveragePrecisionMeter
 
         return AveragePrecisionMeter()
-
 
 
 TASK = AudioSet()

@@ -8,7 +8,7 @@ CLIP_AUGMENT = {"gain_db": 3.0, "roll": 0.125, "time_mask": 6.0, "freq_mask": 6.
 TINY_TRAIN = TrainRecipe(epochs=36, batch_size=32, lr=3e-3, warmup_epochs=3, layer_decay=0.9, eval_every=5,
                          augment=CLIP_AUGMENT)
 TINY = ProfileSpec(
-    data_sets=("audio_tags",),
+    data_sets=("audio_tags",), reader="tasks.audioset.embedded",
     num_classes=38,
     chance=5.67,
     shape=ModelShape(embed_dim=96, depth=3, num_heads=3, mlp_ratio=2, input_size=(64, 64), patch_size=(8, 16),
@@ -26,7 +26,7 @@ TINY = ProfileSpec(
 SMALL_TRAIN = TrainRecipe(epochs=60, batch_size=64, lr=1e-3, min_lr=1e-6, warmup_epochs=5, layer_decay=0.75,
                            drop_path_rate=0.1, mixup=0.8, augment=CLIP_AUGMENT)
 SMALL = ProfileSpec(
-    data_sets=TINY.data_sets,
+    data_sets=TINY.data_sets, reader="tasks.audioset.embedded",
     num_classes=TINY.num_classes,
     chance=TINY.chance,
     shape=ModelShape(embed_dim=192, depth=8, num_heads=6, input_size=(64, 64), patch_size=(8, 8),
@@ -48,7 +48,7 @@ PAPER_TRAIN = TrainRecipe(epochs=60, batch_size=64, lr=2.5e-4, min_lr=1e-6, warm
                            layer_decay=0.75, drop_path_rate=0.1, mixup=10.0, precision="bf16",
                            augment={"gain_db": 2.0, "roll": 1.0, "time_mask": 192.0, "freq_mask": 48.0})
 PAPER = ProfileSpec(
-    data_sets=("audioset_20k",),
+    data_sets=("audioset_20k",), reader="tasks.audioset.embedded",
     num_classes=527,
     chance=0.4,  # mean number of labels of a clip, about 2, over 527
     shape=ModelShape(input_size=(1024, 128), patch_size=(16, 16), decoder_depth=16),

@@ -8,7 +8,7 @@ TINY_TRAIN = TrainRecipe(
     cutmix=1.0, eval_every=5, augment={"crop": 0.2, "flip": 0.5})
 
 TINY = ProfileSpec(
-    data_sets=("image_emoji",),
+    data_sets=("image_emoji",), reader="benchmark.data.pixels",
     num_classes=22,
     chance=5.54,
     shape=ModelShape(embed_dim=96, depth=3, num_heads=3, mlp_ratio=2, input_size=(32, 32), patch_size=(8, 8),
@@ -24,7 +24,7 @@ TINY = ProfileSpec(
 )
 
 SMALL = ProfileSpec(
-    data_sets=TINY.data_sets,
+    data_sets=TINY.data_sets, reader="benchmark.data.pixels",
     num_classes=TINY.num_classes,
     chance=TINY.chance,
     shape=ModelShape(embed_dim=192, depth=8, num_heads=6, input_size=(32, 32), patch_size=(4, 4),
@@ -41,7 +41,7 @@ PAPER_TRAIN = TrainRecipe(
     precision="bf16", augment={"crop": 0.92, "flip": 0.5, "rand_augment": 9.0, "erase": 0.25})
 
 PAPER = ProfileSpec(
-    data_sets=("imagenet1k",),
+    data_sets=("imagenet1k",), reader="benchmark.data.pixels",
     num_classes=1000,
     chance=0.1,
     shape=ModelShape(input_size=(224, 224), patch_size=(16, 16)),

@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
-from benchmark.contracts import Meter, Metric, ProfileSpec, Task
-from benchmark.recipes import ModelShape, Setting, TrainRecipe
+from benchmark.contracts import ProfileSpec
+from benchmark.recipes import ModelShape, Setting
 from tasks.kinetics.profiles import PAPER, SMALL, TINY
+from tasks.pixels import PixelClassification
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from benchmark.data import Batch, Examples, Split
+    from benchmark.data import Batch
     from benchmark.encoder import Head
     from benchmark.mae import MaskedTarget
     from benchmark.patches import PatchTokenizer
     from benchmark.seeds import SampleRandom
 
 
-class Kinetics(Task):
+class Kinetics(PixelClassification):
     """ViT over tubelets, no class token: mean of tokens -> LayerNorm -> linear; pretrained as VideoMAE (tube masking).
 
     Test views are windows in time and space; the embedded clips are one window long, seen as they are and mirrored.
@@ -28,16 +27,9 @@ class Kinetics(Task):
     name = "kinetics"
     summary = "video classification: Kinetics-400; embedded: 6 actions of game characters"
     modality = "video"
-    metrics = (Metric("top1"), Metric("top5"))
     sources = frozenset({"Battle for Wesnoth", "Widelands", "Flare: Empyrean Campaign", "FreedroidRPG",
                          "Seven Kingdoms"})
     profiles: ClassVar[Mapping[str, ProfileSpec]] = {"tiny": TINY, "small": SMALL, "paper": PAPER}
-
-    def load(self, profile: str) -> dict[Split, Examples]:
-        """ "input" (3, 8, 32, 32) RGB bytes, "label"; all clips of one character family are in one split."""
-        from benchmark.data.embedded import load_pixels
-
-        return load_pixels(self.profiles[profile].data_sets[0])
 
     def tokenizer(self, shape: ModelShape) -> PatchTokenizer:
         from benchmark.patches import PatchTokenizer
@@ -55,29 +47,6 @@ class Kinetics(Task):
         from benchmark.patches import PixelTarget
 
         return PixelTarget(shape, per_channel=True, tubes=True, flat_position=True)
-
-    def augment(self, batch: Batch, random: SampleRandom | None, strengths: Mapping[str, float]) -> Batch:
-        """(B, 3, T, H, W) bytes -> normalised floats"""
-        from benchmark.augment import prepare_pixels
-
-        return {**batch, "input": prepare_pixels(batch["input"], random, strengths)}
-
-    def views(self, batch: Batch, shape: ModelShape, counts: Mapping[str, int]) -> Iterator[Batch]:
-        """See `benchmark.augment.view_windows`."""
-        from benchmark.augment import view_windows
-
-        for view in view_windows(batch["input"], shape.input_size, counts):
-            yield self.augment({**batch, "input": view}, None, {})
-
-    def loss(self, logits: Tensor, batch: Batch, recipe: TrainRecipe) -> Tensor:
-        from benchmark.classification import soft_cross_entropy
-
-        return soft_cross_entropy(logits, batch["label"], recipe.label_smoothing)
-
-    def meter(self, profile: str) -> Meter:
-        from benchmark.classification import AccuracyMeter
-
-        return AccuracyMeter()
 
 
 class SingleFrame(Kinetics):

@@ -8,7 +8,7 @@ TINY_TRAIN = TrainRecipe(
     mixup=0.8, cutmix=1.0, eval_every=4, augment={"crop": 0.3, "flip": 0.5, "jitter": 0.1}, test_views={"mirror": 2})
 
 TINY = ProfileSpec(
-    data_sets=("video_actions",),
+    data_sets=("video_actions",), reader="benchmark.data.pixels",
     num_classes=6,
     chance=17.98,
     shape=ModelShape(embed_dim=96, depth=3, num_heads=3, mlp_ratio=2, input_size=(8, 32, 32), patch_size=(4, 8, 8),
@@ -25,7 +25,7 @@ TINY = ProfileSpec(
 )
 
 SMALL = ProfileSpec(
-    data_sets=TINY.data_sets,
+    data_sets=TINY.data_sets, reader="benchmark.data.pixels",
     num_classes=TINY.num_classes,
     chance=TINY.chance,
     shape=ModelShape(embed_dim=192, depth=8, num_heads=6, input_size=(8, 32, 32), patch_size=(2, 8, 8),
@@ -42,7 +42,7 @@ PAPER_TRAIN = TrainRecipe(
     augment={"crop": 0.92, "flip": 0.5, "rand_augment": 7.0, "erase": 0.25}, test_views={"temporal": 5, "spatial": 3})
 
 PAPER = ProfileSpec(
-    data_sets=("kinetics400",),
+    data_sets=("kinetics400",), reader="benchmark.data.pixels",
     num_classes=400,
     chance=0.25,
     shape=ModelShape(input_size=(16, 224, 224), patch_size=(2, 16, 16), decoder_embed_dim=384, decoder_depth=4,

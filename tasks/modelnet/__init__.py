@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from benchmark.contracts import Meter, Metric, ProfileSpec, Task
-from benchmark.data import Split
 from benchmark.recipes import ModelShape, Setting, TrainRecipe
 from tasks.modelnet.profiles import PAPER, SMALL, TINY
 
@@ -28,12 +27,6 @@ class ModelNet(Task):
     sources = frozenset({"0 A.D.", "Sweet Home 3D"})
     profiles: ClassVar[Mapping[str, ProfileSpec]] = {"tiny": TINY, "small": SMALL, "paper": PAPER}
     pretrained_by = "shapenet"
-
-    def load(self, profile: str) -> dict[Split, Examples]:
-        """ "input" (1024, 3) int8, "label"; raises `DataError` under "paper"."""
-        from tasks.modelnet.data import load
-
-        return load(self.profiles[profile].data_sets[0])
 
     def load_pretraining(self, profile: str) -> Examples:
         """shapenet pretrains for the modality; raises `ValueError`."""

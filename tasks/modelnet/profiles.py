@@ -8,7 +8,7 @@ UNUSED_PRETRAIN = PretrainRecipe(epochs=1, batch_size=128, lr=1e-3, mask_ratio=0
 
 _TINY_TRAIN = TrainRecipe(epochs=50, batch_size=32, lr=2e-3, warmup_epochs=3, clip_norm=10, eval_every=5, augment=AUGMENT)
 TINY = ProfileSpec(
-    data_sets=("pointcloud_cls",), num_classes=21, chance=10.6,
+    data_sets=("pointcloud_cls",), reader="tasks.modelnet.embedded", num_classes=21, chance=10.6,
     shape=ModelShape(embed_dim=96, depth=3, num_heads=3, mlp_ratio=2, input_size=(512,), patch_size=(32, 16),
                      tokenizer_dim=16, hidden_dim=64, decoder_embed_dim=96, decoder_depth=1, decoder_num_heads=3),
     pretrain=UNUSED_PRETRAIN,
@@ -19,7 +19,7 @@ TINY = ProfileSpec(
 _SMALL_TRAIN = TrainRecipe(epochs=100, batch_size=64, lr=5e-4, warmup_epochs=10, clip_norm=10, drop_path_rate=0.1,
                            augment=AUGMENT)
 SMALL = ProfileSpec(
-    data_sets=("pointcloud_cls",), num_classes=21, chance=10.6,
+    data_sets=("pointcloud_cls",), reader="tasks.modelnet.embedded", num_classes=21, chance=10.6,
     shape=ModelShape(embed_dim=192, depth=8, num_heads=6, input_size=(512,), patch_size=(64, 16), tokenizer_dim=64,
                      hidden_dim=128, decoder_embed_dim=192, decoder_depth=2, decoder_num_heads=6),
     pretrain=UNUSED_PRETRAIN,
@@ -32,7 +32,7 @@ SMALL = ProfileSpec(
 _PAPER_TRAIN = TrainRecipe(epochs=300, batch_size=32, lr=5e-4, min_lr=1e-6, warmup_epochs=10, clip_norm=10,
                            drop_path_rate=0.1, augment={"pool": 1200, "points": 1024, "scale": 0.5, "shift": 0.2})
 PAPER = ProfileSpec(
-    data_sets=("ModelNet40",), num_classes=40, chance=4.05,  # 100 of 2,468
+    data_sets=("ModelNet40",), reader="tasks.modelnet.embedded", num_classes=40, chance=4.05,  # 100 of 2,468
     shape=ModelShape(input_size=(1024,), patch_size=(64, 32), init_std=0.02, tokenizer_dim=128, hidden_dim=256,
                      decoder_embed_dim=768, decoder_depth=4, decoder_num_heads=12),
     pretrain=UNUSED_PRETRAIN,

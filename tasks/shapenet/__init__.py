@@ -9,14 +9,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from benchmark.contracts import Meter, Metric, ProfileSpec, Task
-from benchmark.data import Split
 from benchmark.recipes import ModelShape, Setting, TrainRecipe
 from tasks.shapenet.profiles import PAPER, SMALL, TINY
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from benchmark.data import Batch, Examples
+    from benchmark.data import Batch
     from benchmark.encoder import Head, Tokenizer
     from benchmark.mae import MaskedTarget
     from benchmark.seeds import SampleRandom
@@ -36,18 +35,6 @@ class ShapeNet(Task):
     metrics = (Metric("instance mIoU"), Metric("class mIoU"))
     sources = frozenset({"0 A.D."})
     profiles: ClassVar[Mapping[str, ProfileSpec]] = {"tiny": TINY, "small": SMALL, "paper": PAPER}
-
-    def load(self, profile: str) -> dict[Split, Examples]:
-        """ "input" (1024, 3) int8, "label" (1024,), "category"; raises `DataError` under "paper"."""
-        from tasks.shapenet.data import load
-
-        return load(self.profiles[profile].data_sets[0])
-
-    def load_pretraining(self, profile: str) -> Examples:
-        """The clouds of both embedded point sets' training splits; raises `DataError` under "paper"."""
-        from tasks.shapenet.data import load_pool
-
-        return load_pool(self.profiles[profile].data_sets)
 
     def tokenizer(self, shape: ModelShape) -> Tokenizer:
         from benchmark.points import PointTokenizer

@@ -9,7 +9,8 @@ PRETRAIN_AUGMENT = {"points": 512, "scale": 0.5, "shift": 0.2}
 _TINY_TRAIN = TrainRecipe(epochs=24, batch_size=32, lr=2e-3, warmup_epochs=2, clip_norm=10, eval_every=5,
                           augment={**AUGMENT, "labelled": 128})
 TINY = ProfileSpec(
-    data_sets=("pointcloud_seg", "pointcloud_cls"), num_classes=49, chance=11.7,
+    data_sets=("pointcloud_seg", "pointcloud_cls"), reader="tasks.shapenet.embedded",
+    num_classes=49, chance=11.7,
     shape=ModelShape(embed_dim=96, depth=3, num_heads=3, mlp_ratio=2, input_size=(512,), patch_size=(32, 16),
                      tokenizer_dim=16, hidden_dim=32, decoder_embed_dim=96, decoder_depth=1, decoder_num_heads=3),
     pretrain=PretrainRecipe(epochs=30, batch_size=64, lr=1.5e-3, warmup_epochs=5, mask_ratio=0.6,
@@ -19,7 +20,8 @@ TINY = ProfileSpec(
 _SMALL_TRAIN = TrainRecipe(epochs=100, batch_size=32, lr=5e-4, warmup_epochs=10, clip_norm=10, drop_path_rate=0.1,
                            augment=AUGMENT)
 SMALL = ProfileSpec(
-    data_sets=("pointcloud_seg", "pointcloud_cls"), num_classes=49, chance=11.7,
+    data_sets=("pointcloud_seg", "pointcloud_cls"), reader="tasks.shapenet.embedded",
+    num_classes=49, chance=11.7,
     shape=ModelShape(embed_dim=192, depth=8, num_heads=6, input_size=(512,), patch_size=(64, 16), tokenizer_dim=64,
                      hidden_dim=64, decoder_embed_dim=192, decoder_depth=2, decoder_num_heads=6),
     pretrain=PretrainRecipe(epochs=300, batch_size=128, lr=1e-3, warmup_epochs=10, mask_ratio=0.6,
@@ -31,7 +33,8 @@ SMALL = ProfileSpec(
 _PAPER_TRAIN = TrainRecipe(epochs=300, batch_size=16, lr=2e-4, min_lr=1e-6, warmup_epochs=10, clip_norm=10,
                            drop_path_rate=0.1, augment={"points": 2048, "isotropic_scale": 0.25, "shift": 0.1})
 PAPER = ProfileSpec(
-    data_sets=("ShapeNetPart", "ShapeNet-55"), num_classes=50, chance=None,  # measured where the data are
+    data_sets=("ShapeNetPart", "ShapeNet-55"), reader="tasks.shapenet.embedded",
+    num_classes=50, chance=None,  # measured where the data are
     shape=ModelShape(input_size=(2048,), patch_size=(128, 32), init_std=0.02, tokenizer_dim=128, hidden_dim=256,
                      decoder_embed_dim=768, decoder_depth=4, decoder_num_heads=12),
     pretrain=PretrainRecipe(epochs=300, batch_size=128, lr=1e-3, min_lr=1e-6, warmup_epochs=10, betas=(0.9, 0.999),

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from benchmark.data import SPLITS, Examples, Split, embedded
+from collections.abc import Sequence
+
+from benchmark.data import SPLITS, Examples, Split
+from benchmark.data.embedded import arrays_of, digests
+
+__all__ = ["digests", "load"]
 
 
-def load(name: str) -> dict[Split, Examples]:
-    """Splits of embedded set `name`: "input" (1024, 3) int8, the points of each cloud in random order, and "label"."""
+def load(names: Sequence[str]) -> dict[Split, Examples]:
+    """Splits of one embedded set: "input" (1024, 3) int8, the points of each cloud in random order, and "label"."""
     import torch
 
     from benchmark.points import shuffle_points
 
-    arrays = embedded.load(name)
+    (name,) = names
+    arrays = arrays_of(name)
     splits: dict[Split, Examples] = {}
     for split in SPLITS:
         (points,) = shuffle_points(torch.from_numpy(arrays[f"x_{split}"]))

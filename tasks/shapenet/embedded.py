@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchmark.data import SPLITS, Examples, Split, embedded
+from benchmark.data import SPLITS, Examples, Split
+from benchmark.data.embedded import arrays_of, digests
+
+__all__ = ["digests", "load", "load_pool"]
 
 
-def load(name: str) -> dict[Split, Examples]:
-    """Splits of embedded set `name`: "input" (1024, 3) int8, "label" (1024,), "category"; points in random order."""
+def load(names: Sequence[str]) -> dict[Split, Examples]:
+    """Splits of the first of the embedded sets: "input" (1024, 3) int8, "label" (1024,), "category"; points in random order."""
     import torch
 
     from benchmark.points import shuffle_points
 
-    arrays = embedded.load(name)
+    arrays = arrays_of(names[0])
     splits: dict[Split, Examples] = {}
     for split in SPLITS:
         points, parts, category = (torch.from_numpy(arrays[f"{column}_{split}"]) for column in ("x", "part", "cat"))
@@ -23,11 +26,11 @@ def load(name: str) -> dict[Split, Examples]:
 
 
 def load_pool(names: Sequence[str]) -> Examples:
-    """Clouds of the training splits of several embedded sets."""
+    """Clouds of the training splits of all of the embedded sets."""
     import torch
 
     from benchmark.points import shuffle_points
 
-    clouds = [torch.from_numpy(embedded.load(name)["x_train"]) for name in names]
+    clouds = [torch.from_numpy(arrays_of(name)["x_train"]) for name in names]
     (points,) = shuffle_points(torch.cat(clouds))
     return Examples({"input": points})

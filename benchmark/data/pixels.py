@@ -1,0 +1,20 @@
+"""Embedded pictures and clips in, splits out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from benchmark.data import SPLITS, Examples, Split
+from benchmark.data.embedded import arrays_of, digests
+
+__all__ = ["digests", "load"]
+
+
+def load(names: Sequence[str]) -> dict[Split, Examples]:
+    """Splits of one embedded set: "input", RGB bytes (N, ..., C) moved to (N, C, ...), and "label" (N,)."""
+    import torch
+
+    (name,) = names
+    arrays = arrays_of(name)
+    return {split: Examples({"input": torch.from_numpy(arrays[f"x_{split}"]).movedim(-1, 1).contiguous(),
+                             "label": torch.from_numpy(arrays[f"y_{split}"]).long()}) for split in SPLITS}

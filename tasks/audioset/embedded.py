@@ -1,0 +1,20 @@
+"""The embedded sounds in, splits of spectrograms and tags out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from benchmark.data import SPLITS, Examples, Split
+from benchmark.data.embedded import arrays_of, digests
+
+__all__ = ["digests", "load"]
+
+
+def load(names: Sequence[str]) -> dict[Split, Examples]:
+    """Splits of one embedded set: "input" (N, 64, 64) uint8 frames x mel bins as stored, "label" (N, C) float."""
+    import torch
+
+    (name,) = names
+    arrays = arrays_of(name)
+    return {split: Examples({"input": torch.from_numpy(arrays[f"x_{split}"]),
+                             "label": torch.from_numpy(arrays[f"y_{split}"]).float()}) for split in SPLITS}
