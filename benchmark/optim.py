@@ -37,12 +37,26 @@ class PathwayAdamW(torch.optim.AdamW):
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         """Step everything that holds a gradient, and write the sums anew."""
         groups = {id(parameter): group for group in self.param_groups for parameter in group["params"]}
+        large = []
         for pathway in self.pathways:
             pathway.pull_back()
-        scales = [pathway.scale.clone() for pathway in self.pathways]
-        loss: float | None = super().step(closure)  # leaves out the weights behind sums, which hold no gradient
-        for pathway, scale in zip(self.pathways, scales, strict=True):
+            scale = pathway.scale.clone()
+            if pathway.weight.numel() > CHUNK:
+                large.append((pathway, scale))
+                continue
+            gradient = pathway.linear.weight.grad
+            for parameter, factor in pathway.factors(scale):  # so small that one call for all layers is faster
+                parameter.grad = gradient if factor is None else gradient * factor  # type: ignore[operator]
+        loss: float | None = super().step(closure)  # leaves out the weights of large layers, which hold no gradient
+        for pathway, scale in large:
             self._step_weights(pathway, scale, groups)
+        for pathway in self.pathways:
+            if pathway.weight.numel() <= CHUNK:
+                pathway.write_sum()
+                for parameter, _ in pathway.factors(pathway.scale):
+                    parameter.grad = None
+            if isinstance(pathway, CrossModal) and pathway.joins_bias:
+                pathway.write_bias()
         return loss
 
     def _step_weights(self, pathway: CrossModal | Gain, scale: Tensor, groups: dict[int, dict[str, Any]]) -> None:
@@ -69,8 +83,6 @@ class PathwayAdamW(torch.optim.AdamW):
                     gradient = gradient * part_factor
                 torch._fused_adamw_([parts[0][index]], [gradient], [parts[1][index]], [parts[2][index]], [], steps, **options)
             pathway.write_sum(slice(start, start + rows))
-        if isinstance(pathway, CrossModal) and pathway.joins_bias:
-            pathway.refresh()
 
 
 def build_optimizer(model: nn.Module, recipe: OptimRecipe, depth: int, tune: Tune | None = None) -> torch.optim.Optimizer:

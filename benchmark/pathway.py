@@ -56,16 +56,20 @@ class CrossModal(nn.Module):
     @torch.no_grad()
     def refresh(self) -> None:
         """Write the sum; it takes a gradient where anything behind it trains."""
-        self.write_sum(slice(None))
+        self.write_sum()
         if self.joins_bias:
-            torch.addcmul(self.bias, self.scale.view(-1), self.auxiliary_bias, out=self.linear.bias.data)
+            self.write_bias()
         trains = any(parameter.requires_grad for parameter in self.parameters())
         for merged in self.sums():
             merged.requires_grad_(trains)
 
-    def write_sum(self, rows: slice) -> None:
-        """The weight's sum at `rows` of its outputs."""
+    def write_sum(self, rows: slice = slice(None)) -> None:
+        """The weight's sum, at `rows` of its outputs."""
         torch.addcmul(self.weight[rows], _rows(self.scale, rows), self.auxiliary[rows], out=self.linear.weight.data[rows])
+
+    def write_bias(self) -> None:
+        """The sum of joined biases."""
+        torch.addcmul(self.bias, self.scale.view(-1), self.auxiliary_bias, out=self.linear.bias.data)
 
     def apart(self, x: Tensor) -> Tensor:
         """(..., in_features) -> (..., out_features): x W^T + s (x A^T) + b, without the sum of weights"""
@@ -123,11 +127,11 @@ class Gain(nn.Module):
     @torch.no_grad()
     def refresh(self) -> None:
         """Write the product."""
-        self.write_sum(slice(None))
+        self.write_sum()
         self.linear.weight.requires_grad_(True)
 
-    def write_sum(self, rows: slice) -> None:
-        """The product at `rows` of its outputs."""
+    def write_sum(self, rows: slice = slice(None)) -> None:
+        """The product, at `rows` of its outputs."""
         torch.mul(self.weight[rows], 1 + self.scale, out=self.linear.weight.data[rows])
 
     def apart(self, x: Tensor) -> Tensor:

@@ -9,13 +9,16 @@ from benchmark.mae import MaskedAutoencoder
 from benchmark.points import (
     ChamferTarget,
     PointTokenizer,
+    _farthest,
     chamfer_distance,
     farthest_point_sample,
+    gather_points,
     group,
     interpolation_weights,
     nearest_neighbours,
     prepare_points,
     shuffle_points,
+    square_distance,
     three_nn_interpolate,
 )
 from benchmark.recipes import ModelShape
@@ -46,6 +49,24 @@ def test_nearest_neighbours_equal_a_tree_search_and_begin_with_the_centre_itself
     assert torch.equal(found[:, :, 0], torch.arange(7).expand(3, -1))
     for cloud, ids in zip(points.numpy(), found.numpy(), strict=True):
         np.testing.assert_array_equal(ids, cKDTree(cloud).query(cloud[:7], 5)[1])
+
+
+@pytest.mark.parametrize("grid", [None, 3, 12], ids=["in general position", "27 places", "1728 places"])
+@pytest.mark.parametrize("batch_size", [1, 2, 5])
+def test_the_search_of_the_cpu_finds_what_that_of_other_devices_does(grid, batch_size):
+    """Also where many points coincide or are equally far: then places may differ, and distances do not."""
+    points = clouds(batch_size, 200)
+    if grid is not None:
+        points = torch.randint(grid, points.shape, generator=torch.Generator().manual_seed(1)).float() / 7
+    chosen = farthest_point_sample(points, 20)
+    assert torch.equal(chosen, _farthest(points, 20))
+    centres = gather_points(points, chosen)
+    found = nearest_neighbours(centres, points, 16)
+    expected = square_distance(centres, points).topk(16, largest=False)
+    assert torch.equal(square_distance(centres, points).gather(2, found), expected.values)
+    assert all(len(set(row.tolist())) == 16 for row in found.flatten(0, 1))
+    if grid is None:
+        assert torch.equal(found, expected.indices)
 
 
 def test_too_few_points_are_refused():
