@@ -298,6 +298,14 @@ def is_auxiliary(name: str) -> bool:
     return f".{CHILD}.auxiliary" in name
 
 
+def names_behind_sums(module: nn.Module) -> list[str]:
+    """Names of W, A and s inside `module`: `DistributedDataParallel` is to ignore them, and so exchanges the gradients of
+    the sums alone; what is behind them is stepped alike by every process.
+    """
+    return [f"{name}.{own}" for name, child in module.named_modules() if isinstance(child, (CrossModal, Gain))
+            for own, _ in child.named_parameters()]
+
+
 def merge(module: nn.Module) -> None:
     """Keep of every connected layer inside `module` the sum: it is a plain `nn.Linear` again."""
     for child in connected(module):
