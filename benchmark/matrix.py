@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from benchmark.contracts import Arm, ProfileSpec, Start, Task
 from benchmark.identity import ENGINE, code_digest
 from benchmark.recipes import Frozen, Setting
-from benchmark.spec import Role, RunSpec
+from benchmark.spec import ManySeeds, Role, RunSpec
 
 Value = TypeVar("Value", bound=Frozen)
 MOST_SEEDS, MOST_DIGITS = 100_000, 15
@@ -67,6 +67,13 @@ class Plan:
         return tuple(job.spec for job in self.jobs)
 
 
+@dataclass(frozen=True)
+class _Training:
+    cell: Cell  # kept, so that no other gets its identity
+    arm: Arm
+    run: ManySeeds
+
+
 @dataclass
 class Planner:
     """Turns cells into runs under one profile, with overrides."""
@@ -75,7 +82,9 @@ class Planner:
     profile: str
     overrides: Sequence[Override] = ()
     limited: bool = False  # whether runs see `smoke_limit` samples of each split only
-    _pretraining: dict[str, Job] = field(default_factory=dict)
+    _pretraining: dict[Start, Job] = field(default_factory=dict)
+    _pretrainings: dict[tuple[str, float], ManySeeds] = field(default_factory=dict)
+    _trainings: dict[int, _Training] = field(default_factory=dict)  # by the identity of the cell
     _used: set[str] = field(default_factory=set)
 
     def plan(self, cells: Iterable[Cell], seeds: Sequence[int]) -> Plan:
@@ -83,47 +92,64 @@ class Planner:
         return join_plans([(self, list(cells))], seeds)
 
     def jobs(self, cells: Iterable[Cell], seed: int) -> list[Job]:
-        """One training a cell, after the pretrainings of this seed that they start from."""
-        trainings = [self._train(cell, seed) for cell in cells]
-        return [*self._pretraining.values(), *trainings]
+        """One training a cell; `pretrainings` are what all so far start from."""
+        return [self._train(cell, seed) for cell in cells]
+
+    @property
+    def pretrainings(self) -> list[Job]:
+        """Of every modality, maturity and seed that a planned run starts from"""
+        return list(self._pretraining.values())
 
     def _train(self, cell: Cell, seed: int) -> Job:
+        """A run of `cell`; what does not depend on the seed is worked out once."""
+        known = self._trainings.get(id(cell))
+        arm = known.arm if known else self._override(cell.arm, "arm", cell.task)
+        starts = arm.starts(cell.task.modality, cell.auxiliary, cell.setting, seed)
+        needs = {role: self._pretrain(start).spec for role, start in starts.items()}
+        if known is None:
+            known = self._trainings[id(cell)] = _Training(cell, arm, ManySeeds(self._training(cell, arm, needs)))
+        spec = known.run.under(seed, {role: need.run_id for role, need in needs.items()})
+        return Job(spec, cell.task, arm, tuple(needs.items()))
+
+    def _training(self, cell: Cell, arm: Arm, needs: Mapping[str, RunSpec]) -> RunSpec:
         profile = self._profile(cell.task)
-        arm = self._override(cell.arm, "arm", cell.task)
         recipe = self._override(profile.train[cell.setting], "recipe", cell.task)
         if (recipe.mixup or recipe.cutmix) and not cell.task.mixable:
             raise ValueError(f"recipe.mixup and recipe.cutmix do not fit task {cell.task.name}: its inputs cannot be mixed")
-        needs = {role: self._pretrain(start)
-                 for role, start in arm.starts(cell.task.modality, cell.auxiliary, cell.setting, seed).items()}
         role: Role = "baseline" if arm.is_baseline else "method" if arm.is_method else "control"
-        spec = RunSpec(
-            kind="train", task=cell.task.name, modality=cell.task.modality, profile=self.profile, seed=seed,
+        return RunSpec(
+            kind="train", task=cell.task.name, modality=cell.task.modality, profile=self.profile, seed=0,
             shape=self._override(profile.shape, "shape", cell.task),
             recipe=recipe, num_classes=profile.num_classes,
             limit=profile.smoke_limit if self.limited else None, setting=cell.setting, arm=arm.name,
             options=arm.model_dump(mode="json"), auxiliary=cell.auxiliary,
-            starts={name: job.spec.run_id for name, job in needs.items()},
-            pretrained={name: job.spec.comparison for name, job in needs.items()}, data=cell.task.data_digests(self.profile),
+            pretrained={name: need.comparison for name, need in needs.items()}, data=cell.task.data_digests(self.profile),
             code=code_of(cell.task, arm, self.profile), role=role,
             variant=describe_difference(arm))
-        return Job(spec, cell.task, arm, tuple((name, job.spec) for name, job in needs.items()))
 
     def _pretrain(self, start: Start) -> Job:
-        task = pretraining_tasks(self.tasks).get(start.modality)
-        if task is None:
-            raise ValueError(f"no task pretrains modality {start.modality!r}; "
-                             f"there are {', '.join(sorted(pretraining_tasks(self.tasks)))}")
+        if start not in self._pretraining:
+            task = pretraining_tasks(self.tasks).get(start.modality)
+            if task is None:
+                raise ValueError(f"no task pretrains modality {start.modality!r}; "
+                                 f"there are {', '.join(sorted(pretraining_tasks(self.tasks)))}")
+            kind = (start.modality, start.share)
+            if kind not in self._pretrainings:
+                self._pretrainings[kind] = ManySeeds(self._pretraining_run(task, start.share))
+            self._pretraining[start] = Job(self._pretrainings[kind].under(start.seed, {}), task, None)
+        return self._pretraining[start]
+
+    def _pretraining_run(self, task: Task, share: float) -> RunSpec:
         profile = self._profile(task)
         recipe = self._override(profile.pretrain, "pretrain", task)
-        if start.share < 1:
-            recipe = recipe.model_copy(update={"stop_epoch": max(1, round(start.share * recipe.epochs))})
-        spec = RunSpec(
-            kind="pretrain", task=task.name, modality=task.modality, profile=self.profile, seed=start.seed,
+        if share < 1:
+            recipe = recipe.model_copy(update={"stop_epoch": max(1, round(share * recipe.epochs))})
+        return RunSpec(
+            kind="pretrain", task=task.name, modality=task.modality, profile=self.profile, seed=0,
             shape=self._override(profile.shape, "shape", task), recipe=recipe,
             variant="" if recipe.stop_epoch is None else f"stop_epoch={recipe.stop_epoch}",
             limit=profile.smoke_limit if self.limited else None, data=task.data_digests(self.profile),
             code=code_of(task, None, self.profile), role="pretraining")
-        return self._pretraining.setdefault(spec.run_id, Job(spec, task, None))
 
     def _profile(self, task: Task) -> ProfileSpec:
         if self.profile not in task.profiles:
@@ -169,8 +195,8 @@ def join_plans(parts: Sequence[tuple[Planner, Sequence[Cell]]], seeds: Sequence[
             options = dict.fromkeys(name for _, cells in parts for cell in cells for name in type(cell.arm).model_fields)
             hint = f"; {nearest(override.path[0], options)}" if override.scope == "arm" and options else ""
             raise ValueError(f"--set {override.key} changes nothing in this matrix{hint}")
-    ordered = [*(job for job in jobs if job.arm is None), *(job for job in jobs if job.arm is not None)]
-    return Plan(tuple({job.spec.run_id: job for job in ordered}.values()))
+    pretrainings = sorted((job for planner, _ in parts for job in planner.pretrainings), key=lambda job: job.spec.seed)
+    return Plan(tuple({job.spec.run_id: job for job in (*pretrainings, *jobs)}.values()))
 
 
 def code_of(task: Task, arm: Arm | None, profile: str) -> str:

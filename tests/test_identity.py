@@ -16,7 +16,7 @@ from baselines import ARMS
 from benchmark.identity import ENGINE, code_digest, reachable_code
 from benchmark.matrix import code_of
 from benchmark.recipes import SETTINGS, ModelShape, PretrainRecipe, TrainRecipe
-from benchmark.spec import LABELS, Role, RunSpec, Site, canonical_json
+from benchmark.spec import LABELS, ManySeeds, Role, RunSpec, Site, canonical_json
 from tasks import TASKS
 
 GOLDEN = RunSpec(
@@ -211,6 +211,17 @@ def test_every_field_of_shape_and_recipe_makes_another_run(part, field):
     new = other_value(getattr(value, field), type(value).model_fields[field].annotation)
     changed = GOLDEN.model_copy(update={part: value.model_copy(update={field: new})})
     assert changed.run_id != GOLDEN.run_id
+
+
+@pytest.mark.parametrize("spec", [GOLDEN, PRETRAIN], ids=["training", "pretraining"])
+def test_a_run_under_another_seed_has_the_id_that_it_has_by_itself(spec):
+    seeds = ManySeeds(spec)
+    for seed, starts in ((0, {}), (7, {"target": "0123456789ab"}), (10**9, {"target": "a", "auxiliary": "b"})):
+        fast = seeds.under(seed, starts)
+        assert fast == RunSpec.model_validate({**spec.model_dump(), "seed": seed, "starts": starts})
+        assert fast.run_id == RunSpec.model_validate(fast.model_dump()).run_id
+        assert fast.model_copy(update={"seed": seed + 1}).run_id != fast.run_id
+        assert (fast.seed, fast.starts) == (seed, starts)
 
 
 def test_equal_values_written_differently_are_one_run():
