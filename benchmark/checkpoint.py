@@ -40,6 +40,8 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
             if hashlib.sha256(payload).digest() != digest:
                 raise ValueError("its digest does not fit its content")
             state: dict[str, Any] = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+        except MemoryError:  # not the file's fault: it may be read when others have ended
+            raise
         except Exception as error:  # the unpickler raises whatever damaged bytes make it stumble over
             print(f"checkpoint {candidate} cannot be read ({error}); looking for an earlier one", flush=True)
             continue

@@ -156,8 +156,7 @@ def _print_states(plan: Plan, store: Store) -> int:
     cells: dict[str, list[str]] = {}
     failures = []
     counts: dict[str, int] = {}
-    for spec in plan.specs:
-        state = store.state(spec)
+    for spec, state in zip(plan.specs, store.states(plan.specs), strict=True):
         counts[state] = counts.get(state, 0) + 1
         cells.setdefault(spec.cell, []).append(f"{spec.seed}:{state}")
         failure = store.failure(spec) if state == "failed" else None

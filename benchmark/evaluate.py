@@ -10,6 +10,7 @@ from torch import Tensor
 from benchmark.contracts import Task
 from benchmark.data import Batch, Examples
 from benchmark.encoder import TransformerModel
+from benchmark.optim import autocast
 from benchmark.recipes import TrainRecipe
 from benchmark.spec import RunSpec
 
@@ -17,13 +18,13 @@ from benchmark.spec import RunSpec
 @torch.inference_mode()
 def evaluate(model: TransformerModel, task: Task, examples: Examples, spec: RunSpec, device: torch.device,
              batch_size: int | None = None) -> dict[str, float]:
-    """Every metric of `task` on a split, with its test views, in batches of `batch_size` (None: four of training's, or 256).
+    """Every metric of `task` on a split, with its test views, in batches of `batch_size` (None: as the recipe allows).
 
     Raises `ArithmeticError` where the model's outputs are not numbers, which a metric could hide.
     """
     model.eval()
     meter = task.meter(spec.profile)
-    chosen = torch.arange(len(examples)).split(batch_size or min(4 * spec.recipe.batch_size, 256))
+    chosen = torch.arange(len(examples)).split(batch_size or _batch_size(spec))
     for batch in examples.stream(chosen, device):
         logits = scores(model, task, batch, spec)
         if not logits.isfinite().all():
@@ -34,7 +35,10 @@ def evaluate(model: TransformerModel, task: Task, examples: Examples, spec: RunS
 
 def scores(model: TransformerModel, task: Task, batch: Batch, spec: RunSpec) -> Tensor:
     """Logits of a batch with one test view; of several views, the logarithm of their mean probabilities"""
-    logits: list[Tensor] = [model(view).float() for view in views_of(task, batch, spec)]
+    logits: list[Tensor] = []
+    for view in views_of(task, batch, spec):
+        with autocast(spec.recipe, view["input"].device):
+            logits.append(model(view).float())
     if len(logits) == 1:
         return logits[0]
     averaged: Tensor = torch.stack([task.probabilities(part) for part in logits]).mean(0).clamp_min(1e-12).log()
@@ -52,11 +56,11 @@ def representations(model: TransformerModel, task: Task, examples: Examples, spe
                     limit: int = 256) -> Tensor:
     """(depth, n, D): the mean patch token after every block, of the first test view of at most `limit` samples"""
     model.eval()
-    depth = len(model.blocks)
-    batch = examples.batch(torch.arange(min(limit, len(examples))), device)
-    view = next(views_of(task, batch, spec))
-    features = model.encode(model.tokenizer(view), taps=range(depth))
-    return torch.stack([tap[:, features.num_prefix_tokens :].mean(1) for tap in features.taps]).float().cpu()
+    parts = []
+    for view in _first_views(task, examples, spec, device, limit):
+        features = model.encode(model.tokenizer(view), taps=range(len(model.blocks)))
+        parts.append(torch.stack([tap[:, features.num_prefix_tokens :].mean(1) for tap in features.taps]).float().cpu())
+    return torch.cat(parts, 1)
 
 
 @torch.inference_mode()
@@ -64,6 +68,15 @@ def logits_of(model: TransformerModel, task: Task, examples: Examples, spec: Run
               limit: int = 64) -> Tensor:
     """Logits of the first test view of at most `limit` samples, to compare a model before and after merging"""
     model.eval()
-    batch = examples.batch(torch.arange(min(limit, len(examples))), device)
-    logits: Tensor = model(next(views_of(task, batch, spec))).float()
-    return logits
+    return torch.cat([model(view).float() for view in _first_views(task, examples, spec, device, limit)])
+
+
+def _first_views(task: Task, examples: Examples, spec: RunSpec, device: torch.device, limit: int) -> Iterator[Batch]:
+    chosen = torch.arange(min(limit, len(examples))).split(_batch_size(spec))
+    return (next(views_of(task, batch, spec)) for batch in examples.stream(chosen, device))
+
+
+def _batch_size(spec: RunSpec) -> int:
+    """Of evaluation, which keeps no activations: four of training's micro-batches"""
+    assert isinstance(spec.recipe, TrainRecipe)
+    return min(max(4 * spec.recipe.batch_size // spec.recipe.accumulation, 1), 256)

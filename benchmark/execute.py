@@ -6,6 +6,7 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,14 +21,14 @@ from benchmark.encoder import TransformerModel
 from benchmark.environment import describe_environment, peak_memory_bytes
 from benchmark.evaluate import evaluate, logits_of, representations
 from benchmark.mae import MaskedAutoencoder
-from benchmark.optim import WeightAverage, clear_gradients
+from benchmark.optim import WeightAverage, autocast, clear_gradients
 from benchmark.pathway import Pathway, apart, merge, trained_parameters
 from benchmark.pretrained import export_weights, load_blocks, load_encoder, save_tensors, save_weights
 from benchmark.recipes import PretrainRecipe, TrainRecipe
 from benchmark.record import Record
 from benchmark.seeds import SampleRandom, derive_seed, generator
 from benchmark.spec import Pretrained, RunSpec, Site
-from benchmark.train import Progress, batches, epoch_order, fit
+from benchmark.train import Progress, backward, batches, epoch_order, fit, micro_batches, random_of
 
 Part = TypeVar("Part", bound=nn.Module)
 Report = Callable[[int, int, str], None]  # finished epochs, all epochs, a short text
@@ -94,7 +95,9 @@ def _pretrain(spec: RunSpec, task: Task, arm: Arm | None, device: torch.device, 
     strengths = examples.remaining(recipe.augment)
 
     def compute_loss(batch: Batch, random: SampleRandom) -> Tensor:
-        loss: Tensor = model(task.augment(batch, random, strengths), random, recipe.mask_ratio)
+        batch = task.augment(batch, random, strengths)
+        with autocast(recipe, device):
+            loss: Tensor = model(batch, random, recipe.mask_ratio)
         return loss
 
     def after_epoch(progress: Progress) -> None:
@@ -124,6 +127,7 @@ def _train(spec: RunSpec, task: Task, arm: Arm | None, device: torch.device, wor
     del blocks
     model.to(device)
     parameters = {"training": count_parameters(model), "trainable": count_parameters(model, trainable=True)}
+    # What is tested and exported is the average, where there is one; scales and the merge difference are the model's.
     average = WeightAverage(model, recipe.ema_decay) if recipe.ema_decay is not None else None
     tested = model if average is None else average.module
     splits = {split: examples.take(spec.limit) for split, examples in task.load(spec.profile).items()}
@@ -135,7 +139,8 @@ def _train(spec: RunSpec, task: Task, arm: Arm | None, device: torch.device, wor
         batch = task.augment(batch, random, strengths)
         if recipe.mixup or recipe.cutmix:
             batch = mix(batch, num_classes, random, recipe.mixup, recipe.cutmix, recipe.mix_switch, recipe.label_smoothing)
-        return task.loss(model(batch), batch, recipe)
+        with autocast(recipe, device):
+            return task.loss(model(batch), batch, recipe)
 
     def train_mode() -> None:
         model.train(spec.setting != "fix")
@@ -193,8 +198,9 @@ def initial_gradients(model: TransformerModel, pathways: Sequence[Pathway],
     if not pathways:
         return {}
     model.eval()
-    batch = examples.batch(batches(epoch_order(len(examples), seed, 0), recipe.batch_size)[0], device)
-    compute_loss(batch, SampleRandom(seed, 0, batch["index"])).backward()
+    parts = micro_batches(batches(epoch_order(len(examples), seed, 0), recipe.batch_size)[0], recipe)
+    draw = partial(random_of, seed, 0, len(examples), recipe.repeats or 1)
+    backward(compute_loss, examples.stream(parts, device, draw), parts, draw)
     norms = {pathway.name: pathway.gradients() for pathway in pathways}
     clear_gradients(model)
     return norms

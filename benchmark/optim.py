@@ -22,10 +22,10 @@ Tune = Callable[[str, float, float], tuple[float, float]]  # see `benchmark.cont
 
 
 class PathwayAdamW(torch.optim.AdamW):
-    """Fused AdamW that steps W, A and their sum in one pass over memory, without the gradients of A ever existing whole.
+    """Fused AdamW that steps W, A and s, and writes their sum.
 
-    Equal to AdamW over parameters W, A and s of a `torch.nn.utils.parametrize`d layer. Beyond the plain step it reads and
-    writes A and its two moments and writes the sum: nothing else can be left out.
+    Equal to AdamW over parameters W, A and s of a `torch.nn.utils.parametrize`d layer. Large layers are stepped in pieces
+    that stay in the cache (on a GPU one layer at a time), so that s G never exists for more than one of them.
     """
 
     def __init__(self, groups: list[dict[str, Any]], pathways: list[CrossModal | Gain], **options: Any):
@@ -106,13 +106,13 @@ def build_optimizer(model: nn.Module, recipe: OptimRecipe, depth: int, tune: Tun
         decay = recipe.weight_decay if decays else 0.0
         if tune is not None:
             lr_scale, decay = tune(name, lr_scale, decay)
-        groups.setdefault((lr_scale, decay, scales, parameter.ndim > 1), []).append(parameter)
+        groups.setdefault((lr_scale, decay, scales, parameter.ndim > 1 and not scales), []).append(parameter)
     if not groups:
         raise ValueError("nothing to train: every parameter is frozen")
     settings = [{"params": parameters, "lr": recipe.lr, "lr_scale": lr_scale, "weight_decay": decay, "always_adapt": matrix}
                 for (lr_scale, decay, _, matrix), parameters in sorted(groups.items(), key=lambda item: item[0])]
     pathways = connected(model)
-    if recipe.optimizer == "lars":  # whose trust ratio MAE gives to all tensors of two or more dimensions, decayed or not
+    if recipe.optimizer == "lars":  # whose trust ratio MAE gives to all matrices, decayed or not; scales are no matrices
         if any(pathway.factors(pathway.scale) for pathway in pathways):
             raise ValueError("LARS trains the scales of a pathway and none of its weights; use --set recipe.optimizer=adamw, "
                              "or the setting fix")
@@ -166,6 +166,14 @@ def learning_rate(recipe: OptimRecipe, progress: float) -> float:
 def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
     for group in optimizer.param_groups:
         group["lr"] = lr * group["lr_scale"]
+
+
+AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def autocast(recipe: OptimRecipe, device: torch.device) -> torch.autocast:
+    """The precision of a recipe, for the model and its loss; what prepares their input stays outside."""
+    return torch.autocast(device.type, AUTOCAST.get(recipe.precision), enabled=recipe.precision in AUTOCAST)
 
 
 class WeightAverage(Generic[Model]):

@@ -88,14 +88,14 @@ class CrossModal(nn.Module):
         if self.scale.requires_grad and self.scale.grad is None:
             gradient = _gradient(self.linear.weight)
             if self.scale.ndim:
-                inner = torch.stack([torch.dot(row, other) for row, other in zip(gradient, self.auxiliary, strict=True)])
+                inner = torch.linalg.vecdot(gradient, self.auxiliary)
             else:
                 inner = torch.dot(gradient.flatten(), self.auxiliary.flatten())
             if self.joins_bias:
                 products = _gradient(self.linear.bias) * self.auxiliary_bias
                 inner = inner + (products if self.scale.ndim else products.sum())
             self.scale.grad = inner.view_as(self.scale)
-        if self.joins_bias:
+        if self.joins_bias and self.linear.bias.requires_grad:
             gradient = _gradient(self.linear.bias)
             if self.bias.requires_grad:
                 self.bias.grad = gradient
@@ -206,9 +206,9 @@ def connect(target: nn.ModuleList, auxiliary: nn.ModuleList, *, layers: Sequence
 
     `layers` names those to join inside a block, e.g. ("attn.qkv", "mlp.fc1"); None joins all. The auxiliary's weights are
     copied, and it may be thrown away afterwards. `scale_per_output` gives every output of a layer its own s; `join_bias`
-    adds s times the auxiliary's bias to the bias (the paper does not use it). What the target has frozen stays frozen.
-    Raises `ValueError`, with nothing changed, when depth, head counts, layer names or shapes differ, when a layer is joined
-    already, or when nothing would be joined.
+    adds s times the auxiliary's bias to the bias, where both layers have one (the paper does not use it). What the target
+    has frozen stays frozen. Raises `ValueError`, with nothing changed, when depth, head counts, layer names or shapes
+    differ, when a layer is joined already, or when nothing, or no bias, would be joined.
     """
     if len(target) != len(auxiliary):
         raise ValueError(f"target has {len(target)} blocks but auxiliary has {len(auxiliary)}; pathways join blocks one to one")
@@ -227,10 +227,11 @@ def connect(target: nn.ModuleList, auxiliary: nn.ModuleList, *, layers: Sequence
         if linear.weight.shape != other.weight.shape:
             raise ValueError(f"layer {name}: target weight is {tuple(linear.weight.shape)}, "
                              f"auxiliary weight is {tuple(other.weight.shape)}; pathways join equal shapes")
-        if hasattr(linear, CHILD):
-            raise ValueError(f"layer {name} has a pathway already; merge it before connecting another")
+        _check_free(name, linear)
     if not pairs:
         raise ValueError("no linear layer would be joined; name at least one of the layers of a block")
+    if join_bias and all(linear.bias is None or other.bias is None for _, linear, other in pairs):
+        raise ValueError("no bias would be joined: no layer has one on both sides")
     copies = [(other.weight.detach().to(linear.weight, copy=True),
                other.bias.detach().to(linear.bias, copy=True)
                if join_bias and linear.bias is not None and other.bias is not None else None)
@@ -244,9 +245,14 @@ def connect(target: nn.ModuleList, auxiliary: nn.ModuleList, *, layers: Sequence
 
 
 def connect_gain(target: nn.ModuleList) -> list[Pathway]:
-    """Give every linear layer of the `target` blocks a trainable gain, which starts at 1."""
+    """Give every linear layer of the `target` blocks a trainable gain, which starts at 1; raises as `connect` does."""
     pathways = []
-    for name, linear in list(linear_layers(target)):
+    linears = list(linear_layers(target))
+    if not linears:
+        raise ValueError("no linear layer would get a gain: the blocks have none")
+    for name, linear in linears:
+        _check_free(name, linear)
+    for name, linear in linears:
         pathways.append(Pathway(name, linear, linear.weight.detach().cpu().clone()))
         linear.add_module(CHILD, Gain(linear))
     return pathways
@@ -278,9 +284,9 @@ def apart(module: nn.Module) -> Iterator[None]:
 
 def weight_norms(pathway: CrossModal | Gain) -> list[float]:
     """Norms of the gradients that `pathway.factors` describes, without those gradients."""
-    gradient = _gradient(pathway.linear.weight)
     norms = []
     for _, factor in pathway.factors(pathway.scale.detach()):
+        gradient = _gradient(pathway.linear.weight)
         if factor is not None and factor.ndim:
             norms.append((factor.view(-1) * gradient.norm(dim=1)).norm().item())
         else:  # the norm of G as clipping a plain layer would compute it
@@ -332,6 +338,11 @@ def _gradient(merged: Tensor) -> Tensor:
     if merged.grad is None:
         raise RuntimeError("a connected layer has no gradient yet; run a backward pass before an optimizer step")
     return merged.grad
+
+
+def _check_free(name: str, linear: nn.Linear) -> None:
+    if hasattr(linear, CHILD):
+        raise ValueError(f"layer {name} has a pathway already; merge it before connecting another")
 
 
 def _check_heads(index: int, block: nn.Module, other: nn.Module) -> None:

@@ -109,6 +109,8 @@ def _nearest_on_cpu(centres: Array, points: Array, num_neighbours: int) -> Array
         rows = distance.reshape(-1, points.shape[1])
         # numpy selects values many times faster than their places
         last = np.partition(rows, num_neighbours - 1, axis=1)[:, num_neighbours - 1, None]
+        if np.isnan(last).any():
+            raise ValueError("a point cloud has coordinates that are not numbers")
         near = rows <= last
         tied = np.flatnonzero(near.sum(1) > num_neighbours)
         at_last = rows[tied] == last[tied]

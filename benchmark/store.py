@@ -9,7 +9,9 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Literal
 
@@ -86,13 +88,30 @@ class Store:
 
     def state(self, spec: RunSpec) -> State:
         """Of one planned run; stale: there is a record of this cell and seed under another identity only."""
-        folder = self.run_folder(spec)
-        if (folder / "record.json").is_file():
-            return "done"
-        if (folder / "failure.json").is_file():
-            return "failed"
-        stem = spec.name.rpartition("-")[0]
-        return "stale" if any(self.folder.glob(f"runs/{glob_escape(stem)}-{'?' * 12}/record.json")) else "missing"
+        return self.states([spec])[0]
+
+    def states(self, specs: Iterable[RunSpec]) -> list[State]:
+        """The state of each planned run; the folder is listed once."""
+        try:
+            present = {entry.name for entry in os.scandir(self.folder / "runs")}
+        except FileNotFoundError:
+            present = set()
+        of_cell: dict[str, list[str]] = {}
+        for name in present:
+            of_cell.setdefault(name.rpartition("-")[0], []).append(name)
+
+        def has(name: str, file: str) -> bool:
+            return name in present and (self.folder / "runs" / name / file).is_file()
+
+        def state(name: str) -> State:
+            if has(name, "record.json"):
+                return "done"
+            if has(name, "failure.json"):
+                return "failed"
+            others = of_cell.get(name.rpartition("-")[0], [])
+            return "stale" if any(has(other, "record.json") for other in others) else "missing"
+
+        return [state(spec.name) for spec in specs]
 
     def save(self, record: Record) -> None:
         """Write the record, and forget an earlier failure and the checkpoint."""
@@ -152,8 +171,3 @@ def read_failure(path: Path) -> Failure | None:
         return Failure.model_validate_json(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, ValidationError):
         return None
-
-
-def glob_escape(text: str) -> str:
-    """`text` as a literal inside a glob pattern."""
-    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in text)

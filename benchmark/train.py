@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -34,7 +34,6 @@ from benchmark.record import Measurement
 from benchmark.seeds import SampleRandom, derive_seed, generator
 
 CHECK_EVERY_STEPS = 50  # between two looks at the loss: each waits for the device
-AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class NonFiniteLoss(ArithmeticError):
@@ -91,37 +90,30 @@ def fit(model: nn.Module, compute_loss: Callable[[Batch, SampleRandom], Tensor],
         tune: Tune | None = None, average: WeightAverage[Any] | None = None) -> Progress:
     """Train `model` in place for `recipe.epochs` epochs, from the checkpoint at `checkpoint` where there is one.
 
-    `compute_loss(batch, random)` gives the scalar loss of one micro-batch; `after_epoch` may evaluate and add
-    measurements; `train_mode` sets what trains to train mode (default: all); `tune` is the arm's, see `build_optimizer`;
-    `average` follows the model. Raises `NonFiniteLoss` with epoch and step, and `Stopped` where `stop_requested` is set,
-    after a checkpoint.
+    `compute_loss(batch, random)` gives the scalar loss of one micro-batch, in the recipe's precision; `after_epoch` may
+    evaluate and add measurements; `train_mode` sets what trains to train mode (default: all); `tune` is the arm's, see
+    `build_optimizer`; `average` follows the model. Raises `NonFiniteLoss` with epoch and step, and `Stopped` where
+    `stop_requested` is set, after a checkpoint.
     """
     state = _State(model, build_optimizer(model, recipe, depth, tune),
                    torch.amp.GradScaler(device.type, enabled=recipe.precision == "fp16"), average)
     progress = _resume(state, checkpoint, identity)
     steps_per_epoch = len(batches(torch.arange(len(examples)), recipe.batch_size))
-    repeats = recipe.repeats or 1
     last_epoch = recipe.epochs if not isinstance(recipe, PretrainRecipe) else recipe.stop_epoch or recipe.epochs
     while progress.epoch < last_epoch:
         began = time.perf_counter()
         (train_mode or model.train)()
         total = torch.full((), progress.loss, device=device)
         order = batches(epoch_order(len(examples), seed, progress.epoch), recipe.batch_size)[progress.step :]
-        parts = [[part.repeat(repeats) for part in chosen.chunk(recipe.accumulation)] for chosen in order]
-        draw = partial(_random_of, seed, progress.epoch, len(examples), repeats)
+        parts = [micro_batches(chosen, recipe) for chosen in order]
+        draw = partial(random_of, seed, progress.epoch, len(examples), recipe.repeats or 1)
         loaded = examples.stream([part for chosen in parts for part in chosen], device, draw)
         for index, chosen in enumerate(parts, progress.step):
             step = progress.epoch * steps_per_epoch + index
             set_learning_rate(state.optimizer, learning_rate(recipe, (step + 1) / steps_per_epoch))
             torch.manual_seed(derive_seed(seed, "step", step))  # dropout and drop path
             clear_gradients(model)
-            samples = sum(map(len, chosen))
-            for part in chosen:
-                batch = next(loaded)
-                with torch.autocast(device.type, AUTOCAST.get(recipe.precision), enabled=recipe.precision in AUTOCAST):
-                    loss = compute_loss(batch, draw(batch["index"])) * (len(part) / samples)
-                state.scaler.scale(loss).backward()
-                total += loss.detach()
+            total += backward(compute_loss, loaded, chosen, draw, state.scaler)
             if (index + 1) % CHECK_EVERY_STEPS == 0 or index + 1 == steps_per_epoch:
                 _check_finite(total.item(), progress.epoch, index)
             state.step(recipe.clip_norm)
@@ -140,7 +132,24 @@ def fit(model: nn.Module, compute_loss: Callable[[Batch, SampleRandom], Tensor],
     return progress
 
 
-def _random_of(seed: int, epoch: int, num_samples: int, repeats: int, indices: Tensor) -> SampleRandom:
+def micro_batches(chosen: Tensor, recipe: OptimRecipe) -> list[Tensor]:
+    """The indices (B,) of a batch in `accumulation` parts, each sample as often as the recipe repeats it"""
+    return [part.repeat(recipe.repeats or 1) for part in chosen.chunk(recipe.accumulation)]
+
+
+def backward(compute_loss: Callable[[Batch, SampleRandom], Tensor], loaded: Iterator[Batch], parts: Sequence[Tensor],
+             draw: Callable[[Tensor], SampleRandom], scaler: torch.amp.GradScaler | None = None) -> Tensor:
+    """Add the gradients of one step, micro-batch by micro-batch; returns its loss."""
+    losses = []
+    for part in parts:
+        batch = next(loaded)
+        loss = compute_loss(batch, draw(batch["index"])) * (len(part) / sum(map(len, parts)))
+        (loss if scaler is None else scaler.scale(loss)).backward()
+        losses.append(loss.detach())
+    return torch.stack(losses).sum()
+
+
+def random_of(seed: int, epoch: int, num_samples: int, repeats: int, indices: Tensor) -> SampleRandom:
     """The random numbers of a batch that holds its samples `repeats` times: every time others, and first those that
     a sample has alone.
     """
@@ -165,13 +174,15 @@ class _State:
 
     def step(self, clip_norm: float | None) -> None:
         if self.scaler.is_enabled():
-            pathways = connected(self.model)
-            for pathway in pathways:
+            held = []
+            for pathway in connected(self.model):
                 pathway.pull_back()
-                pathway.weight.grad = pathway.linear.weight.grad  # which the optimizer does not hold
+                for parameter, _ in pathway.factors(pathway.scale)[:1]:  # G, of which the optimizer does not know
+                    parameter.grad = pathway.linear.weight.grad
+                    held.append(parameter)
             self.scaler.unscale_(self.optimizer)
-            for pathway in pathways:
-                pathway.weight.grad = None
+            for parameter in held:
+                parameter.grad = None
         if clip_norm is not None:
             clip_gradients(self.model, clip_norm)
         self.scaler.step(self.optimizer)

@@ -152,6 +152,19 @@ def test_every_task_runs_under_every_arm(task, arm, setting, folder):
                     assert torch.equal(tensor, exported[name.removeprefix("tokenizer.")]), name
 
 
+@every_task
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_every_task_runs_in_half_precision_on_inputs_in_full(task, precision, folder):
+    plan = plan_of(task, ARMS["m2pt"], "pretrained", f"recipe.precision={precision}", f"pretrain.precision={precision}")
+    assert math.isfinite(carry_out(plan, folder).measurements[-1].value)
+
+
+def test_a_scale_that_is_frozen_beside_a_frozen_model_leaves_the_head_to_train(folder):
+    record = carry_out(plan_of(TASKS["imagenet"], ARMS["m2pt"], "fix", "arm.train_scale=false", "arm.scale_init=0.1"), folder)
+    assert all(layer.scale == pytest.approx(0.1) for layer in record.layers)
+    assert record.layers[0].initial_gradient == {}
+
+
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_an_auxiliary_of_zeros_is_the_baseline_bit_for_bit(setting, folder):
     """The control that says whether the pipeline adds anything of its own."""

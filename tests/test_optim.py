@@ -157,6 +157,15 @@ def test_lars_trains_the_scales_of_a_frozen_model_and_refuses_the_weights_of_a_p
     assert torch.equal(child.weight, before)
 
 
+def test_lars_adapts_no_scale_even_where_every_output_has_one():
+    model = small_model()
+    model["blocks"].requires_grad_(False)
+    connect(model["blocks"], build_blocks(8, 2, 2, 2.0, True), train_auxiliary=False, scale_per_output=True)
+    groups = groups_by_name(model, build_optimizer(model, recipe(optimizer="lars", weight_decay=0.0), depth=2))
+    assert not any(group["always_adapt"] for name, group in groups.items() if name.endswith(".scale"))
+    assert groups["head.weight"]["always_adapt"]
+
+
 def test_the_average_of_weights_follows_the_merged_model():
     torch.manual_seed(3)
     model = small_model()

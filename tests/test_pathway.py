@@ -12,6 +12,7 @@ from benchmark.encoder import build_blocks
 from benchmark.optim import build_optimizer, clear_gradients, clip_gradients, set_learning_rate
 from benchmark.pathway import apart, connect, connect_gain, connected, merge, trained_parameters
 from benchmark.recipes import TrainRecipe
+from benchmark.train import _State
 
 
 def blocks(seed: int = 0, dim: int = 16, depth: int = 2, heads: int = 2, bias: bool = True) -> nn.ModuleList:
@@ -155,6 +156,12 @@ def test_unknown_no_or_twice_connected_layers_raise():
     connect(target, blocks(1), layers=("mlp.fc2",))
     with pytest.raises(ValueError, match="pathway already"):
         connect(target, blocks(2))
+    with pytest.raises(ValueError, match="pathway already"):
+        connect_gain(target)
+    with pytest.raises(ValueError, match="no linear layer"):
+        connect_gain(nn.ModuleList([nn.LayerNorm(4)]))
+    with pytest.raises(ValueError, match="no bias would be joined"):
+        connect(blocks(), blocks(1, bias=False), layers=("attn.qkv",), join_bias=True)
 
 
 def test_vit_b_gets_48_pathways_and_the_published_number_of_parameters():
@@ -286,7 +293,9 @@ VARIANTS = {
     "as published": {}, "scale at 1e-2": {"scale_init": 1e-2}, "every output": {"scale_per_output": True, "scale_init": 0.1},
     "joined bias": {"join_bias": True, "scale_init": 0.1}, "scale frozen": {"train_scale": False, "scale_init": 0.3},
     "joined bias, every output": {"join_bias": True, "scale_per_output": True, "scale_init": 0.1},
-    "auxiliary frozen": {"train_auxiliary": False, "scale_init": 0.1}, "one layer": {"layers": ("mlp.fc1",)}, "gain": None}
+    "auxiliary frozen": {"train_auxiliary": False, "scale_init": 0.1},
+    "both frozen": {"train_auxiliary": False, "train_scale": False, "join_bias": True, "scale_init": 0.1},
+    "one layer": {"layers": ("mlp.fc1",)}, "gain": None}
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -338,6 +347,25 @@ def test_under_autocast_the_fast_path_sees_the_gradients_of_the_plain_parametriz
             torch.testing.assert_close(gradient, parameter.grad)
         elif name.endswith("scale"):
             torch.testing.assert_close(dict(trained_parameters(model))[name].grad, parameter.grad, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("frozen", [False, True], ids=["target trains", "target frozen"])
+def test_a_scaled_loss_ends_where_an_unscaled_one_does(frozen):
+    results = []
+    for scaled in (False, True):
+        model = as_model(blocks(1))
+        model["blocks"].requires_grad_(not frozen)
+        connect(model["blocks"], blocks(2), scale_init=0.1)
+        recipe = TrainRecipe(epochs=1, batch_size=6, lr=1e-3, clip_norm=0.1)
+        state = _State(model, build_optimizer(model, recipe, depth=2),
+                       torch.amp.GradScaler("cpu", init_scale=2.0**12, enabled=scaled), None)
+        for step in range(4):
+            clear_gradients(model)
+            state.scaler.scale(model["head"](run_as(model["blocks"], step)).square().mean()).backward()
+            state.step(recipe.clip_norm)
+        results.append({name: parameter.detach() for name, parameter in trained_parameters(model)})
+    for name, parameter in results[0].items():
+        torch.testing.assert_close(results[1][name], parameter, rtol=1e-5, atol=1e-6)
 
 
 def test_a_compiled_model_with_pathways_trains_as_it_does_uncompiled():

@@ -1,5 +1,7 @@
 """Properties of point operations, the point tokenizer and the Chamfer target."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -67,6 +69,13 @@ def test_the_search_of_the_cpu_finds_what_that_of_other_devices_does(grid, batch
     assert all(len(set(row.tolist())) == 16 for row in found.flatten(0, 1))
     if grid is None:
         assert torch.equal(found, expected.indices)
+
+
+def test_a_cloud_that_is_not_of_numbers_is_refused():
+    points = clouds(2, 30)
+    points[1, 3] = math.nan
+    with pytest.raises(ValueError, match="not numbers"):
+        nearest_neighbours(points[:, :4], points, 30)
 
 
 def test_too_few_points_are_refused():

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from benchmark.data import Examples
-from benchmark.optim import WeightAverage
+from benchmark.optim import WeightAverage, autocast
 from benchmark.recipes import TrainRecipe
 from benchmark.seeds import SampleRandom
 from benchmark.train import Progress, Stopped, fit, stop_requested
@@ -42,7 +42,8 @@ def train(plan: TrainRecipe, model: nn.Module | None = None, data: Examples | No
 
     def compute_loss(batch, random: SampleRandom):
         seen.append((batch["index"].clone(), random.uniform("noise", 4)))
-        logits = model(batch["input"] + noise * (random.uniform("noise", 4) - 0.5))
+        with autocast(plan, DEVICE):
+            logits = model(batch["input"] + noise * (random.uniform("noise", 4) - 0.5))
         return nn.functional.cross_entropy(logits.float(), batch["label"])
 
     progress = fit(model, compute_loss, plan, 0, data or examples(), 3, DEVICE, **options)
@@ -126,7 +127,10 @@ class Reader(Examples):
 
 
 def test_a_source_may_alter_samples_as_it_reads_them():
-    data = Reader(examples().columns).configured(None, recipe(augment={"shift": 2.0, "other": 1.0}))
+    source = Reader(examples().columns).take(24).labelled(1.0, False, torch.Generator())
+    data = source.configured(None, recipe(augment={"shift": 2.0, "other": 1.0}))
+    for part in (data.take(8), data.labelled(0.5, False, torch.Generator()), data.unlabelled()):
+        assert (type(part), part.strength) == (Reader, 2.0)
     assert data.remaining({"shift": 2.0, "other": 1.0}) == {"other": 1.0}
     shifted, plain = train(recipe(), data=data)[0], train(recipe())[0]
     assert not torch.equal(shifted.head.weight, plain.head.weight)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, Self, TypeAlias
 
 if TYPE_CHECKING:
     import torch
@@ -36,11 +37,17 @@ class Examples:
         batch["index"] = indices.to(device)
         return batch
 
-    def unlabelled(self) -> Examples:
+    def unlabelled(self) -> Self:
         """The inputs alone"""
-        return Examples({"input": self.columns["input"]})
+        return self._with({"input": self.columns["input"]})
 
-    def configured(self, shape: ModelShape, recipe: OptimRecipe) -> Examples:
+    def _with(self, columns: Mapping[str, Tensor]) -> Self:
+        """The same source with other columns"""
+        other = copy.copy(self)
+        other.columns = dict(columns)
+        return other
+
+    def configured(self, shape: ModelShape, recipe: OptimRecipe) -> Self:
         """The samples to read for a model of `shape` under `recipe`; a source that cuts or alters as it reads overrides it."""
         return self
 
@@ -56,7 +63,7 @@ class Examples:
         """
         return (self.batch(indices, device) for indices in chosen)
 
-    def labelled(self, share: float, shuffle: bool, random: torch.Generator) -> Examples:
+    def labelled(self, share: float, shuffle: bool, random: torch.Generator) -> Self:
         """A `share` of the samples, with labels dealt out anew where `shuffle` is set.
 
         Of every class, where samples have one ("category", or "label" of one number), at least one sample is kept; shares
@@ -69,19 +76,19 @@ class Examples:
         if shuffle:
             columns = columns | {name: column[order] for name, column in columns.items() if name == "label"}
         if share == 1:
-            return Examples(columns)
+            return self._with(columns)
         classes = self.columns.get("category", self.columns["label"])
         if classes.ndim > 1 or classes.is_floating_point():
             classes = torch.zeros(len(self), dtype=torch.int64)
         ranked = [order[classes[order] == value] for value in classes.unique()]
         chosen = torch.cat([members[: math.ceil(share * len(members))] for members in ranked]).sort().values
-        return Examples({name: column[chosen] for name, column in columns.items()})
+        return self._with({name: column[chosen] for name, column in columns.items()})
 
-    def take(self, limit: int | None) -> Examples:
+    def take(self, limit: int | None) -> Self:
         """At most `limit` samples, spread evenly over the split so that every class stays present."""
         import torch
 
         if limit is None or limit >= len(self):
             return self
         chosen = torch.linspace(0, len(self) - 1, limit, dtype=torch.float64).round().long()
-        return Examples({name: column[chosen] for name, column in self.columns.items()})
+        return self._with({name: column[chosen] for name, column in self.columns.items()})

@@ -65,7 +65,7 @@ def pending_jobs(plan: Plan, store: Store, overwrite: Overwrite = "stale") -> li
     those that have one of today's are done again ("always").
     """
     kept = {"missing": ("done", "stale"), "stale": ("done",), "always": ()}[overwrite]
-    missing = {job.spec.run_id for job in plan.jobs if store.state(job.spec) not in kept}
+    missing = {spec.run_id for spec, state in zip(plan.specs, store.states(plan.specs), strict=True) if state not in kept}
     for job in plan.jobs:
         if job.spec.run_id in missing:
             missing |= {need.run_id for _, need in job.needs if not store.weights(need).is_file()}

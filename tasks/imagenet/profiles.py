@@ -13,7 +13,7 @@ TINY = ProfileSpec(
     chance=5.54,
     shape=ModelShape(embed_dim=96, depth=3, num_heads=3, mlp_ratio=2, input_size=(32, 32), patch_size=(8, 8),
                      decoder_embed_dim=64, decoder_depth=1, decoder_num_heads=4),
-    pretrain=PretrainRecipe(epochs=260, batch_size=64, lr=1.5e-3, warmup_epochs=5, mask_ratio=0.5,
+    pretrain=PretrainRecipe(epochs=320, batch_size=64, lr=1.5e-3, warmup_epochs=5, mask_ratio=0.5,
                             augment={"crop": 0.5, "flip": 0.5}),
     train={
         "pretrained": TINY_TRAIN,

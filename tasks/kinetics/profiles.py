@@ -4,7 +4,7 @@ from benchmark.contracts import ProfileSpec
 from benchmark.recipes import ModelShape, PretrainRecipe, TrainRecipe
 
 TINY_TRAIN = TrainRecipe(
-    epochs=18, batch_size=32, lr=1e-3, warmup_epochs=3, layer_decay=0.8, label_smoothing=0.1, drop_path_rate=0.1,
+    epochs=18, batch_size=32, lr=3e-3, warmup_epochs=3, layer_decay=0.8, label_smoothing=0.1, drop_path_rate=0.1,
     mixup=0.8, cutmix=1.0, eval_every=4, augment={"crop": 0.3, "flip": 0.5, "jitter": 0.1}, test_views={"mirror": 2})
 
 TINY = ProfileSpec(
@@ -13,7 +13,7 @@ TINY = ProfileSpec(
     chance=17.98,
     shape=ModelShape(embed_dim=96, depth=3, num_heads=3, mlp_ratio=2, input_size=(8, 32, 32), patch_size=(4, 8, 8),
                      decoder_embed_dim=64, decoder_depth=1, decoder_num_heads=4),
-    pretrain=PretrainRecipe(epochs=80, batch_size=64, lr=2e-3, warmup_epochs=5, mask_ratio=0.75,
+    pretrain=PretrainRecipe(epochs=180, batch_size=64, lr=2e-3, warmup_epochs=5, mask_ratio=0.75,
                             augment={"crop": 0.3, "flip": 0.5}),
     train={
         "pretrained": TINY_TRAIN,
