@@ -131,6 +131,20 @@ def build_parser() -> Parser:
                        help="how far the main metric may move where it is not bit-equal, in its unit (default: %(default)s)")
     again.set_defaults(run=commands.reproduce_run)
 
+    bench = verbs.add_parser("bench", help="measure speed and memory on this machine",
+                             description="Measure what the suite costs on this machine: pathways beside the plain model, the "
+                             "trainer, points, planning. Medians of alternating repeats, as a table and a figure.")
+    bench.add_argument("--only", metavar="LIST", help="of optimizer,steps,tiny,trainer,memory,inference,points,planning,smoke "
+                       "(default: all)")
+    bench.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: %(default)s")
+    bench.add_argument("--repeats", type=int, default=7, metavar="N", help="default: %(default)s")
+    bench.add_argument("--threads", type=int, default=0, metavar="N", help="of one process (default: all cores)")
+    bench.add_argument("--results", type=Path, metavar="DIR",
+                       help="also measure how busy the runs recorded here kept the machine")
+    bench.add_argument("--out", type=Path, metavar="DIR", help="default: results/speed/MACHINE")
+    bench.add_argument("--strict", action="store_true", help="exit with 1 where a bound is not kept")
+    bench.set_defaults(run=commands.run_bench)
+
     export = verbs.add_parser("export", help="copy a finished run's merged weights, named as timm names them")
     export.add_argument("run_name", metavar="RUN", help="name or id of a run, as under RESULTS/runs")
     export.add_argument("--results", type=Path, default=Path("results/tiny"), metavar="DIR", help="default: %(default)s")

@@ -4,10 +4,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from parametrized import parametrized, plain_adamw
 from timm.models import create_model
 from torch import nn
 
+from benchmark.bench.parametrized import parametrized, plain_adamw
 from benchmark.encoder import build_blocks
 from benchmark.optim import build_optimizer, clear_gradients, clip_gradients, set_learning_rate
 from benchmark.pathway import apart, connect, connect_gain, connected, merge, trained_parameters

@@ -1,0 +1,1 @@
+"""What the suite costs, measured on the machine at hand: side by side, alternating, medians with their spread."""

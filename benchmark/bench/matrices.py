@@ -1,0 +1,96 @@
+"""What a matrix costs besides its training: planning, status, start-up and idle cores."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from benchmark.bench.measure import Bench, Result, seconds_of
+from benchmark.presets import PRESETS, plan_matrix
+from benchmark.record import Environment, Measurement, Record, record_text
+from benchmark.spec import RunSpec
+from benchmark.store import Store
+
+PLANNED, STORED = 100_000, 10_000  # runs
+
+
+def measure_planning(bench: Bench) -> Iterator[Result]:
+    """Planning 100,000 runs, and `status` over 10,000 records, each as long as those of the tiny profile."""
+    def plan(runs: int) -> int:
+        once = len(plan_matrix(PRESETS["full"], bench.tasks, bench.arms, "tiny", [0]).jobs)
+        return len(plan_matrix(PRESETS["full"], bench.tasks, bench.arms, "tiny", range(runs // once)).jobs)
+
+    planned = plan(PLANNED)
+    seconds = tuple(seconds_of(lambda: plan(PLANNED)) for _ in range(bench.repeats))
+    yield Result("matrix", f"planning {planned:,} runs", seconds, 5.0, "s")
+    with tempfile.TemporaryDirectory() as folder:
+        once = len(plan_matrix(PRESETS["full"], bench.tasks, bench.arms, "tiny", [0]).jobs)
+        seeds = STORED // once
+        store = Store(Path(folder))
+        for spec in plan_matrix(PRESETS["full"], bench.tasks, bench.arms, "tiny", range(seeds)).specs:
+            path = store.run_folder(spec) / "record.json"
+            path.parent.mkdir(parents=True)
+            path.write_text(record_of(spec), encoding="utf-8")
+        command = [sys.executable, "-m", "benchmark", "status", "--results", folder, "--seeds", f"0-{seeds - 1}"]
+        seconds = tuple(seconds_of(lambda: _run(command)) for _ in range(bench.repeats))
+        yield Result("matrix", f"status over {seeds * once:,} records", seconds, 5.0, "s", "start of Python included")
+
+
+def measure_smoke(bench: Bench) -> Iterator[Result]:
+    """`run --matrix smoke` by the clock over the seconds that its runs trained and evaluated, shared by the cores."""
+    with tempfile.TemporaryDirectory() as folder:
+        cores = len(os.sched_getaffinity(0))
+        command = [sys.executable, "-m", "benchmark", "run", "--matrix", "smoke", "--device", bench.device.type,
+                   "--results", folder]
+        wall = seconds_of(lambda: _run(command))
+        records, _ = Store(Path(folder)).records()
+        busy = sum(record.seconds.get("train", 0) + record.seconds.get("evaluate", 0) for record in records)
+        yield Result("matrix", "smoke by the clock, over training and evaluation shared by the cores",
+                     (wall * cores / busy,), 1.35, detail=f"{wall:.0f} s, {len(records)} runs, {cores} cores")
+
+
+def measure_records(records: Sequence[Record]) -> Iterator[Result]:
+    """The same of a matrix that has been run, from its records: hours in which no run was going on do not count."""
+    if not records:
+        return
+    jobs, spans = jobs_of(records[0]), []
+    for record in records:
+        began = datetime.fromisoformat(record.started)
+        spans.append((began, began + timedelta(seconds=record.seconds.get("wall", 0))))
+    wall, last = timedelta(), None
+    for began, ended in sorted(spans):
+        wall += max(timedelta(), ended - max(began, last or began))
+        last = max(ended, last or ended)
+    busy = sum(record.seconds.get("train", 0) + record.seconds.get("evaluate", 0) for record in records)
+    yield Result("matrix", f"{len(records)} recorded runs by the clock, over training and evaluation shared by the cores",
+                 (wall.total_seconds() * jobs / busy,), 1.10, detail=f"{wall.total_seconds() / 60:.0f} minutes, {jobs} at once")
+
+
+def jobs_of(record: Record) -> int:
+    """How many such runs the machine carries out at once: its cores over the threads of a run; one on a GPU"""
+    cores = re.search(r"(\d+) cores", record.environment.processor)
+    return max(1, int(cores[1]) // record.environment.threads) if cores and record.environment.device == "cpu" else 1
+
+
+def record_of(spec: RunSpec) -> str:
+    """A record as a run of 48 epochs leaves it."""
+    rows = [Measurement(split=split, metric=metric, step=step, value=50.0)
+            for step in range(1, 49) for split, metric in (("train", "loss"), ("val", "top1"), ("test", "top1"))]
+    return record_text(Record(
+        run_id=spec.run_id, spec=spec, measurements=rows, seconds={"train": 1.0}, started="2026-01-01T00:00:00+00:00",
+        environment=Environment(python="", torch="", platform="", processor="", device="", threads=1, deterministic=True)))
+
+
+def _run(command: list[str]) -> None:
+    """Raises `ValueError` with the command's last words where it fails."""
+    began = time.monotonic()
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ValueError(f"{' '.join(command[1:])} failed after {time.monotonic() - began:.0f} s: {done.stderr.strip()[-300:]}")

@@ -1,0 +1,260 @@
+"""What a pathway costs beside the plain model: optimizer steps, training steps, memory, inference, and the trainer itself."""
+
+from __future__ import annotations
+
+import multiprocessing
+import resource
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from benchmark.augment import mix
+from benchmark.bench.measure import Bench, Result, alternate, milliseconds, ratios
+from benchmark.bench.parametrized import parametrized, plain_adamw
+from benchmark.contracts import Task
+from benchmark.data import Batch
+from benchmark.encoder import TransformerModel, build_blocks
+from benchmark.execute import build_model
+from benchmark.matrix import Cell, Planner, pretraining_tasks
+from benchmark.optim import autocast, build_optimizer, clear_gradients, learning_rate, set_learning_rate
+from benchmark.pathway import connect, connected, merge
+from benchmark.pretrained import export_weights, read_weights
+from benchmark.recipes import ModelShape, TrainRecipe
+from benchmark.seeds import SampleRandom
+from benchmark.spec import RunSpec
+from benchmark.train import batches, epoch_order, fit
+
+VIT_B = ModelShape(input_size=(224, 224), patch_size=(16, 16))
+NUM_CLASSES = 1000
+BYTES_OF_A_PATHWAY = 28  # a number of A and of its two moments is read and written, one of the sum is written; 4 bytes each
+KINDS = ("plain", "pathway", "parametrized")
+Step = Callable[[], object]
+
+
+def vit_b(task: Task, device: torch.device, depth: int, kind: str = "plain") -> TransformerModel:
+    """ViT-B/16 for 1000 classes, with pathways from another one unless plain."""
+    torch.manual_seed(0)
+    shape = VIT_B.model_copy(update={"depth": depth})
+    model = TransformerModel(task.tokenizer(shape), task.head(shape, NUM_CLASSES, "pretrained"), shape)
+    if kind != "plain":
+        connect(model.blocks, blocks_like(shape), scale_init=1e-3)
+    return model.to(device)
+
+
+def blocks_like(shape: ModelShape) -> nn.ModuleList:
+    """Freshly initialised blocks of a shape"""
+    return build_blocks(shape.embed_dim, shape.depth, shape.num_heads, shape.mlp_ratio, shape.qkv_bias)
+
+
+def trained(kind: str, model: nn.Module, recipe: TrainRecipe, depth: int) -> tuple[nn.Module, torch.optim.Optimizer]:
+    """The model and optimizer of a kind; `model` has pathways unless plain."""
+    if kind != "parametrized":
+        return model, build_optimizer(model, recipe, depth)
+    copied, named = parametrized(model)
+    return copied, plain_adamw(named, recipe, depth, fused=True)
+
+
+def image_step(model: nn.Module, optimizer: torch.optim.Optimizer, recipe: TrainRecipe, x: Tensor, label: Tensor) -> None:
+    """A training step on prepared images."""
+    clear_gradients(model)
+    with autocast(recipe, x.device):
+        loss = nn.functional.cross_entropy(model({"input": x}).float(), label)
+    loss.backward()
+    optimizer.step()
+
+
+def measure_optimizer(bench: Bench) -> Iterator[Result]:
+    """The optimizer's step with pathways less the plain one, over the time of moving the bytes that it must move."""
+    device = bench.device
+    recipe = TrainRecipe(epochs=1, batch_size=1, lr=1e-4)
+    steps: dict[str, Step] = {}
+    for kind in KINDS[:2]:
+        model, optimizer = trained(kind, vit_b(bench.tasks["imagenet"], device, bench.depth, kind), recipe, bench.depth)
+        behind = {id(parameter) for child in connected(model) for parameter in child.parameters()}
+        for parameter in model.parameters():
+            parameter.grad = torch.randn_like(parameter) * 1e-3 if id(parameter) not in behind else None
+        steps[kind] = partial(_step_anew, optimizer, [child.scale for child in connected(model)])
+    numbers = sum(parameter.numel() for name, parameter in model.named_parameters() if name.endswith("pathway.auxiliary"))
+    source = torch.empty(200_000_000 if device.type == "cpu" else 1_000_000_000, device=device).fill_(1)
+    target = torch.empty_like(source)
+    seconds = alternate({**steps, "copy": partial(target.copy_, source)}, bench.repeats, bench.wait)
+    bandwidth = [8 * source.numel() / spent for spent in seconds["copy"]]
+    floors = [BYTES_OF_A_PATHWAY * numbers / speed for speed in bandwidth]
+    extra = [one - other for one, other in zip(seconds["pathway"], seconds["plain"], strict=True)]
+    yield Result("pathway", "optimizer step: what a pathway adds, over the time to move 28 bytes a number",
+                 ratios(extra, floors), 1.3 if device.type == "cpu" else 1.5,
+                 detail=f"adds {milliseconds(extra)} to {milliseconds(seconds['plain'])}; floor {milliseconds(floors)} at "
+                        f"{statistics.median(bandwidth) / 1e9:.0f} GB/s, {numbers / 1e6:.0f} M numbers")
+
+
+def _step_anew(optimizer: torch.optim.Optimizer, scales: list[Tensor]) -> None:
+    for scale in scales:
+        scale.grad = None
+    optimizer.step()
+
+
+def measure_steps(bench: Bench) -> Iterator[Result]:
+    """Training steps of ViT-B/16 with pathways over plain ones, at three batch sizes."""
+    device, depth, task = bench.device, bench.depth, bench.tasks["imagenet"]
+    gpu = device.type == "cuda"
+    bounds = {256: 1.03, 128: 1.06, 64: 1.10} if gpu else {16: 1.04, 4: 1.15, 1: 1.40}
+    recipe = TrainRecipe(epochs=1, batch_size=1, lr=1e-4, precision="bf16" if gpu else "fp32")
+    built = {kind: trained(kind, vit_b(task, device, depth, kind if kind == "plain" else "pathway"), recipe, depth)
+             for kind in KINDS}
+    for batch_size, bound in bounds.items():
+        x = torch.randn(batch_size, 3, 224, 224, device=device)
+        label = torch.zeros(batch_size, dtype=torch.int64, device=device)
+        works = {kind: partial(image_step, model, optimizer, recipe, x, label) for kind, (model, optimizer) in built.items()}
+        seconds = alternate(works, bench.repeats, bench.wait, warm_up=1)
+        plain = ratios(seconds["parametrized"], seconds["plain"])
+        yield Result("pathway", f"training step of ViT-B/16 with pathways, batch {batch_size}, {recipe.precision}",
+                     ratios(seconds["pathway"], seconds["plain"]), bound,
+                     detail=f"plain {milliseconds(seconds['plain'])}; plain parametrization {statistics.median(plain):.3f}")
+
+
+def tiny_run(bench: Bench, task: Task) -> RunSpec:
+    """The baseline from scratch of a task, under the profile tiny."""
+    return Planner(bench.tasks, "tiny").plan([Cell(task, bench.arms["scratch"], "scratch")], [0]).specs[-1]
+
+
+def prepare(task: Task, spec: RunSpec, recipe: TrainRecipe, batch: Batch, random: SampleRandom) -> Batch:
+    """A batch augmented and mixed as the recipe has it."""
+    batch = task.augment(batch, random, recipe.augment)
+    if recipe.mixup or recipe.cutmix:
+        assert spec.num_classes is not None
+        batch = mix(batch, spec.num_classes, random, recipe.mixup, recipe.cutmix, recipe.mix_switch, recipe.label_smoothing)
+    return batch
+
+
+def measure_tiny(bench: Bench) -> Iterator[Result]:
+    """Training steps of the tiny profile's models at batch 64, augmentation included, with pathways over plain ones."""
+    device = bench.device
+    for task in pretraining_tasks(bench.tasks).values():
+        spec = tiny_run(bench, task)
+        recipe = spec.recipe
+        assert isinstance(recipe, TrainRecipe)
+        works: dict[str, Step] = {}
+        batch = task.load("tiny")["train"].batch(torch.arange(64), device)
+        for kind in KINDS:
+            model = build_model(spec, task)
+            if kind != "plain":
+                connect(model.blocks, blocks_like(spec.shape), scale_init=1e-3)
+            works[kind] = partial(_tiny_step, task, spec, *trained(kind, model.to(device), recipe, spec.shape.depth), batch)
+        seconds = alternate(works, 3 * bench.repeats, bench.wait)
+        plain = ratios(seconds["parametrized"], seconds["plain"])
+        yield Result("pathway", f"training step of the tiny {task.name} model with pathways, batch 64",
+                     ratios(seconds["pathway"], seconds["plain"]), 1.08,
+                     detail=f"plain {milliseconds(seconds['plain'])}; plain parametrization {statistics.median(plain):.3f}")
+
+
+def _tiny_step(task: Task, spec: RunSpec, model: nn.Module, optimizer: torch.optim.Optimizer, batch: Batch) -> None:
+    recipe = spec.recipe
+    assert isinstance(recipe, TrainRecipe)
+    model.train()
+    clear_gradients(model)
+    prepared = prepare(task, spec, recipe, batch, SampleRandom(0, 0, batch["index"]))
+    task.loss(model(prepared), prepared, recipe).backward()
+    optimizer.step()
+
+
+def measure_trainer(bench: Bench) -> Iterator[Result]:
+    """An epoch through `benchmark.train.fit` over a bare loop of the same steps."""
+    device, task = bench.device, bench.tasks["imagenet"]
+    spec = tiny_run(bench, task)
+    assert isinstance(spec.recipe, TrainRecipe)
+    recipe = spec.recipe.model_copy(update={"epochs": 1, "warmup_epochs": 0})
+    examples = task.load("tiny")["train"].take(8 * recipe.batch_size)
+    models = [build_model(spec, task).to(device) for _ in range(2)]
+    optimizer = build_optimizer(models[0], recipe, spec.shape.depth)
+
+    def bare() -> None:
+        model = models[0].train()
+        order = batches(epoch_order(len(examples), 0, 0), recipe.batch_size)
+        for step, chosen in enumerate(order):
+            set_learning_rate(optimizer, learning_rate(recipe, (step + 1) / len(order)))
+            clear_gradients(model)
+            batch = examples.batch(chosen, device)
+            batch = prepare(task, spec, recipe, batch, SampleRandom(0, 0, batch["index"]))
+            task.loss(model(batch), batch, recipe).backward()
+            optimizer.step()
+
+    def ours() -> None:
+        def compute_loss(batch: Batch, random: SampleRandom) -> Tensor:
+            batch = prepare(task, spec, recipe, batch, random)
+            with autocast(recipe, device):
+                return task.loss(models[1](batch), batch, recipe)
+
+        fit(models[1], compute_loss, recipe, spec.shape.depth, examples, 0, device)
+
+    seconds = alternate({"trainer": ours, "bare": bare}, bench.repeats, bench.wait)
+    yield Result("trainer", "an epoch of the plain arm over a bare loop with the same model, batches and augmentation",
+                 ratios(seconds["trainer"], seconds["bare"]), 1.03, detail=f"bare {milliseconds(seconds['bare'])}")
+
+
+def measure_memory(bench: Bench) -> Iterator[Result]:
+    """Peak memory of ViT-B/16 training with pathways less the plain one's, over A, its two moments and the sum."""
+    peaks = {}
+    context = multiprocessing.get_context("spawn")  # each in a process of its own, whose peak is its own
+    for kind in KINDS[:2]:
+        receive, send = context.Pipe(duplex=False)
+        process = context.Process(target=_peak, args=(kind, bench, send))
+        process.start()
+        send.close()
+        try:
+            peaks[kind], numbers = receive.recv()
+        except EOFError as error:
+            raise RuntimeError("the process that measures memory ended early; is there enough of it?") from error
+        finally:
+            process.join()
+    needed = 4 * 4 * numbers
+    yield Result("pathway", "peak memory that a pathway adds, over that of A, its two moments and one sum",
+                 ((peaks["pathway"] - peaks["plain"]) / needed,), 1.15,
+                 detail=f"{peaks['plain'] / 2**30:.2f} GiB plain, {peaks['pathway'] / 2**30:.2f} GiB with pathways")
+
+
+def _peak(kind: str, bench: Bench, send: Any) -> None:
+    where = bench.device
+    recipe = TrainRecipe(epochs=1, batch_size=1, lr=1e-4)
+    model, optimizer = trained(kind, vit_b(bench.tasks["imagenet"], where, bench.depth, kind), recipe, bench.depth)
+    x, label = torch.randn(1, 3, 224, 224, device=where), torch.zeros(1, dtype=torch.int64, device=where)
+    for _ in range(3):
+        image_step(model, optimizer, recipe, x, label)
+    numbers = sum(linear.weight.numel() for linear in model.modules() if isinstance(linear, nn.Linear)) - NUM_CLASSES * 768
+    if where.type == "cuda":
+        peak = torch.cuda.max_memory_allocated(where)
+    else:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    send.send((peak, numbers))
+
+
+def measure_inference(bench: Bench) -> Iterator[Result]:
+    """A merged and exported ViT-B/16, loaded into timm's, over timm's own; and whether they are one model."""
+    device = bench.device
+    model = vit_b(bench.tasks["imagenet"], device, bench.depth, "pathway")
+    merge(model)
+    plain, exported = (timm.create_model("vit_base_patch16_224", global_pool="avg", num_classes=NUM_CLASSES,
+                                         depth=bench.depth).to(device).eval() for _ in range(2))
+    with tempfile.TemporaryDirectory() as folder:
+        export_weights(model, Path(folder) / "weights.safetensors")
+        state = read_weights(Path(folder) / "weights.safetensors")
+    missing = exported.load_state_dict(state, strict=False)
+    if missing.unexpected_keys or set(missing.missing_keys) - {"pos_embed"}:
+        raise RuntimeError(f"the exported model is not timm's: {missing}")
+    x = torch.randn(4, 3, 224, 224, device=device)
+    with torch.inference_mode():
+        works: dict[str, Step] = {"exported": partial(exported, x), "plain": partial(plain, x)}
+        seconds = alternate(works, 3 * bench.repeats, bench.wait)
+    counts = [sum(parameter.numel() for parameter in each.parameters()) for each in (exported, plain)]
+    if counts[0] != counts[1]:
+        raise RuntimeError(f"the exported model has {counts[0]} parameters and timm's {counts[1]}")
+    yield Result("pathway", "inference of the merged and exported ViT-B/16 over timm's",
+                 ratios(seconds["exported"], seconds["plain"]), 1.01,
+                 detail=f"{milliseconds(seconds['plain'])} for 4 images; {counts[0]:,} parameters each")

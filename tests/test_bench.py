@@ -1,0 +1,82 @@
+"""The bench: what it compares, how it sums up, and that every measurement runs and leaves its files."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import torch
+from synthetic import make_record, make_spec
+
+from baselines import ARMS
+from benchmark.bench import matrices
+from benchmark.bench.matrices import measure_records
+from benchmark.bench.measure import Bench, Result, alternate, ratios
+from benchmark.bench.run import MEASUREMENTS, bench_table, environment_of, folder_name, run_bench, write_bench
+from benchmark.cli import main
+from tasks import TASKS
+
+CPU = torch.device("cpu")
+
+
+def test_repeats_alternate_and_take_turns_in_going_first():
+    calls: list[str] = []
+    works = {name: (lambda name=name: calls.append(name)) for name in ("a", "b")}
+    seconds = alternate(works, repeats=3, warm_up=1)
+    assert calls == ["a", "b", "b", "a", "a", "b", "b", "a"]
+    assert {name: len(values) for name, values in seconds.items()} == {"a": 3, "b": 3}
+    assert ratios([2.0, 6.0], [1.0, 2.0]) == (2.0, 3.0)
+
+
+def test_a_result_keeps_its_bound_by_its_median():
+    result = Result("x", "y", (3.0, 1.0, 2.0, 100.0), bound=2.5)
+    assert result.median == 2.5
+    assert result.kept
+    assert result.spread == (1.75, 27.25)
+    assert not Result("x", "y", (2.6,), bound=2.5).kept
+    assert Result("x", "y", (1.0,)).kept is None
+    assert Result("x", "y", (1.0,)).spread == (1.0, 1.0)
+
+
+def test_recorded_runs_are_timed_without_the_hours_between_sittings():
+    began = datetime(2026, 1, 1, tzinfo=UTC)
+    spans = [(0, 100), (0, 60), (60, 40), (5000, 50)]  # seconds after `began`, length
+    records = [make_record(make_spec(seed=seed), started=(began + timedelta(seconds=start)).isoformat(),
+                           seconds={"train": 0.8 * length, "evaluate": 0.1 * length, "wall": length})
+               for seed, (start, length) in enumerate(spans)]
+    records = [record.model_copy(update={"environment": record.environment.model_copy(update={
+        "processor": "Example, 2 cores", "threads": 1, "device": "cpu"})}) for record in records]
+    (result,) = measure_records(records)
+    assert result.samples[0] == pytest.approx((100 + 50) * 2 / (0.9 * 250))
+
+
+@pytest.mark.parametrize("name", [name for name in MEASUREMENTS if name not in ("smoke", "steps")])
+def test_every_measurement_runs(name, monkeypatch, tmp_path):
+    """With one block of a ViT-B and one repeat; `smoke` has an environment of its own, `steps` is one of `tiny`."""
+    monkeypatch.setattr(matrices, "PLANNED", 60)
+    monkeypatch.setattr(matrices, "STORED", 40)
+    said: list[str] = []
+    results = run_bench(Bench(CPU, 1, TASKS, ARMS, depth=1), [name], None, said.append)
+    assert results
+    assert len(said) == len(results)
+    assert all(result.median >= 0 or name in ("optimizer", "memory") for result in results)
+    environment = environment_of(CPU)
+    written = write_bench(results, environment, tmp_path)
+    assert [path.stat().st_size > 0 for path in written] == [True] * 5
+    data = json.loads((tmp_path / "bench.json").read_text())
+    assert [row["median"] for row in data["results"]] == [result.median for result in results]
+    assert len(bench_table(results, environment).rows) == len(results)
+    assert folder_name(environment).isascii()
+
+
+@pytest.mark.parametrize(("arguments", "said"), [
+    (("--only", "step"), "did you mean 'steps'"), (("--repeats", "0"), "--repeats is at least 1"),
+    (("--results", "nowhere", "--only", "points"), "has no records to measure")])
+def test_what_cannot_be_measured_is_refused_in_one_line(capsys, tmp_path, monkeypatch, arguments, said):
+    monkeypatch.chdir(tmp_path)
+    assert main(["bench", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+    assert not list(tmp_path.iterdir())
