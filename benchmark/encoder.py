@@ -13,6 +13,7 @@ import torch
 from timm.layers import trunc_normal_
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from benchmark.data import Batch
 from benchmark.recipes import ModelShape
@@ -100,6 +101,8 @@ def initialise_linear(linear: nn.Linear, std: float | None = None) -> None:
 class Encoder(nn.Module):
     """Tokenizer and blocks: what masked pretraining leaves behind. `norm` is Identity where the head normalises itself."""
 
+    checkpoint_blocks = False  # set it to keep no activations inside blocks while training, and compute them again
+
     def __init__(self, tokenizer: Tokenizer, shape: ModelShape, final_norm: bool = True, drop_path_rate: float = 0.0):
         super().__init__()
         self.tokenizer = tokenizer
@@ -121,7 +124,8 @@ class Encoder(nn.Module):
         if not every_block:
             x = x + position
         for index, block in enumerate(self.blocks):
-            x = block(x + position if every_block else x)
+            x = x + position if every_block else x
+            x = checkpoint(block, x, use_reentrant=False) if self.checkpoint_blocks and self.training else block(x)
             if index in taps:
                 outputs.append(self.norm(x))
         return Features(self.norm(x), outputs, num_prefix, tokens)
@@ -133,13 +137,16 @@ def gather_tokens(x: Tensor, ids: Tensor) -> Tensor:
 
 
 class TransformerModel(Encoder):
-    """An encoder with a head: `forward` maps a prepared batch to logits."""
+    """An encoder with a head: `forward` maps a prepared batch to logits.
+
+    Where a batch names tokens under "ids_keep" (B, K), as an augmentation that drops some does, the blocks see these only.
+    """
 
     def __init__(self, tokenizer: Tokenizer, head: Head, shape: ModelShape, drop_path_rate: float = 0.0):
         super().__init__(tokenizer, shape, head.normalised, drop_path_rate)
         self.head = head
 
     def forward(self, batch: Batch) -> Tensor:
-        features = self.encode(self.tokenizer(batch), taps=self.head.taps)
+        features = self.encode(self.tokenizer(batch), batch.get("ids_keep"), taps=self.head.taps)
         logits: Tensor = self.head(features, batch)
         return logits

@@ -16,7 +16,7 @@ from torch.utils import deterministic
 
 from benchmark.augment import mix
 from benchmark.contracts import Arm, Task
-from benchmark.data import SPLITS, Batch, Examples
+from benchmark.data import SPLITS, Batch, Examples, Split
 from benchmark.encoder import TransformerModel
 from benchmark.environment import describe_environment, peak_memory_bytes
 from benchmark.evaluate import evaluate, logits_of, representations
@@ -65,7 +65,9 @@ def build_model(spec: RunSpec, task: Task) -> TransformerModel:
     recipe, setting, num_classes = spec.recipe, spec.setting or "pretrained", spec.num_classes or 1
     tokenizer = _seeded(spec, "tokenizer", lambda: task.tokenizer(spec.shape))
     head = _seeded(spec, "head", lambda: task.head(spec.shape, num_classes, setting))
-    return _seeded(spec, "blocks", lambda: TransformerModel(tokenizer, head, spec.shape, recipe.drop_path_rate))
+    model = _seeded(spec, "blocks", lambda: TransformerModel(tokenizer, head, spec.shape, recipe.drop_path_rate))
+    model.checkpoint_blocks = bool(recipe.checkpoint_blocks)
+    return model
 
 
 def build_autoencoder(spec: RunSpec, task: Task) -> MaskedAutoencoder:
@@ -73,7 +75,9 @@ def build_autoencoder(spec: RunSpec, task: Task) -> MaskedAutoencoder:
     tokenizer = _seeded(spec, "tokenizer", lambda: task.tokenizer(spec.shape))
     target = _seeded(spec, "decoder", lambda: task.masked_target(spec.shape))
     rate = spec.recipe.drop_path_rate or 0.0
-    return _seeded(spec, "blocks", lambda: MaskedAutoencoder(tokenizer, target, spec.shape, rate))
+    model = _seeded(spec, "blocks", lambda: MaskedAutoencoder(tokenizer, target, spec.shape, rate))
+    model.encoder.checkpoint_blocks = bool(spec.recipe.checkpoint_blocks)
+    return model
 
 
 def _seeded(spec: RunSpec, use: str, build: Callable[[], Part]) -> Part:
@@ -106,7 +110,8 @@ def _pretrain(spec: RunSpec, task: Task, arm: Arm | None, device: torch.device, 
     progress = fit(model, compute_loss, recipe, spec.shape.depth, examples, spec.seed, device, work / "checkpoint.pt",
                    spec.run_id, after_epoch)
     sha256 = save_weights(model.encoder, work / "weights.safetensors")
-    return progress, {"weights": {"result": sha256}, "parameters": {"training": count_parameters(model)}}
+    return progress, {"weights": {"result": sha256}, "parameters": {"training": count_parameters(model)},
+                      "data_notes": notes_of({"train": examples})}
 
 
 def _train(spec: RunSpec, task: Task, arm: Arm | None, device: torch.device, work: Path, starts: Mapping[str, Pretrained],
@@ -170,7 +175,12 @@ def _train(spec: RunSpec, task: Task, arm: Arm | None, device: torch.device, wor
     weights["result"] = export_weights(tested, work / "weights.safetensors")
     save_tensors({"val": representations(tested, task, splits["val"], spec, device)}, work / "representations.safetensors")
     return progress, {"layers": layers, "merge_difference": difference, "parameters": parameters, "weights": weights,
-                      "loading": {name: keys for name, keys in loading.items() if keys}}
+                      "loading": {name: keys for name, keys in loading.items() if keys}, "data_notes": notes_of(splits)}
+
+
+def notes_of(splits: Mapping[Split, Examples]) -> dict[str, str]:
+    """What readers of a result should know of each split, where there is anything"""
+    return {split: examples.note for split, examples in splits.items() if examples.note}
 
 
 def set_trainable(model: TransformerModel, spec: RunSpec, recipe: TrainRecipe) -> None:

@@ -11,7 +11,7 @@ M masked tokens, Q labelled points, S samples of a split.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from benchmark.data import Batch
 from benchmark.encoder import Tokenizer, Tokens
 from benchmark.mae import MaskedTarget
 from benchmark.recipes import ModelShape
-from benchmark.seeds import SampleRandom
+from benchmark.seeds import SampleRandom, derive_seed
 
 UP_AXIS = 1
 CLOUDS_AT_ONCE = 2  # whose distances to their centres a CPU's cache holds
@@ -302,6 +302,18 @@ def prepare_points(batch: Batch, random: SampleRandom | None, strengths: Mapping
         prepared["label"] = prepared["label"][:, : int(strength["labelled"])]
     prepared["input"] = points
     return prepared
+
+
+def vote_views(batch: Batch, counts: Mapping[str, int], strengths: Mapping[str, float]) -> Iterator[Batch]:
+    """Test views of clouds: as they are, and altered by `strengths`, `votes` in all (Point-MAE's voting, of one round).
+
+    Raises `ValueError` for any other kind of view.
+    """
+    if set(counts) - {"votes"}:
+        raise ValueError(f"test_views {dict(counts)}: points know votes")
+    yield prepare_points(batch, None, {})
+    for vote in range(1, counts.get("votes", 1)):
+        yield prepare_points(batch, SampleRandom(derive_seed(0, "votes"), vote, batch["index"]), strengths)
 
 
 def _rotate(points: Tensor, angle: Tensor) -> Tensor:

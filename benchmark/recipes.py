@@ -52,6 +52,7 @@ class OptimRecipe(Frozen):
     clip_norm: PositiveFloat | None = None  # of the global gradient norm
     accumulation: PositiveInt = 1  # micro-batches per optimizer step; batch_size counts them all
     repeats: PositiveInt | None = None  # differently augmented copies of each sample in a batch, not counted in batch_size
+    checkpoint_blocks: bool | None = None  # keep no activations inside blocks and compute them again: memory for time
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"  # of the model, trained and tested; fp16 scales the loss
     augment: dict[str, float] = Field(default_factory=dict)  # strengths by name, understood by the task
 

@@ -73,6 +73,7 @@ class Record(Frozen):
     parameters: dict[str, int] = Field(default_factory=dict)  # "trainable", "training" (with pathways), "merged"
     weights: dict[str, str] = Field(default_factory=dict)  # SHA-256 of what it started from and of what it left, by role
     loading: dict[str, list[str]] = Field(default_factory=dict)  # keys that the starting checkpoint lacked or had too many
+    data_notes: dict[str, str] = Field(default_factory=dict)  # of a split: what readers of a result should know of its data
     environment: Environment
     seconds: dict[str, float] = Field(default_factory=dict)  # "train", "evaluate", "wall"
     peak_memory_bytes: int | None = None

@@ -159,6 +159,25 @@ def test_every_task_runs_in_half_precision_on_inputs_in_full(task, precision, fo
     assert math.isfinite(carry_out(plan, folder).measurements[-1].value)
 
 
+def test_checkpointing_blocks_and_dropping_tokens_change_memory_and_tokens_alone():
+    spec = plan_of(TASKS["imagenet"], ARMS["scratch"], "scratch", "recipe.drop_path_rate=0.3").specs[-1]
+    task = TASKS["imagenet"]
+    batch = task.augment(task.load("tiny")["train"].batch(torch.arange(8)), None, {})
+    gradients = []
+    for checkpointed in (False, True):
+        changed = spec.model_copy(update={"recipe": spec.recipe.model_copy(update={"checkpoint_blocks": checkpointed})})
+        model = build_model(changed, task).train()
+        torch.manual_seed(5)
+        task.loss(model(batch), batch, spec.recipe).backward()
+        gradients.append([parameter.grad for parameter in model.parameters() if parameter.grad is not None])
+    assert all(torch.equal(one, other) for one, other in zip(*gradients, strict=True))
+    model.eval()
+    few = torch.stack([torch.randperm(16)[:5] for _ in range(8)])
+    everything = torch.arange(16).expand(8, -1)
+    torch.testing.assert_close(model({**batch, "ids_keep": everything}), model(batch))
+    assert not torch.allclose(model({**batch, "ids_keep": few}), model(batch))
+
+
 def test_a_scale_that_is_frozen_beside_a_frozen_model_leaves_the_head_to_train(folder):
     record = carry_out(plan_of(TASKS["imagenet"], ARMS["m2pt"], "fix", "arm.train_scale=false", "arm.scale_init=0.1"), folder)
     assert all(layer.scale == pytest.approx(0.1) for layer in record.layers)

@@ -199,6 +199,8 @@ def other_value(value: object, kind: object) -> object:
         return {**value, "another": 2}
     if isinstance(value, str):
         return next(choice for choice in get_args(kind) if choice != value)
+    if bool in get_args(kind):
+        return True
     return 2 if int in get_args(kind) or any(int in get_args(part) for part in get_args(kind)) else 0.5
 
 

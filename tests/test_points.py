@@ -22,6 +22,7 @@ from benchmark.points import (
     shuffle_points,
     square_distance,
     three_nn_interpolate,
+    vote_views,
 )
 from benchmark.recipes import ModelShape
 from benchmark.seeds import SampleRandom
@@ -76,6 +77,19 @@ def test_a_cloud_that_is_not_of_numbers_is_refused():
     points[1, 3] = math.nan
     with pytest.raises(ValueError, match="not numbers"):
         nearest_neighbours(points[:, :4], points, 30)
+
+
+def test_votes_begin_with_the_cloud_as_it_is_and_are_the_same_every_time():
+    batch = {"input": clouds(3, 10), "index": torch.arange(3), "category": torch.arange(3)}
+    views = list(vote_views(batch, {"votes": 3}, {"scale": 0.5}))
+    assert torch.equal(views[0]["input"], batch["input"])
+    assert len({view["input"].sum().item() for view in views}) == 3
+    again = list(vote_views(batch, {"votes": 3}, {"scale": 0.5}))
+    assert all(torch.equal(one["input"], other["input"]) for one, other in zip(views, again, strict=True))
+    alone = {name: column[2:] for name, column in batch.items()}
+    assert torch.equal(list(vote_views(alone, {"votes": 3}, {"scale": 0.5}))[2]["input"], views[2]["input"][2:])
+    with pytest.raises(ValueError, match="points know votes"):
+        next(vote_views(batch, {"spatial": 2}, {}))
 
 
 def test_too_few_points_are_refused():

@@ -22,6 +22,8 @@ Batch: TypeAlias = "dict[str, Tensor]"
 class Examples:
     """One split as named tensors with a common first axis; "input" and, where there are labels, "label" among them."""
 
+    note: str = ""  # what readers of a result should know, such as a share of files that is missing
+
     def __init__(self, columns: Mapping[str, Tensor]):
         lengths = {name: len(column) for name, column in columns.items()}
         if "input" not in columns or len(set(lengths.values())) != 1:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from benchmark.contracts import Meter, Metric, ProfileSpec, Task
@@ -56,6 +56,12 @@ class ModelNet(Task):
         from benchmark.points import prepare_points
 
         return prepare_points(batch, random, strengths)
+
+    def views(self, batch: Batch, shape: ModelShape, counts: Mapping[str, int]) -> Iterator[Batch]:
+        """See `benchmark.points.vote_views`; altered as in training."""
+        from benchmark.points import vote_views
+
+        return vote_views(batch, counts, {"scale": 0.5, "shift": 0.2})
 
     def loss(self, logits: Tensor, batch: Batch, recipe: TrainRecipe) -> Tensor:
         from benchmark.classification import soft_cross_entropy

@@ -5,7 +5,7 @@ Tiny and small: the embedded parts; paper: ShapeNetPart, pretraining on ShapeNet
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from benchmark.contracts import Meter, Metric, ProfileSpec, Task
@@ -58,6 +58,12 @@ class ShapeNet(Task):
         from benchmark.points import prepare_points
 
         return prepare_points(batch, random, strengths)
+
+    def views(self, batch: Batch, shape: ModelShape, counts: Mapping[str, int]) -> Iterator[Batch]:
+        """See `benchmark.points.vote_views`; altered as in training."""
+        from benchmark.points import vote_views
+
+        return vote_views(batch, counts, {"isotropic_scale": 0.25, "shift": 0.1})
 
     def loss(self, logits: Tensor, batch: Batch, recipe: TrainRecipe) -> Tensor:
         """(B, N, parts) logits, labels (B, N). Negative log-likelihood over the parts of all categories."""
