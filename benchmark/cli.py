@@ -88,6 +88,8 @@ def build_parser() -> Parser:
                      help="end a run that finishes no epoch for this long, such as 90s, 30m or 2h (default: wait for ever)")
     run.add_argument("--retries", type=int, default=1, metavar="N",
                      help="how often to try again what was killed, hung or ran out of memory (default: %(default)s)")
+    run.add_argument("--allow-missing", action="store_true",
+                     help="train on official data of which files are missing; every record and the report say how many")
     run.add_argument("--dry-run", action="store_true", help="list the runs, their states, the time that is left and the "
                      "effects that these seeds could show, and stop")
     run.set_defaults(run=commands.run_matrix)
@@ -130,6 +132,16 @@ def build_parser() -> Parser:
     again.add_argument("--tolerance", type=float, default=0.5, metavar="X",
                        help="how far the main metric may move where it is not bit-equal, in its unit (default: %(default)s)")
     again.set_defaults(run=commands.reproduce_run)
+
+    data = verbs.add_parser("data", parents=[plugins], help="official data sets: list, prepare, verify, stats",
+                            description="Official data sets for --profile paper. `prepare` looks at every file once and writes "
+                            "what is there, with a digest, into the catalogue (./data, or M2PT_DATA); `verify` looks again.")
+    data.add_argument("action", choices=("list", "prepare", "verify", "stats"))
+    data.add_argument("task", nargs="?", metavar="TASK")
+    data.add_argument("--root", type=Path, metavar="DIR", help="where the data set lies, as it was distributed")
+    data.add_argument("--set", metavar="NAME", help="which, of a task with several")
+    data.add_argument("-j", "--jobs", type=int, default=1, metavar="N", help="files at once (default: %(default)s)")
+    data.set_defaults(run=commands.manage_data)
 
     bench = verbs.add_parser("bench", help="measure speed and memory on this machine",
                              description="Measure what the suite costs on this machine: pathways beside the plain model, the "

@@ -64,6 +64,8 @@ def run_matrix(options: argparse.Namespace, command: str) -> int:
     from benchmark.executors.local import pending_jobs, run_plan
     from benchmark.progress import watch
 
+    if options.allow_missing:
+        os.environ["M2PT_ALLOW_MISSING"] = "1"  # read by the runs, too
     plan, store = make_plan(options)
     gpus = count_gpus() if options.device in ("auto", "cuda") else 0
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -301,6 +303,17 @@ def reproduce_run(options: argparse.Namespace, command: str) -> int:
     comparison = compare_records(record, again, metric)
     print(tell(record, comparison, options.tolerance, metric))
     return 0 if comparison.bit_equal or comparison.within(options.tolerance) else 1
+
+
+def manage_data(options: argparse.Namespace, command: str) -> int:
+    """Exit code 1 where files are missing, cannot be read, or are not those of the catalogue."""
+    require_torch()
+    from benchmark.datasets import run_data
+
+    tasks, _ = load_registry(options.plugins)
+    if options.task is not None:
+        (options.task,) = pick([options.task], tasks, "task")
+    return run_data(tasks, options)
 
 
 def run_bench(options: argparse.Namespace, command: str) -> int:

@@ -41,7 +41,7 @@ PAPER_TRAIN = TrainRecipe(
     precision="bf16", augment={"crop": 0.92, "flip": 0.5, "rand_augment": 9.0, "erase": 0.25})
 
 PAPER = ProfileSpec(
-    data_sets=("imagenet1k",), reader="benchmark.data.pixels",
+    data_sets=("imagenet1k",), reader="tasks.imagenet.official",
     num_classes=1000,
     chance=0.1,
     shape=ModelShape(input_size=(224, 224), patch_size=(16, 16)),

@@ -1,0 +1,129 @@
+"""Samples that lie in files: read, cut and altered by worker processes, ahead of training.
+
+Shapes: B batch.
+"""
+
+from __future__ import annotations
+
+import os
+import random as python_random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from benchmark.data import Batch, Examples
+from benchmark.data.catalogue import inside
+from benchmark.data.embedded import DataError
+
+if TYPE_CHECKING:
+    from benchmark.recipes import ModelShape, OptimRecipe
+    from benchmark.seeds import SampleRandom
+
+WORKERS = "M2PT_WORKERS"  # processes that read for one run; 0 reads in the run itself
+Random = np.random.Generator
+
+
+class Reader:
+    """How one file becomes a sample of fixed size. Goes to worker processes, so it holds plain values only."""
+
+    alters: frozenset[str] = frozenset()  # names of augmentations that reading does, and the task then does not
+
+    def configured(self, shape: ModelShape, recipe: OptimRecipe) -> Self:
+        """The reader for a model of `shape` under `recipe`."""
+        raise TypeError(f"{type(self).__name__} does not define configured")
+
+    def read(self, path: Path, random: Random | None) -> dict[str, Tensor]:
+        """"input" of one sample, and what else it has; altered unless `random` is None. Raises `DataError` naming the file."""
+        raise TypeError(f"{type(self).__name__} does not define read")
+
+    def join(self, samples: Sequence[dict[str, Tensor]], batch: Batch, random: SampleRandom | None) -> Batch:
+        """A batch of what was read; `batch` holds its labels and "index"."""
+        return {**batch, **{name: torch.stack([sample[name] for sample in samples]) for name in samples[0]}}
+
+
+class Files(Examples):
+    """A split in files. Its column "input" holds places in `paths`, so that parts of it stay in order."""
+
+    def __init__(self, root: Path, paths: Sequence[str], columns: Mapping[str, Tensor], reader: Reader, note: str = ""):
+        super().__init__({"input": torch.arange(len(paths)), **columns})
+        self.root, self.paths, self.reader, self.note = root, list(paths), reader, note
+
+    def configured(self, shape: ModelShape, recipe: OptimRecipe) -> Self:
+        """See `Reader.configured`."""
+        other = self._with(self.columns)
+        other.reader = self.reader.configured(shape, recipe)
+        return other
+
+    def remaining(self, strengths: Mapping[str, float]) -> Mapping[str, float]:
+        """All but what the reader alters"""
+        return {name: value for name, value in strengths.items() if name not in self.reader.alters}
+
+    def batch(self, indices: Tensor, device: torch.device | str = "cpu") -> Batch:
+        """The samples at `indices` (B,), unaltered."""
+        return next(self.stream([indices], device))
+
+    def stream(self, chosen: Sequence[Tensor], device: torch.device | str = "cpu",
+               draw: Callable[[Tensor], SampleRandom] | None = None) -> Iterator[Batch]:
+        """Batches in order. A sample's alterations depend on `draw` and on nothing else: not on workers or on the batch."""
+        plans = []
+        for indices in chosen:
+            seeds: list[Any] = [None] * len(indices)
+            if draw is not None:
+                seeds = draw(indices).uniform("read", 4).mul(2**24).long().tolist()
+            places = self.columns["input"][indices].tolist()
+            plans.append([(self.paths[place], seed) for place, seed in zip(places, seeds, strict=True)])
+        workers = min(count_workers(), len(plans)) if len(plans) > 1 else 0
+        loader = DataLoader(_Reading(self.root, self.reader), batch_size=None, sampler=plans, num_workers=workers,
+                            prefetch_factor=2 if workers else None,
+                            generator=torch.Generator())  # not the model's random numbers
+        for indices, samples in zip(chosen, loader, strict=True):
+            if isinstance(samples, str):
+                raise DataError(samples)
+            columns = {name: column[indices] for name, column in self.columns.items() if name != "input"}
+            batch = self.reader.join(samples, {**columns, "index": indices}, draw(indices) if draw is not None else None)
+            yield {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
+
+
+class _Reading(Dataset[Any]):
+    """A list of (path, seed) in, the samples of a batch out; or why one of them cannot be read."""
+
+    def __init__(self, root: Path, reader: Reader):
+        self.root, self.reader = root, reader
+
+    def __getitem__(self, plan: list[tuple[str, list[int] | None]]) -> list[dict[str, Tensor]] | str:
+        samples = []
+        for path, seed in plan:
+            try:
+                samples.append(self.reader.read(inside(self.root, path), None if seed is None else np.random.default_rng(seed)))
+            except (DataError, OSError) as error:
+                return " ".join(str(error).split())
+        return samples
+
+
+@contextmanager
+def seeded(random: Random) -> Iterator[None]:
+    """Python's and numpy's global random numbers, which some libraries draw from, as a function of `random`."""
+    before = python_random.getstate(), np.random.get_state()  # noqa: NPY002
+    python_random.seed(int(random.integers(2**32)))
+    np.random.seed(int(random.integers(2**32)))  # noqa: NPY002
+    try:
+        yield
+    finally:
+        python_random.setstate(before[0])
+        np.random.set_state(before[1])  # noqa: NPY002
+
+
+def count_workers() -> int:
+    """From M2PT_WORKERS, or half of the cores; raises `DataError` where it is no number."""
+    text = os.environ.get(WORKERS)
+    if text is None:
+        return (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1) // 2
+    if not text.isdecimal():
+        raise DataError(f"{WORKERS}={text!r}: expected a number of processes, 0 or more")
+    return int(text)

@@ -1,0 +1,141 @@
+"""ImageNet-1K as it is distributed: ROOT/{train,val}/WNID/*.JPEG. Its validation images are our test split.
+
+Training images are cut, flipped and altered as they are decoded, since the cut is of the whole picture.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+from timm.data.auto_augment import rand_augment_transform
+from torch import Tensor
+
+from benchmark.data import Examples, Split
+from benchmark.data.catalogue import Entry, Layout, Listing, carve_validation, digests, find, items
+from benchmark.data.embedded import DataError
+from benchmark.data.files import Files, Random, Reader, seeded
+
+if TYPE_CHECKING:
+    from benchmark.recipes import ModelShape, OptimRecipe
+
+__all__ = ["LAYOUTS", "digests", "load"]
+
+SUFFIXES = {".jpeg", ".jpg", ".png"}
+RESIZE = 256 / 224  # of the short side before the central cut at test
+VALIDATION_SHARE = 10_000 / 1_281_167
+
+
+def enumerate_files(root: Path) -> Listing:
+    """Every picture of both folders; a part of the training pictures becomes the validation split."""
+    folders = {name: sorted(path for path in (root / name).iterdir() if path.is_dir()) if (root / name).is_dir() else []
+               for name in ("train", "val")}
+    problems = [f"{root / name} has no folder of a class" for name, found in folders.items() if not found]
+    classes = [path.name for path in folders["train"]]
+    problems += [f"class {path.name} is in val and not in train" for path in folders["val"] if path.name not in classes]
+    entries: dict[str, list[Entry]] = {}
+    for name, found in folders.items():
+        entries[name] = []
+        for path in found:
+            files = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+            if not files:
+                problems.append(f"{name}/{path.name} is empty")
+            if path.name in classes:
+                label = str(classes.index(path.name))
+                entries[name] += [Entry(f"{name}/{path.name}/{file.name}", label) for file in files]
+    train, val = carve_validation(entries["train"], VALIDATION_SHARE)
+    return Listing({"train": train, "val": val, "test": entries["val"]}, classes, problems)
+
+
+def look(path: Path) -> None:
+    """Decode the whole picture; raises `DataError`."""
+    decode(path)
+
+
+def decode(path: Path) -> Image.Image:
+    """An RGB picture; raises `DataError` naming the file where it is damaged or far too large."""
+    try:
+        with Image.open(path) as image:
+            return image.convert("RGB")
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError, SyntaxError) as error:
+        raise DataError(f"picture {path} cannot be read: {error}") from error
+
+
+def load(names: Sequence[str]) -> dict[Split, Examples]:
+    """Splits of a prepared ImageNet: pictures of the size that the model wants, and classes."""
+    (name,) = names
+    prepared = find(name)
+    splits: dict[Split, Examples] = {}
+    for split in ("train", "val", "test"):
+        found = items(prepared, split)
+        label = torch.tensor([int(item.label) for item in found])
+        splits[split] = Files(prepared.root, [item.path for item in found], {"label": label}, Pictures(), prepared.note(split))
+    return splits
+
+
+class Pictures(Reader):
+    """A picture to (3, H, W) bytes. In training a random part of it, else its middle, as ImageNet models are tested."""
+
+    alters = frozenset({"crop", "flip", "rand_augment"})
+
+    def __init__(self, size: tuple[int, int] = (224, 224), crop: float = 0.0, flip: float = 0.0, rand_augment: float = 0.0):
+        self.size, self.crop, self.flip, self.rand_augment = size, crop, flip, rand_augment
+
+    def configured(self, shape: ModelShape, recipe: OptimRecipe) -> Self:
+        """Sizes of the model, strengths of the recipe"""
+        height, width = shape.input_size
+        return type(self)((height, width), **{name: recipe.augment.get(name, 0.0) for name in sorted(self.alters)})
+
+    def read(self, path: Path, random: Random | None) -> dict[str, Tensor]:
+        """See `benchmark.data.files.Reader`."""
+        picture = decode(path)
+        picture = middle(picture, self.size) if random is None else self.altered(picture, random)
+        return {"input": torch.from_numpy(np.asarray(picture).transpose(2, 0, 1).copy())}
+
+    def altered(self, picture: Image.Image, random: Random) -> Image.Image:
+        """A part of 1 - crop to 1 of the area, aspect 3/4 to 4/3 (Inception's); mirrored; RandAugment of this magnitude."""
+        picture = picture.resize(self.size[::-1], Image.Resampling.BICUBIC, box=random_box(picture.size, 1 - self.crop, random))
+        if random.random() < self.flip:
+            picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        if self.rand_augment:
+            policy = rand_augment_transform(f"rand-m{self.rand_augment:g}-mstd0.5-inc1",
+                                            {"translate_const": int(0.45 * min(self.size)), "img_mean": (124, 116, 104)})
+            with seeded(random):
+                picture = policy(picture)
+        return picture
+
+
+def random_box(size: tuple[int, int], least: float, random: Random, aspect: float = 4 / 3) -> tuple[float, float, float, float]:
+    """A box (left, upper, right, lower) of `least` to 1 of the area of (width, height), its aspect 1/aspect to aspect.
+
+    After ten that do not fit, the largest central one of an aspect in that range.
+    """
+    width, height = size
+    for _ in range(10):
+        area = width * height * random.uniform(least, 1)
+        ratio = math.exp(random.uniform(-math.log(aspect), math.log(aspect)))
+        wide, high = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+        if 0 < wide <= width and 0 < high <= height:
+            left, upper = int(random.integers(width - wide + 1)), int(random.integers(height - high + 1))
+            return left, upper, left + wide, upper + high
+    wide, high = min(width, round(height * aspect)), min(height, round(width * aspect))
+    left, upper = (width - wide) // 2, (height - high) // 2
+    return left, upper, left + wide, upper + high
+
+
+def middle(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """The short side to 256/224 of the size (bicubic), then the middle."""
+    scale = RESIZE * max(size[1] / picture.width, size[0] / picture.height)
+    wide, high = max(size[1], round(picture.width * scale)), max(size[0], round(picture.height * scale))
+    left, upper = (wide - size[1]) // 2, (high - size[0]) // 2
+    resized = picture.resize((wide, high), Image.Resampling.BICUBIC)
+    return resized.crop((left, upper, left + size[1], upper + size[0]))
+
+
+LAYOUTS = (Layout("imagenet1k", "ROOT/train/WNID/*.JPEG and ROOT/val/WNID/*.JPEG, a folder for each class; val is tested on",
+                  enumerate_files, look),)
