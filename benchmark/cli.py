@@ -71,6 +71,8 @@ def build_parser() -> Parser:
     chosen.add_argument("--seeds", metavar="SEEDS", help="such as 0-2 or 0,3 (default: the matrix's)")
     chosen.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
                         help="alter [TASK.]recipe.FIELD, pretrain.FIELD, shape.FIELD or arm.FIELD; may be repeated")
+    chosen.add_argument("--start", action="append", default=[], metavar="MODALITY=FILE",
+                        help="begin from these weights instead of pretraining the modality; may be repeated (see convert)")
     where = plan.add_argument_group("where")
     where.add_argument("--results", type=Path, metavar="DIR", help="results folder (default: results/PROFILE, "
                        "results/smoke for the smoke matrix)")
@@ -142,6 +144,20 @@ def build_parser() -> Parser:
     data.add_argument("--set", metavar="NAME", help="which, of a task with several")
     data.add_argument("-j", "--jobs", type=int, default=1, metavar="N", help="files at once (default: %(default)s)")
     data.set_defaults(run=commands.manage_data)
+
+    convert = verbs.add_parser("convert", parents=[plugins], help="a published checkpoint (MAE, timm, VideoMAE, Point-MAE, "
+                               "AudioMAE) under our names",
+                               description="Rewrite a published checkpoint under our names, every key accounted for. "
+                               "Reads tensors only: a file that holds code is refused.")
+    convert.add_argument("file", type=Path, metavar="FILE")
+    convert.add_argument("task", metavar="TASK", help="whose encoder it is for")
+    convert.add_argument("--out", type=Path, required=True, metavar="FILE.safetensors")
+    convert.add_argument("--profile", choices=PROFILES, default="paper", help="default: %(default)s")
+    convert.add_argument("--set", action="append", default=[], metavar="shape.FIELD=VALUE", dest="overrides",
+                         help="where the model is of another shape; may be repeated")
+    convert.add_argument("--blocks-only", action="store_true", help="the blocks alone, to serve as an auxiliary")
+    convert.add_argument("--interpolate", action="store_true", help="fit positions of another grid (bicubic)")
+    convert.set_defaults(run=commands.convert_checkpoint)
 
     bench = verbs.add_parser("bench", help="measure speed and memory on this machine",
                              description="Measure what the suite costs on this machine: pathways beside the plain model, the "

@@ -55,7 +55,14 @@ def make_plan(options: argparse.Namespace) -> tuple[Plan, Store]:
                     auxiliaries=pick(options.aux, pretraining_tasks(tasks), "auxiliary modality"))
     folder = options.results or Path("results") / ("smoke" if matrix.limited else options.profile)
     overrides = [parse_override(text, tasks) for text in options.overrides]
-    plan = plan_matrix(matrix, tasks, arms, options.profile, parse_seeds(options.seeds or matrix.seeds), overrides)
+    given = {}
+    for text in options.start:
+        modality, equals, path = text.partition("=")
+        if not equals or not path:
+            raise ValueError(f"--start {text}: expected MODALITY=FILE, weights that benchmark convert wrote")
+        (name,) = pick([modality], pretraining_tasks(tasks), "modality")
+        given[name] = Path(path).expanduser().resolve()
+    plan = plan_matrix(matrix, tasks, arms, options.profile, parse_seeds(options.seeds or matrix.seeds), overrides, given)
     return plan, Store(folder)
 
 
@@ -314,6 +321,25 @@ def manage_data(options: argparse.Namespace, command: str) -> int:
     if options.task is not None:
         (options.task,) = pick([options.task], tasks, "task")
     return run_data(tasks, options)
+
+
+def convert_checkpoint(options: argparse.Namespace, command: str) -> int:
+    """Every key is accounted for on the screen; nothing is written where one is missing, left over or of another shape."""
+    require_torch()
+    from benchmark.convert import convert, write
+    from benchmark.matrix import Planner
+
+    tasks, _ = load_registry(options.plugins)
+    (name,) = pick([options.task], tasks, "task")
+    if options.out.suffix != ".safetensors":
+        raise ValueError(f"--out {options.out}: weights are written as .safetensors")
+    planner = Planner(tasks, options.profile, [parse_override(text, tasks) for text in options.overrides])
+    conversion = convert(options.file, tasks[name], planner.shape(tasks[name]), blocks_only=options.blocks_only,
+                         interpolate=options.interpolate)
+    digest = write(conversion, options.out)
+    print(f"{conversion.describe()}\nwritten to {options.out}, SHA-256 {digest[:12]}; "
+          f"train from it with: benchmark run --start {tasks[name].modality}={options.out}")
+    return 0
 
 
 def run_bench(options: argparse.Namespace, command: str) -> int:

@@ -7,17 +7,20 @@ cell starts from are planned with it, once for all cells that share them.
 from __future__ import annotations
 
 import difflib
+import functools
+import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from benchmark.contracts import Arm, ProfileSpec, Start, Task
 from benchmark.identity import ENGINE, code_digest
-from benchmark.recipes import Frozen, Setting
-from benchmark.spec import ManySeeds, Role, RunSpec
+from benchmark.recipes import Frozen, ModelShape, Setting
+from benchmark.spec import ManySeeds, Pretrained, Role, RunSpec
 
 Value = TypeVar("Value", bound=Frozen)
 MOST_SEEDS, MOST_DIGITS = 100_000, 15
@@ -54,6 +57,7 @@ class Job:
     task: Task
     arm: Arm | None
     needs: tuple[tuple[str, RunSpec], ...] = ()  # pretraining runs by role
+    files: tuple[tuple[str, Pretrained], ...] = ()  # weights that were not trained here, by role
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,7 @@ class Planner:
     profile: str
     overrides: Sequence[Override] = ()
     limited: bool = False  # whether runs see `smoke_limit` samples of each split only
+    given: Mapping[str, Path] = field(default_factory=dict)  # weights by modality that take a pretraining's place
     _pretraining: dict[Start, Job] = field(default_factory=dict)
     _pretrainings: dict[tuple[str, float], ManySeeds] = field(default_factory=dict)
     _trainings: dict[int, _Training] = field(default_factory=dict)  # by the identity of the cell
@@ -105,13 +110,24 @@ class Planner:
         known = self._trainings.get(id(cell))
         arm = known.arm if known else self._override(cell.arm, "arm", cell.task)
         starts = arm.starts(cell.task.modality, cell.auxiliary, cell.setting, seed)
-        needs = {role: self._pretrain(start).spec for role, start in starts.items()}
+        needs = {role: self._pretrain(start).spec for role, start in starts.items() if start.modality not in self.given}
+        files = {role: self._file(start, seed, arm) for role, start in starts.items() if start.modality in self.given}
+        digests = {role: file_digest(file.weights) for role, file in files.items()}
         if known is None:
-            known = self._trainings[id(cell)] = _Training(cell, arm, ManySeeds(self._training(cell, arm, needs)))
-        spec = known.run.under(seed, {role: need.run_id for role, need in needs.items()})
-        return Job(spec, cell.task, arm, tuple(needs.items()))
+            origins = {role: need.comparison for role, need in needs.items()} | digests
+            known = self._trainings[id(cell)] = _Training(cell, arm, ManySeeds(self._training(cell, arm, origins)))
+        spec = known.run.under(seed, {role: need.run_id for role, need in needs.items()} | digests)
+        return Job(spec, cell.task, arm, tuple(needs.items()), tuple(files.items()))
 
-    def _training(self, cell: Cell, arm: Arm, needs: Mapping[str, RunSpec]) -> RunSpec:
+    def _file(self, start: Start, seed: int, arm: Arm) -> Pretrained:
+        if start.seed != seed or start.share < 1:
+            raise ValueError(f"arm {arm.name} wants another pretraining of modality {start.modality} than the one file given; "
+                             "leave out --start, or the arm")
+        task = pretraining_tasks(self.tasks)[start.modality]
+        return Pretrained(weights=self.given[start.modality],
+                          shape=self.shape(task))
+
+    def _training(self, cell: Cell, arm: Arm, origins: Mapping[str, str]) -> RunSpec:
         profile = self._profile(cell.task)
         recipe = self._override(profile.train[cell.setting], "recipe", cell.task)
         if (recipe.mixup or recipe.cutmix) and not cell.task.mixable:
@@ -123,7 +139,7 @@ class Planner:
             recipe=recipe, num_classes=profile.num_classes,
             limit=profile.smoke_limit if self.limited else None, setting=cell.setting, arm=arm.name,
             options=arm.model_dump(mode="json"), auxiliary=cell.auxiliary,
-            pretrained={name: need.comparison for name, need in needs.items()}, data=cell.task.data_digests(self.profile),
+            pretrained=dict(origins), data=cell.task.data_digests(self.profile),
             code=code_of(cell.task, arm, self.profile), role=role,
             variant=describe_difference(arm))
 
@@ -155,6 +171,10 @@ class Planner:
         if self.profile not in task.profiles:
             raise ValueError(f"task {task.name} has no profile {self.profile!r}; it has {', '.join(task.profiles)}")
         return task.profiles[self.profile]
+
+    def shape(self, task: Task) -> ModelShape:
+        """The model's sizes of a task under the profile and the overrides"""
+        return self._override(self._profile(task).shape, "shape", task)
 
     def _override(self, value: Value, scope: str, task: Task) -> Value:
         """A validated copy with every override of this scope and task applied."""
@@ -197,6 +217,16 @@ def join_plans(parts: Sequence[tuple[Planner, Sequence[Cell]]], seeds: Sequence[
             raise ValueError(f"--set {override.key} changes nothing in this matrix{hint}")
     pretrainings = sorted((job for planner, _ in parts for job in planner.pretrainings), key=lambda job: job.spec.seed)
     return Plan(tuple({job.spec.run_id: job for job in (*pretrainings, *jobs)}.values()))
+
+
+@functools.lru_cache
+def file_digest(path: Path) -> str:
+    """Twelve hex digits of a file's SHA-256; raises `ValueError` where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:12]
+    except OSError as error:
+        raise ValueError(f"weights {path} cannot be read ({error.strerror})") from error
 
 
 def code_of(task: Task, arm: Arm | None, profile: str) -> str:

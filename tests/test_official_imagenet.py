@@ -153,7 +153,8 @@ def test_the_commands_prepare_verify_and_show_it(root, capsys):
     capsys.readouterr()
     assert main(["data", "verify", "imagenet"]) == 1
     assert "missing" not in capsys.readouterr().err
-    for arguments, said in ((["prepare", "imagenet"], "--root"), (["stats"], "name a task"), (["prepare", "imagent"], "did you mean"),
+    for arguments, said in ((["prepare", "imagenet"], "--root"), (["stats"], "name a task"),
+                            (["prepare", "imagent"], "did you mean"),
                             (["prepare", "imagenet", "--set", "x", "--root", "."], "it has imagenet1k")):
         assert main(["data", *arguments]) == 2
         assert said in capsys.readouterr().err
@@ -163,8 +164,8 @@ def test_the_commands_prepare_verify_and_show_it(root, capsys):
 def test_the_papers_recipe_trains_on_it(root, tmp_path, setting, capsys):
     """ViT-B/16 and 224 pixels, cut to one block; a real step, and a record with the digest of the files."""
     prepare(LAYOUT, root)
-    small = ["--set", "shape.depth=1", "--set", "recipe.epochs=1", "--set", "recipe.batch_size=8", "--set", "recipe.accumulation=2",
-             "--set", "shape.decoder_depth=1", "--set", "recipe.warmup_epochs=0", "--set", "recipe.precision=fp32"]
+    small = ["--set", "shape.depth=1", "--set", "recipe.epochs=1", "--set", "recipe.batch_size=8",
+             "--set", "recipe.accumulation=2", "--set", "shape.decoder_depth=1", "--set", "recipe.warmup_epochs=0", "--set", "recipe.precision=fp32"]
     if setting != "scratch":
         small += ["--set", "pretrain.epochs=1", "--set", "pretrain.batch_size=8", "--set", "pretrain.precision=fp32"]
     arm = {"pretrained": "finetune", "fix": "fix", "scratch": "scratch"}[setting]

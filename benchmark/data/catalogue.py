@@ -108,12 +108,25 @@ def inside(root: Path, path: str) -> Path:
     return full
 
 
-def carve_validation(entries: Sequence[Entry], share: float = VALIDATION_SHARE) -> tuple[list[Entry], list[Entry]]:
-    """(train, val): a sample is validation where the hash of its path says so, whatever else is in the list."""
-    def chosen(entry: Entry) -> bool:
-        return int(hashlib.sha256(entry.path.encode()).hexdigest()[:8], 16) < share * 2**32
+def below(root: Path, path: str) -> str:
+    """A list's path as an entry has it, below the root; an absolute one that leads elsewhere stays, for `inside` to refuse."""
+    pure = PurePosixPath(path)
+    for base in (root.absolute(), root.resolve()):
+        if pure.is_relative_to(base):
+            pure = pure.relative_to(base)
+            break
+    return str(pure)
 
-    return [entry for entry in entries if not chosen(entry)], [entry for entry in entries if chosen(entry)]
+
+def carve_validation(entries: Sequence[Entry], share: float = VALIDATION_SHARE) -> tuple[list[Entry], list[Entry]]:
+    """(train, val): a sample is validation where the hash of its path says so, whatever else is in the list.
+
+    At least one is, where there are two.
+    """
+    places = {entry.path: int(hashlib.sha256(entry.path.encode()).hexdigest()[:8], 16) / 2**32 for entry in entries}
+    limit = max(share, min(places.values()) * (1 + 1e-9) if len(places) > 1 else 0.0)
+    return ([entry for entry in entries if places[entry.path] >= limit],
+            [entry for entry in entries if places[entry.path] < limit])
 
 
 def prepare(layout: Layout, root: Path, jobs: int = 1, say: Callable[[str], None] = lambda line: None, *,

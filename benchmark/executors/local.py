@@ -159,8 +159,9 @@ def _start(context: Any, job: Job, store: Store, site: Site, slot: int, fresh: b
     ours, theirs = context.Pipe(duplex=False)
     work = store.work(job.spec)
     starts = {role: Pretrained(weights=store.weights(need), shape=need.shape) for role, need in job.needs}
-    process = context.Process(target=_work, args=(job, site, store.folder, work, starts, theirs, slot, fresh),
-                              daemon=True)
+    starts |= dict(job.files)
+    # No daemon, as a run may have processes of its own, which read its files.
+    process = context.Process(target=_work, args=(job, site, store.folder, work, starts, theirs, slot, fresh), daemon=False)
     process.start()
     theirs.close()
     now = time.monotonic()

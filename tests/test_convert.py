@@ -1,0 +1,256 @@
+"""Published checkpoints, synthesised with names and shapes of the real files (at fewer blocks): every key is used or named."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from benchmark.cli import main
+from benchmark.convert import convert, detect, read_checkpoint, write
+from benchmark.encoder import Encoder
+from benchmark.pretrained import CheckpointError, load_blocks, load_encoder
+from benchmark.recipes import ModelShape
+from benchmark.store import Store
+from tasks import TASKS
+
+DEPTH, WIDTH = 2, 768
+
+
+def shape_of(task: str, **changes) -> ModelShape:
+    return TASKS[task].profiles["paper"].shape.model_copy(update={"depth": DEPTH, **changes})
+
+
+def named(names: dict[str, tuple[int, ...]]) -> dict[str, Tensor]:
+    random = torch.Generator().manual_seed(0)
+    return {name: torch.randn(size, generator=random) * 0.02 for name, size in names.items()}
+
+
+def block(prefix: str, width: int = WIDTH, bias: str = "qkv") -> dict[str, tuple[int, ...]]:
+    """timm's block, VideoMAE's ("q and v") or Point-MAE's (none)."""
+    names = {f"{prefix}.{norm}.{part}": (width,) for norm in ("norm1", "norm2") for part in ("weight", "bias")}
+    names |= {f"{prefix}.attn.qkv.weight": (3 * width, width), f"{prefix}.attn.proj.weight": (width, width),
+              f"{prefix}.attn.proj.bias": (width,), f"{prefix}.mlp.fc1.weight": (4 * width, width),
+              f"{prefix}.mlp.fc1.bias": (4 * width,), f"{prefix}.mlp.fc2.weight": (width, 4 * width),
+              f"{prefix}.mlp.fc2.bias": (width,)}
+    if bias == "qkv":
+        names[f"{prefix}.attn.qkv.bias"] = (3 * width,)
+    elif bias == "q and v":
+        names |= {f"{prefix}.attn.q_bias": (width,), f"{prefix}.attn.v_bias": (width,)}
+    return names
+
+
+def vit(channels: int = 3, tokens: int = 197) -> dict[str, tuple[int, ...]]:
+    names: dict[str, tuple[int, ...]] = {"cls_token": (1, 1, WIDTH), "pos_embed": (1, tokens, WIDTH),
+             "patch_embed.proj.weight": (WIDTH, channels, 16, 16), "patch_embed.proj.bias": (WIDTH,)}
+    for index in range(DEPTH):
+        names |= block(f"blocks.{index}")
+    return names | {"norm.weight": (WIDTH,), "norm.bias": (WIDTH,)}
+
+
+def mae() -> dict:
+    decoder = {"mask_token": (1, 1, 512), "decoder_pos_embed": (1, 197, 512), "decoder_embed.weight": (512, WIDTH),
+               "decoder_embed.bias": (512,), **block("decoder_blocks.0", 512), "decoder_norm.weight": (512,),
+               "decoder_norm.bias": (512,), "decoder_pred.weight": (768, 512), "decoder_pred.bias": (768,)}
+    return {"model": named(vit() | decoder), "args": argparse.Namespace(lr=1e-4), "epoch": 799}
+
+
+def audio_mae() -> dict:
+    swin = {"decoder_blocks.0.attn.relative_position_bias_table": (49, 16), "decoder_blocks.0.attn.qkv.weight": (1536, 512)}
+    return {"model": named(vit(1, 513) | {"mask_token": (1, 1, 512), "decoder_pos_embed": (1, 513, 512)} | swin)}
+
+
+def video_mae(finetuned: bool) -> dict:
+    prefix = "" if finetuned else "encoder."
+    names: dict[str, tuple[int, ...]] = {f"{prefix}patch_embed.proj.weight": (WIDTH, 3, 2, 16, 16),
+                                         f"{prefix}patch_embed.proj.bias": (WIDTH,)}
+    for index in range(DEPTH):
+        names |= block(f"{prefix}blocks.{index}", bias="q and v")
+    if finetuned:
+        return {"module": named(names | {"fc_norm.weight": (WIDTH,), "fc_norm.bias": (WIDTH,), "head.weight": (400, WIDTH),
+                                         "head.bias": (400,)})}
+    names |= {"encoder.norm.weight": (WIDTH,), "encoder.norm.bias": (WIDTH,), "mask_token": (1, 1, 384),
+              "encoder_to_decoder.weight": (384, WIDTH), "decoder.head.weight": (1536, 384), "decoder.head.bias": (1536,)}
+    return {"model": named(names), "epoch": 799}
+
+
+def point_mae(width: int = 384) -> dict:
+    point = {f"MAE_encoder.encoder.{name}": size for name, size in {
+        "first_conv.0.weight": (128, 3, 1), "first_conv.0.bias": (128,), "first_conv.3.weight": (256, 128, 1),
+        "first_conv.3.bias": (256,), "second_conv.0.weight": (512, 512, 1), "second_conv.0.bias": (512,),
+        "second_conv.3.weight": (width, 512, 1), "second_conv.3.bias": (width,)}.items()}
+    for norm, size in (("first_conv.1", 128), ("second_conv.1", 512)):
+        point |= {f"MAE_encoder.encoder.{norm}.{part}": (size,) for part in ("weight", "bias", "running_mean", "running_var")}
+        point[f"MAE_encoder.encoder.{norm}.num_batches_tracked"] = ()
+    point |= {"MAE_encoder.pos_embed.0.weight": (128, 3), "MAE_encoder.pos_embed.0.bias": (128,),
+              "MAE_encoder.pos_embed.2.weight": (width, 128), "MAE_encoder.pos_embed.2.bias": (width,),
+              "MAE_encoder.norm.weight": (width,), "MAE_encoder.norm.bias": (width,)}
+    for index in range(DEPTH):
+        point |= block(f"MAE_encoder.blocks.blocks.{index}", width, bias="")
+    decoder = {"mask_token": (1, 1, width), "decoder_pos_embed.0.weight": (128, 3), "increase_dim.0.weight": (96, width, 1),
+               **block("MAE_decoder.blocks.0", width, bias="")}
+    return {"base_model": {f"module.{name}": tensor for name, tensor in named(point | decoder).items()}, "epoch": 300,
+            "metrics": {}, "best_metrics": {}}
+
+
+FORMATS = {
+    "mae": (mae, "imagenet", {}), "audio mae": (audio_mae, "audioset", {}),
+    "video mae, pretrained": (lambda: video_mae(False), "kinetics", {}),
+    "point mae": (point_mae, "shapenet", {"embed_dim": 384, "num_heads": 6, "qkv_bias": False})}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_key_of_a_published_file_is_used_or_named(name, tmp_path):
+    make, task, changes = FORMATS[name]
+    checkpoint, shape = make(), shape_of(task, **changes)
+    torch.save(checkpoint, tmp_path / "published.pth")
+    conversion = convert(tmp_path / "published.pth", TASKS[task], shape)
+    published = read_checkpoint(tmp_path / "published.pth")
+    assert len(conversion.dropped) == len({key for key in published if "decoder" in key.lower() or "mask_token" in key
+                                           or "increase_dim" in key})
+    digest = write(conversion, tmp_path / "ours.safetensors")
+    assert len(digest) == 64
+    model = Encoder(TASKS[task].tokenizer(shape), shape)
+    assert load_encoder(model, tmp_path / "ours.safetensors", shape) == {"missing": [], "unused": []}
+    assert len(load_blocks(tmp_path / "ours.safetensors", shape)) == DEPTH
+    again = convert(tmp_path / "ours.safetensors", TASKS[task], shape)
+    assert again.format == "ours"
+    assert all(torch.equal(tensor, conversion.tensors[key]) for key, tensor in again.tensors.items())
+
+
+def test_the_converted_image_encoder_computes_what_timms_does(tmp_path):
+    torch.manual_seed(0)
+    theirs = timm.create_model("vit_base_patch16_224", depth=DEPTH, num_classes=10).eval()
+    torch.save(theirs.state_dict(), tmp_path / "timm.pth")
+    shape = shape_of("imagenet")
+    conversion = convert(tmp_path / "timm.pth", TASKS["imagenet"], shape)
+    assert conversion.format == "timm"
+    assert conversion.dropped == ["head.weight", "head.bias"]
+    ours = Encoder(TASKS["imagenet"].tokenizer(shape), shape).eval()
+    ours.load_state_dict(conversion.tensors)
+    x = torch.randn(2, 3, 224, 224)
+    with torch.inference_mode():
+        expected = theirs.forward_features(x)
+        features = ours.encode(ours.tokenizer({"input": x})).sequence
+    assert (features - expected).abs().max() <= 1e-5 * expected.abs().max()
+
+
+def test_biases_of_q_and_v_become_one_of_qkv_with_none_for_k(tmp_path):
+    torch.save(video_mae(True), tmp_path / "finetuned.pth")
+    with pytest.raises(CheckpointError, match=r"missing norm.weight"):  # its norm is the head's
+        convert(tmp_path / "finetuned.pth", TASKS["kinetics"], shape_of("kinetics"))
+    conversion = convert(tmp_path / "finetuned.pth", TASKS["kinetics"], shape_of("kinetics"), blocks_only=True)
+    published = read_checkpoint(tmp_path / "finetuned.pth")
+    q, k, v = conversion.tensors["blocks.1.attn.qkv.bias"].chunk(3)
+    assert torch.equal(q, published["blocks.1.attn.q_bias"])
+    assert torch.equal(v, published["blocks.1.attn.v_bias"])
+    assert not k.any()
+    assert all(name.startswith("blocks.") for name in conversion.tensors)
+
+
+def test_point_maes_convolutions_are_our_linear_layers(tmp_path):
+    """Its tokenizer, rebuilt of convolutions, gives the tokens that ours gives."""
+    torch.save(point_mae(), tmp_path / "point.pth")
+    shape = shape_of("shapenet", embed_dim=384, num_heads=6, qkv_bias=False)
+    conversion = convert(tmp_path / "point.pth", TASKS["shapenet"], shape)
+    ours = Encoder(TASKS["shapenet"].tokenizer(shape), shape).eval()
+    state = {name: tensor.abs() if "running_var" in name else tensor for name, tensor in conversion.tensors.items()}
+    ours.load_state_dict(state)
+    first = nn.Sequential(nn.Conv1d(3, 128, 1), nn.BatchNorm1d(128), nn.ReLU(), nn.Conv1d(128, 256, 1))
+    second = nn.Sequential(nn.Conv1d(512, 512, 1), nn.BatchNorm1d(512), nn.ReLU(), nn.Conv1d(512, 384, 1))
+    published = read_checkpoint(tmp_path / "point.pth")
+    for net, prefix in ((first, "first_conv."), (second, "second_conv.")):
+        prefix = f"MAE_encoder.encoder.{prefix}"
+        net.load_state_dict({name.removeprefix(prefix): tensor.abs() if "running_var" in name else tensor
+                             for name, tensor in published.items() if name.startswith(prefix)})
+        net.eval()
+    groups = torch.randn(2, 5, 32, 3)
+    with torch.inference_mode():
+        local = first(groups.view(10, 32, 3).mT)
+        joined = torch.cat([local.amax(2, keepdim=True).expand(-1, -1, 32), local], 1)
+        expected = second(joined).amax(2).view(2, 5, 384)
+        tokens = ours.tokenizer.point_net(groups)
+    torch.testing.assert_close(tokens, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_what_does_not_fit_is_refused_with_every_key(tmp_path):
+    state = mae()["model"]
+    del state["blocks.1.mlp.fc2.bias"]
+    state["blocks.0.attn.proj.weight"] = torch.zeros(4, 4)
+    state["surprise.weight"] = torch.zeros(1)
+    state["norm.bias"][3] = float("nan")
+    torch.save({"model": state}, tmp_path / "wrong.pth")
+    with pytest.raises(CheckpointError) as caught:
+        convert(tmp_path / "wrong.pth", TASKS["imagenet"], shape_of("imagenet"))
+    for part in ("missing blocks.N.mlp.fc2.bias", "left over surprise.weight", "blocks.N.attn.proj.weight is (4, 4)",
+                 "norm.bias has numbers that are not finite"):
+        assert part in str(caught.value)
+    with pytest.raises(CheckpointError, match="missing"):
+        convert(tmp_path / "wrong.pth", TASKS["imagenet"], shape_of("imagenet", depth=3))
+
+
+def test_positions_of_another_grid_are_fitted_only_when_asked(tmp_path):
+    torch.save(mae(), tmp_path / "mae.pth")
+    shape = shape_of("imagenet", input_size=(160, 160))
+    with pytest.raises(CheckpointError, match="pos_embed is"):
+        convert(tmp_path / "mae.pth", TASKS["imagenet"], shape)
+    conversion = convert(tmp_path / "mae.pth", TASKS["imagenet"], shape, interpolate=True)
+    positions = conversion.tensors["tokenizer.pos_embed"]
+    assert positions.shape == (1, 101, WIDTH)
+    assert torch.equal(positions[:, 0], mae()["model"]["pos_embed"][:, 0])
+    assert "from 14 x 14 to 10 x 10" in conversion.describe()
+
+
+class Payload:
+    def __reduce__(self):
+        return (Path.touch, (Path("executed"),))
+
+
+@pytest.mark.parametrize("content", [{"model": Payload()}, [1, 2], {"model": {"a": 1}}, {}, Payload()],
+                         ids=["payload", "list", "no tensors", "empty", "bare payload"])
+def test_a_file_that_holds_code_or_no_weights_is_refused(content, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save(content, tmp_path / "file.pth")
+    with pytest.raises(CheckpointError, match=r"refused|holds no weights"):
+        convert(tmp_path / "file.pth", TASKS["imagenet"], shape_of("imagenet"))
+    assert not (tmp_path / "executed").exists()
+    for text in (b"", b"PK\x03\x04", b"\x80\x04K\x01."):
+        (tmp_path / "file.pth").write_bytes(text)
+        with pytest.raises(CheckpointError):
+            read_checkpoint(tmp_path / "file.pth")
+    with pytest.raises(CheckpointError, match="unknown format"):
+        detect({"layer.weight": torch.zeros(1)})
+
+
+def test_a_run_starts_from_converted_weights(tmp_path, capsys, monkeypatch):
+    """The tiny image model and an auxiliary's blocks, both from files, through the command line."""
+    shapes = {name: TASKS[name].profiles["tiny"].shape for name in ("imagenet", "audioset")}
+    for name, shape in shapes.items():
+        torch.manual_seed(1)
+        save_file(Encoder(TASKS[name].tokenizer(shape), shape).state_dict(), tmp_path / f"{name}.safetensors")
+        assert main(["convert", str(tmp_path / f"{name}.safetensors"), name, "--profile", "tiny", "--out",
+                     str(tmp_path / f"{name}-ours.safetensors"), *(["--blocks-only"] if name == "audioset" else [])]) == 0
+    assert "left out" in capsys.readouterr().out
+    start = [part for name, modality in (("imagenet", "image"), ("audioset", "audio"))
+             for part in ("--start", f"{modality}={tmp_path / f'{name}-ours.safetensors'}")]
+    results = tmp_path / "results"
+    command = ["run", "--matrix", "smoke", "-t", "imagenet", "--seeds", "0", "-j", "1", "--results", str(results), *start]
+    assert main([*command, "-x", "audio"]) == 0, capsys.readouterr()
+    records, problems = Store(results).records()
+    assert not problems
+    assert {record.spec.kind for record in records} == {"train"}
+    pathway = next(record for record in records if record.spec.arm == "m2pt")
+    assert pathway.weights["target"].startswith(pathway.spec.starts["target"])
+    assert pathway.weights["auxiliary"].startswith(pathway.spec.starts["auxiliary"])
+    assert load_file(tmp_path / "audioset-ours.safetensors").keys() <= load_file(tmp_path / "audioset.safetensors").keys()
+    for text, said in (("image", "expected MODALITY=FILE"), ("imag=x", "did you mean 'image'"),
+                       ("image=nowhere", "cannot be read")):
+        assert main([*command, "--start", text]) == 2
+        assert said in capsys.readouterr().err
+    assert main([*command, "--arm", "same-modality"]) == 2
+    assert "wants another pretraining" in capsys.readouterr().err
