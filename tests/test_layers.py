@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 OWN = ("benchmark", "tasks", "baselines")
 LAYERS = (  # from top to bottom; a module is named by the longest prefix that is here
     {"benchmark.cli", "benchmark.__main__", "benchmark.commands"},
-    {"benchmark.bench", "benchmark.convert", "benchmark.datasets"},
+    {"benchmark.bench", "benchmark.convert", "benchmark.datasets", "benchmark.transfer"},
     {"benchmark.report", "benchmark.progress", "benchmark.describe", "benchmark.alignment",
      "benchmark.reproduce"},
     {"benchmark.claims"},

@@ -165,7 +165,8 @@ def test_the_papers_recipe_trains_on_it(root, tmp_path, setting, capsys):
     """ViT-B/16 and 224 pixels, cut to one block; a real step, and a record with the digest of the files."""
     prepare(LAYOUT, root)
     small = ["--set", "shape.depth=1", "--set", "recipe.epochs=1", "--set", "recipe.batch_size=8",
-             "--set", "recipe.accumulation=2", "--set", "shape.decoder_depth=1", "--set", "recipe.warmup_epochs=0", "--set", "recipe.precision=fp32"]
+             "--set", "recipe.accumulation=2", "--set", "shape.decoder_depth=1", "--set", "recipe.warmup_epochs=0",
+             "--set", "recipe.precision=fp32"]
     if setting != "scratch":
         small += ["--set", "pretrain.epochs=1", "--set", "pretrain.batch_size=8", "--set", "pretrain.precision=fp32"]
     arm = {"pretrained": "finetune", "fix": "fix", "scratch": "scratch"}[setting]

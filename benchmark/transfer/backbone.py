@@ -1,0 +1,57 @@
+"""Merged image weights in, a backbone with a feature pyramid out (Li et al., ViTDet, ECCV 2022).
+
+Shapes: B batch, D width of the ViT, C channels of the pyramid.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import timm
+from torch import Tensor, nn
+
+from benchmark.pretrained import CheckpointError, read_weights
+
+STRIDES = (4, 8, 16, 32)
+
+
+def load_vit(path: Path, **changes: Any) -> nn.Module:
+    """timm's ViT with the weights that `benchmark export` wrote, for images of any size; its head is left out.
+
+    `changes` go to timm's ViT-B/16. Raises `CheckpointError` where anything but a head or fixed positions is left over.
+    """
+    model: nn.Module = timm.create_model("vit_base_patch16_224", num_classes=0, global_pool="", dynamic_img_size=True,
+                                         dynamic_img_pad=True, **changes)
+    found = model.load_state_dict(read_weights(path), strict=False)
+    wrong = [f"missing {name}" for name in found.missing_keys if not name.startswith("norm.")]
+    wrong += [f"left over {name}" for name in found.unexpected_keys if not name.startswith(("head.", "fc_norm."))]
+    if wrong:
+        raise CheckpointError(f"weights {path} are no ViT of this shape: {', '.join(wrong)}")
+    return model
+
+
+class Pyramid(nn.Module):
+    """The last feature map of a plain ViT at strides 4 to 32, by deconvolution and pooling alone."""
+
+    def __init__(self, vit: nn.Module, out_channels: int = 256):
+        super().__init__()
+        self.vit, self.out_channels = vit, out_channels
+        width: int = vit.embed_dim  # type: ignore[assignment]
+        self.resize = nn.ModuleList([
+            nn.Sequential(nn.ConvTranspose2d(width, width // 2, 2, 2), nn.GELU(),
+                          nn.ConvTranspose2d(width // 2, width // 4, 2, 2)),
+            nn.ConvTranspose2d(width, width // 2, 2, 2), nn.Identity(), nn.MaxPool2d(2)])
+        self.project = nn.ModuleList([
+            nn.Sequential(nn.Conv2d(channels, out_channels, 1), nn.GroupNorm(1, out_channels),
+                          nn.Conv2d(out_channels, out_channels, 3, padding=1))
+            for channels in (width // 4, width // 2, width, width)])
+
+    def forward(self, x: Tensor) -> OrderedDict[str, Tensor]:
+        """(B, 3, H, W) -> by stride, (B, C, H/stride, W/stride) each; sides are padded to multiples of the patch"""
+        height, width = (-(-size // 16) for size in x.shape[-2:])
+        tokens = self.vit.forward_features(x)[:, self.vit.num_prefix_tokens :]  # type: ignore[operator]
+        features = tokens.mT.unflatten(2, (height, width))
+        return OrderedDict((str(stride), project(resize(features)))
+                           for stride, resize, project in zip(STRIDES, self.resize, self.project, strict=True))
