@@ -25,7 +25,9 @@ from synthetic import make_record, make_spec
 
 from benchmark.checkpoint import load_checkpoint, save_checkpoint
 from benchmark.cli import main
-from benchmark.data import embedded
+from benchmark.convert import read_checkpoint
+from benchmark.data import catalogue, embedded
+from benchmark.data.embedded import DataError
 from benchmark.matrix import parse_override, parse_seeds
 from benchmark.pictures import read_pictures, write_pictures
 from benchmark.presets import PRESETS, find_matrix
@@ -98,6 +100,30 @@ def read_seeds(path: Path) -> None:
     parse_seeds(path.read_bytes().decode("utf-8", "replace"))
 
 
+def published_bytes(folder: Path) -> bytes:
+    weights = {"blocks.0.attn.qkv.weight": torch.ones(2, 2), "cls_token": torch.zeros(1)}
+    torch.save({"model": weights, "epoch": 3}, folder / "p.pth")
+    return (folder / "p.pth").read_bytes()
+
+
+CATALOGUE = json.dumps({"name": "input", "root": "/data", "digest": "ab", "classes": ["a", "b"], "counts": {"train": 2},
+                        "missing": {"train": ["c.jpg"]}, "unreadable": {}, "facts": {"mean": 1.5}}).encode()
+
+
+def read_catalogue(path: Path) -> object:
+    return catalogue._read.__wrapped__(path, 0)
+
+
+def read_list(path: Path) -> object:
+    os.environ["M2PT_DATA"] = str(path.parent)
+    try:
+        found = catalogue.items(catalogue.Prepared("input", Path("/data"), "", [], {"train": 2}, {}, {}, {}), "train")
+    finally:
+        del os.environ["M2PT_DATA"]
+    assert not any(item.path.startswith("/") or ".." in Path(item.path).parts for item in found)
+    return found
+
+
 WITHOUT_VALUE = ("matrix", "override", "seeds")
 READERS: dict[str, tuple[Callable, Callable, type | tuple, str]] = {  # sample, reader, clean errors, suffix
     "record": (lambda folder: RECORD, read_record, RecordError, ".json"),
@@ -109,6 +135,9 @@ READERS: dict[str, tuple[Callable, Callable, type | tuple, str]] = {  # sample, 
     "signed checkpoint": (lambda folder: checkpoint_bytes(folder)[:-32], load_checkpoint, (), ".pt"),
     "weights": (lambda folder: save({"a": torch.ones(3), "b": torch.zeros(2)}), read_weights, CheckpointError, ".safetensors"),
     "pictures": (picture_bytes, read_pictures, ValueError, ".npz"),
+    "published checkpoint": (published_bytes, read_checkpoint, CheckpointError, ".pth"),
+    "catalogue": (lambda folder: CATALOGUE, read_catalogue, DataError, ".json"),
+    "list of files": (lambda folder: b"n1/a.jpg\t0\t120\tabcd\nn1/b.jpg\t0,3\t120\tabcd\n", read_list, DataError, ".train.tsv"),
 }
 
 
