@@ -23,7 +23,7 @@ from benchmark.report.document import Document, Heading, Paragraph, without_empt
 from benchmark.report.inputs import Problem, TaskInfo
 from benchmark.report.markup import to_markdown
 from benchmark.report.parts import PARTS
-from benchmark.report.provenance import command_of
+from benchmark.report.provenance import command_of, facts
 from benchmark.report.published import list_sources, published_lines, published_table
 from benchmark.report.ranks import published_gains
 from benchmark.report.write import write_report
@@ -306,3 +306,11 @@ def test_a_report_fails_on_hostile_records_only_when_asked(hostile, capsys):
     assert main(["report", "--results", str(hostile), "--only", "claims", "--fail-on", "unreadable,failed"]) == 1
     assert f"failing, as asked: {len(bad_records()) + 1} unreadable" in capsys.readouterr().err
     assert main(["report", "--results", str(hostile), "--only", "claims", "--fail-on", "failed,contradicted"]) == 0
+
+
+def test_data_of_which_files_are_missing_are_named_and_whole_ones_are_not():
+    whole = make_record(make_spec(seed=0))
+    lacking = make_record(make_spec(seed=1)).model_copy(update={"data_notes": {"val": "6.1 % of val missing"}})
+    assert not [line for line in facts([whole]) if "not whole" in line]
+    (line,) = [line for line in facts([whole, lacking]) if "not whole" in line]
+    assert line == "Data that is not whole: imagenet: 6.1 % of val missing"

@@ -26,6 +26,9 @@ def facts(records: Sequence[Record]) -> list[str]:
         "Seeds": (str(record.spec.seed) for record in records),
         "Command": (record.command for record in records if record.command),
     }
+    notes = [f"{record.spec.task}: {note}" for record in records for note in record.data_notes.values()]
+    if notes:
+        by_name["Data that is not whole"] = (note for note in notes)
     trainings = sum(record.spec.kind == "train" for record in records)
     wall = sum(record.seconds.get("wall", 0.0) for record in records) / 3600
     points = [f"Runs: {trainings} trainings, {len(records) - trainings} pretrainings, {wall:.1f} h"]
