@@ -70,7 +70,8 @@ def build_parser() -> Parser:
     chosen.add_argument("--setting", action="append", choices=SETTINGS, help="these settings instead of the matrix's")
     chosen.add_argument("--seeds", metavar="SEEDS", help="such as 0-2 or 0,3 (default: the matrix's)")
     chosen.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
-                        help="alter [TASK.]recipe.FIELD, pretrain.FIELD, shape.FIELD or arm.FIELD; may be repeated")
+                        help="alter [TASK.]recipe.FIELD, pretrain.FIELD, shape.FIELD or arm.FIELD; may be repeated. Under "
+                        "--profile paper the learning rate follows recipe.batch_size unless it is set, too")
     chosen.add_argument("--start", action="append", default=[], metavar="MODALITY=FILE",
                         help="begin from these weights instead of pretraining the modality; may be repeated (see convert)")
     where = plan.add_argument_group("where")

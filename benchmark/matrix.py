@@ -24,6 +24,7 @@ from benchmark.spec import ManySeeds, Pretrained, Role, RunSpec
 
 Value = TypeVar("Value", bound=Frozen)
 MOST_SEEDS, MOST_DIGITS = 100_000, 15
+LR_BY_BATCH = {"paper"}  # profiles whose learning rates are published for a batch of 256 and grow with it
 SCOPES = ("recipe", "pretrain", "shape", "arm")
 
 
@@ -196,6 +197,12 @@ class Planner:
                     raise ValueError(f"--set {override.key}: {part} has no named parts")
             inner[override.path[-1]] = override.value
             self._used.add(override.key)
+        names = {override.path[0] for override in chosen}
+        if self.profile in LR_BY_BATCH and scope in ("recipe", "pretrain") and "batch_size" in names and "lr" not in names:
+            size = data["batch_size"]
+            if isinstance(size, int) and size > 0:  # else the validation below says what is wrong
+                factor = size / value.batch_size  # type: ignore[attr-defined]
+                data["lr"], data["min_lr"] = data["lr"] * factor, data["min_lr"] * factor
         try:
             return type(value).model_validate(data)
         except ValidationError as error:

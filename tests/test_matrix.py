@@ -199,6 +199,20 @@ def test_an_override_of_one_task_leaves_the_others_alone():
     assert spec_of(altered, "audioset") == spec_of(plain, "audioset")
 
 
+def test_under_the_papers_profile_rates_follow_the_batch_unless_they_are_set():
+    def recipe_of(profile, *texts):
+        planner = Planner(TASKS, profile, [parse_override(text, TASKS) for text in texts])
+        return planner._override(TASKS["imagenet"].profiles[profile].train["pretrained"], "recipe", TASKS["imagenet"])
+
+    published = recipe_of("paper")
+    halved = recipe_of("paper", f"recipe.batch_size={published.batch_size // 2}")
+    assert (halved.lr, halved.min_lr) == (pytest.approx(published.lr / 2), pytest.approx(published.min_lr / 2))
+    assert recipe_of("paper", "recipe.batch_size=64", "recipe.lr=0.01").lr == 0.01
+    assert recipe_of("tiny", "recipe.batch_size=32").lr == TASKS["imagenet"].profiles["tiny"].train["pretrained"].lr
+    with pytest.raises(ValueError, match="batch_size"):
+        recipe_of("paper", "recipe.batch_size=many")
+
+
 def test_an_override_of_the_shape_reaches_pretraining_and_training():
     planned = plan("shape.depth=1", auxiliaries=("audio",))
     assert {spec.shape.depth for spec in planned.specs} == {1}
