@@ -69,7 +69,7 @@ def describe(environment: Environment) -> str:
     """The machine, versions and commit in one line"""
     where = environment.processor if environment.device == "cpu" else f"{environment.device}; {environment.processor}"
     commit = f", commit {environment.commit[:7]}{' with changes' if environment.dirty else ''}" if environment.commit else ""
-    return f"{where}, {environment.threads} threads, torch {environment.torch}{commit}."
+    return f"{where}, {environment.threads} thread{'s' if environment.threads != 1 else ''}, torch {environment.torch}{commit}."
 
 
 def write_bench(results: Sequence[Result], environment: Environment, folder: Path) -> list[Path]:
