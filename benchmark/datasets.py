@@ -63,8 +63,7 @@ def prepare_set(task: Task, options: argparse.Namespace) -> int:
 def verify_set(task: Task, options: argparse.Namespace) -> int:
     """Look at every file again and compare with the catalogue, which stays as it is; exit code 1 where anything differs."""
     code = 0
-    for layout in choose(task, options.set):
-        before = read(layout.name)
+    for layout, before in prepared_of(task, options.set):
         again = prepare(layout, options.root or before.root, options.jobs, lambda line: print(line, flush=True), write=False)
         code = max(code, describe(again))
         if again.digest != before.digest:
@@ -75,8 +74,7 @@ def verify_set(task: Task, options: argparse.Namespace) -> int:
 
 def show_stats(task: Task, options: argparse.Namespace) -> int:
     """Samples by split and class, from the catalogue."""
-    for layout in choose(task, options.set):
-        prepared = read(layout.name)
+    for _, prepared in prepared_of(task, options.set):
         describe(prepared)
         by_split = {split: Counter(label for item in items(prepared, split) for label in item.label.split(","))
                     for split in SPLITS}
@@ -88,10 +86,24 @@ def show_stats(task: Task, options: argparse.Namespace) -> int:
     return 0
 
 
+def prepared_of(task: Task, name: str | None) -> list[tuple[Layout, Prepared]]:
+    """The data sets of a task that are prepared; raises `DataError` where none is, or the one named is not."""
+    found, error = [], None
+    for layout in choose(task, name):
+        try:
+            found.append((layout, read(layout.name)))
+        except DataError as unprepared:
+            error = error or unprepared
+    if error is not None and not found:
+        raise error
+    return found
+
+
 def describe(prepared: Prepared) -> int:
     """Counts and faults of a data set; 1 where there are any faults."""
     print(f"{prepared.name} under {prepared.root}: {counts(prepared)}; digest {prepared.digest[:12]}")
-    faults = [f"missing     {path}" for paths in prepared.missing.values() for path in paths]
+    faults = [f"problem     {line}" for line in prepared.problems]
+    faults += [f"missing     {path}" for paths in prepared.missing.values() for path in paths]
     faults += [f"unreadable  {line}" for lines in prepared.unreadable.values() for line in lines]
     for line in faults[:SHOWN]:
         print(f"  {line}")

@@ -87,9 +87,10 @@ def test_bad_commands_are_refused(refused, tmp_path, monkeypatch, arguments, sai
     assert said in refused(*arguments)
 
 
-def test_official_data_that_is_not_there_is_said_to_be(refused):
+def test_official_data_that_is_not_prepared_is_said_to_be(refused, tmp_path, monkeypatch):
+    monkeypatch.setenv("M2PT_DATA", str(tmp_path))
     message = refused("status", "--profile", "paper", "-t", "imagenet")
-    assert "imagenet1k is not embedded, and official data sets are not wired up" in message
+    assert "data set imagenet1k is not prepared; do so with: benchmark data prepare" in message
 
 
 @pytest.fixture

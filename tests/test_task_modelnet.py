@@ -39,9 +39,10 @@ def test_chance_is_the_majority_class_of_the_test_split():
     assert {name: len(split) for name, split in splits.items()} == {"train": 1225, "val": 245, "test": 602}
 
 
-def test_official_data_raises_one_clear_error():
+def test_official_data_raises_one_clear_error(tmp_path, monkeypatch):
+    monkeypatch.setenv("M2PT_DATA", str(tmp_path))
     for call in (TASK.load, TASK.data_digests):
-        with pytest.raises(DataError, match="not wired up yet"):
+        with pytest.raises(DataError, match="data set ModelNet40 is not prepared"):
             call("paper")
 
 

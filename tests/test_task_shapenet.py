@@ -135,8 +135,9 @@ def test_the_pretraining_pool_is_both_training_splits_without_labels():
     assert set(TASK.data_digests("tiny")) == {"pointcloud_seg", "pointcloud_cls"}
 
 
-def test_paper_offsets_have_sixteen_categories_and_official_data_raises_one_clear_error():
+def test_paper_offsets_have_sixteen_categories_and_official_data_raises_one_clear_error(tmp_path, monkeypatch):
+    monkeypatch.setenv("M2PT_DATA", str(tmp_path))
     assert len(PART_OFFSETS[50]) == 17
     for call in (TASK.load, TASK.load_pretraining, TASK.data_digests):
-        with pytest.raises(DataError, match="not wired up yet"):
+        with pytest.raises(DataError, match=r"data set ShapeNet\S+ is not prepared"):
             call("paper")

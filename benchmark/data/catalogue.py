@@ -81,6 +81,7 @@ class Prepared:
     missing: dict[str, list[str]]  # by split: files that are not there
     unreadable: dict[str, list[str]]  # by split: "path: why"
     facts: dict[str, Any]  # what the layout adds, such as the mean of its spectrograms
+    problems: list[str] = field(default_factory=list)  # of the lists, such as a class without any file
 
     def note(self, split: Split) -> str:
         """What readers of a result should know of a split; "" where all is there."""
@@ -167,7 +168,8 @@ def prepare(layout: Layout, root: Path, jobs: int = 1, say: Callable[[str], None
     text = "\n".join(f"{split}\t{item.path}\t{item.label}\t{item.sha256}" for split, item in rows)
     digest = hashlib.sha256(text.encode()).hexdigest()
     counts: dict[str, int] = {split: len(found[split]) for split in SPLITS}
-    prepared = Prepared(name, root.resolve(), digest, listing.classes, counts, missing, unreadable, {})
+    prepared = Prepared(name, root.resolve(), digest, listing.classes, counts, missing, unreadable, {},
+                        listing.problems)
     if not write:
         return prepared
     folder().mkdir(parents=True, exist_ok=True)
@@ -177,7 +179,7 @@ def prepare(layout: Layout, root: Path, jobs: int = 1, say: Callable[[str], None
                 (item.path, item.label, item.size, item.sha256) for item in found[split])
     if layout.facts is not None:
         prepared = replace(prepared, facts=layout.facts(prepared))
-    data = asdict(prepared) | {"root": str(prepared.root), "problems": listing.problems}
+    data = asdict(prepared) | {"root": str(prepared.root)}
     (folder() / f"{name}.json").write_text(json.dumps(data, indent=1), encoding="utf-8")
     return prepared
 
@@ -230,7 +232,7 @@ def _read(path: Path, _modified_ns: int) -> Prepared:
                         counts,
                         {str(split): [str(line) for line in lines] for split, lines in data["missing"].items()},
                         {str(split): [str(line) for line in lines] for split, lines in data["unreadable"].items()},
-                        dict(data["facts"]))
+                        dict(data["facts"]), [str(line) for line in data.get("problems", [])])
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise DataError(f"catalogue {path} cannot be read ({reason}); prepare the data set again") from error

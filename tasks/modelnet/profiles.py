@@ -27,12 +27,12 @@ SMALL = ProfileSpec(
            "fix": TrainRecipe(epochs=100, batch_size=64, lr=1e-2, warmup_epochs=5, weight_decay=0, scale_lr=1e-2,
                               augment=AUGMENT)})
 
-# Point-MAE's recipe. Its clouds are stored in farthest-point order, so "farthest 1200, then a random 1024 of them" is a
+# Point-MAE's recipe. Our clouds are stored in farthest-point order, so "farthest 1200, then a random 1024 of them" is a
 # random 1024 of the first 1200, and the farthest 1024 of the test are the first 1024. One vote; twelve heads with bias.
 _PAPER_TRAIN = TrainRecipe(epochs=300, batch_size=32, lr=5e-4, min_lr=1e-6, warmup_epochs=10, clip_norm=10,
                            drop_path_rate=0.1, augment={"pool": 1200, "points": 1024, "scale": 0.5, "shift": 0.2})
 PAPER = ProfileSpec(
-    data_sets=("ModelNet40",), reader="tasks.modelnet.embedded", num_classes=40, chance=4.05,  # 100 of 2,468
+    data_sets=("ModelNet40",), reader="tasks.modelnet.official", num_classes=40, chance=4.05,  # 100 of 2,468
     shape=ModelShape(input_size=(1024,), patch_size=(64, 32), init_std=0.02, tokenizer_dim=128, hidden_dim=256,
                      decoder_embed_dim=768, decoder_depth=4, decoder_num_heads=12),
     pretrain=UNUSED_PRETRAIN,

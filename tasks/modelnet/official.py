@@ -1,0 +1,366 @@
+"""ModelNet40 and ScanObjectNN as they are distributed in, splits of clouds out.
+
+Every cloud is in farthest-point order, made once (Point-MAE orders 1200 points anew each time that it reads a cloud, and
+takes a random 1024 of them; at test the first 1024). ModelNet40's are normalised first, over all points that are stored,
+where Point-MAE normalises the farthest 8192 of 10,000; ScanObjectNN's stay as they are, as there. Validation is a part of
+the training samples, chosen by the hash of their names.
+
+Shapes: S samples, N points as stored, K points kept.
+"""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmark.data import SPLITS, Examples, Split
+from benchmark.data.catalogue import Entry, Layout, Listing, Prepared, carve_validation, digests, find
+from benchmark.data.embedded import DataError
+from tasks.points_official import (
+    Array,
+    apart,
+    cached,
+    check_finite,
+    each,
+    farthest_first,
+    find_pickle,
+    hdf5_entries,
+    label_of,
+    listed,
+    load_bytes,
+    normalised,
+    notes,
+    parse_hdf5,
+    parse_table,
+    read_lines,
+    read_names,
+    stack,
+)
+
+__all__ = ["LAYOUTS", "digests", "few_shot", "load"]
+
+MODELNET = "ModelNet40"
+NUM_CLASSES = 40
+KEPT = 1200  # points of a cloud, in farthest-point order: the pool of Point-MAE's recipe
+SAMPLED = 8192  # points on a mesh, before that
+NAMES = "modelnet40_shape_names.txt"
+HDF5_POINTS = 2048
+HDF5_FOLDER = "data/modelnet40_ply_hdf5_2048/"  # what the lists of the HDF5 files begin their lines with
+
+OBJECTS = ("bag", "bin", "box", "cabinet", "chair", "desk", "display", "door", "shelf", "table", "bed", "pillow", "sink",
+           "sofa", "toilet")
+SCANS = {  # folder and ending of the two files of each variant
+    "ScanObjectNN-OBJ_BG": ("main_split", "objectdataset"),
+    "ScanObjectNN-OBJ_ONLY": ("main_split_nobg", "objectdataset"),
+    "ScanObjectNN-PB_T50_RS": ("main_split", "objectdataset_augmentedrot_scale75"),
+}
+
+
+def enumerate_modelnet(root: Path) -> Listing:
+    """Text files, HDF5 files or meshes, whichever is there; raises `DataError` for pickles and for none of them."""
+    if (root / NAMES).is_file():
+        return _enumerate_texts(root)
+    if any(root.glob("ply_data_*.h5")) or (root / "train_files.txt").is_file():
+        return _enumerate_hdf5(root)
+    if any(root.glob("*/train/*.off")):
+        return _enumerate_meshes(root)
+    _refuse_pickles(root)
+    raise DataError(f"{root} is no ModelNet40: it has neither {NAMES}, nor ply_data_train*.h5, nor CLASS/train/*.off")
+
+
+def _refuse_pickles(root: Path) -> None:
+    path = find_pickle(root)
+    if path is None:
+        return
+    if "shot" in path.parent.name:
+        raise DataError(f"{path} is a pickle, and reading one runs what code it holds; folds are made of ModelNet40 itself: "
+                        "see tasks.modelnet.official.few_shot")
+    raise DataError(f"{path} is a pickle, and reading one runs what code it holds; use the text files of "
+                    "modelnet40_normal_resampled.zip that it was made of, or, where you trust it, write each of its clouds to "
+                    "CLASS/ID.txt yourself, a line x,y,z,nx,ny,nz for each point")
+
+
+def _enumerate_texts(root: Path) -> Listing:
+    classes = read_names(root / NAMES, NUM_CLASSES)
+    if not any((root / name).is_dir() for name in classes):
+        _refuse_pickles(root)
+    splits: dict[Split, list[Entry]] = {}
+    lists: tuple[Split, Split] = ("train", "test")
+    for split in lists:
+        splits[split] = []
+        for line in read_lines(root / f"modelnet40_{split}.txt"):
+            name = line.rpartition("_")[0]
+            label = str(classes.index(name)) if name in classes else ""  # looking at the file says why it has none
+            splits[split].append(Entry(f"{name}/{line}.txt" if name else f"{line}.txt", label))
+    splits["train"], splits["val"] = carve_validation(splits["train"])
+    return apart(Listing(splits, classes), MODELNET)
+
+
+def _enumerate_meshes(root: Path) -> Listing:
+    _open3d()
+    classes = sorted(path.parent.name for path in root.glob("*/train") if path.is_dir())
+    if len(classes) > NUM_CLASSES:
+        raise DataError(f"{root} has meshes of {len(classes)} classes; expected {NUM_CLASSES} at most")
+    found: dict[str, list[Entry]] = {"train": [], "test": []}
+    problems = []
+    for split, entries in found.items():
+        for label, name in enumerate(classes):
+            files = sorted((root / name / split).glob("*.off"))
+            entries += [Entry(f"{name}/{split}/{path.name}", str(label)) for path in files]
+            problems += [] if files else [f"{name}/{split} is empty"]
+    train, val = carve_validation(found["train"])
+    return Listing({"train": train, "val": val, "test": found["test"]}, classes, problems)
+
+
+def _enumerate_hdf5(root: Path) -> Listing:
+    """Whole files; which of their clouds are validation is known when they are read."""
+    splits: dict[Split, list[Entry]] = {}
+    lists: tuple[Split, Split] = ("train", "test")
+    for split in lists:
+        if (root / f"{split}_files.txt").is_file():
+            paths = [line.removeprefix(HDF5_FOLDER) for line in read_lines(root / f"{split}_files.txt")]
+        else:
+            paths = sorted(path.name for path in root.glob(f"ply_data_{split}*.h5"))
+        splits[split] = hdf5_entries(root, paths, _read_hdf5)
+    return apart(Listing(splits, read_names(root / "shape_names.txt", NUM_CLASSES)), MODELNET)
+
+
+def _read_hdf5(path: Path, data: bytes | None = None) -> tuple[Array, Array]:
+    return parse_hdf5(path.read_bytes() if data is None else data, path, "label", HDF5_POINTS, NUM_CLASSES)
+
+
+def look_modelnet(path: Path) -> None:
+    """Read a file and normalise its clouds; raises `DataError`."""
+    if path.suffix == ".h5":
+        for index, points in enumerate(_read_hdf5(path)[0]):
+            normalised(points, f"{path}#{index}")
+    elif path.suffix == ".off":
+        normalised(parse_off(path.read_bytes(), path)[0], path)
+    else:
+        names = path.parents[1] / NAMES
+        if path.parent.name not in read_names(names, NUM_CLASSES):
+            raise DataError(f"{path}: its class is not in {names}")
+        normalised(_parse_text(path.read_bytes(), path), path)
+
+
+def _parse_text(data: bytes, path: Path) -> Array:
+    """(N, 3) of the lines x,y,z,nx,ny,nz"""
+    points = parse_table(data, path, 6, ",")[:, :3]
+    if len(points) < KEPT:
+        raise DataError(f"{path} has {len(points)} points; expected at least {KEPT}")
+    return points
+
+
+def parse_off(data: bytes, path: Path) -> tuple[Array, Array]:
+    """Vertices (V, 3) and triangles (T, 3) of a mesh; polygons are cut into fans.
+
+    Some of ModelNet40's files have their header and their counts in one word, as "OFF490 518 0". Raises `DataError`.
+    """
+    if data.lstrip()[:3] != b"OFF":
+        raise DataError(f"{path} does not begin with OFF" if data.strip() else f"{path} is empty")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", DeprecationWarning)
+            numbers = np.fromstring(data.lstrip()[3:].decode("ascii"), sep=" ")
+    except (ValueError, DeprecationWarning) as error:
+        raise DataError(f"{path} is no mesh of numbers: {error}") from error
+    check_finite(numbers, path)
+    if len(numbers) < 3 or not (numbers[:2] >= 1).all() or (numbers[:2] % 1).any() or len(numbers) < 3 + 3 * numbers[0]:
+        raise DataError(f"{path} has {len(numbers)} numbers, fewer than its header says, or no counts of vertices and faces")
+    num_vertices, num_faces = int(numbers[0]), int(numbers[1])
+    vertices, rest = numbers[3 : 3 + 3 * num_vertices].reshape(-1, 3), numbers[3 + 3 * num_vertices :]
+    if (rest % 1).any() or (np.abs(rest) >= 2**31).any():
+        raise DataError(f"{path} has faces that are not of numbers of vertices")
+    if len(rest) == 4 * num_faces and (rest[::4] == 3).all():
+        triangles = rest.reshape(-1, 4)[:, 1:].astype(np.int64)
+    else:
+        triangles = _fans(rest.astype(np.int64).tolist(), num_faces, path)
+    if triangles.min() < 0 or triangles.max() >= num_vertices:
+        raise DataError(f"{path} has a face of vertices {triangles.min()} to {triangles.max()}; it has {num_vertices}")
+    return vertices, triangles
+
+
+def _fans(numbers: list[int], num_faces: int, path: Path) -> Array:
+    triangles, place = [], 0
+    for _ in range(num_faces):
+        size = numbers[place] if place < len(numbers) else 0
+        corners = numbers[place + 1 : place + 1 + size]
+        if size < 3 or len(corners) < size:
+            raise DataError(f"{path} has fewer than {num_faces} whole faces, or colours of faces")
+        triangles += [[corners[0], *corners[index : index + 2]] for index in range(1, size - 1)]
+        place += 1 + size
+    return np.array(triangles)
+
+
+def sample_surface(vertices: Array, triangles: Array, count: int, seed: int, path: Path) -> Array:
+    """(V, 3), (T, 3) -> (count, 3), uniform on the surface, the same for the same seed and version of open3d."""
+    open3d = _open3d()
+    mesh = open3d.geometry.TriangleMesh(open3d.utility.Vector3dVector(np.ascontiguousarray(vertices)),
+                                        open3d.utility.Vector3iVector(triangles.astype(np.int32)))
+    if not 0 < mesh.get_surface_area() < np.inf:
+        raise DataError(f"{path} has no surface")
+    open3d.utility.random.seed(seed)
+    return np.asarray(mesh.sample_points_uniformly(count).points)
+
+
+def _open3d() -> Any:
+    try:
+        return importlib.import_module("open3d")
+    except (ImportError, OSError) as error:
+        raise DataError(f"points on meshes need open3d, which cannot be imported ({error}); install it, and on Debian or "
+                        "Ubuntu libgl1, libusb-1.0-0 and libgomp1, or use modelnet40_normal_resampled") from error
+
+
+def upright(points: Array) -> Array:
+    """(N, 3) -> (N, 3): the meshes stand on z, the sampled clouds of ModelNet40 and ShapeNet on y"""
+    return np.stack([points[:, 0], points[:, 2], -points[:, 1]], 1)
+
+
+def enumerate_scans(folder: str, ending: str, root: Path) -> Listing:
+    """The two files of a variant"""
+    train, test = (hdf5_entries(root, [f"{folder}/{split}_{ending}.h5"], _read_scans) for split in ("training", "test"))
+    return Listing({"train": train, "test": test}, list(OBJECTS))
+
+
+def look_scans(path: Path) -> None:
+    """Read the file; raises `DataError`."""
+    _read_scans(path)
+
+
+def _read_scans(path: Path, data: bytes | None = None) -> tuple[Array, Array]:
+    return parse_hdf5(path.read_bytes() if data is None else data, path, "label", HDF5_POINTS, len(OBJECTS))
+
+
+def clouds_of(prepared: Prepared) -> dict[str, Array]:
+    """"input_SPLIT" (S, K, 3) float32 in farthest-point order and "label_SPLIT" (S,) int64, made once; see `cached`."""
+    paths = [item.path for found in listed(prepared).values() for item in found]
+    sampler = _version_of_open3d() if paths[0].endswith(".off") else ""
+    made_by = (__name__, "tasks.points_official", "benchmark.points")
+    return cached(prepared, made_by, partial(_make_clouds, prepared), sampler)
+
+
+def _version_of_open3d() -> str:
+    for name in ("open3d", "open3d-cpu"):
+        with suppress(metadata.PackageNotFoundError):
+            return metadata.version(name)
+    return ""
+
+
+def _make_clouds(prepared: Prepared) -> dict[str, Array]:
+    arrays, found = {}, listed(prepared)
+    if found["train"][0].path.endswith(".h5"):
+        samples: dict[Split, list[tuple[str, Array, int]]] = {}
+        for split in SPLITS:
+            samples[split] = []
+            for item in found[split]:
+                read = _read_hdf5 if prepared.name == MODELNET else _read_scans
+                points, labels = read(prepared.root / item.path, load_bytes(prepared, item))
+                samples[split] += [(f"{item.path}#{index}", cloud, int(label))
+                                   for index, (cloud, label) in enumerate(zip(points, labels, strict=True))]
+        chosen = {entry.path for entry in carve_validation([Entry(name) for name, _, _ in samples["train"]])[1]}
+        samples["val"] = [sample for sample in samples["train"] if sample[0] in chosen]
+        samples["train"] = [sample for sample in samples["train"] if sample[0] not in chosen]
+        ordered = partial(_ordered, prepared.name == MODELNET)
+        for split in SPLITS:
+            clouds = each(ordered, [(name, points) for name, points, _ in samples[split]])
+            arrays[f"input_{split}"] = stack(clouds, (KEPT, 3), np.float32)
+            arrays[f"label_{split}"] = np.array([label for _, _, label in samples[split]], np.int64)
+    else:
+        for split in SPLITS:
+            arrays[f"input_{split}"] = stack(each(partial(_make_cloud, prepared), found[split]), (KEPT, 3), np.float32)
+            arrays[f"label_{split}"] = np.array([label_of(item, NUM_CLASSES) for item in found[split]], np.int64)
+    return arrays
+
+
+def _ordered(is_modelnet: bool, named: tuple[str, Array]) -> Array:
+    """A cloud of an HDF5 file: the farthest 1200 of ModelNet40's, normalised; all of ScanObjectNN's, as they are."""
+    name, points = named
+    return farthest_first(normalised(points, name), KEPT) if is_modelnet else farthest_first(points, len(points))
+
+
+def _make_cloud(prepared: Prepared, item: Any) -> Array:
+    """A text file or mesh to (K, 3)"""
+    data, path = load_bytes(prepared, item), prepared.root / item.path
+    if path.suffix == ".off":
+        from benchmark.seeds import derive_seed
+
+        points = upright(sample_surface(*parse_off(data, path), SAMPLED, derive_seed(0, "surface", item.path) % 2**31, path))
+    else:
+        points = _parse_text(data, path)
+    return farthest_first(normalised(points, path), KEPT)
+
+
+def count_clouds(prepared: Prepared) -> dict[str, Any]:
+    """Clouds by split, as an HDF5 file holds many, and how many points of each are used; makes the cache."""
+    arrays = clouds_of(prepared)
+    return {"clouds": {split: len(arrays[f"label_{split}"]) for split in SPLITS}, "points": arrays["input_train"].shape[1]}
+
+
+def load(names: Sequence[str]) -> dict[Split, Examples]:
+    """Splits of a prepared set: "input" (K, 3) float32 in farthest-point order, and "label"."""
+    import torch
+
+    (name,) = names
+    prepared = find(name)
+    arrays = clouds_of(prepared)
+    splits = {split: Examples({"input": torch.from_numpy(arrays[f"input_{split}"]),
+                               "label": torch.from_numpy(arrays[f"label_{split}"])}) for split in SPLITS}
+    for split, examples in splits.items():
+        shared = split == "val" and name.endswith("PB_T50_RS")
+        examples.note = notes(prepared.note(split), "other views of its objects are in train" if shared else "")
+    return splits
+
+
+def few_shot(splits: Mapping[Split, Examples], way: int, shot: int, fold: int, queries: int = 20) -> dict[Split, Examples]:
+    """One fold of few-shot classification: `way` random classes, `shot` training samples and `queries` test samples of each.
+
+    Classes are numbered anew from 0. As in Point-BERT's ten folds, training samples come from the training split and test
+    samples from the test split; validation is `queries` others of each class from the training split. The same for the
+    same arguments; raises `DataError` where there are too few classes, or too few samples of one.
+    """
+    import torch
+
+    from benchmark.seeds import generator
+
+    random = generator(0, "few-shot", way, shot, fold)
+    classes = splits["test"].columns["label"].unique()
+    if not 2 <= way <= len(classes) or shot < 1 or queries < 1:
+        raise DataError(f"cannot choose {way} classes of {len(classes)} and {shot} and {queries} samples of each")
+    chosen = classes[torch.randperm(len(classes), generator=random)[:way]]
+    places: dict[Split, list[torch.Tensor]] = {split: [] for split in SPLITS}
+    for value in chosen:
+        wanted: tuple[tuple[Split, int], ...] = (("train", shot + queries), ("test", queries))
+        for source, count in wanted:
+            members = (splits[source].columns["label"] == value).nonzero()[:, 0]
+            if len(members) < count:
+                raise DataError(f"class {int(value)} has {len(members)} samples in {source}; a fold needs {count}")
+            drawn = members[torch.randperm(len(members), generator=random)[:count]]
+            if source == "train":
+                places["train"].append(drawn[:shot])
+                places["val"].append(drawn[shot:])
+            else:
+                places["test"].append(drawn)
+    fold_of: dict[Split, Examples] = {}
+    for split in SPLITS:
+        columns = splits["test" if split == "test" else "train"].columns
+        columns = {name: column[torch.cat(places[split])] for name, column in columns.items()}
+        label = torch.arange(way).repeat_interleave(torch.tensor([len(part) for part in places[split]]))
+        fold_of[split] = Examples({**columns, "label": label})
+    return fold_of
+
+
+LAYOUTS = (
+    Layout(MODELNET, f"ROOT/{NAMES}, modelnet40_{{train,test}}.txt and CLASS/ID.txt (modelnet40_normal_resampled), or "
+           "ROOT/CLASS/{train,test}/ID.off (ModelNet40's meshes), or ROOT/shape_names.txt and ply_data_{train,test}*.h5",
+           enumerate_modelnet, look_modelnet, count_clouds),
+    *(Layout(name, f"ROOT/{folder}/{{training,test}}_{ending}.h5", partial(enumerate_scans, folder, ending), look_scans,
+             count_clouds) for name, (folder, ending) in SCANS.items()),
+)

@@ -1,0 +1,307 @@
+"""ShapeNetPart, ShapeNet-55 and PartNet as they are distributed in, splits with parts and the pool of pretraining out.
+
+ShapeNetPart: normalised over all points, then 2048 drawn with replacement, as in the released code; ours are drawn once for
+each shape, theirs anew at every reading. Its official validation split is ours; the paper trains on it too.
+
+ShapeNet-55: a random part of each cloud's 8192 points for every epoch, normalised after the choice, as in Point-MAE. Its
+list "train" is the pool.
+
+PartNet: the paper states neither split nor measure and has no code for it, so no profile uses it yet.
+
+Shapes: B batch, S samples, N points as stored, K points kept.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache, partial
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from benchmark.data import SPLITS, Batch, Examples, Split
+from benchmark.data.catalogue import Entry, Item, Layout, Listing, Prepared, digests, find, items
+from benchmark.data.embedded import DataError
+from tasks.points_official import (
+    Array,
+    apart,
+    cached,
+    each,
+    label_of,
+    listed,
+    load_bytes,
+    normalised,
+    notes,
+    parse_array,
+    parse_hdf5,
+    parse_table,
+    read_lines,
+    stack,
+)
+from tasks.shapenet import PART_OFFSETS
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from benchmark.recipes import ModelShape, OptimRecipe
+    from benchmark.seeds import SampleRandom
+
+__all__ = ["LAYOUTS", "digests", "load", "load_parts", "load_pool"]
+
+PARTS, POOL, PARTNET = "ShapeNetPart", "ShapeNet-55", "PartNet"
+CATEGORIES = ("Airplane", "Bag", "Cap", "Car", "Chair", "Earphone", "Guitar", "Knife", "Lamp", "Laptop", "Motorbike", "Mug",
+              "Pistol", "Rocket", "Skateboard", "Table")  # in the order of their parts
+OFFSETS = PART_OFFSETS[50]
+SYNSETS = "synsetoffset2category.txt"
+KEPT = 2048  # points of a shape with parts
+STORED = 8192  # points of a cloud of the pool
+PARTNET_POINTS, PARTNET_PARTS = 10_000, 256
+
+
+def enumerate_parts(root: Path) -> Listing:
+    """The three official lists"""
+    categories = read_categories(root / SYNSETS)
+    splits: dict[Split, list[Entry]] = {}
+    for split in SPLITS:
+        path = root / "train_test_split" / f"shuffled_{split}_file_list.json"
+        try:
+            lines = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            raise DataError(f"list {path} cannot be read: {error}") from error
+        if not isinstance(lines, list) or not lines or not all(isinstance(line, str) for line in lines):
+            raise DataError(f"list {path} is no list of names such as shape_data/02691156/1a04e3eab45ca15dd86060f189eb133")
+        paths = [line.removeprefix("shape_data/") + ".txt" for line in lines]
+        splits[split] = [Entry(name, str(categories.get(name.split("/")[0], ""))) for name in paths]
+    return apart(Listing(splits, list(CATEGORIES)), PARTS)
+
+
+def read_categories(path: Path) -> dict[str, int]:
+    """Category by synset, its number that of the order of parts, whatever the order of lines; raises `DataError`."""
+    return dict(_read_categories(path, path.stat().st_mtime_ns if path.is_file() else 0))
+
+
+@lru_cache
+def _read_categories(path: Path, _modified_ns: int) -> Mapping[str, int]:
+    found = {}
+    for line in read_lines(path):
+        name, _, synset = line.replace("\t", " ").partition(" ")
+        if name not in CATEGORIES or not synset.strip():
+            raise DataError(f"{path} has the line {line!r}; expected a name of {', '.join(CATEGORIES)} and a synset")
+        found[synset.strip()] = CATEGORIES.index(name)
+    return found
+
+
+def look_parts(path: Path) -> None:
+    """Read a shape; raises `DataError`."""
+    category = read_categories(path.parents[1] / SYNSETS).get(path.parent.name)
+    if category is None:
+        raise DataError(f"{path}: its category is not in {path.parents[1] / SYNSETS}")
+    _parse_shape(path.read_bytes(), path, category)
+
+
+def _parse_shape(data: bytes, path: Path, category: int) -> tuple[Array, Array]:
+    """(N, 3) float32, normalised, and parts (N,) int64 of the lines x y z nx ny nz label"""
+    table = parse_table(data, path, 7)
+    parts, (first, end) = table[:, 6], OFFSETS[category : category + 2]
+    if (parts % 1).any() or parts.min() < first or parts.max() >= end:
+        raise DataError(f"{path} has parts from {parts.min():g} to {parts.max():g}; those of {CATEGORIES[category]} are "
+                        f"{first} to {end - 1}")
+    return normalised(table[:, :3], path), parts.astype(np.int64)
+
+
+def _make_shape(prepared: Prepared, item: Item) -> tuple[Array, Array]:
+    """(K, 3) float32 and parts (K,) int8 of a shape, drawn with replacement by the hash of its name"""
+    from benchmark.seeds import derive_seed
+
+    points, parts = _parse_shape(load_bytes(prepared, item), prepared.root / item.path, label_of(item, len(CATEGORIES)))
+    chosen = np.random.default_rng(derive_seed(0, "points", item.path)).integers(0, len(points), KEPT)
+    return points[chosen], parts[chosen].astype(np.int8)
+
+
+def shapes_of(prepared: Prepared) -> dict[str, Array]:
+    """"input_SPLIT" (S, K, 3) float32, "label_SPLIT" (S, K) int8 and "category_SPLIT" (S,) int64, made once."""
+    return cached(prepared, (__name__, "tasks.points_official", "benchmark.seeds"), partial(_make_shapes, prepared))
+
+
+def _make_shapes(prepared: Prepared) -> dict[str, Array]:
+    arrays = {}
+    for split, found in listed(prepared).items():
+        shapes = each(partial(_make_shape, prepared), found)
+        arrays[f"input_{split}"] = stack([points for points, _ in shapes], (KEPT, 3), np.float32)
+        arrays[f"label_{split}"] = stack([parts for _, parts in shapes], (KEPT,), np.int8)
+        arrays[f"category_{split}"] = np.array([label_of(item, len(CATEGORIES)) for item in found], np.int64)
+    return arrays
+
+
+def measure_chance(prepared: Prepared) -> dict[str, Any]:
+    """What labelling every point with its category's most frequent part of train reaches on test; makes the cache."""
+    import torch
+
+    from tasks.shapenet.model import PartMeter
+
+    arrays = shapes_of(prepared)
+    counts = np.zeros((len(CATEGORIES), OFFSETS[-1]))
+    for parts, category in zip(arrays["label_train"], arrays["category_train"], strict=True):
+        counts[category] += np.bincount(parts, minlength=OFFSETS[-1])
+    meter, answers = PartMeter(OFFSETS), torch.from_numpy(counts)
+    for parts, category in zip(arrays["label_test"], arrays["category_test"], strict=True):
+        label = torch.from_numpy(parts.astype(np.int64))[None]
+        meter.update(answers[category].expand(1, KEPT, -1), {"label": label, "category": torch.tensor([category])})
+    return {f"most frequent part, {name}": round(value, 2) for name, value in meter.compute().items()}
+
+
+def load(names: Sequence[str]) -> dict[Split, Examples]:
+    """Splits of the first of the sets: "input" (K, 3) float32, "label" (K,) and "category"."""
+    import torch
+
+    prepared = find(names[0])
+    arrays = shapes_of(prepared)
+    splits: dict[Split, Examples] = {}
+    for split in SPLITS:
+        columns = {name: torch.from_numpy(arrays[f"{name}_{split}"]) for name in ("input", "label", "category")}
+        splits[split] = Examples({**columns, "label": columns["label"].long()})
+        splits[split].note = notes(prepared.note(split), "without the official validation split, which the paper trains on too"
+                                   if split == "train" else "")
+    return splits
+
+
+def enumerate_pool(root: Path) -> Listing:
+    """The lists of ShapeNet-55"""
+    splits: dict[Split, list[str]] = {}
+    lists: tuple[Split, Split] = ("train", "test")
+    for split in lists:
+        splits[split] = read_lines(root / POOL / f"{split}.txt")
+    classes = sorted({line.partition("-")[0] for lines in splits.values() for line in lines})
+    labels = {name: str(label) for label, name in enumerate(classes)}
+    return apart(Listing({split: [Entry(f"shapenet_pc/{line}", labels[line.partition("-")[0]]) for line in lines]
+                          for split, lines in splits.items()}, classes), POOL)
+
+
+def look_pool(path: Path) -> None:
+    """Read a cloud; raises `DataError`."""
+    normalised(parse_array(path.read_bytes(), path, (STORED, 3)), path)
+
+
+class Subsampled(Examples):
+    """Clouds of which every epoch sees other points, with the mean of those at 0 and the farthest at distance 1.
+
+    The choice is that of `benchmark.points.prepare_points`, which normalises nothing, so it is made here instead.
+    """
+
+    points = pool = 0
+
+    def configured(self, shape: ModelShape, recipe: OptimRecipe) -> Self:
+        """Strengths of the recipe"""
+        other = self._with(self.columns)
+        stored = self.columns["input"].shape[1]
+        other.points = int(recipe.augment.get("points", 0))
+        other.pool = min(int(recipe.augment.get("pool", 0)) or stored, stored)
+        if other.points > other.pool:
+            raise ValueError(f"augmentation asks for {other.points} of {other.pool} points")
+        return other
+
+    def remaining(self, strengths: Mapping[str, float]) -> Mapping[str, float]:
+        """All but the choice of points, where that is made here"""
+        return {name: value for name, value in strengths.items() if not self.points or name not in {"points", "pool"}}
+
+    def batch(self, indices: Tensor, device: torch.device | str = "cpu") -> Batch:
+        """See `Examples`; whole clouds, normalised."""
+        batch = super().batch(indices, device)
+        return {**batch, "input": normalise(batch["input"])}
+
+    def stream(self, chosen: Sequence[Tensor], device: torch.device | str = "cpu",
+               draw: Callable[[Tensor], SampleRandom] | None = None) -> Iterator[Batch]:
+        """See `Examples`"""
+        for indices in chosen:
+            if draw is None or not self.points:
+                yield self.batch(indices, device)
+            else:
+                yield self._choose(super().batch(indices, device), draw)
+
+    def _choose(self, batch: Batch, draw: Callable[[Tensor], SampleRandom]) -> Batch:
+        from benchmark.points import gather_points
+
+        ids = draw(batch["index"]).uniform("points", self.pool).argsort(dim=1, stable=True)[:, : self.points]
+        return {**batch, "input": normalise(gather_points(batch["input"], ids))}
+
+
+def normalise(points: Tensor) -> Tensor:
+    """(B, N, 3) -> (B, N, 3): the mean of each cloud at 0, its farthest point at distance 1"""
+    centred = points - points.mean(1, keepdim=True)
+    return centred / centred.square().sum(2).amax(1).sqrt()[:, None, None]
+
+
+def load_pool(names: Sequence[str]) -> Examples:
+    """The training list of ShapeNet-55: "input" (8192, 3) float32, see `Subsampled`.
+
+    Noted is how many of its clouds are shapes that ShapeNetPart, where it is among `names`, is tested on.
+    """
+    import torch
+
+    prepared = find(POOL)
+    found = items(prepared, "train")
+    points = torch.empty(len(found), STORED, 3)
+    for place, item in enumerate(found):
+        points[place] = torch.from_numpy(parse_array(load_bytes(prepared, item), prepared.root / item.path, (STORED, 3)))
+    pool = Subsampled({"input": points})
+    shared = ""
+    if PARTS in names:
+        tested = {item.path.removesuffix(".txt").replace("/", "-") for item in items(find(PARTS), "test")}
+        number = sum(PurePosixPath(item.path).stem in tested for item in found)
+        shared = f"{number:,} of {len(found):,} clouds are test shapes of {PARTS}, without their parts" if number else ""
+    pool.note = notes(prepared.note("train"), shared)
+    return pool
+
+
+def enumerate_partnet(root: Path) -> Listing:
+    """The lists of every category and level"""
+    folders = sorted(path.parent.name for path in root.glob("*/train_files.txt") if re.fullmatch(r"\w+-\d", path.parent.name))
+    if not folders:
+        raise DataError(f"{root} has no folder such as Chair-3 with train_files.txt")
+    splits = {split: [Entry(str(PurePosixPath(name) / line), str(label)) for label, name in enumerate(folders)
+                      for line in read_lines(root / name / f"{split}_files.txt")] for split in SPLITS}
+    return apart(Listing(splits, folders), PARTNET)
+
+
+def look_partnet(path: Path) -> None:
+    """Read a file; raises `DataError`."""
+    _read_partnet(path.read_bytes(), path)
+
+
+def _read_partnet(data: bytes, path: Path) -> tuple[Array, Array]:
+    return parse_hdf5(data, path, "label_seg", PARTNET_POINTS, PARTNET_PARTS, of_points=True)
+
+
+def load_parts(folder: str) -> dict[Split, Examples]:
+    """One category and level of PartNet, such as "Chair-3": "input" (10000, 3) float32 as stored, "label" (10000,).
+
+    Raises `DataError` for one that is not prepared.
+    """
+    import torch
+
+    prepared = find(PARTNET)
+    if folder not in prepared.classes:
+        raise DataError(f"{PARTNET} has no {folder!r}; it has {', '.join(prepared.classes)}")
+    splits: dict[Split, Examples] = {}
+    for split, found in listed(prepared).items():
+        read = [_read_partnet(load_bytes(prepared, item), prepared.root / item.path) for item in found
+                if PurePosixPath(item.path).parts[0] == folder]
+        points = np.concatenate([np.zeros((0, PARTNET_POINTS, 3), np.float32), *(points for points, _ in read)])
+        parts = np.concatenate([np.zeros((0, PARTNET_POINTS), np.int64), *(parts for _, parts in read)])
+        splits[split] = Examples({"input": torch.from_numpy(points), "label": torch.from_numpy(parts)})
+        splits[split].note = prepared.note(split)
+    return splits
+
+
+LAYOUTS = (
+    Layout(PARTS, f"ROOT/{SYNSETS}, train_test_split/shuffled_{{train,val,test}}_file_list.json and SYNSET/ID.txt "
+           "(shapenetcore_partanno_segmentation_benchmark_v0_normal)", enumerate_parts, look_parts, measure_chance),
+    Layout(POOL, f"ROOT/{POOL}/{{train,test}}.txt and shapenet_pc/SYNSET-ID.npy, of which train.txt is trained on",
+           enumerate_pool, look_pool),
+    Layout(PARTNET, "ROOT/CATEGORY-LEVEL/{train,val,test}_files.txt and the .h5 files that they name (sem_seg_h5)",
+           enumerate_partnet, look_partnet),
+)

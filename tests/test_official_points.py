@@ -1,0 +1,549 @@
+"""Official point sets: found, looked at, put in order, kept, trained on."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import sys
+from functools import partial
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from official import (
+    PARTS,
+    SYNSETS,
+    make_clouds,
+    make_hdf5,
+    make_modelnet_hdf5,
+    make_modelnet_meshes,
+    make_modelnet_texts,
+    make_partnet,
+    make_scanobjectnn,
+    make_shapenet55,
+    make_shapenetpart,
+    make_surface,
+)
+
+from benchmark.cli import main
+from benchmark.data import SPLITS, Examples
+from benchmark.data.catalogue import find, prepare
+from benchmark.data.embedded import DataError
+from benchmark.points import farthest_point_sample, prepare_points
+from benchmark.seeds import SampleRandom
+from benchmark.store import Store
+from tasks import points_official
+from tasks.modelnet import official as modelnet
+from tasks.shapenet import PART_OFFSETS
+from tasks.shapenet import TASK as SHAPENET
+from tasks.shapenet import official as shapenet
+
+LAYOUTS = {layout.name: layout for layout in (*modelnet.LAYOUTS, *shapenet.LAYOUTS)}
+MODELNET = LAYOUTS["ModelNet40"]
+MAKERS = {"texts": make_modelnet_texts, "meshes": make_modelnet_meshes, "hdf5": make_modelnet_hdf5}
+
+
+@pytest.fixture(autouse=True)
+def catalogue(tmp_path, monkeypatch):
+    monkeypatch.setenv("M2PT_DATA", str(tmp_path / "catalogue"))
+    return tmp_path / "catalogue"
+
+
+def lost(prepared) -> str:
+    return "\n".join(line for lines in (prepared.missing, prepared.unreadable) for found in lines.values() for line in found)
+
+
+@pytest.mark.parametrize("layout", MAKERS)
+def test_each_layout_of_modelnet_becomes_normalised_clouds_in_farthest_point_order(layout, tmp_path):
+    prepared = prepare(MODELNET, MAKERS[layout](tmp_path / layout))
+    assert lost(prepared) == ""
+    splits = modelnet.load([MODELNET.name])
+    counts = {split: len(splits[split]) for split in SPLITS}
+    assert counts == prepared.facts["clouds"]
+    assert counts["val"] >= 1
+    assert sum(counts.values()) == {"texts": 48, "meshes": 10, "hdf5": 22}[layout]
+    assert counts["test"] == {"texts": 12, "meshes": 4, "hdf5": 6}[layout]
+    for split in splits.values():
+        points = split.columns["input"]
+        assert points.shape[1:] == (1200, 3)
+        assert points.dtype == torch.float32
+        assert points.norm(dim=2).max() <= 1 + 1e-6
+        assert torch.equal(farthest_point_sample(points, 300), torch.arange(300).expand(len(points), -1))
+        assert split.columns["label"].dtype == torch.int64
+    assert set(splits["test"].columns["label"].tolist()) == set(range(len(prepared.classes)))
+
+
+def test_the_first_points_are_those_that_point_mae_would_choose(tmp_path):
+    """Of the text's points, normalised; and of the farthest 8192 the farthest 1200 are the farthest 1200 of all."""
+    root = make_modelnet_texts(tmp_path / "texts")
+    prepare(MODELNET, root)
+    item = points_official.listed(find(MODELNET.name))["test"][2]
+    points = np.loadtxt(root / item.path, delimiter=",")[:, :3]
+    points -= points.mean(0)
+    points = torch.tensor(points / np.linalg.norm(points, axis=1).max(), dtype=torch.float32)[None]
+    chosen = points[:, farthest_point_sample(points, 1200)[0]]
+    torch.testing.assert_close(modelnet.load([MODELNET.name])["test"].columns["input"][2], chosen[0], rtol=0, atol=1e-6)
+    prefix = points[:, farthest_point_sample(points, 600)[0]]
+    assert torch.equal(prefix[:, farthest_point_sample(prefix, 100)[0]], chosen[:, :100])
+
+
+def test_the_recipe_trains_on_1024_of_the_farthest_1200_and_tests_on_the_farthest_1024(tmp_path):
+    from tasks.modelnet import TASK
+
+    prepare(MODELNET, make_modelnet_hdf5(tmp_path / "root"))
+    spec, splits = TASK.profiles["paper"], modelnet.load([MODELNET.name])
+    batch = splits["train"].batch(torch.arange(4))
+    strengths = {name: value for name, value in spec.train["pretrained"].augment.items() if name in {"pool", "points"}}
+    seen = TASK.augment(batch, SampleRandom(0, 0, batch["index"]), strengths)["input"]
+    assert seen.shape == (4, 1024, 3)
+    assert len({tuple(point) for point in torch.cat([seen[0], batch["input"][0]]).tolist()}) == 1200
+    assert spec.shape.input_size == (1024,)
+    assert TASK.augment(splits["test"].batch(torch.arange(2)), None, {})["input"].shape[1] == 1200
+
+
+def test_meshes_are_sampled_uniformly_the_same_each_time_and_stand_on_y(tmp_path, catalogue):
+    root = make_modelnet_meshes(tmp_path / "meshes")
+    prepare(MODELNET, root)
+    first = modelnet.load([MODELNET.name])["test"].columns["input"]
+    (cache,) = catalogue.glob("*.npz")
+    cache.unlink()
+    assert torch.equal(first, modelnet.load([MODELNET.name])["test"].columns["input"])
+    extent = first.amax(1) - first.amin(1)
+    assert (extent.argmax(1) == 1).all()  # the pyramids are twice as high as wide
+    square = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0.0]])
+    points = modelnet.sample_surface(square, np.array([[0, 1, 2], [0, 2, 3]]), 4000, 1, root)
+    assert np.histogram2d(points[:, 0], points[:, 1], 4, [[0, 1], [0, 1]])[0].std() < 40
+
+
+@pytest.mark.parametrize(("text", "said"), [
+    ("", "is empty"), ("PLY", "does not begin with OFF"), ("OFF 3 1", "fewer than its header"), ("OFF 3 1 0 0 0", "fewer than"),
+    ("OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n", "whole faces"), ("OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 7\n", "it has 3"),
+    ("OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 0.5\n", "numbers of vertices"),
+    ("OFF\n3 1 0\n0 0 0\n1 0 x\n", "no mesh of numbers"),
+    ("OFF\n3 1 0\n0 0 nan\n1 0 0\n0 1 0\n3 0 1 2\n", "no finite"), ("OFF 99999999999 1 0\n", "fewer than"),
+    ("OFF\n3 9 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n-4 1\n", "whole faces"), ("OFF 3\xe9 1 0", "no mesh of numbers"),
+])
+def test_a_damaged_mesh_is_named(text, said, tmp_path):
+    path = tmp_path / "cone_0001.off"
+    with pytest.raises(DataError, match=rf"cone_0001.off.*{said}"):
+        modelnet.parse_off(text.encode("latin-1"), path)
+
+
+def test_without_open3d_the_packages_that_it_needs_are_named(tmp_path, monkeypatch):
+    root = make_modelnet_meshes(tmp_path / "meshes")
+    monkeypatch.setitem(sys.modules, "open3d", None)
+    with pytest.raises(DataError, match=r"libgl1, libusb-1\.0-0 and libgomp1"):
+        prepare(MODELNET, root)
+
+
+def test_faults_of_text_files_are_named_and_nothing_is_trained_on_until_told(tmp_path, monkeypatch):
+    root = make_modelnet_texts(tmp_path / "texts")
+    good = (root / "airplane/airplane_0001.txt").read_text()
+    lines = good.splitlines()
+    for number, text in {1: "", 2: good.replace("\n", ",1\n"), 3: "\n".join(lines[:1000]), 4: good[:-3] + "x,1\n",
+                         5: "\n".join(["nan" + lines[0][lines[0].index(","):], *lines[1:]]), 6: "0,0,0,0,0,1\n" * 1210,
+                         7: good[: len(good) // 2], 8: "# a comment\n" + good}.items():
+        (root / f"airplane/airplane_{number:04d}.txt").write_text(text)
+    (root / "night_stand/night_stand_0001.txt").unlink()
+    (root / "somewhere").mkdir()
+    (root / "somewhere/somewhere_0001.txt").write_text(good)
+    with (root / "modelnet40_train.txt").open("a") as file:
+        file.write("../../etc/passwd\nairplane/../../x_1\nsomewhere_0001\ntv_stand_0001\n/etc/passwd_1\n")
+    prepared = prepare(MODELNET, root)
+    said = lost(prepared)
+    for number, why in {1: "is empty", 2: "7 columns instead of 6", 3: "1000 points", 4: "no table", 5: "no finite numbers",
+                        6: "all coincide", 7: "no table|points", 8: "no table"}.items():
+        (line,) = [line for line in said.splitlines() if line.startswith(f"airplane/airplane_{number:04d}")]
+        assert any(part in line for part in why.split("|")), line
+    assert "night_stand/night_stand_0001.txt" in said
+    assert said.count("leads out of the data folder") == 3
+    assert "its class is not in" in said
+    assert "tv_stand_0001.txt: listed twice" in said
+    with pytest.raises(DataError, match="--allow-missing"):
+        modelnet.load([MODELNET.name])
+    monkeypatch.setenv("M2PT_ALLOW_MISSING", "1")
+    splits = modelnet.load([MODELNET.name])
+    assert "% of train missing" in splits["train"].note
+    assert len(splits["train"]) + len(splits["val"]) == 36 - 9
+
+
+def test_lists_that_cannot_be_used_end_in_one_line(tmp_path):
+    root = make_modelnet_texts(tmp_path / "texts")
+    train = (root / "modelnet40_train.txt").read_text()
+    for name, text, said in (("modelnet40_test.txt", train.splitlines()[0], "in the lists of"),
+                             ("modelnet40_test.txt", "", "is empty"),
+                             ("modelnet40_shape_names.txt", "a\na\n", "1 of them different"),
+                             ("modelnet40_shape_names.txt", "\n".join(map(str, range(41))), "40 at most")):
+        before = (root / name).read_text()
+        (root / name).write_text(text)
+        with pytest.raises(DataError, match=said):
+            prepare(MODELNET, root)
+        (root / name).write_text(before)
+    (root / "modelnet40_train.txt").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(DataError, match="cannot be read"):
+        prepare(MODELNET, root)
+    with pytest.raises(DataError, match="is no ModelNet40"):
+        prepare(MODELNET, tmp_path)
+
+
+def test_pickles_are_refused_and_never_read(tmp_path):
+    class Bomb:
+        def __reduce__(self):
+            return (exec, (f"open({str(tmp_path / 'exploded')!r}, 'w')",))
+
+    for root, name, said in ((tmp_path / "a", "modelnet40_train_8192pts_fps.dat", "modelnet40_normal_resampled.zip"),
+                             (tmp_path / "b", "5way_10shot/0.pkl", "few_shot")):
+        (root / name).parent.mkdir(parents=True)
+        (root / name).write_bytes(pickle.dumps(Bomb()))
+        with pytest.raises(DataError, match=rf"is a pickle.*{said}"):
+            prepare(MODELNET, root)
+    lists = make_modelnet_texts(tmp_path / "texts")
+    for name in ("airplane", "night_stand", "tv_stand"):
+        (lists / name).rename(tmp_path / name)
+    (tmp_path / "a/modelnet40_train_8192pts_fps.dat").rename(lists / "modelnet40_train_8192pts_fps.dat")
+    with pytest.raises(DataError, match="is a pickle"):  # as Point-BERT distributes it: lists and pickles
+        prepare(MODELNET, lists)
+    path = tmp_path / "x.npy"
+    np.save(path, np.array([Bomb()]), allow_pickle=True)
+    with pytest.raises(DataError, match=r"x\.npy"):
+        shapenet.look_pool(path)
+    assert not (tmp_path / "exploded").exists()
+
+
+@pytest.mark.parametrize("lists", [True, False])
+def test_hdf5_files_are_found_with_and_without_lists_and_their_faults_named(lists, tmp_path):
+    root = make_modelnet_hdf5(tmp_path / "root", lists=lists)
+    prepared = prepare(MODELNET, root)
+    assert prepared.counts == {"train": 2, "val": 0, "test": 1}
+    labels = np.arange(4)[:, None] % 3
+    clouds = make_clouds(labels[:, 0], 2048)
+    first = root / "ply_data_train0.h5"
+    broken = clouds.copy()
+    broken[1, 5, 2] = np.inf
+    for data, columns, said in ((clouds, {"label": labels + 38}, "expected 0 to 39"),
+                                (clouds, {"label": labels - 1}, "from -1"), (broken, {"label": labels}, "1 values"),
+                                (clouds[:, :2000], {"label": labels}, "2000, 3"),
+                                (clouds, {"label": labels[:3]}, "'label' has shape"), (clouds, {}, "no data set 'label'"),
+                                (clouds, {"label": labels.astype(float)}, "integers"),
+                                (clouds[:0], {"label": labels[:0]}, "0, 2048"),
+                                (clouds * 0, {"label": labels}, "train0.h5#0 has 2048 points that all coincide")):
+        first.unlink()
+        make_hdf5(first, data, **columns)
+        (line,) = lost(prepare(MODELNET, root)).splitlines()
+        assert line.startswith("ply_data_train0.h5: ")
+        assert said in line
+    first.write_bytes(first.read_bytes()[:3000])
+    assert "ply_data_train0.h5" in lost(prepare(MODELNET, root))
+    first.write_bytes(b"")
+    assert "ply_data_train0.h5" in lost(prepare(MODELNET, root))
+    if lists:
+        (root / "train_files.txt").write_text("../../etc/passwd\nply_data_train1.h5\nply_data_train7.h5\n")
+        said = lost(prepare(MODELNET, root))
+        assert "'../../etc/passwd' leads out" in said
+        assert "ply_data_train7.h5" in said
+
+
+def test_hdf5_data_of_other_files_are_refused(tmp_path):
+    labels = np.arange(4)
+    real = make_hdf5(tmp_path / "real.h5", make_clouds(labels, 2048), label=labels)
+    for name in ("soft", "external", "virtual", "raw"):
+        with h5py.File(tmp_path / f"{name}.h5", "w") as file:
+            file["label"] = labels
+            if name == "external":
+                file["data"] = h5py.ExternalLink(str(real), "data")
+            elif name == "soft":
+                file["data"] = h5py.SoftLink("/label")
+            elif name == "raw":
+                file.create_dataset("data", (4, 2048, 3), "f4", external=[("/etc/passwd", 0, h5py.h5f.UNLIMITED)])
+            else:
+                layout = h5py.VirtualLayout((4, 2048, 3), "f4")
+                layout[:] = h5py.VirtualSource(str(real), "data", (4, 2048, 3))
+                file.create_virtual_dataset("data", layout)
+        with pytest.raises(DataError, match=rf"{name}\.h5.*(of its own|in another file)"):
+            modelnet.look_modelnet(tmp_path / f"{name}.h5")
+
+
+def test_clouds_are_ordered_once_and_a_damaged_cache_is_made_again(tmp_path, catalogue, monkeypatch):
+    root = make_modelnet_hdf5(tmp_path / "root", train=4, test=2)
+    prepared = prepare(MODELNET, root)
+    (cache,) = catalogue.glob("ModelNet40.*.npz")
+    assert prepared.digest[:16] in cache.name
+    good = modelnet.load([MODELNET.name])["test"].columns["input"]
+    whole = cache.read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(modelnet, "_make_clouds", lambda prepared: pytest.fail("made again"))
+        assert torch.equal(modelnet.load([MODELNET.name])["test"].columns["input"], good)
+    for damage in (b"", whole[: len(whole) // 2], whole[:1000] + b"\0" * 100 + whole[1100:], pickle.dumps([1]), b"PK\3\4 no"):
+        cache.write_bytes(damage)
+        assert torch.equal(modelnet.load([MODELNET.name])["test"].columns["input"], good)
+        assert cache.read_bytes() == whole
+    assert list(catalogue.glob("*.partial")) == []
+    cache.unlink()
+    (root / "ply_data_test0.h5").write_bytes((root / "ply_data_train0.h5").read_bytes())
+    with pytest.raises(DataError, match=r"ply_data_test0\.h5 has changed since it was prepared"):
+        modelnet.load([MODELNET.name])
+    assert prepare(MODELNET, root).digest != prepared.digest
+    assert len(list(catalogue.glob("*.npz"))) == 1
+
+
+def test_workers_change_nothing(tmp_path, catalogue, monkeypatch):
+    monkeypatch.setattr(points_official, "FEW", 2)
+    root = make_modelnet_hdf5(tmp_path / "root")
+    prepared = prepare(MODELNET, root, jobs=2)
+    found = []
+    for workers in ("0", "2"):
+        monkeypatch.setenv("M2PT_WORKERS", workers)
+        next(catalogue.glob("*.npz")).unlink()
+        found.append(modelnet.clouds_of(prepared))
+    for name, array in found[0].items():
+        assert np.array_equal(array, found[1][name])
+
+
+def test_scanobjectnn_has_three_variants_that_stay_as_they_are(tmp_path):
+    root = make_scanobjectnn(tmp_path / "h5_files")
+    seen = []
+    for seed, name in enumerate(modelnet.SCANS):
+        prepared = prepare(LAYOUTS[name], root)
+        splits = modelnet.load([name])
+        assert {split: len(examples) for split, examples in splits.items()} == prepared.facts["clouds"]
+        assert len(splits["train"]) + len(splits["val"]) == 10
+        points = splits["test"].columns["input"]
+        stored = make_clouds(np.arange(4), 2048, seed).astype(np.float32)
+        assert np.array_equal(np.sort(points.numpy().reshape(4, -1)), np.sort(stored.reshape(4, -1)))
+        assert len(prepared.classes) == 15
+        assert bool(splits["val"].note) == (name == "ScanObjectNN-PB_T50_RS")
+        seen.append(prepared.digest)
+    assert len(set(seen)) == 3
+    (root / "main_split_nobg/test_objectdataset.h5").unlink()
+    with pytest.raises(DataError, match="0 test files"):
+        prepare(LAYOUTS["ScanObjectNN-OBJ_ONLY"], root)
+
+
+def test_few_shot_folds_are_disjoint_balanced_and_the_same_each_time():
+    labels = {"train": torch.arange(12).repeat_interleave(45), "val": torch.zeros(1, dtype=torch.int64),
+              "test": torch.arange(12).repeat_interleave(20)}
+    splits = {split: Examples({"input": torch.arange(len(label)) + 1000 * (split == "test"), "label": label})
+              for split, label in labels.items()}
+    seen = set()
+    for way, shot in ((5, 10), (5, 20), (10, 10), (10, 20)):
+        for fold in range(10):
+            parts = modelnet.few_shot(splits, way, shot, fold)
+            again = modelnet.few_shot(splits, way, shot, fold)
+            assert all(torch.equal(parts[split].columns["input"], again[split].columns["input"]) for split in SPLITS)
+            assert torch.equal(parts["train"].columns["label"].bincount(), torch.full((way,), shot))
+            for split in ("val", "test"):
+                assert torch.equal(parts[split].columns["label"].bincount(), torch.full((way,), 20))
+            inputs = torch.cat([parts[split].columns["input"] for split in SPLITS])
+            assert len(inputs.unique()) == way * (shot + 40)
+            classes = [labels["train"][parts["train"].columns["input"]], labels["test"][parts["test"].columns["input"] - 1000]]
+            for value in range(way):  # one class of ModelNet40 behind each new number, in every split
+                assert len({int(old) for split, old_ in zip(("train", "test"), classes, strict=True)
+                            for old in old_[parts[split].columns["label"] == value]}) == 1
+            seen.add(tuple(inputs.tolist()))
+    assert len(seen) == 40
+    with pytest.raises(DataError, match="a fold needs 60"):
+        modelnet.few_shot(splits, 5, 40, 0)
+    with pytest.raises(DataError, match="cannot choose 13"):
+        modelnet.few_shot(splits, 13, 10, 0)
+
+
+def test_categories_are_in_the_order_of_their_parts():
+    """The data set's own table of parts, in its alphabetical order of categories"""
+    parts = {"Earphone": (16, 17, 18), "Motorbike": (30, 31, 32, 33, 34, 35), "Rocket": (41, 42, 43), "Car": (8, 9, 10, 11),
+             "Laptop": (28, 29), "Cap": (6, 7), "Skateboard": (44, 45, 46), "Mug": (36, 37), "Guitar": (19, 20, 21),
+             "Bag": (4, 5), "Lamp": (24, 25, 26, 27), "Table": (47, 48, 49), "Airplane": (0, 1, 2, 3), "Pistol": (38, 39, 40),
+             "Chair": (12, 13, 14, 15), "Knife": (22, 23)}
+    offsets = PART_OFFSETS[50]
+    assert list(shapenet.CATEGORIES) == sorted(parts)
+    for category, name in enumerate(shapenet.CATEGORIES):
+        assert tuple(range(*offsets[category : category + 2])) == parts[name]
+
+
+def test_shapes_with_parts_are_read_normalised_and_drawn_with_replacement(tmp_path):
+    root = make_shapenetpart(tmp_path / "parts")
+    synsets = root / "synsetoffset2category.txt"
+    synsets.write_text("".join(reversed(synsets.read_text().splitlines(keepends=True))))  # names count, not lines
+    prepared = prepare(LAYOUTS["ShapeNetPart"], root)
+    assert prepared.counts == {"train": 24, "val": 6, "test": 6}
+    splits = shapenet.load(["ShapeNetPart", "ShapeNet-55"])
+    assert "paper trains on" in splits["train"].note
+    for split, examples in splits.items():
+        points, label, category = (examples.columns[name] for name in ("input", "label", "category"))
+        assert points.shape[1:] == (2048, 3)
+        assert label.dtype == category.dtype == torch.int64
+        first, end = (torch.tensor(PART_OFFSETS[50])[category + step][:, None] for step in (0, 1))
+        assert ((label >= first) & (label < end)).all()
+        assert {shapenet.CATEGORIES[value] for value in category.tolist()} == set(PARTS)
+        items = points_official.listed(find("ShapeNetPart"))[split]
+        table = np.loadtxt(root / items[0].path)
+        centred = table[:, :3] - table[:, :3].mean(0)
+        radius = np.linalg.norm(centred, axis=1).max()
+        stored = {tuple(np.float32(point / radius).round(4)): part for point, part in zip(centred, table[:, 6], strict=True)}
+        drawn = [tuple(point) for point in points[0].numpy().round(4)]
+        assert all(stored[point] == part for point, part in zip(drawn, label[0].tolist(), strict=True))
+        assert len(set(drawn)) < len(stored)  # with replacement, some of the 700 are left out
+    again = shapenet._make_shapes(prepared)
+    assert np.array_equal(again["input_test"], splits["test"].columns["input"].numpy())
+    chance = prepared.facts["most frequent part, instance mIoU"]
+    assert 0 < chance < 100
+
+
+def test_faults_of_shapes_with_parts_are_named(tmp_path):
+    root = make_shapenetpart(tmp_path / "parts")
+    mug = sorted((root / SYNSETS["Mug"]).glob("train*.txt"))
+    good = mug[0].read_text().splitlines()
+    before = [line.rpartition(" ")[0] for line in good]
+    rest = "\n".join(good[1:])
+    for path, text in zip(mug, ("", f"{before[0]} 38\n{rest}", f"{before[0]} 0.5\n{rest}", "\n".join(before),
+                                f"nan 0 0 0 0 0 36\n{rest}"), strict=False):
+        path.write_text(text)
+    lists = root / "train_test_split" / "shuffled_train_file_list.json"
+    names = json.loads(lists.read_text())
+    (root / "09999999").mkdir()
+    (root / "09999999/a.txt").write_text("\n".join(good))
+    lists.write_text(json.dumps([*names, "../../etc/passwd", "shape_data/../../etc/shadow", "shape_data/09999999/a",
+                                 "shape_data/02691156/gone"]))
+    said = lost(prepare(LAYOUTS["ShapeNetPart"], root))
+    for why in ("is empty", "parts from 36 to 38; those of Mug are 36 to 37", "parts from 0.5", "6 columns instead of 7",
+                "no finite numbers", "its category is not in", "02691156/gone.txt"):
+        assert why in said
+    assert said.count("leads out of the data folder") == 2
+    assert len(said.splitlines()) == 9
+    for text, why in (("{}", "no list of names"), ("[1]", "no list of names"), ("[", "cannot be read"),
+                      ("[]", "no list of names"), (json.dumps(names[:1]), "in the lists of train and val")):
+        (root / "train_test_split/shuffled_val_file_list.json").write_text(text)
+        with pytest.raises(DataError, match=why):
+            prepare(LAYOUTS["ShapeNetPart"], root)
+    (root / "synsetoffset2category.txt").write_text("Dragon\t1\n")
+    with pytest.raises(DataError, match="'Dragon"):
+        prepare(LAYOUTS["ShapeNetPart"], root)
+
+
+def test_pretraining_normalises_the_points_that_it_chooses_as_point_mae_does(tmp_path):
+    prepare(LAYOUTS["ShapeNet-55"], make_shapenet55(tmp_path / "shapenet55"))
+    pool = shapenet.load_pool(["ShapeNet-55"])
+    assert set(pool.columns) == {"input"}
+    assert pool.columns["input"].shape == (9, 8192, 3)
+    recipe = SHAPENET.profiles["paper"].pretrain
+    ready = pool.configured(SHAPENET.profiles["paper"].shape, recipe)
+    assert ready.remaining(recipe.augment) == {"scale": 0.5, "shift": 0.2}
+
+    def draw(epoch):
+        return lambda indices: SampleRandom(3, epoch, indices)
+
+    chosen = [torch.arange(3), torch.arange(3, 8)]
+    for indices, batch in zip(chosen, ready.stream(chosen, draw=draw(1)), strict=True):
+        points = batch["input"]
+        assert points.shape == (len(indices), 1024, 3)
+        torch.testing.assert_close(points.mean(1), torch.zeros(len(indices), 3), atol=1e-5, rtol=0)
+        torch.testing.assert_close(points.norm(dim=2).amax(1), torch.ones(len(indices)))
+        raw = {"input": pool.columns["input"][indices], "index": indices}
+        picked = prepare_points(raw, SampleRandom(3, 1, indices), {"points": 1024})["input"]
+        torch.testing.assert_close(points, shapenet.normalise(picked))  # the same points, then normalised
+    once, other = (next(ready.stream([torch.arange(2)], draw=draw(epoch)))["input"] for epoch in (1, 2))
+    assert not torch.equal(once, other)
+    whole = ready.take(5).batch(torch.arange(5))["input"]
+    torch.testing.assert_close(whole.norm(dim=2).amax(1), torch.ones(5))
+    with pytest.raises(ValueError, match="asks for 9000 of 8192"):
+        pool.configured(None, recipe.model_copy(update={"augment": {"points": 9000}}))
+
+
+def test_shapes_of_the_pool_that_are_tested_on_are_noted(tmp_path):
+    prepare(LAYOUTS["ShapeNet-55"], make_shapenet55(tmp_path / "shapenet55"))
+    prepare(LAYOUTS["ShapeNetPart"], make_shapenetpart(tmp_path / "parts"))
+    assert shapenet.load_pool(["ShapeNetPart", "ShapeNet-55"]).note.startswith("1 of 9 clouds are test shapes")
+    assert shapenet.load_pool(["ShapeNet-55"]).note == ""
+
+
+def test_faults_of_the_pool_are_named(tmp_path):
+    root = make_shapenet55(tmp_path / "shapenet55")
+    names = (root / "ShapeNet-55/train.txt").read_text().split()
+    cloud = make_surface(np.random.default_rng(0), 0, 8192)
+    nan = cloud.copy()
+    nan[0, 0] = np.nan
+    for name, array in zip(names, (cloud[:8000], nan, cloud * 0, cloud.astype(int), cloud[None]), strict=False):
+        np.save(root / "shapenet_pc" / name, array)
+    (root / "shapenet_pc" / names[5]).write_bytes(b"")
+    whole = (root / "shapenet_pc" / names[6]).read_bytes()
+    (root / "shapenet_pc" / names[6]).write_bytes(whole[:-8])
+    huge = whole.replace(b"(8192, 3), }" + b" " * 12, b"(8192000000000000, 3), }")
+    assert huge != whole
+    (root / "shapenet_pc" / names[7]).write_bytes(huge)
+    with (root / "ShapeNet-55/train.txt").open("a") as file:
+        file.write("../../etc/passwd\n02691156-gone.npy\n")
+    said = lost(prepare(LAYOUTS["ShapeNet-55"], root))
+    assert len(said.splitlines()) == 10, said
+    for name in (*names[:8], "02691156-gone.npy"):
+        assert name in said
+    assert "leads out of the data folder" in said
+    with pytest.raises(DataError, match="missing"):
+        shapenet.load_pool(["ShapeNet-55"])
+
+
+def test_partnet_is_found_checked_and_read_by_category_and_level(tmp_path):
+    root = make_partnet(tmp_path / "sem_seg_h5")
+    prepared = prepare(LAYOUTS["PartNet"], root)
+    assert prepared.classes == ["Chair-3", "Table-1"]
+    assert prepared.counts == {"train": 2, "val": 2, "test": 2}
+    splits = shapenet.load_parts("Chair-3")
+    assert {name: tuple(column.shape) for name, column in splits["val"].columns.items()} == {
+        "input": (2, 10_000, 3), "label": (2, 10_000)}
+    with pytest.raises(DataError, match="it has Chair-3, Table-1"):
+        shapenet.load_parts("Chair-1")
+    make_hdf5(root / "Chair-3/val-00.h5", make_clouds(np.arange(2), 10_000), label_seg=np.full((2, 10_000), 256))
+    (root / "Table-1/test_files.txt").write_text("../../etc/passwd\n")
+    said = lost(prepare(LAYOUTS["PartNet"], root))
+    assert "labels from 256 to 256" in said
+    assert "leads out" in said
+    with pytest.raises(DataError, match="no folder such as Chair-3"):
+        prepare(LAYOUTS["PartNet"], tmp_path)
+
+
+def test_the_commands_prepare_verify_and_show_point_sets(tmp_path, capsys):
+    root = make_modelnet_hdf5(tmp_path / "root")
+    assert main(["data", "prepare", "modelnet", "--root", str(root)]) == 2
+    assert "choose one with --set: ModelNet40, ScanObjectNN-OBJ_BG" in capsys.readouterr().err
+    chosen = ["modelnet", "--set", "ModelNet40"]
+    assert main(["data", "prepare", *chosen, "--root", str(root), "-j", "1"]) == 0
+    assert "2 train, 0 val, 1 test" in capsys.readouterr().out
+    assert main(["data", "stats", *chosen]) == 0
+    shown = capsys.readouterr().out
+    assert "bathtub  6  0  2" in shown
+    assert "clouds: {'train': " in shown
+    assert main(["data", "verify", *chosen]) == 0
+    (root / "ply_data_train1.h5").write_bytes(b"gone bad")
+    capsys.readouterr()
+    assert main(["data", "verify", *chosen]) == 1
+    assert "ply_data_train1.h5" in capsys.readouterr().out
+    assert main(["data", "prepare", *chosen, "--root", str(root)]) == 1
+    assert main(["data", "list"]) == 0
+    assert "ShapeNet-55\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("setting", ["pretrained", "fix", "scratch"])
+@pytest.mark.parametrize("target", ["modelnet", "shapenet"])
+def test_the_papers_recipe_trains_on_them(target, setting, tmp_path, capsys):
+    """All points and tokens of the paper, a narrow and shallow model: real steps, and a record with the files' digests."""
+    used = {"modelnet": ["ModelNet40"], "shapenet": ["ShapeNetPart", "ShapeNet-55"]}[target]
+    makers = {"ModelNet40": partial(make_modelnet_hdf5, train=10, test=3), "ShapeNet-55": partial(make_shapenet55, train=4),
+              "ShapeNetPart": partial(make_shapenetpart, train=3, val=1, test=1)}
+    for name, maker in makers.items():
+        if name in used or setting != "scratch":
+            prepare(LAYOUTS[name], maker(tmp_path / name))
+    small = [f"{name}={value}" for name, value in {
+        "shape.depth": 3, "shape.embed_dim": 96, "shape.num_heads": 3, "shape.hidden_dim": 32, "shape.decoder_embed_dim": 96,
+        "shape.decoder_depth": 1, "shape.decoder_num_heads": 3, "recipe.epochs": 1, "recipe.batch_size": 8,
+        "recipe.warmup_epochs": 0, "pretrain.epochs": 1, "pretrain.batch_size": 4, "pretrain.warmup_epochs": 0}.items()
+             if setting != "scratch" or not name.startswith("pretrain")]
+    arm = {"pretrained": "finetune", "fix": "fix", "scratch": "scratch"}[setting]
+    assert main(["run", "--matrix", "full", "-t", target, "--arm", arm, "--setting", setting, "--profile", "paper",
+                 "--seeds", "0", "-j", "1", "--results", str(tmp_path / "results"),
+                 *(part for value in small for part in ("--set", value))]) == 0, capsys.readouterr()
+    records, problems = Store(tmp_path / "results").records()
+    assert not problems
+    record = next(record for record in records if record.spec.kind == "train")
+    assert record.spec.data == {name: find(name).digest for name in used}
+    assert {row.split for row in record.measurements} == {"train", "val", "test"}
+    if setting != "scratch":
+        assert any(record.spec.kind == "pretrain" for record in records)
