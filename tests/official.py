@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from multiprocessing import forkserver
 from pathlib import Path
 
 import av
@@ -212,8 +211,3 @@ def make_partnet(root: Path) -> Path:
             make_hdf5(root / name / f"{split}-00.h5", make_clouds(np.arange(2), 10_000, seed), label_seg=parts.astype(np.uint8))
             (root / name / f"{split}_files.txt").write_text(f"./{split}-00.h5\n")
     return root
-
-
-def stop_fork_server() -> None:
-    """Runs that start later see the environment as it is then; the server that forks them keeps that of its own start."""
-    forkserver._forkserver._stop()

@@ -306,9 +306,10 @@ def test_every_head_gives_one_logit_for_each_class(splits, setting):
     assert TASK.loss(logits, batch, profile.train[setting]).isfinite()
 
 
-def test_official_data_is_refused_with_one_clear_error():
+def test_official_data_that_is_not_prepared_is_refused_with_one_clear_error(tmp_path, monkeypatch):
+    monkeypatch.setenv("M2PT_DATA", str(tmp_path))
     for call in (TASK.load, TASK.load_pretraining, TASK.data_digests):
-        with pytest.raises(DataError, match="not wired up yet"):
+        with pytest.raises(DataError, match="data set audioset_20k is not prepared"):
             call("paper")
     assert set(TASK.data_digests("tiny")) == {"audio_tags"}
 

@@ -74,9 +74,10 @@ def test_digests_name_the_data_that_is_used():
     assert set(TASK.data_digests("tiny")) == set(TINY.data_sets)
 
 
-def test_official_data_is_refused_in_one_line():
+def test_official_data_that_is_not_prepared_is_refused_in_one_line(tmp_path, monkeypatch):
+    monkeypatch.setenv("M2PT_DATA", str(tmp_path))
     for ask in (TASK.load, TASK.load_pretraining, TASK.data_digests):
-        with pytest.raises(embedded.DataError, match="not wired up yet"):
+        with pytest.raises(embedded.DataError, match="data set kinetics400 is not prepared"):
             ask("paper")
 
 

@@ -148,6 +148,11 @@ def run_plan(plan: Plan, store: Store, site: Site, jobs: int, on_event: Callable
     return list(failed.values())
 
 
+def _settings() -> dict[str, str]:
+    """The environment's variables that are ours; the fork server has those of its own start"""
+    return {name: value for name, value in os.environ.items() if name.startswith("M2PT_")}
+
+
 def _startable(waiting: list[Job], unfinished: set[str], failed: dict[str, RunSpec], room: int) -> list[Job]:
     """The next jobs whose needs are met (or have failed), at most `room` of them."""
     ready = [job for job in waiting
@@ -161,7 +166,8 @@ def _start(context: Any, job: Job, store: Store, site: Site, slot: int, fresh: b
     starts = {role: Pretrained(weights=store.weights(need), shape=need.shape) for role, need in job.needs}
     starts |= dict(job.files)
     # No daemon, as a run may have processes of its own, which read its files.
-    process = context.Process(target=_work, args=(job, site, store.folder, work, starts, theirs, slot, fresh), daemon=False)
+    process = context.Process(target=_work, args=(job, site, store.folder, work, starts, theirs, slot, fresh, _settings()),
+                              daemon=False)
     process.start()
     theirs.close()
     now = time.monotonic()
@@ -220,11 +226,14 @@ def _death(exitcode: int | None) -> tuple[str, str, str]:
 
 
 def _work(job: Job, site: Site, results: Path, work: Path, starts: dict[str, Pretrained], connection: Connection,
-          slot: int, fresh: bool) -> None:
+          slot: int, fresh: bool, settings: dict[str, str]) -> None:
     """The process of one run: its output goes to `log.txt`, its news to the connection, its record to disk.
 
-    `fresh`: whether what an earlier one left is removed first.
+    `fresh`: whether what an earlier one left is removed first; `settings` take the place of the fork server's.
     """
+    for name in _settings():
+        del os.environ[name]
+    os.environ.update(settings)
     for number in (signal.SIGINT, signal.SIGUSR2):  # the runner decides, and ends its processes itself
         signal.signal(number, signal.SIG_IGN)
     store = Store(results)

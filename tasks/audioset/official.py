@@ -1,0 +1,298 @@
+"""AudioSet-20K in the layout of AudioMAE: ROOT/{train,eval}.json and ROOT/class_labels_indices.csv; eval is our test split.
+
+Sounds become Kaldi filter banks as they are read. In training some are mixed with another of the split, as waveforms, and
+the transformer sees a part of the rows and columns of patches only.
+
+Shapes: B batch, F frames, M mel bins, C classes.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import soundfile
+import torch
+from torch import Tensor
+
+from benchmark.data import Batch, Examples, Split
+from benchmark.data.catalogue import (
+    Entry,
+    Layout,
+    Listing,
+    Prepared,
+    below,
+    carve_validation,
+    digests,
+    find,
+    folder,
+    inside,
+    items,
+)
+from benchmark.data.embedded import DataError
+from benchmark.data.files import Files, Random, Reader
+from benchmark.recipes import TrainRecipe
+from tasks.audioset.waveform import FBANK_MEAN, FBANK_STD, SAMPLE_RATE, decode, fit_frames, kaldi_fbank
+
+if TYPE_CHECKING:
+    from benchmark.recipes import ModelShape, OptimRecipe
+    from benchmark.seeds import SampleRandom
+
+__all__ = ["LAYOUTS", "digests", "load"]
+
+CACHE = "M2PT_FBANK_CACHE"  # 1: keep filter banks that were computed, half a megabyte each
+NUM_CLASSES = 527
+MIX_ALPHA = 10.0  # of Beta(alpha, alpha), the share of a sound in a mixture
+LONGEST_SECONDS, MOST_CHANNELS, LARGEST_FILTER = 600, 16, 2**21  # of a sound that is no mistake
+MEASURED = 1000  # training files that `facts` are measured on, at most
+CLASSES = "class_labels_indices.csv"
+PICKLES = {".pkl", ".pickle", ".pt", ".pth", ".dat", ".joblib"}
+
+
+def enumerate_files(root: Path) -> Listing:
+    """The sounds of both lists; a part of the training sounds becomes the validation split.
+
+    Raises `DataError` for lists that are missing, malformed or empty, for a class that is not in the list of classes, and
+    for a sound that is in both lists.
+    """
+    classes = read_classes(root / CLASSES)
+    mids = {mid: index for index, (mid, _) in enumerate(classes)}
+    train, test = (read_list(root, name, mids) for name in ("train.json", "eval.json"))
+    both = {entry.path for entry in train} & {entry.path for entry in test}
+    if both:
+        raise DataError(f"{len(both)} sounds of {root / 'eval.json'} are in train.json too, first {min(both)!r}; "
+                        "what is tested on cannot be trained on")
+    train, val = carve_validation(train)
+    problems = [] if len(classes) == NUM_CLASSES else [f"{CLASSES} has {len(classes)} classes, AudioSet has {NUM_CLASSES}"]
+    return Listing({"train": train, "val": val, "test": test}, [name for _, name in classes], problems)
+
+
+def read_classes(path: Path) -> list[tuple[str, str]]:
+    """(mid, display name) by index of `class_labels_indices.csv`; raises `DataError`."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = [(int(row["index"]), row["mid"].strip(), row["display_name"].strip()) for row in csv.DictReader(file)]
+    except (OSError, UnicodeDecodeError, csv.Error, KeyError, ValueError, AttributeError, TypeError) as error:
+        raise DataError(f"list of classes {path} cannot be read ({type(error).__name__}: {error}); "
+                        "it has columns index,mid,display_name") from error
+    rows.sort()
+    if not rows or [index for index, _, _ in rows] != list(range(len(rows))) or len({mid for _, mid, _ in rows}) != len(rows):
+        raise DataError(f"list of classes {path} does not number its {len(rows)} classes from 0, each mid once")
+    if len(rows) > NUM_CLASSES:
+        raise DataError(f"list of classes {path} has {len(rows)} classes, AudioSet has {NUM_CLASSES}")
+    return [(mid, name) for _, mid, name in rows]
+
+
+def read_list(root: Path, name: str, mids: Mapping[str, int]) -> list[Entry]:
+    """`{"data": [{"wav": path, "labels": "mid,mid"}]}` -> entries with class indices; raises `DataError` naming the place."""
+    path = root / name
+    try:
+        data = json.loads(path.read_text(encoding="utf-8-sig"))["data"]
+        rows = [(str(row["wav"]), [mid.strip() for mid in row["labels"].split(",") if mid.strip()]) for row in data]
+    except OSError as error:
+        pickles = sorted(file.name for file in root.iterdir() if file.suffix.lower() in PICKLES)
+        hint = f"; {pickles[0]} is not read, as loading a pickle may run anything that is written in it" if pickles else ""
+        raise DataError(f"list {path} cannot be read ({error.strerror}){hint}") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise DataError(f'list {path} is malformed ({type(error).__name__}: {error}); it is '
+                        '{"data": [{"wav": path, "labels": "mid,mid"}]}') from error
+    if not rows:
+        raise DataError(f"list {path} is empty")
+    entries = []
+    for number, (wav, labels) in enumerate(rows):
+        unknown = [mid for mid in labels if mid not in mids] if labels else [""]
+        if unknown:
+            raise DataError(f"{path} entry {number}, {wav!r}: class {unknown[0]!r} is not in {CLASSES}")
+        entries.append(Entry(below(root, wav), ",".join(str(index) for index in sorted({mids[mid] for mid in labels}))))
+    return entries
+
+
+def look(path: Path) -> None:
+    """Decode the whole sound; raises `DataError`."""
+    samples_of(path)
+
+
+def samples_of(path: Path) -> Tensor:
+    """(S,) float32 at 16 kHz, one channel; raises `DataError` naming the file where it is damaged, cut short or too large."""
+    if path.suffix.lower() in PICKLES:
+        raise DataError(f"sound {path} is a pickle, and loading one may run anything that is written in it; "
+                        "name the WAV or FLAC file")
+    try:
+        about = soundfile.info(path)
+        with path.open("rb") as file:
+            head = file.read(8)
+    except (soundfile.SoundFileError, OSError, TypeError) as error:
+        raise DataError(f"sound {path} cannot be read: {error}") from error
+    stated = int.from_bytes(head[4:8], "little") + 8
+    if head[:4] == b"RIFF" and stated < 2**32 and stated > path.stat().st_size + 1:  # one that is streamed states 2**32 - 1
+        raise DataError(f"sound {path} is truncated: it states {stated} bytes and has {path.stat().st_size}")
+    common = math.gcd(about.samplerate, SAMPLE_RATE) or 1
+    if (about.frames > LONGEST_SECONDS * about.samplerate or about.channels > MOST_CHANNELS
+            or about.samplerate // common * (SAMPLE_RATE // common) > LARGEST_FILTER):
+        raise DataError(f"sound {path} of {about.frames} samples, {about.channels} channels, {about.samplerate} Hz is too "
+                        "large, or of a sampling rate that no recording has")
+    samples = decode(path)
+    if len(samples) < SAMPLE_RATE // 40:
+        raise DataError(f"sound {path} is shorter than one window of 25 ms")
+    if not samples.isfinite().all():
+        raise DataError(f"sound {path} has values that are no numbers")
+    return samples
+
+
+def facts(prepared: Prepared) -> dict[str, Any]:
+    """Mean and deviation of the filter banks of at most 1,000 training files, beside those that inputs are normalised with"""
+    found = items(prepared, "train")
+    chosen = [found[place] for place in np.linspace(0, len(found) - 1, min(MEASURED, len(found))).round().astype(int)]
+    count, total, squares = 0, 0.0, 0.0
+    for item in chosen:
+        fbank = Sounds().fbank(samples_of(inside(prepared.root, item.path))).double()
+        count, total, squares = count + fbank.numel(), total + fbank.sum().item(), squares + fbank.square().sum().item()
+    mean = total / count
+    return {"fbank mean": round(mean, 4), "fbank std": round(math.sqrt(max(squares / count - mean**2, 0.0)), 4),
+            "fbank mean and std of AudioMAE": [FBANK_MEAN, FBANK_STD], "files measured": len(chosen)}
+
+
+def load(names: Sequence[str]) -> dict[Split, Examples]:
+    """Splits of a prepared AudioSet: filter banks, and "label" (N, 527) of 0 and 1"""
+    (name,) = names
+    prepared = find(name)
+    splits: dict[Split, Examples] = {}
+    for split in ("train", "val", "test"):
+        found = items(prepared, split)
+        label = torch.zeros(len(found), NUM_CLASSES)
+        try:
+            for place, item in enumerate(found):
+                label[place, [int(index) for index in item.label.split(",")]] = 1
+        except (ValueError, IndexError) as error:
+            raise DataError(f"catalogue of {name} {split} has labels that are no classes ({error}); prepare again") from error
+        paths = [item.path for item in found]
+        splits[split] = SoundFiles(prepared.root, paths, {"label": label}, Sounds(), prepared.note(split))
+    return splits
+
+
+class SoundFiles(Files):
+    """Sounds that may be mixed with each other: with those of the part of the split that is trained on, as it is labelled."""
+
+    def configured(self, shape: ModelShape, recipe: OptimRecipe) -> Self:
+        """See `benchmark.data.files.Reader.configured`."""
+        other = super().configured(shape, recipe)
+        if isinstance(other.reader, Sounds):
+            other.reader.root, other.reader.labels = self.root, self.columns.get("label")
+            other.reader.partners = [self.paths[place] for place in self.columns["input"].tolist()]
+        return other
+
+
+class Sounds(Reader):
+    """A sound to (F, M) filter banks, and in training the tokens of it that are seen.
+
+    Strengths: mix (probability that a sound is mixed with a random other one of the split, x = s a + (1 - s) b of the
+    waveforms and of the labels, s ~ Beta(10, 10)), drop_time and drop_frequency (shares of the rows and of the columns of
+    patches that the transformer does not see; AudioMAE's fine-tuning).
+    """
+
+    alters = frozenset({"mix", "drop_time", "drop_frequency"})
+
+    def __init__(self, size: tuple[int, int] = (1024, 128), grid: tuple[int, int] = (64, 8), mix: float = 0.0,
+                 drop_time: float = 0.0, drop_frequency: float = 0.0):
+        if not (0 <= mix <= 1 and 0 <= drop_time < 1 and 0 <= drop_frequency < 1):
+            raise ValueError(f"mix {mix:g} is a probability; drop_time {drop_time:g} and drop_frequency {drop_frequency:g} are "
+                             "shares below 1")
+        self.size, self.grid, self.mix, self.drop_time, self.drop_frequency = size, grid, mix, drop_time, drop_frequency
+        self.cache = folder() / "fbanks" if os.environ.get(CACHE) == "1" else None
+        self.root = Path()  # this and what follows is of the split, see `SoundFiles`
+        self.partners: list[str] = []
+        self.labels: Tensor | None = None
+
+    def configured(self, shape: ModelShape, recipe: OptimRecipe) -> Self:
+        """Sizes of the model; strengths of a training recipe. Raises `ValueError` where pretraining is to mix or to drop."""
+        strengths = {name: recipe.augment.get(name, 0.0) for name in sorted(self.alters)}
+        if not isinstance(recipe, TrainRecipe) and any(strengths.values()):
+            raise ValueError(f"{', '.join(sorted(self.alters))} are for training; masked pretraining hides patches by itself")
+        (frames, bins), (high, wide) = shape.input_size, shape.patch_size
+        return type(self)((frames, bins), (frames // high, bins // wide), **strengths)
+
+    def read(self, path: Path, random: Random | None) -> dict[str, Tensor]:
+        """See `benchmark.data.files.Reader`; of a mixture also the place of its partner and the share that is not its."""
+        if random is None or not self.mix:
+            return {"input": self.unaltered(path)}
+        if random.random() >= self.mix:
+            return {"input": self.unaltered(path), "partner": torch.tensor(0), "share": torch.tensor(1.0)}
+        partner, share = int(random.integers(len(self.partners))), float(random.beta(MIX_ALPHA, MIX_ALPHA))
+        one, other = samples_of(path), samples_of(inside(self.root, self.partners[partner]))
+        other = fit_frames(other[:, None], len(one))[:, 0]
+        mixed = share * (one - one.mean()) + (1 - share) * (other - other.mean())
+        return {"input": self.fbank(mixed), "partner": torch.tensor(partner), "share": torch.tensor(share)}
+
+    def join(self, samples: Sequence[dict[str, Tensor]], batch: Batch, random: SampleRandom | None) -> Batch:
+        """Mixed labels where sounds were mixed; "ids_keep" (B, K) where tokens are dropped"""
+        joined = super().join(samples, batch, random)
+        partner, share = joined.pop("partner", None), joined.pop("share", None)
+        if partner is not None and share is not None and self.labels is not None:
+            joined["label"] = share[:, None] * joined["label"] + (1 - share[:, None]) * self.labels[partner]
+        if random is not None and (self.drop_time or self.drop_frequency):
+            rows, columns = (kept_places(random, use, size, share) for use, size, share in zip(
+                ("drop_time", "drop_frequency"), self.grid, (self.drop_time, self.drop_frequency), strict=True))
+            joined["ids_keep"] = (rows[:, :, None] * self.grid[1] + columns[:, None, :]).flatten(1)
+        return joined
+
+    def fbank(self, samples: Tensor) -> Tensor:
+        """(S,) -> (F, M)"""
+        return fit_frames(kaldi_fbank(samples, self.size[1]), self.size[0])
+
+    def unaltered(self, path: Path) -> Tensor:
+        """(F, M) of a file, from the cache where there is one and it has it"""
+        if self.cache is None:
+            return self.fbank(samples_of(path))
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        place = self.cache / digest[:2] / f"{digest}-{self.size[0]}x{self.size[1]}.npy"
+        kept = read_cached(place, self.size)
+        if kept is None:
+            kept = self.fbank(samples_of(path))
+            write_cached(place, kept)
+        return kept
+
+
+def kept_places(random: SampleRandom, use: str, size: int, share: float) -> Tensor:
+    """(B, K) int64, ascending: int(size (1 - share)) of `size` places, at least one"""
+    num_kept = max(1, int(size * (1 - share) + 1e-6))
+    return random.uniform(use, size).argsort(dim=1, stable=True)[:, :num_kept].sort(1).values
+
+
+def read_cached(place: Path, size: tuple[int, int]) -> Tensor | None:
+    """The array of a file that ends in its own SHA-256; None where it is not there or was damaged."""
+    try:
+        content = place.read_bytes()
+        if hashlib.sha256(content[:-32]).digest() != content[-32:]:
+            return None
+        array = np.load(io.BytesIO(content[:-32]), allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    return torch.from_numpy(array) if array.shape == size and array.dtype == np.float32 else None
+
+
+def write_cached(place: Path, fbank: Tensor) -> None:
+    """Keep an array, whole or not at all; a cache that cannot be written is none."""
+    content = io.BytesIO()
+    np.save(content, fbank.numpy(), allow_pickle=False)
+    partial = place.with_suffix(f".{os.getpid()}.part")
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(content.getvalue() + hashlib.sha256(content.getvalue()).digest())
+        partial.replace(place)
+    except OSError:
+        with suppress(OSError):
+            partial.unlink()
+
+
+LAYOUTS = (Layout("audioset_20k", 'ROOT/train.json and ROOT/eval.json with {"data": [{"wav": path, "labels": "mid,mid"}]}, '
+                  f"ROOT/{CLASSES} (index,mid,display_name), WAV or FLAC files below ROOT; eval is tested on, a twentieth of "
+                  "train is validated on", enumerate_files, look, facts),)

@@ -1,0 +1,411 @@
+"""Kinetics-400 in the layout of VideoMAE: ROOT/{train,val}.csv, whose val is our test split, and video files below ROOT.
+
+A clip is every fourth frame of a part of a video. Files are decoded from the key frame before it, and its frames are cut,
+mirrored and altered one by one as they come, so that memory does not grow with the size of a video.
+
+Shapes: T frames of a clip, V windows in time and S in space of a test video.
+"""
+
+from __future__ import annotations
+
+import bisect
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import av
+import av.error
+import numpy as np
+import torch
+from PIL import Image
+from timm.data.auto_augment import rand_augment_transform
+from torch import Tensor
+
+from benchmark.data import Examples, Split
+from benchmark.data.catalogue import Entry, Layout, Listing, Prepared, below, carve_validation, digests, find, items
+from benchmark.data.embedded import DataError
+from benchmark.data.files import Files, Random, Reader, seeded
+from benchmark.recipes import TrainRecipe
+from tasks.imagenet.official import random_box
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+
+    from benchmark.recipes import ModelShape, OptimRecipe
+
+__all__ = ["LAYOUTS", "digests", "load", "load_pool"]
+
+NUM_CLASSES = 400
+STRIDE = 4  # frames of the video from one frame of a clip to the next
+SCALES = (1.0, 0.875, 0.75, 0.66)  # of the short side, in pretraining's crops
+LAYERS = 4  # operations of RandAugment that one clip gets (VideoMAE's "n4")
+MOST_PIXELS, MOST_FRAMES, MOST_ASPECT = 2**25, 2**17, 16  # of a video that is no mistake
+COVERED = 0.9  # of the stated duration that the packets of a whole file reach
+FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,flv,asf,ogg"  # none of them leads to other files
+UNLABELLED = "-1"
+
+Cut = Callable[[Image.Image], Image.Image]
+
+
+def enumerate_files(root: Path) -> Listing:
+    """The videos of both lists; a part of the training videos becomes the validation split.
+
+    Raises `DataError` for a list that is missing, empty or malformed, and for a video that is in both.
+    """
+    train, test = read_list(root, "train.csv"), read_list(root, "val.csv")
+    both = {entry.path for entry in train} & {entry.path for entry in test}
+    if both:
+        raise DataError(f"{len(both)} videos of {root / 'val.csv'} are in train.csv too, first {min(both)!r}; "
+                        "what is tested on cannot be trained on")
+    if any(entry.label == UNLABELLED for entry in test):
+        raise DataError(f"{root / 'val.csv'} has lines without a label; write them as: path label")
+    train, val = carve_validation(train)
+    return Listing({"train": train, "val": val, "test": test}, [str(label) for label in range(NUM_CLASSES)])
+
+
+def read_list(root: Path, name: str) -> list[Entry]:
+    """Lines `path label` of a list, or `path 0 -1` of a pretraining list, whose label is "-1"; blank ones are skipped.
+
+    A path may have spaces, and quotation marks around it, as pandas writes it then. Raises `DataError` naming the line.
+    """
+    path = root / name
+    try:
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"list {path} cannot be read ({error}); it has lines: path label") from error
+    entries = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        match = re.fullmatch(r"(?:(?P<whole>.+)[ \t]0[ \t]-1|(?P<path>.+)[ \t](?P<label>[0-9]{1,3}))", line.strip())
+        if match is None or int(match["label"] or 0) >= NUM_CLASSES:
+            raise DataError(f"{path} line {number}: {line.strip()[:80]!r} is not 'path label', with one space between them, a "
+                            f"label of 0 to {NUM_CLASSES - 1} and no header")
+        text = (match["whole"] or match["path"]).strip()
+        if len(text) > 1 and text[0] == text[-1] == '"':
+            text = text[1:-1].replace('""', '"')
+        entries.append(Entry(below(root, text), match["label"] or UNLABELLED))
+    if not entries:
+        raise DataError(f"list {path} is empty; it has lines: path label")
+    return entries
+
+
+def look(path: Path) -> None:
+    """Go through the whole file and decode its key frames; raises `DataError` where any is damaged or the end is missing."""
+    with Video(path) as video:
+        video.check()
+
+
+class Video:
+    """A video file, from which frames are asked by their number in the order in which they are shown.
+
+    Raises `DataError` naming the file where it is damaged, empty or far too large.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.container = self._open()
+        try:
+            if not self.container.streams.video:
+                raise DataError(f"video {path} has no pictures in it")
+            self.size = self._stream().width, self._stream().height  # (width, height)
+            if min(self.size) < 1 or math.prod(self.size) > MOST_PIXELS or max(self.size) > MOST_ASPECT * min(self.size):
+                raise DataError(f"video {path} of {self.size[0]} x {self.size[1]} pixels is too large, too small or too long")
+            self._index()
+        except BaseException:
+            self.container.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.container.close()
+
+    def __len__(self) -> int:
+        return self.num_frames
+
+    def _open(self) -> InputContainer:
+        try:
+            container = av.open(str(self.path.absolute()), options={"format_whitelist": FORMATS, "protocol_whitelist": "file"})
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            raise DataError(f"video {self.path} cannot be read: {_reason(error)}") from error
+        for stream in container.streams.video[:1]:
+            stream.codec_context.thread_count = 1  # reading has processes of its own
+        return container
+
+    def _stream(self) -> VideoStream:
+        return self.container.streams.video[0]
+
+    def _index(self) -> None:
+        """Take down when every frame is shown, and which are key frames, without decoding."""
+        times: list[int] = []
+        self.keys: list[int] = []
+        self.damaged, self.num_frames = 0, 0
+        self.exact = self.container.format.name != "avi"  # its times are those of decoding, where frames are reordered
+        try:
+            for packet in self.container.demux(self._stream()):
+                if not packet.size or packet.is_discard:
+                    continue
+                self.num_frames += 1
+                self.damaged += packet.is_corrupt
+                if self.num_frames > MOST_FRAMES:
+                    raise DataError(f"video {self.path} has more than {MOST_FRAMES} frames")
+                if packet.pts is None:
+                    self.exact = False
+                else:
+                    times.append(packet.pts)
+                    self.keys += [packet.pts] * packet.is_keyframe
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            raise DataError(f"video {self.path} is damaged: {_reason(error)}") from error
+        self.times = sorted(set(times))
+        self.keys.sort()
+        if self.exact:
+            self.num_frames = len(self.times)
+        if not self.num_frames:
+            raise DataError(f"video {self.path} has no frames")
+
+    def check(self) -> None:
+        """See `look`."""
+        stream = self._stream()
+        end = max((entry.pos + entry.size for entry in stream.index_entries), default=0)
+        if self.damaged or end > self.path.stat().st_size:
+            raise DataError(f"video {self.path} is truncated: its index names bytes that are not there")
+        if stream.duration is None and self.container.duration and self.exact and stream.time_base is not None:
+            covered = float(self.times[-1] * stream.time_base) - (self.container.start_time or 0) / av.time_base
+            if covered < COVERED * self.container.duration / av.time_base - 1 / float(stream.average_rate or 25):
+                raise DataError(f"video {self.path} is truncated: frames reach {covered:.1f} seconds of "
+                                f"{self.container.duration / av.time_base:.1f}")
+        decoded = 0
+        try:
+            self._rewind()
+            self._stream().codec_context.skip_frame = "NONKEY"
+            for frame in self.container.decode(self._stream()):
+                decoded += not frame.is_corrupt
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            raise DataError(f"video {self.path} cannot be decoded: {_reason(error)}") from error
+        if not decoded or decoded < len(self.keys):
+            raise DataError(f"video {self.path} cannot be decoded: {decoded} of {len(self.keys)} key frames are whole")
+
+    def _rewind(self) -> None:
+        self.container.close()
+        self.container = self._open()
+
+    def frames(self, numbers: Iterable[int]) -> Iterator[Image.Image]:
+        """The frames of these numbers, ascending and each once, as RGB pictures of `size`; past the end, the last.
+
+        What a damaged packet loses is shown as the next frame that can be decoded. Raises `DataError` where none can.
+        """
+        wanted = [self.times[min(number, len(self) - 1)] for number in numbers] if self.exact else list(numbers)
+        shown: Iterator[tuple[int, VideoFrame]] = iter(())
+        at: int | None = None
+        last: VideoFrame | None = None
+        for time in wanted:
+            if at is None or self._key(time) > at:
+                shown, at = self._from(time), None
+            while at is None or at < time:
+                found = next(shown, None)
+                if found is None:
+                    break
+                at, last = found
+            if last is None:
+                raise DataError(f"video {self.path} cannot be decoded: no frame comes out of it")
+            picture: Image.Image = last.to_image(width=self.size[0], height=self.size[1])  # type: ignore[no-untyped-call]
+            yield picture
+
+    def _key(self, time: int) -> int:
+        """When the last key frame up to `time` is shown; where frames have no times, there is nowhere to go"""
+        place = bisect.bisect_right(self.keys, time) if self.exact else 0
+        return self.keys[place - 1] if place else -(2**63)
+
+    def _from(self, time: int) -> Iterator[tuple[int, VideoFrame]]:
+        """Frames with their times, or with their numbers where they have none, from one that is not after `time`."""
+        if self.exact and self._key(time) > self.times[0]:
+            try:
+                self.container.seek(self._key(time), stream=self._stream())
+                shown = self._decode()
+                first = next(shown, None)
+            except (av.error.FFmpegError, OSError, ValueError):
+                first = None
+            if first is not None and first[0] <= time:
+                yield first
+                yield from shown
+                return
+        self._rewind()  # the start of a file is found whatever its index says
+        yield from self._decode()
+
+    def _decode(self) -> Iterator[tuple[int, VideoFrame]]:
+        number = 0
+        packets = self.container.demux(self._stream())
+        while True:
+            try:
+                packet = next(packets, None)
+            except (av.error.FFmpegError, OSError, ValueError) as error:
+                raise DataError(f"video {self.path} is damaged: {_reason(error)}") from error
+            if packet is None:
+                return
+            try:
+                frames = packet.decode()
+            except (av.error.FFmpegError, ValueError):
+                continue
+            for frame in frames:
+                if not self.exact:
+                    yield number, frame
+                elif frame.pts is not None:
+                    yield frame.pts, frame
+                number += 1
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
+
+
+def load(names: Sequence[str]) -> dict[Split, Examples]:
+    """Splits of a prepared Kinetics: clips of the size that the model wants, and classes.
+
+    Raises `DataError` where the training list has no labels.
+    """
+    (name,) = names
+    prepared = find(name)
+    splits: dict[Split, Examples] = {}
+    for split in ("train", "val", "test"):
+        found = items(prepared, split)
+        if any(item.label == UNLABELLED for item in found):
+            raise DataError(f"{name}: the list of {split} has no labels and serves pretraining only; its lines are: path label")
+        try:
+            label = torch.tensor([int(item.label) for item in found], dtype=torch.int64)
+        except ValueError as error:
+            raise DataError(f"catalogue of {name} {split} has labels that are no classes ({error}); prepare again") from error
+        splits[split] = _files(prepared, split, {"label": label})
+    return splits
+
+
+def load_pool(names: Sequence[str]) -> Examples:
+    """Training videos without labels, which their list may do without"""
+    (name,) = names
+    return _files(find(name), "train", {})
+
+
+def _files(prepared: Prepared, split: Split, columns: dict[str, Tensor]) -> Files:
+    return Files(prepared.root, [item.path for item in items(prepared, split)], columns, Clips(), prepared.note(split))
+
+
+class Clips(Reader):
+    """A video to (3, T, H, W) bytes: in training a random clip, cut, mirrored and altered alike in all of its frames.
+
+    Else (3, V T, H, S W): the clips of V windows, evenly spaced over the video, follow each other in time, and S cuts,
+    evenly spaced along the longer side, lie beside each other, so that `benchmark.augment.view_windows` finds each of them.
+    A video that is shorter than a clip shows its last frame to the end, as in VideoMAE.
+
+    Strengths: crop (largest share of the area that is cut away; aspect 3/4 to 4/3), multi_scale (largest share of the
+    short side that is; pretraining's, see `multi_scale_box`), flip (probability), rand_augment (magnitude). VideoMAE alters
+    whole frames and then cuts them; here cuts are altered, at a cost that does not depend on the size of a video.
+    """
+
+    alters = frozenset({"crop", "multi_scale", "flip", "rand_augment"})
+
+    def __init__(self, size: tuple[int, int, int] = (16, 224, 224), temporal: int = 1, spatial: int = 1, crop: float = 0.0,
+                 multi_scale: float = 0.0, flip: float = 0.0, rand_augment: float = 0.0):
+        self.size, self.temporal, self.spatial = size, temporal, spatial
+        self.crop, self.multi_scale, self.flip, self.rand_augment = crop, multi_scale, flip, rand_augment
+
+    def configured(self, shape: ModelShape, recipe: OptimRecipe) -> Self:
+        """Sizes of the model, windows and strengths of the recipe"""
+        length, height, width = shape.input_size
+        views = recipe.test_views if isinstance(recipe, TrainRecipe) else {}
+        strengths = {name: recipe.augment.get(name, 0.0) for name in sorted(self.alters)}
+        return type(self)((length, height, width), views.get("temporal", 1), views.get("spatial", 1), **strengths)
+
+    def read(self, path: Path, random: Random | None) -> dict[str, Tensor]:
+        """See `benchmark.data.files.Reader`."""
+        with Video(path) as video:
+            if random is None:
+                numbers, cut = self.windows(len(video)), self.beside(video.size)
+            else:
+                room = max(len(video) - 1 - STRIDE * (self.size[0] - 1), 0)
+                start = int(random.integers(room + 1))
+                numbers, cut = [start + STRIDE * place for place in range(self.size[0])], self.altered(video.size, random)
+            numbers = [min(number, len(video) - 1) for number in numbers]
+            distinct = sorted(set(numbers))
+            made = {number: np.asarray(cut(picture)) for number, picture in zip(distinct, video.frames(distinct), strict=True)}
+        clip = np.stack([made[number] for number in numbers])
+        return {"input": torch.from_numpy(np.ascontiguousarray(clip.transpose(3, 0, 1, 2)))}
+
+    def windows(self, num_frames: int) -> list[int]:
+        """Frames of V windows in turn, which `view_windows` would take from every fourth frame of the video"""
+        length = self.size[0]
+        strided = max(math.ceil(num_frames / STRIDE), length)
+        return [STRIDE * (start + place) for start in starts(strided - length, self.temporal) for place in range(length)]
+
+    def beside(self, size: tuple[int, int]) -> Cut:
+        """The short side to that of the model (bilinear), then S cuts along the longer one, side by side"""
+        height, width = self.size[1:]
+        scale = max(width / size[0], height / size[1])
+        wide, high = max(width, round(size[0] * scale)), max(height, round(size[1] * scale))
+        across = wide - width > high - height
+        lefts = starts(wide - width, self.spatial if across else 1)
+        uppers = starts(high - height, 1 if across else self.spatial)
+        corners = [(left, upper) for left in lefts for upper in uppers]
+
+        def cut(picture: Image.Image) -> Image.Image:
+            picture = picture.resize((wide, high), Image.Resampling.BILINEAR)
+            joined = Image.new("RGB", (width * len(corners), height))
+            for place, (left, upper) in enumerate(corners):
+                joined.paste(picture.crop((left, upper, left + width, upper + height)), (place * width, 0))
+            return joined
+
+        return cut
+
+    def altered(self, size: tuple[int, int], random: Random) -> Cut:
+        """One box, one choice to mirror and one RandAugment for all frames of a clip, cut from frames of `size`"""
+        box: tuple[float, float, float, float] = (0, 0, *size)
+        if self.multi_scale:
+            box = multi_scale_box(size, self.multi_scale, random)
+        elif self.crop:
+            box = random_box(size, 1 - self.crop, random)
+        mirrored = random.random() < self.flip
+        height, width = self.size[1:]
+        policy = rand_augment_transform(f"rand-m{self.rand_augment:g}-n{LAYERS}-mstd0.5-inc1", {
+            "translate_const": int(0.45 * min(height, width)), "img_mean": (124, 116, 104),
+            "interpolation": Image.Resampling.BILINEAR}) if self.rand_augment else None
+        seed = int(random.integers(2**32))
+
+        def cut(picture: Image.Image) -> Image.Image:
+            picture = picture.resize((width, height), Image.Resampling.BILINEAR, box=box)
+            if mirrored:
+                picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+            if policy is not None:
+                with seeded(np.random.default_rng(seed)):  # the same numbers for every frame
+                    picture = policy(picture)
+            return picture
+
+        return cut
+
+
+def starts(room: int, count: int) -> list[int]:
+    """Where `count` windows begin in this much room, as `benchmark.augment.view_windows` spaces them; one is in the middle"""
+    return [round(room * (place + 0.5 * (count == 1)) / max(count - 1, 1)) for place in range(count)]
+
+
+def multi_scale_box(size: tuple[int, int], strength: float, random: Random) -> tuple[int, int, int, int]:
+    """A box (left, upper, right, lower) in (width, height) as Temporal Segment Networks cut it, and VideoMAE's pretraining.
+
+    Both sides are one of `SCALES` of the short side, neighbours at most, none smaller than 1 - `strength`; the place is one
+    of 13: the corners, the middles of the sides, the middle, and halfway from it to the corners.
+    """
+    width, height = size
+    sides = [max(1, int(scale * min(size))) for scale in SCALES if scale >= 1 - strength - 1e-9]
+    pairs = [(wide, high) for i, high in enumerate(sides) for j, wide in enumerate(sides) if abs(i - j) <= 1]
+    wide, high = pairs[int(random.integers(len(pairs)))]
+    places = [(x, y) for x in range(5) for y in range(5) if (x % 2, y % 2) in {(0, 0), (1, 1)}]
+    x, y = places[int(random.integers(len(places)))]
+    left, upper = x * (width - wide) // 4, y * (height - high) // 4
+    return left, upper, left + wide, upper + high
+
+
+LAYOUTS = (Layout("kinetics400", "ROOT/train.csv and ROOT/val.csv with lines `path label` (0 to 399), no header; videos below "
+                  "ROOT; val is tested on, a twentieth of train is validated on", enumerate_files, look),)
