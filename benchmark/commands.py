@@ -348,8 +348,9 @@ def run_bench(options: argparse.Namespace, command: str) -> int:
     import torch
 
     from benchmark.bench.measure import Bench
-    from benchmark.bench.run import MEASUREMENTS, describe, environment_of, folder_name, write_bench
+    from benchmark.bench.run import MEASUREMENTS, describe, folder_name, write_bench
     from benchmark.bench.run import run_bench as measure
+    from benchmark.environment import describe_environment
 
     if options.repeats < 1 or options.threads < 0:
         raise ValueError("--repeats is at least 1, --threads at least 0")
@@ -358,7 +359,7 @@ def run_bench(options: argparse.Namespace, command: str) -> int:
     if options.threads:
         torch.set_num_threads(options.threads)
     tasks, arms = load_registry()
-    environment = environment_of(device)
+    environment = describe_environment(device)
     print(describe(environment), flush=True)
     results = measure(Bench(device, options.repeats, tasks, arms), names, options.results, lambda line: print(line, flush=True))
     folder = options.out or Path("results") / "speed" / folder_name(environment)

@@ -13,8 +13,9 @@ from baselines import ARMS
 from benchmark.bench import matrices
 from benchmark.bench.matrices import measure_records
 from benchmark.bench.measure import Bench, Result, alternate, ratios
-from benchmark.bench.run import MEASUREMENTS, bench_table, environment_of, folder_name, run_bench, write_bench
+from benchmark.bench.run import MEASUREMENTS, bench_table, folder_name, run_bench, write_bench
 from benchmark.cli import main
+from benchmark.environment import describe_environment
 from tasks import TASKS
 
 CPU = torch.device("cpu")
@@ -61,7 +62,7 @@ def test_every_measurement_runs(name, monkeypatch, tmp_path):
     assert results
     assert len(said) == len(results)
     assert all(result.median >= 0 or name in ("optimizer", "memory") for result in results)
-    environment = environment_of(CPU)
+    environment = describe_environment(CPU)
     written = write_bench(results, environment, tmp_path)
     assert [path.stat().st_size > 0 for path in written] == [True] * 5
     data = json.loads((tmp_path / "bench.json").read_text())

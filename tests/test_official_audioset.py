@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from official import make_audioset
+from official import check_reading, make_audioset, run_paper
 
 from benchmark.cli import main
 from benchmark.data.catalogue import find, prepare
 from benchmark.data.embedded import DataError
 from benchmark.recipes import ModelShape, PretrainRecipe, TrainRecipe
 from benchmark.seeds import SampleRandom, generator
-from benchmark.store import Store
 from tasks.audioset import TASK
 from tasks.audioset.official import CLASSES, LAYOUTS, Sounds, kept_places, load, look, samples_of
 from tasks.audioset.waveform import read_fbank
@@ -196,18 +195,8 @@ def test_reading_depends_on_seed_epoch_and_sample_alone(root, monkeypatch):
     prepare(LAYOUT, root)
     train = load([LAYOUT.name])["train"].configured(SHAPE, RECIPE)
     assert train.remaining(RECIPE.augment) == {"gain_db": 2.0, "roll": 1.0}
-    chosen = [torch.arange(8), torch.arange(8, 12), torch.arange(5)]
-    state = torch.get_rng_state()
-    alone = list(train.stream(chosen, draw=draw))
-    assert torch.equal(torch.get_rng_state(), state)
-    monkeypatch.setenv("M2PT_WORKERS", "2")
-    together = list(train.stream(chosen, draw=draw))
-    for one, other in zip(alone, together, strict=True):
-        assert set(one) == {"input", "label", "index", "ids_keep"}
-        assert all(torch.equal(one[name], other[name]) for name in one)
-    assert all(torch.equal(alone[0][name][:5], alone[2][name]) for name in alone[0])
-    again = next(train.stream(chosen, draw=lambda indices: SampleRandom(3, 2, indices)))
-    assert not any(torch.equal(alone[0][name], again[name]) for name in ("input", "label", "ids_keep"))
+    for batch in check_reading(train, [range(8), range(8, 12), range(5)], ["input", "label", "ids_keep"], monkeypatch):
+        assert set(batch) == {"input", "label", "index", "ids_keep"}
     test = load([LAYOUT.name])["test"].configured(SHAPE, RECIPE)
     batch = test.batch(torch.arange(5))
     assert set(batch) == {"input", "label", "index"}
@@ -326,20 +315,10 @@ def test_the_cache_changes_nothing_and_survives_damage(root, tmp_path, monkeypat
 def test_the_papers_recipe_trains_on_it(root, tmp_path, setting, capsys):
     """ViT-B's width and patches, cut to one block and 192 frames; real steps, and a record with the digest of the files."""
     prepare(LAYOUT, root)
-    small = ["--set", "shape.depth=1", "--set", "shape.decoder_depth=1", "--set", "shape.input_size=[192, 128]",
-             "--set", "recipe.epochs=1", "--set", "recipe.batch_size=8", "--set", "recipe.warmup_epochs=0",
-             "--set", "recipe.precision=fp32"]
-    if setting != "scratch":
-        small += ["--set", "pretrain.epochs=1", "--set", "pretrain.batch_size=8", "--set", "pretrain.precision=fp32"]
-    arm = {"pretrained": "finetune", "fix": "fix", "scratch": "scratch"}[setting]
-    assert main(["run", "--matrix", "full", "-t", "audioset", "--arm", arm, "--setting", setting, "--profile", "paper",
-                 "--seeds", "0", "-j", "1", "--results", str(tmp_path / "results"), *small]) == 0, capsys.readouterr()
-    records, problems = Store(tmp_path / "results").records()
-    assert not problems
-    record = next(record for record in records if record.spec.kind == "train")
-    assert record.spec.data == {LAYOUT.name: find(LAYOUT.name).digest}
+    record = run_paper("audioset", setting, tmp_path / "results", [LAYOUT.name], {
+        "shape.depth": 1, "shape.decoder_depth": 1, "shape.input_size": [192, 128], "recipe.batch_size": 8,
+        "recipe.precision": "fp32", "pretrain.batch_size": 8, "pretrain.precision": "fp32"}, capsys)[-1]
     assert record.spec.recipe.mixup == 0
-    assert {row.split for row in record.measurements} == {"train", "val", "test"}
     absent = [row.value for row in record.measurements if (row.split, row.metric) == ("test", "classes without positives")]
     assert absent[-1] == 524
 

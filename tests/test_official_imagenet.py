@@ -7,17 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from official import make_imagenet
+from official import check_reading, make_imagenet, run_paper
 from PIL import Image
 
 from benchmark.cli import main
 from benchmark.data.catalogue import Layout, find, prepare, read
 from benchmark.data.embedded import DataError
+from benchmark.data.files import decode_picture, random_box
 from benchmark.recipes import ModelShape, TrainRecipe
-from benchmark.seeds import SampleRandom
-from benchmark.store import Store
 from tasks.imagenet import TASK
-from tasks.imagenet.official import LAYOUTS, Pictures, decode, load, middle, random_box
+from tasks.imagenet.official import LAYOUTS, Pictures, load, middle
 
 (LAYOUT,) = LAYOUTS
 SHAPE = ModelShape(input_size=(32, 32), patch_size=(16, 16))
@@ -85,23 +84,9 @@ def test_reading_depends_on_seed_epoch_and_sample_alone(root, monkeypatch):
     prepare(LAYOUT, root)
     train = load([LAYOUT.name])["train"].configured(SHAPE, RECIPE)
     assert train.remaining(RECIPE.augment) == {"erase": 0.25}
-
-    def draw(indices):
-        return SampleRandom(3, 1, indices)
-
-    chosen = [torch.arange(8), torch.arange(8, 14), torch.arange(5)]
-    monkeypatch.setenv("M2PT_WORKERS", "0")
-    state = torch.get_rng_state()
-    alone = list(train.stream(chosen, draw=draw))
-    assert torch.equal(torch.get_rng_state(), state)
-    monkeypatch.setenv("M2PT_WORKERS", "2")
-    together = list(train.stream(chosen, draw=draw))
-    for one, other in zip(alone, together, strict=True):
-        assert torch.equal(one["input"], other["input"])
-        assert one["input"].shape[1:] == (3, 32, 32)
-        assert one["input"].dtype == torch.uint8
-    assert torch.equal(alone[0]["input"][:5], alone[2]["input"])
-    assert not torch.equal(alone[0]["input"], next(train.stream(chosen, draw=lambda i: SampleRandom(3, 2, i)))["input"])
+    for batch in check_reading(train, [range(8), range(8, 14), range(5)], ["input"], monkeypatch):
+        assert batch["input"].shape[1:] == (3, 32, 32)
+        assert batch["input"].dtype == torch.uint8
     still = train.batch(torch.arange(3))["input"]
     assert torch.equal(still, train.batch(torch.arange(3))["input"])
     assert torch.equal(train.batch(torch.arange(3))["label"], train.columns["label"][:3])
@@ -128,7 +113,7 @@ def test_grey_and_odd_pictures_become_rgb_and_a_bomb_is_refused(tmp_path, monkey
         assert Pictures((8, 8)).read(path, None)["input"].shape == (3, 8, 8)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50)
     with pytest.raises(DataError, match="cannot be read"):
-        decode(tmp_path / "L.png")
+        decode_picture(tmp_path / "L.png")
 
 
 def test_a_file_that_goes_bad_later_ends_the_run_in_one_line(root, monkeypatch):
@@ -164,19 +149,9 @@ def test_the_commands_prepare_verify_and_show_it(root, capsys):
 def test_the_papers_recipe_trains_on_it(root, tmp_path, setting, capsys):
     """ViT-B/16 and 224 pixels, cut to one block; a real step, and a record with the digest of the files."""
     prepare(LAYOUT, root)
-    small = ["--set", "shape.depth=1", "--set", "recipe.epochs=1", "--set", "recipe.batch_size=8",
-             "--set", "recipe.accumulation=2", "--set", "shape.decoder_depth=1", "--set", "recipe.warmup_epochs=0",
-             "--set", "recipe.precision=fp32"]
-    if setting != "scratch":
-        small += ["--set", "pretrain.epochs=1", "--set", "pretrain.batch_size=8", "--set", "pretrain.precision=fp32"]
-    arm = {"pretrained": "finetune", "fix": "fix", "scratch": "scratch"}[setting]
-    assert main(["run", "--matrix", "full", "-t", "imagenet", "--arm", arm, "--setting", setting, "--profile", "paper",
-                 "--seeds", "0", "-j", "1", "--results", str(tmp_path / "results"), *small]) == 0, capsys.readouterr()
-    records, problems = Store(tmp_path / "results").records()
-    assert not problems
-    record = next(record for record in records if record.spec.kind == "train")
-    assert record.spec.data == {LAYOUT.name: find(LAYOUT.name).digest}
-    assert {row.split for row in record.measurements} == {"train", "val", "test"}
+    run_paper("imagenet", setting, tmp_path / "results", [LAYOUT.name], {
+        "shape.depth": 1, "shape.decoder_depth": 1, "recipe.batch_size": 8, "recipe.accumulation": 2,
+        "recipe.precision": "fp32", "pretrain.batch_size": 8, "pretrain.precision": "fp32"}, capsys)
     assert TASK.profiles["paper"].num_classes == 1000
 
 

@@ -9,7 +9,7 @@ import av
 import numpy as np
 import pytest
 import torch
-from official import make_kinetics, write_video
+from official import check_reading, make_kinetics, run_paper, write_video
 from PIL import Image
 
 from benchmark.augment import view_windows
@@ -17,8 +17,6 @@ from benchmark.cli import main
 from benchmark.data.catalogue import find, prepare
 from benchmark.data.embedded import DataError
 from benchmark.recipes import ModelShape, PretrainRecipe, TrainRecipe
-from benchmark.seeds import SampleRandom
-from benchmark.store import Store
 from tasks.kinetics import SINGLE_FRAME, TASK, official
 from tasks.kinetics.official import LAYOUTS, Clips, Video, load, load_pool, look, multi_scale_box, read_list, starts
 
@@ -123,7 +121,7 @@ def test_a_list_without_labels_serves_pretraining_alone(root):
     (root / "train.csv").write_text(lines)
     prepare(LAYOUT, root)
     assert set(load_pool([LAYOUT.name]).columns) == set(TASK.load_pretraining("paper").columns) == {"input"}
-    with pytest.raises(DataError, match="has no labels"):
+    with pytest.raises(DataError, match="train: a list without labels"):
         load([LAYOUT.name])
 
 
@@ -285,23 +283,9 @@ def test_reading_depends_on_seed_epoch_and_sample_alone(root, monkeypatch):
     prepare(LAYOUT, root)
     train = load([LAYOUT.name])["train"].configured(SHAPE, RECIPE)
     assert train.remaining(RECIPE.augment) == {"erase": 0.25}
-
-    def draw(indices):
-        return SampleRandom(3, 1, indices)
-
-    chosen = [torch.arange(5), torch.arange(5, 8), torch.arange(3)]
-    monkeypatch.setenv("M2PT_WORKERS", "0")
-    state = torch.get_rng_state()
-    alone = list(train.stream(chosen, draw=draw))
-    assert torch.equal(torch.get_rng_state(), state)
-    monkeypatch.setenv("M2PT_WORKERS", "2")
-    together = list(train.stream(chosen, draw=draw))
-    for one, other in zip(alone, together, strict=True):
-        assert torch.equal(one["input"], other["input"])
-        assert one["input"].shape[1:] == (3, 16, 32, 32)
-        assert one["input"].dtype == torch.uint8
-    assert torch.equal(alone[0]["input"][:3], alone[2]["input"])
-    assert not torch.equal(alone[0]["input"], next(train.stream(chosen, draw=lambda i: SampleRandom(3, 2, i)))["input"])
+    for batch in check_reading(train, [range(5), range(5, 8), range(3)], ["input"], monkeypatch):
+        assert batch["input"].shape[1:] == (3, 16, 32, 32)
+        assert batch["input"].dtype == torch.uint8
     test = train.batch(torch.arange(3))
     assert torch.equal(test["input"], train.batch(torch.arange(3))["input"])
     assert len(list(TASK.views(test, SHAPE, RECIPE.test_views))) == 15
@@ -314,21 +298,11 @@ def test_the_papers_recipe_trains_on_it(root, tmp_path, setting, capsys, monkeyp
     """ViT-B's width and tubelets, cut to one block and 32 pixels; real steps, and a record with the digest of the files."""
     monkeypatch.setenv("M2PT_WORKERS", "0")
     prepare(LAYOUT, root)
-    small = ["--set", "shape.depth=1", "--set", "shape.decoder_depth=1", "--set", "shape.input_size=[16, 32, 32]",
-             "--set", "recipe.epochs=1", "--set", "recipe.batch_size=8", "--set", "recipe.accumulation=2",
-             "--set", "recipe.warmup_epochs=0", "--set", "recipe.precision=fp32"]
-    if setting != "scratch":
-        small += ["--set", "pretrain.epochs=1", "--set", "pretrain.batch_size=8", "--set", "pretrain.accumulation=2",
-                  "--set", "pretrain.precision=fp32", "--set", "pretrain.mask_ratio=0.5"]
-    arm = {"pretrained": "finetune", "fix": "fix", "scratch": "scratch"}[setting]
-    assert main(["run", "--matrix", "full", "-t", "kinetics", "--arm", arm, "--setting", setting, "--profile", "paper",
-                 "--seeds", "0", "-j", "1", "--results", str(tmp_path / "results"), *small]) == 0, capsys.readouterr()
-    records, problems = Store(tmp_path / "results").records()
-    assert not problems
-    record = next(record for record in records if record.spec.kind == "train")
-    assert record.spec.data == {LAYOUT.name: find(LAYOUT.name).digest}
+    record = run_paper("kinetics", setting, tmp_path / "results", [LAYOUT.name], {
+        "shape.depth": 1, "shape.decoder_depth": 1, "shape.input_size": [16, 32, 32], "recipe.batch_size": 8,
+        "recipe.accumulation": 2, "recipe.precision": "fp32", "pretrain.batch_size": 8, "pretrain.accumulation": 2,
+        "pretrain.precision": "fp32", "pretrain.mask_ratio": 0.5}, capsys)[-1]
     assert record.spec.recipe.test_views == {"temporal": 5, "spatial": 3}
-    assert {row.split for row in record.measurements} == {"train", "val", "test"}
 
 
 def test_the_commands_prepare_and_verify_it(root, capsys):

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from benchmark.bench.measure import Bench, Result, seconds_of
+from benchmark.matrix import Plan
 from benchmark.presets import PRESETS, plan_matrix
 from benchmark.record import Environment, Measurement, Record, record_text
 from benchmark.spec import RunSpec
@@ -23,24 +24,22 @@ PLANNED, STORED = 100_000, 10_000  # runs
 
 def measure_planning(bench: Bench) -> Iterator[Result]:
     """Planning 100,000 runs, and `status` over 10,000 records, each as long as those of the tiny profile."""
-    def plan(runs: int) -> int:
-        once = len(plan_matrix(PRESETS["full"], bench.tasks, bench.arms, "tiny", [0]).jobs)
-        return len(plan_matrix(PRESETS["full"], bench.tasks, bench.arms, "tiny", range(runs // once)).jobs)
+    def plan(runs: int) -> Plan:
+        return plan_matrix(PRESETS["full"], bench.tasks, bench.arms, "tiny", range(runs // once))
 
-    planned = plan(PLANNED)
+    once = len(plan_matrix(PRESETS["full"], bench.tasks, bench.arms, "tiny", [0]).jobs)  # runs of one seed
+    planned, stored = plan(PLANNED), plan(STORED)
     seconds = tuple(seconds_of(lambda: plan(PLANNED)) for _ in range(bench.repeats))
-    yield Result("matrix", f"planning {planned:,} runs", seconds, 5.0, "s")
+    yield Result("matrix", f"planning {len(planned.jobs):,} runs", seconds, 5.0, "s")
     with tempfile.TemporaryDirectory() as folder:
-        once = len(plan_matrix(PRESETS["full"], bench.tasks, bench.arms, "tiny", [0]).jobs)
-        seeds = STORED // once
         store = Store(Path(folder))
-        for spec in plan_matrix(PRESETS["full"], bench.tasks, bench.arms, "tiny", range(seeds)).specs:
+        for spec in stored.specs:
             path = store.run_folder(spec) / "record.json"
             path.parent.mkdir(parents=True)
             path.write_text(record_of(spec), encoding="utf-8")
-        command = [sys.executable, "-m", "benchmark", "status", "--results", folder, "--seeds", f"0-{seeds - 1}"]
+        command = [sys.executable, "-m", "benchmark", "status", "--results", folder, "--seeds", f"0-{STORED // once - 1}"]
         seconds = tuple(seconds_of(lambda: _run(command)) for _ in range(bench.repeats))
-        yield Result("matrix", f"status over {seeds * once:,} records", seconds, 5.0, "s", "start of Python included")
+        yield Result("matrix", f"status over {len(stored.jobs):,} records", seconds, 5.0, "s", "start of Python included")
 
 
 def measure_smoke(bench: Bench) -> Iterator[Result]:

@@ -9,8 +9,6 @@ from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
 
-import torch
-
 from benchmark.bench.matrices import measure_planning, measure_records, measure_smoke
 from benchmark.bench.measure import Bench, Result
 from benchmark.bench.points import measure_points
@@ -22,7 +20,6 @@ from benchmark.bench.steps import (
     measure_tiny,
     measure_trainer,
 )
-from benchmark.environment import describe_environment
 from benchmark.record import Environment, write_json
 from benchmark.report.canvas import INK, PALETTE, Interval, forest, house_style, save_figure
 from benchmark.report.markup import NONE, Table, text_rows, to_markdown
@@ -91,11 +88,6 @@ def write_bench(results: Sequence[Result], environment: Environment, folder: Pat
         figure.suptitle(f"Speed\n{describe(environment)}", x=0.01, ha="left", fontsize=9)
         figure.set_size_inches(11, figure.get_size_inches()[1])
         return [folder / "bench.json", folder / "bench.md", *save_figure(figure, folder / "bench")]
-
-
-def environment_of(device: torch.device) -> Environment:
-    """This machine, as a record states it"""
-    return describe_environment(device)
 
 
 def folder_name(environment: Environment) -> str:

@@ -16,7 +16,6 @@ import functools
 import hashlib
 import json
 import os
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
@@ -95,11 +94,16 @@ def folder() -> Path:
     return Path(os.environ.get(CATALOGUE) or "data")
 
 
-def inside(root: Path, path: str) -> Path:
-    """`root`/`path`; raises `DataError` for a path that leaves the root, also through a link."""
+def check_spelling(path: str) -> None:
+    """Raises `DataError` for a path that leaves any root by its spelling."""
     pure = PurePosixPath(path)
     if pure.is_absolute() or ".." in pure.parts or not path or "\0" in path:
-        raise DataError(f"{path!r} leads out of the data folder {root}; lists name files below it")
+        raise DataError(f"{path!r} leads out of the data folder; lists name files below it")
+
+
+def inside(root: Path, path: str) -> Path:
+    """`root`/`path`; raises `DataError` for a path that leaves the root, also through a link."""
+    check_spelling(path)
     full = root / path
     try:
         if not full.resolve().is_relative_to(root.resolve()):
@@ -142,17 +146,17 @@ def prepare(layout: Layout, root: Path, jobs: int = 1, say: Callable[[str], None
     found: dict[Split, list[Item]] = {}
     missing: dict[str, list[str]] = {}
     unreadable: dict[str, list[str]] = {}
-    for split in SPLITS:
-        entries = listing.splits.get(split, [])
-        seen = set()
-        items = []
-        with ProcessPoolExecutor(jobs) as pool:
-            results = pool.map(functools.partial(_look, root, layout.look), [entry.path for entry in entries], chunksize=16)
+    look = functools.partial(_look, root, layout.look)
+    with ProcessPoolExecutor(jobs) as pool:
+        for split in SPLITS:
+            entries, seen = listing.splits.get(split, []), set()
+            found[split] = []
+            results = pool.map(look, [entry.path for entry in entries], chunksize=16)
             for number, (entry, (state, size, digest)) in enumerate(zip(entries, results, strict=True), 1):
                 if entry.path in seen:
                     unreadable.setdefault(split, []).append(f"{entry.path}: listed twice")
                 elif state == "":
-                    items.append(Item(entry.path, entry.label, size, digest))
+                    found[split].append(Item(entry.path, entry.label, size, digest))
                 elif state == "missing":
                     missing.setdefault(split, []).append(entry.path)
                 else:
@@ -160,7 +164,6 @@ def prepare(layout: Layout, root: Path, jobs: int = 1, say: Callable[[str], None
                 seen.add(entry.path)
                 if number % 10_000 == 0:
                     say(f"{name} {split}: {number:,} of {len(entries):,} files looked at")
-        found[split] = items
     if not found["train"] or not found["test"]:
         raise DataError(f"{name} under {root} has {len(found['train'])} training and {len(found['test'])} test files that can "
                         f"be read{_first(listing.problems, missing, unreadable)}; see its layout with: benchmark data list")
@@ -196,11 +199,9 @@ def _look(root: Path, look: Callable[[Path], None], path: str) -> tuple[str, int
         if not full.is_file():
             return "missing", 0, ""
         look(full)
-        digest = hashlib.sha256()
         with full.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-        return "", full.stat().st_size, digest.hexdigest()
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return "", full.stat().st_size, digest
     except (DataError, OSError) as error:
         return " ".join(str(error).split()), 0, ""
 
@@ -246,7 +247,7 @@ def items(prepared: Prepared, split: Split) -> list[Item]:
         with path.open(encoding="utf-8", newline="") as file:
             for row in csv.reader(file, dialect="excel-tab"):
                 name, label, size, digest = row
-                inside_list(name)
+                check_spelling(name)
                 found.append(Item(name, label, int(size), digest))
     except (OSError, ValueError, csv.Error) as error:
         raise DataError(f"catalogue {path} cannot be read ({error}); prepare the data set again") from error
@@ -255,17 +256,6 @@ def items(prepared: Prepared, split: Split) -> list[Item]:
     return found
 
 
-def inside_list(path: str) -> None:
-    """Raises `DataError` for a path that leaves the root by its spelling."""
-    if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts or not path:
-        raise DataError(f"{path!r} leads out of the data folder")
-
-
 def digests(names: Sequence[str]) -> dict[str, str]:
     """The digest of each prepared data set; raises as `find` does."""
     return {name: find(name).digest for name in names}
-
-
-def classes_of(entries: Iterable[Entry]) -> Counter[str]:
-    """Samples by label"""
-    return Counter(label for entry in entries for label in entry.label.split(","))

@@ -5,6 +5,7 @@ Shapes: B batch.
 
 from __future__ import annotations
 
+import math
 import os
 import random as python_random
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,11 +15,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from benchmark.data import Batch, Examples
-from benchmark.data.catalogue import inside
+from benchmark.data import SPLITS, Batch, Examples, Split
+from benchmark.data.catalogue import find, inside, items
 from benchmark.data.embedded import DataError
 
 if TYPE_CHECKING:
@@ -88,6 +90,58 @@ class Files(Examples):
             columns = {name: column[indices] for name, column in self.columns.items() if name != "input"}
             batch = self.reader.join(samples, {**columns, "index": indices}, draw(indices) if draw is not None else None)
             yield {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
+
+
+def load_files(name: str, reader: Callable[[], Reader], columns: Callable[[Sequence[str]], dict[str, Tensor]],
+               kind: type[Files] = Files) -> dict[Split, Examples]:
+    """Splits of a prepared data set, each with a reader of its own; `columns` makes theirs of the labels in its list.
+
+    Raises `DataError` where `columns` raises `ValueError` or `IndexError`: the labels are not what they should be.
+    """
+    prepared = find(name)
+    splits: dict[Split, Examples] = {}
+    for split in SPLITS:
+        found = items(prepared, split)
+        try:
+            made = columns([item.label for item in found])
+        except DataError as error:
+            raise DataError(f"{name} {split}: {error}") from error
+        except (ValueError, IndexError) as error:
+            raise DataError(f"catalogue of {name} {split} has labels that are no classes ({error}); prepare again") from error
+        splits[split] = kind(prepared.root, [item.path for item in found], made, reader(), prepared.note(split))
+    return splits
+
+
+def class_column(labels: Sequence[str]) -> dict[str, Tensor]:
+    """"label" (N,) of one class each; raises `ValueError` for what is no number"""
+    return {"label": torch.tensor([int(label) for label in labels], dtype=torch.int64)}
+
+
+def decode_picture(path: Path) -> Image.Image:
+    """An RGB picture; raises `DataError` naming the file where it is damaged or far too large."""
+    try:
+        with Image.open(path) as image:
+            return image.convert("RGB")
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError, SyntaxError) as error:
+        raise DataError(f"picture {path} cannot be read: {error}") from error
+
+
+def random_box(size: tuple[int, int], least: float, random: Random, aspect: float = 4 / 3) -> tuple[float, float, float, float]:
+    """A box (left, upper, right, lower) of `least` to 1 of the area of (width, height), its aspect 1/aspect to aspect.
+
+    After ten that do not fit, the largest central one of an aspect in that range (Inception's cut).
+    """
+    width, height = size
+    for _ in range(10):
+        area = width * height * random.uniform(least, 1)
+        ratio = math.exp(random.uniform(-math.log(aspect), math.log(aspect)))
+        wide, high = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+        if 0 < wide <= width and 0 < high <= height:
+            left, upper = int(random.integers(width - wide + 1)), int(random.integers(height - high + 1))
+            return left, upper, left + wide, upper + high
+    wide, high = min(width, round(height * aspect)), min(height, round(width * aspect))
+    left, upper = (width - wide) // 2, (height - high) // 2
+    return left, upper, left + wide, upper + high
 
 
 class _Reading(Dataset[Any]):

@@ -6,10 +6,12 @@ Shapes: B batch, D width of the ViT, C channels of the pyramid.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import timm
+import torch
 from torch import Tensor, nn
 
 from benchmark.pretrained import CheckpointError, read_weights
@@ -30,6 +32,23 @@ def load_vit(path: Path, **changes: Any) -> nn.Module:
     if wrong:
         raise CheckpointError(f"weights {path} are no ViT of this shape: {', '.join(wrong)}")
     return model
+
+
+def descend(model: nn.Module, losses: Callable[[], Tensor], steps: int, lr: float, weight_decay: float) -> list[float]:
+    """`steps` steps of AdamW down what `losses` gives; returns the losses. Raises `ArithmeticError` where one is no number."""
+    optimizer = torch.optim.AdamW([parameter for parameter in model.parameters() if parameter.requires_grad], lr=lr,
+                                  weight_decay=weight_decay)
+    found = []
+    model.train()
+    for _ in range(steps):
+        loss = losses()
+        if not loss.isfinite():
+            raise ArithmeticError(f"the loss is {loss.item()}; lower --lr")
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        found.append(loss.item())
+    return found
 
 
 class Pyramid(nn.Module):

@@ -25,7 +25,8 @@ from torchvision.ops import MultiScaleRoIAlign  # type: ignore[import-untyped]
 
 from benchmark.data.catalogue import inside
 from benchmark.data.embedded import DataError
-from benchmark.transfer.backbone import STRIDES, Pyramid, load_vit
+from benchmark.data.files import decode_picture
+from benchmark.transfer.backbone import STRIDES, Pyramid, descend, load_vit
 
 
 class Coco:
@@ -51,12 +52,7 @@ class Coco:
     def __getitem__(self, index: int) -> tuple[Tensor, dict[str, Tensor]]:
         """(3, H, W) in [0, 1]; boxes (n, 4) as corners, labels (n,) from 1, masks (n, H, W)"""
         entry = self.images[index]
-        path = inside(self.folder, entry["file_name"])
-        try:
-            with Image.open(path) as image:
-                pixels = np.asarray(image.convert("RGB"))
-        except OSError as error:
-            raise DataError(f"picture {path} cannot be read: {error}") from error
+        pixels = np.asarray(decode_picture(inside(self.folder, entry["file_name"])))
         objects = self.objects[entry["id"]]
         boxes = torch.tensor([[x, y, x + w, y + h] for x, y, w, h in (each["bbox"] for each in objects)]).view(-1, 4).float()
         labels = torch.tensor([self.categories.index(each["category_id"]) + 1 for each in objects], dtype=torch.int64)
@@ -92,22 +88,15 @@ def train(model: nn.Module, data: Coco, steps: int, batch_size: int, lr: float, 
     if not chosen:
         raise DataError(f"{data.folder} has no picture with an object to train on")
     random = np.random.default_rng(seed)
-    optimizer = torch.optim.AdamW([parameter for parameter in model.parameters() if parameter.requires_grad], lr=lr,
-                                  weight_decay=0.1)
-    losses = []
-    model.train()
-    for _ in range(steps):
+
+    def loss() -> Tensor:
         samples = [data[int(index)] for index in random.choice(chosen, batch_size)]
         found = model([x.to(device) for x, _ in samples],
                       [{name: value.to(device) for name, value in target.items()} for _, target in samples])
-        loss: Tensor = sum(found.values())
-        if not loss.isfinite():
-            raise ArithmeticError(f"the loss is {loss.item()}; lower --lr")
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    return losses
+        total: Tensor = sum(found.values())
+        return total
+
+    return descend(model, loss, steps, lr, weight_decay=0.1)
 
 
 @torch.inference_mode()

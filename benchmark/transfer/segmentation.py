@@ -21,7 +21,8 @@ from torch.nn import functional
 
 from benchmark.augment import IMAGENET_MEAN, IMAGENET_STD
 from benchmark.data.embedded import DataError
-from benchmark.transfer.backbone import Pyramid, load_vit
+from benchmark.data.files import decode_picture
+from benchmark.transfer.backbone import Pyramid, descend, load_vit
 
 IGNORED = 255  # in our targets; 0 in ADE20K's files, whose classes begin at 1
 
@@ -44,12 +45,12 @@ class Ade:
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         """(3, S, S) normalised, (S, S) classes from 0 or `IGNORED`"""
         path = self.images[index]
+        x = np.asarray(decode_picture(path).resize((self.size, self.size), Image.Resampling.BILINEAR))
         try:
-            with Image.open(path) as image, Image.open(self.annotations / f"{path.stem}.png") as labels:
-                x = np.asarray(image.convert("RGB").resize((self.size, self.size), Image.Resampling.BILINEAR))
+            with Image.open(self.annotations / f"{path.stem}.png") as labels:
                 y = np.asarray(labels.resize((self.size, self.size), Image.Resampling.NEAREST)).astype(np.int64)
         except OSError as error:
-            raise DataError(f"picture {path} or its annotation cannot be read: {error}") from error
+            raise DataError(f"annotation of {path} cannot be read: {error}") from error
         normalised = (torch.from_numpy(x.copy()).float() / 255 - torch.tensor(IMAGENET_MEAN)) / torch.tensor(IMAGENET_STD)
         return normalised.movedim(-1, 0), torch.from_numpy(np.where(y == 0, IGNORED, y - 1))
 
@@ -76,20 +77,13 @@ def train(model: Segmenter, data: Ade, steps: int, batch_size: int, lr: float, d
           seed: int = 0) -> list[float]:
     """Losses of `steps` steps of AdamW."""
     random = np.random.default_rng(seed)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.05)
-    losses = []
-    model.train()
-    for _ in range(steps):
+
+    def loss() -> Tensor:
         samples = [data[int(index)] for index in random.integers(len(data), size=batch_size)]
         x, y = (torch.stack(part).to(device) for part in zip(*samples, strict=True))
-        loss = functional.cross_entropy(model(x), y, ignore_index=IGNORED)
-        if not loss.isfinite():
-            raise ArithmeticError(f"the loss is {loss.item()}; lower --lr")
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    return losses
+        return functional.cross_entropy(model(x), y, ignore_index=IGNORED)
+
+    return descend(model, loss, steps, lr, weight_decay=0.05)
 
 
 @torch.inference_mode()

@@ -33,14 +33,14 @@ from benchmark.data.catalogue import (
     below,
     carve_validation,
     digests,
-    find,
     folder,
     inside,
     items,
 )
 from benchmark.data.embedded import DataError
-from benchmark.data.files import Files, Random, Reader
+from benchmark.data.files import Files, Random, Reader, load_files
 from benchmark.recipes import TrainRecipe
+from benchmark.record import write_whole
 from tasks.audioset.waveform import FBANK_MEAN, FBANK_STD, SAMPLE_RATE, decode, fit_frames, kaldi_fbank
 
 if TYPE_CHECKING:
@@ -164,19 +164,15 @@ def facts(prepared: Prepared) -> dict[str, Any]:
 def load(names: Sequence[str]) -> dict[Split, Examples]:
     """Splits of a prepared AudioSet: filter banks, and "label" (N, 527) of 0 and 1"""
     (name,) = names
-    prepared = find(name)
-    splits: dict[Split, Examples] = {}
-    for split in ("train", "val", "test"):
-        found = items(prepared, split)
-        label = torch.zeros(len(found), NUM_CLASSES)
-        try:
-            for place, item in enumerate(found):
-                label[place, [int(index) for index in item.label.split(",")]] = 1
-        except (ValueError, IndexError) as error:
-            raise DataError(f"catalogue of {name} {split} has labels that are no classes ({error}); prepare again") from error
-        paths = [item.path for item in found]
-        splits[split] = SoundFiles(prepared.root, paths, {"label": label}, Sounds(), prepared.note(split))
-    return splits
+    return load_files(name, Sounds, tag_columns, SoundFiles)
+
+
+def tag_columns(labels: Sequence[str]) -> dict[str, Tensor]:
+    """"label" (N, 527) of 0 and 1; raises `ValueError` or `IndexError` for what is no list of classes"""
+    label = torch.zeros(len(labels), NUM_CLASSES)
+    for place, text in enumerate(labels):
+        label[place, [int(index) for index in text.split(",")]] = 1
+    return {"label": label}
 
 
 class SoundFiles(Files):
@@ -283,14 +279,9 @@ def write_cached(place: Path, fbank: Tensor) -> None:
     """Keep an array, whole or not at all; a cache that cannot be written is none."""
     content = io.BytesIO()
     np.save(content, fbank.numpy(), allow_pickle=False)
-    partial = place.with_suffix(f".{os.getpid()}.part")
-    try:
+    with suppress(OSError):
         place.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(content.getvalue() + hashlib.sha256(content.getvalue()).digest())
-        partial.replace(place)
-    except OSError:
-        with suppress(OSError):
-            partial.unlink()
+        write_whole(place, content.getvalue() + hashlib.sha256(content.getvalue()).digest())
 
 
 LAYOUTS = (Layout("audioset_20k", 'ROOT/train.json and ROOT/eval.json with {"data": [{"wav": path, "labels": "mid,mid"}]}, '

@@ -5,21 +5,19 @@ Training images are cut, flipped and altered as they are decoded, since the cut 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from timm.data.auto_augment import rand_augment_transform
 from torch import Tensor
 
 from benchmark.data import Examples, Split
-from benchmark.data.catalogue import Entry, Layout, Listing, carve_validation, digests, find, items
-from benchmark.data.embedded import DataError
-from benchmark.data.files import Files, Random, Reader, seeded
+from benchmark.data.catalogue import Entry, Layout, Listing, carve_validation, digests
+from benchmark.data.files import Random, Reader, class_column, decode_picture, load_files, random_box, seeded
 
 if TYPE_CHECKING:
     from benchmark.recipes import ModelShape, OptimRecipe
@@ -54,28 +52,13 @@ def enumerate_files(root: Path) -> Listing:
 
 def look(path: Path) -> None:
     """Decode the whole picture; raises `DataError`."""
-    decode(path)
-
-
-def decode(path: Path) -> Image.Image:
-    """An RGB picture; raises `DataError` naming the file where it is damaged or far too large."""
-    try:
-        with Image.open(path) as image:
-            return image.convert("RGB")
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError, SyntaxError) as error:
-        raise DataError(f"picture {path} cannot be read: {error}") from error
+    decode_picture(path)
 
 
 def load(names: Sequence[str]) -> dict[Split, Examples]:
     """Splits of a prepared ImageNet: pictures of the size that the model wants, and classes."""
     (name,) = names
-    prepared = find(name)
-    splits: dict[Split, Examples] = {}
-    for split in ("train", "val", "test"):
-        found = items(prepared, split)
-        label = torch.tensor([int(item.label) for item in found])
-        splits[split] = Files(prepared.root, [item.path for item in found], {"label": label}, Pictures(), prepared.note(split))
-    return splits
+    return load_files(name, Pictures, class_column)
 
 
 class Pictures(Reader):
@@ -93,7 +76,7 @@ class Pictures(Reader):
 
     def read(self, path: Path, random: Random | None) -> dict[str, Tensor]:
         """See `benchmark.data.files.Reader`."""
-        picture = decode(path)
+        picture = decode_picture(path)
         picture = middle(picture, self.size) if random is None else self.altered(picture, random)
         return {"input": torch.from_numpy(np.asarray(picture).transpose(2, 0, 1).copy())}
 
@@ -108,24 +91,6 @@ class Pictures(Reader):
             with seeded(random):
                 picture = policy(picture)
         return picture
-
-
-def random_box(size: tuple[int, int], least: float, random: Random, aspect: float = 4 / 3) -> tuple[float, float, float, float]:
-    """A box (left, upper, right, lower) of `least` to 1 of the area of (width, height), its aspect 1/aspect to aspect.
-
-    After ten that do not fit, the largest central one of an aspect in that range.
-    """
-    width, height = size
-    for _ in range(10):
-        area = width * height * random.uniform(least, 1)
-        ratio = math.exp(random.uniform(-math.log(aspect), math.log(aspect)))
-        wide, high = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
-        if 0 < wide <= width and 0 < high <= height:
-            left, upper = int(random.integers(width - wide + 1)), int(random.integers(height - high + 1))
-            return left, upper, left + wide, upper + high
-    wide, high = min(width, round(height * aspect)), min(height, round(width * aspect))
-    left, upper = (width - wide) // 2, (height - high) // 2
-    return left, upper, left + wide, upper + high
 
 
 def middle(picture: Image.Image, size: tuple[int, int]) -> Image.Image:

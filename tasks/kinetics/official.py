@@ -24,11 +24,10 @@ from timm.data.auto_augment import rand_augment_transform
 from torch import Tensor
 
 from benchmark.data import Examples, Split
-from benchmark.data.catalogue import Entry, Layout, Listing, Prepared, below, carve_validation, digests, find, items
+from benchmark.data.catalogue import Entry, Layout, Listing, below, carve_validation, digests
 from benchmark.data.embedded import DataError
-from benchmark.data.files import Files, Random, Reader, seeded
+from benchmark.data.files import Random, Reader, class_column, load_files, random_box, seeded
 from benchmark.recipes import TrainRecipe
-from tasks.imagenet.official import random_box
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -267,31 +266,22 @@ def _reason(error: Exception) -> str:
 def load(names: Sequence[str]) -> dict[Split, Examples]:
     """Splits of a prepared Kinetics: clips of the size that the model wants, and classes.
 
-    Raises `DataError` where the training list has no labels.
+    Raises `DataError` where a list has no labels.
     """
     (name,) = names
-    prepared = find(name)
-    splits: dict[Split, Examples] = {}
-    for split in ("train", "val", "test"):
-        found = items(prepared, split)
-        if any(item.label == UNLABELLED for item in found):
-            raise DataError(f"{name}: the list of {split} has no labels and serves pretraining only; its lines are: path label")
-        try:
-            label = torch.tensor([int(item.label) for item in found], dtype=torch.int64)
-        except ValueError as error:
-            raise DataError(f"catalogue of {name} {split} has labels that are no classes ({error}); prepare again") from error
-        splits[split] = _files(prepared, split, {"label": label})
-    return splits
+
+    def columns(labels: Sequence[str]) -> dict[str, Tensor]:
+        if UNLABELLED in labels:
+            raise DataError("a list without labels serves pretraining only; its lines are: path label")
+        return class_column(labels)
+
+    return load_files(name, Clips, columns)
 
 
 def load_pool(names: Sequence[str]) -> Examples:
     """Training videos without labels, which their list may do without"""
     (name,) = names
-    return _files(find(name), "train", {})
-
-
-def _files(prepared: Prepared, split: Split, columns: dict[str, Tensor]) -> Files:
-    return Files(prepared.root, [item.path for item in items(prepared, split)], columns, Clips(), prepared.note(split))
+    return load_files(name, Clips, lambda labels: {})["train"]
 
 
 class Clips(Reader):
