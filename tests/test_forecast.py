@@ -29,3 +29,13 @@ def test_effects_follow_the_measured_spread_and_the_chosen_seeds():
     (line,) = forecast_effects([make_spec("imagenet")], records, TASKS)
     assert "one seed shows no effect" in line
     assert forecast_effects([make_spec("audioset")], records, TASKS) == []
+
+
+def test_cells_of_one_seed_show_no_spread_and_hide_none():
+    one = make_matrix(["imagenet"], seeds=range(1), scratch=False)
+    assert forecast_effects([make_spec("imagenet", seed=seed) for seed in range(4)], one, TASKS) == []
+    three = make_matrix(["imagenet"], seeds=range(3), scratch=False)
+    spread = {record.spec.auxiliary for record in three if record.spec.arm == "m2pt"}
+    some = [record for record in three if record.spec.seed == 0 or record.spec.auxiliary not in sorted(spread, key=str)[:1]]
+    (line,) = forecast_effects([make_spec("imagenet", seed=seed) for seed in range(4)], some, TASKS)
+    assert f"in {len(spread) - 1} cells" in line

@@ -49,6 +49,7 @@ def forecast_effects(specs: Iterable[RunSpec], records: Sequence[Record], tasks:
             continue
         metric = collection.tasks[task].metrics[0]
         rows = effects[effects["section"].isin(places) & (effects["task"] == task) & (effects["metric"] == metric.name)]
+        rows = rows[rows["sd"].notna() & (rows["n"] > 1)]  # a pair of one seed has no spread
         spreads = [(float(sd), int(n)) for sd, n in zip(rows["sd"], rows["n"], strict=True) if sd > 0]
         if not spreads:
             continue
