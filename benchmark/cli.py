@@ -72,6 +72,9 @@ def build_parser() -> Parser:
     chosen.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
                         help="alter [TASK.]recipe.FIELD, pretrain.FIELD, shape.FIELD or arm.FIELD; may be repeated. Under "
                         "--profile paper the learning rate follows recipe.batch_size unless it is set, too")
+    chosen.add_argument("--variant", action="append", default=[], metavar="NAME", dest="variants",
+                        help="a choice of the paper or its code that --profile paper does not make, by name; may be repeated "
+                        "(see list variants)")
     chosen.add_argument("--start", action="append", default=[], metavar="MODALITY=FILE",
                         help="begin from these weights instead of pretraining the modality; may be repeated (see convert)")
     where = plan.add_argument_group("where")
@@ -101,14 +104,14 @@ def build_parser() -> Parser:
                                  "or missing")
     status.set_defaults(run=commands.show_status)
 
-    listing = verbs.add_parser("list", parents=[plugins], help="tasks, arms, matrices, claims")
-    listing.add_argument("what", nargs="?", choices=("tasks", "arms", "matrices", "claims"),
-                         help="default: all but the claims")
+    listing = verbs.add_parser("list", parents=[plugins], help="tasks, arms, matrices, variants, claims")
+    listing.add_argument("what", nargs="?", choices=("tasks", "arms", "matrices", "variants", "claims"),
+                         help="default: tasks, arms and matrices")
     listing.set_defaults(run=commands.show_list)
 
-    info = verbs.add_parser("info", parents=[plugins], help="everything about one task, arm, matrix or claim")
+    info = verbs.add_parser("info", parents=[plugins], help="everything about one task, arm, matrix, variant or claim")
     info.add_argument("name", metavar="NAME")
-    info.add_argument("--profile", choices=PROFILES, default="tiny", help="default: %(default)s")
+    info.add_argument("--profile", choices=PROFILES, help="of a task (default: tiny, or the one it has)")
     info.set_defaults(run=commands.show_info)
 
     report = verbs.add_parser("report", parents=[plugins], help="one page, tables and figures from records")

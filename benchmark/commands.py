@@ -29,6 +29,7 @@ from benchmark.presets import find_matrix, narrow, plan_matrix
 from benchmark.recipes import SETTINGS
 from benchmark.spec import Site
 from benchmark.store import Store
+from benchmark.variants import check_use, overrides_of
 
 if TYPE_CHECKING:
     from benchmark.progress import Progress
@@ -54,7 +55,9 @@ def make_plan(options: argparse.Namespace) -> tuple[Plan, Store]:
     matrix = narrow(find_matrix(options.matrix), targets=pick(options.target, tasks, "task"), arms=chosen, settings=settings,
                     auxiliaries=pick(options.aux, pretraining_tasks(tasks), "auxiliary modality"))
     folder = options.results or Path("results") / ("smoke" if matrix.limited else options.profile)
-    overrides = [parse_override(text, tasks) for text in options.overrides]
+    variants = [name for text in options.variants for name in text.split(",")]
+    overrides = overrides_of(variants, options.profile, tasks)
+    overrides += [parse_override(text, tasks) for text in options.overrides]
     given = {}
     for text in options.start:
         modality, equals, path = text.partition("=")
@@ -63,6 +66,7 @@ def make_plan(options: argparse.Namespace) -> tuple[Plan, Store]:
         (name,) = pick([modality], pretraining_tasks(tasks), "modality")
         given[name] = Path(path).expanduser().resolve()
     plan = plan_matrix(matrix, tasks, arms, options.profile, parse_seeds(options.seeds or matrix.seeds), overrides, given)
+    check_use(variants, plan)
     return plan, Store(folder)
 
 

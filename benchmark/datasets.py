@@ -15,10 +15,12 @@ SHOWN = 20  # files named on the screen; all are in the catalogue
 
 
 def layouts_of(task: Task) -> dict[str, Layout]:
-    """The official data sets of a task, by name; empty where its profile "paper" has no reader of any."""
+    """The official data sets of a task, by name, and those that its reader knows beside them (`OTHERS`); empty without any."""
     if "paper" not in task.profiles:
         return {}
-    return {layout.name: layout for layout in getattr(task.reader("paper"), "LAYOUTS", ())}
+    reader, used = task.reader("paper"), task.profiles["paper"].data_sets
+    layouts: list[Layout] = [layout for layout in getattr(reader, "LAYOUTS", ()) if layout.name in used]
+    return {layout.name: layout for layout in (*layouts, *getattr(reader, "OTHERS", ()))}
 
 
 def choose(task: Task, name: str | None) -> list[Layout]:
@@ -33,8 +35,10 @@ def choose(task: Task, name: str | None) -> list[Layout]:
 
 def list_sets(tasks: Mapping[str, Task]) -> int:
     """Every official data set, its layout, and whether it is prepared."""
+    seen = set()
     for task in tasks.values():
-        for layout in layouts_of(task).values():
+        for layout in (layout for layout in layouts_of(task).values() if layout.name not in seen):
+            seen.add(layout.name)
             try:
                 prepared = read(layout.name)
                 state = f"prepared from {prepared.root}, digest {prepared.digest[:12]}, {counts(prepared)}"

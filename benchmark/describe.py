@@ -9,6 +9,7 @@ from benchmark.contracts import Arm, Task
 from benchmark.matrix import nearest
 from benchmark.presets import PRESETS, Matrix
 from benchmark.recipes import Frozen
+from benchmark.variants import Variant, load_variants
 
 LISTED = ("tasks", "arms", "matrices")  # without asking for more
 
@@ -21,6 +22,7 @@ def list_names(tasks: Mapping[str, Task], arms: Mapping[str, Arm], kinds: Iterab
             "tasks": lambda: [(name, f"{task.modality:<6} {task.summary}") for name, task in tasks.items()],
             "arms": lambda: [(name, f"{'/'.join(arm.settings)}: {arm.summary}") for name, arm in arms.items()],
             "matrices": lambda: [(name, matrix.summary) for name, matrix in PRESETS.items()],
+            "variants": lambda: [(name, variant.summary) for name, variant in load_variants().items()],
             "claims": lambda: [(claim.id, _line(claim)) for claim in load_claims()],
         }[kind]()
         width = max(len(name) for name, _ in rows)
@@ -28,24 +30,27 @@ def list_names(tasks: Mapping[str, Task], arms: Mapping[str, Arm], kinds: Iterab
     return lines
 
 
-def describe(name: str, tasks: Mapping[str, Task], arms: Mapping[str, Arm], profile: str) -> str:
-    """Everything about one task, arm, matrix or claim; raises `ValueError` for an unknown name."""
+def describe(name: str, tasks: Mapping[str, Task], arms: Mapping[str, Arm], profile: str | None = None) -> str:
+    """Everything about one task, arm, matrix, variant or claim; raises `ValueError` for an unknown name."""
     if name in tasks:
         return describe_task(tasks[name], profile)
     if name in arms:
         return describe_arm(arms[name])
     if name in PRESETS:
         return describe_matrix(PRESETS[name])
+    if name in load_variants():
+        return describe_variant(load_variants()[name])
     claims = {claim.id: claim for claim in load_claims()}
     if name in claims:
         return describe_claim(claims[name])
-    close = nearest(name, [*tasks, *arms, *PRESETS, *claims]).partition("known: ")[0]
+    close = nearest(name, [*tasks, *arms, *PRESETS, *load_variants(), *claims]).partition("known: ")[0]
     raise ValueError(f"unknown name {name!r}; {close}known: {', '.join([*tasks, *arms, *PRESETS])}, "
-                     "and the claims (benchmark list claims)")
+                     "variants and claims (benchmark list variants, list claims)")
 
 
-def describe_task(task: Task, profile: str) -> str:
-    """Metrics, data, shape and recipes under a profile."""
+def describe_task(task: Task, profile: str | None = None) -> str:
+    """Metrics, data, shape and recipes under a profile (None: tiny, or the first that it has)."""
+    profile = profile or ("tiny" if "tiny" in task.profiles else next(iter(task.profiles)))
     if profile not in task.profiles:
         raise ValueError(f"task {task.name} has no profile {profile!r}; it has {', '.join(task.profiles)}")
     spec = task.profiles[profile]
@@ -77,6 +82,16 @@ def describe_matrix(matrix: Matrix) -> str:
     text = yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=120, allow_unicode=True)
     return (f"{matrix.name}: {matrix.summary}\nrun it: benchmark run --matrix {matrix.name}\n"
             f"as a file, to alter and run with --matrix FILE.yaml:\n\n{text.rstrip()}")
+
+
+def describe_variant(variant: Variant) -> str:
+    """Whose choice it is, and how to make it."""
+    lines = [f"{variant.name}: {variant.summary}", f"source: {variant.source}"]
+    if variant.set:
+        chosen = [f"-t {','.join(variant.tasks)}"] * bool(variant.tasks) + [f"--setting {name}" for name in variant.settings]
+        lines += [" ".join(["run it: benchmark run --profile paper --variant", variant.name, *chosen]),
+                  *(f"the same: --set {text}" for text in variant.set)]
+    return "\n".join(lines)
 
 
 def describe_claim(claim: Claim) -> str:

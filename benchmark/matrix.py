@@ -25,6 +25,7 @@ from benchmark.spec import ManySeeds, Pretrained, Role, RunSpec
 Value = TypeVar("Value", bound=Frozen)
 MOST_SEEDS, MOST_DIGITS = 100_000, 15
 LR_BY_BATCH = {"paper"}  # profiles whose learning rates are published for a batch of 256 and grow with it
+FOLDS = 10  # of a task whose recipes have a "fold": seed s takes fold s % FOLDS, unless the recipe names one
 SCOPES = ("recipe", "pretrain", "shape", "arm")
 
 
@@ -90,7 +91,7 @@ class Planner:
     given: Mapping[str, Path] = field(default_factory=dict)  # weights by modality that take a pretraining's place
     _pretraining: dict[Start, Job] = field(default_factory=dict)
     _pretrainings: dict[tuple[str, float], ManySeeds] = field(default_factory=dict)
-    _trainings: dict[int, _Training] = field(default_factory=dict)  # by the identity of the cell
+    _trainings: dict[tuple[int, int | None], _Training] = field(default_factory=dict)  # by identity of the cell, and fold
     _used: set[str] = field(default_factory=set)
 
     def plan(self, cells: Iterable[Cell], seeds: Sequence[int]) -> Plan:
@@ -108,7 +109,8 @@ class Planner:
 
     def _train(self, cell: Cell, seed: int) -> Job:
         """A run of `cell`; what does not depend on the seed is worked out once."""
-        known = self._trainings.get(id(cell))
+        fold = seed % FOLDS if "fold" in self._profile(cell.task).train[cell.setting].augment else None
+        known = self._trainings.get((id(cell), fold))
         arm = known.arm if known else self._override(cell.arm, "arm", cell.task)
         starts = arm.starts(cell.task.modality, cell.auxiliary, cell.setting, seed)
         needs = {role: self._pretrain(start).spec for role, start in starts.items() if start.modality not in self.given}
@@ -116,7 +118,8 @@ class Planner:
         digests = {role: file_digest(file.weights) for role, file in files.items()}
         if known is None:
             origins = {role: need.comparison for role, need in needs.items()} | digests
-            known = self._trainings[id(cell)] = _Training(cell, arm, ManySeeds(self._training(cell, arm, origins)))
+            known = _Training(cell, arm, ManySeeds(self._training(cell, arm, origins, fold)))
+            self._trainings[id(cell), fold] = known
         spec = known.run.under(seed, {role: need.run_id for role, need in needs.items()} | digests)
         return Job(spec, cell.task, arm, tuple(needs.items()), tuple(files.items()))
 
@@ -128,9 +131,11 @@ class Planner:
         return Pretrained(weights=self.given[start.modality],
                           shape=self.shape(task))
 
-    def _training(self, cell: Cell, arm: Arm, origins: Mapping[str, str]) -> RunSpec:
+    def _training(self, cell: Cell, arm: Arm, origins: Mapping[str, str], fold: int | None) -> RunSpec:
         profile = self._profile(cell.task)
         recipe = self._override(profile.train[cell.setting], "recipe", cell.task)
+        if fold is not None and recipe.augment.get("fold", -1) < 0:
+            recipe = recipe.model_copy(update={"augment": {**recipe.augment, "fold": fold}})
         if (recipe.mixup or recipe.cutmix) and not cell.task.mixable:
             raise ValueError(f"recipe.mixup and recipe.cutmix do not fit task {cell.task.name}: its inputs cannot be mixed")
         role: Role = "baseline" if arm.is_baseline else "method" if arm.is_method else "control"

@@ -32,7 +32,7 @@ class Group(Frozen):
 
     arms: tuple[str, ...] = Field(("finetune", "m2pt"), min_length=1)
     settings: tuple[Setting, ...] = Field(("pretrained",), min_length=1)
-    targets: tuple[str, ...] | None = Field(PAPER_TARGETS, min_length=1)  # None: every task that is registered
+    targets: tuple[str, ...] | None = Field(PAPER_TARGETS, min_length=1)  # None: every task that has the profile
     auxiliaries: tuple[str, ...] = ()  # modalities; (): every other one
     options: tuple[dict[str, Any], ...] = Field(({},), min_length=1)  # variants of the arms that have these options
     set: tuple[str, ...] = ()  # as --set has it
@@ -157,7 +157,8 @@ def plan_matrix(matrix: Matrix, tasks: Mapping[str, Task], arms: Mapping[str, Ar
     for group in matrix.groups:
         own = [parse_override(text, tasks) for text in group.set]
         planner = Planner(tasks, profile, [*quick, *own, *overrides], matrix.limited, given or {})
-        parts.append((planner, cells_of(tasks, arms, group)))
+        every = tuple(name for name, task in tasks.items() if profile in task.profiles)
+        parts.append((planner, cells_of(tasks, arms, group if group.targets else group.model_copy(update={"targets": every}))))
     if not any(cells for _, cells in parts):
         group = matrix.groups[0]
         raise ValueError(f"no run fits: targets {', '.join(group.targets or tasks)}; arms {', '.join(group.arms)}; "

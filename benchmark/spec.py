@@ -74,10 +74,11 @@ class RunSpec(Frozen):
 
     @property
     def comparison(self) -> str:
-        """Digest of all that two runs must share to be compared: everything but arm, auxiliary and seed."""
+        """Digest of all that two runs must share to be compared: everything but arm, auxiliary, seed and the seed's fold."""
         names = {"task", "profile", "shape", "num_classes", "limit", "setting", "data"}
         shared = self.model_dump(mode="json", include=names, exclude_none=True)
         recipe = self.recipe.model_dump(mode="json", exclude={"scale_lr"}, exclude_none=True)
+        recipe["augment"].pop("fold", None)
         identity = canonical_json([shared, recipe, self.pretrained.get("target")])
         return hashlib.sha256(identity.encode()).hexdigest()[:12]
 

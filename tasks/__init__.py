@@ -2,11 +2,13 @@
 
 from benchmark.contracts import Task
 from tasks.audioset import TASK as AUDIOSET
+from tasks.fewshot import TASKS as FEW_SHOT
 from tasks.imagenet import TASK as IMAGENET
 from tasks.kinetics import SINGLE_FRAME as KINETICS_FRAME
 from tasks.kinetics import TASK as KINETICS
 from tasks.modelnet import TASK as MODELNET
+from tasks.scanobjectnn import TASKS as SCANS
 from tasks.shapenet import TASK as SHAPENET
 
 TASKS: dict[str, Task] = {task.name: task for task in (
-    IMAGENET, MODELNET, SHAPENET, KINETICS, KINETICS_FRAME, AUDIOSET)}
+    IMAGENET, MODELNET, SHAPENET, KINETICS, KINETICS_FRAME, AUDIOSET, *SCANS, *FEW_SHOT)}

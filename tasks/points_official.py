@@ -12,11 +12,10 @@ from __future__ import annotations
 import hashlib
 import importlib
 import io
-import os
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache
 from pathlib import Path
@@ -25,10 +24,11 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.data import SPLITS, Split
-from benchmark.data.catalogue import Entry, Item, Listing, Prepared, folder, inside, items
+from benchmark.data import SPLITS, Examples, Split
+from benchmark.data.catalogue import Entry, Item, Listing, Prepared, carve_validation, folder, inside, items
 from benchmark.data.embedded import DataError
 from benchmark.identity import reachable_code
+from benchmark.record import write_whole
 
 Array = NDArray[Any]
 In = TypeVar("In")
@@ -203,6 +203,46 @@ def hdf5_entries(root: Path, paths: Sequence[str], read: Callable[[Path], tuple[
     return entries
 
 
+def hdf5_clouds(prepared: Prepared, read: Callable[[Path, bytes], tuple[Array, Array]],
+                order: Callable[[tuple[str, Array]], Array], kept: int) -> dict[str, Array]:
+    """"input_SPLIT" (S, kept, 3) float32 and "label_SPLIT" (S,) of files of many clouds, each put in order with its name.
+
+    Validation is a part of the training clouds, chosen by the hash of their names.
+    """
+    samples: dict[Split, list[tuple[str, Array, int]]] = {}
+    for split, found in listed(prepared).items():
+        samples[split] = []
+        for item in found:
+            points, labels = read(prepared.root / item.path, load_bytes(prepared, item))
+            samples[split] += [(f"{item.path}#{index}", cloud, int(label))
+                               for index, (cloud, label) in enumerate(zip(points, labels, strict=True))]
+    chosen = {entry.path for entry in carve_validation([Entry(name) for name, _, _ in samples["train"]])[1]}
+    samples["val"] = [sample for sample in samples["train"] if sample[0] in chosen]
+    samples["train"] = [sample for sample in samples["train"] if sample[0] not in chosen]
+    arrays = {}
+    for split in SPLITS:
+        arrays[f"input_{split}"] = stack(each(order, [(name, points) for name, points, _ in samples[split]]), (kept, 3),
+                                         np.float32)
+        arrays[f"label_{split}"] = np.array([label for _, _, label in samples[split]], np.int64)
+    return arrays
+
+
+def count_kept(arrays: Mapping[str, Array]) -> dict[str, Any]:
+    """Clouds by split, as an HDF5 file holds many, and how many points of each are used"""
+    return {"clouds": {split: len(arrays[f"label_{split}"]) for split in SPLITS}, "points": arrays["input_train"].shape[1]}
+
+
+def splits_of(prepared: Prepared, arrays: Mapping[str, Array]) -> dict[Split, Examples]:
+    """"input_SPLIT" and "label_SPLIT" as splits, with what is to be noted of each"""
+    import torch
+
+    splits = {split: Examples({"input": torch.from_numpy(arrays[f"input_{split}"]),
+                               "label": torch.from_numpy(arrays[f"label_{split}"])}) for split in SPLITS}
+    for split, examples in splits.items():
+        examples.note = prepared.note(split)
+    return splits
+
+
 def each(function: Callable[[In], Out], things: Sequence[In]) -> list[Out]:
     """`function` of each, in order; in as many processes as M2PT_WORKERS says where there are many."""
     from benchmark.data.files import count_workers
@@ -226,13 +266,11 @@ def cached(prepared: Prepared, made_by: Sequence[str], make: Callable[[], dict[s
     arrays = _read_cache(path)
     if arrays is None:
         arrays = make()
-        partial = path.with_suffix(f".{os.getpid()}.partial")
+        content = io.BytesIO()
+        np.savez(content, allow_pickle=False, **arrays)
         try:
-            with partial.open("wb") as file:
-                np.savez(file, allow_pickle=False, **arrays)
-            os.replace(partial, path)
+            write_whole(path, content.getvalue())
         except OSError as error:
-            partial.unlink(missing_ok=True)
             raise DataError(f"{path} cannot be written: {error}") from error
     return arrays
 

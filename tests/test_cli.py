@@ -19,6 +19,7 @@ from benchmark.data import embedded
 from benchmark.presets import PRESETS
 from benchmark.spec import RunSpec
 from benchmark.store import Store
+from benchmark.variants import load_variants
 from tasks import TASKS
 
 ROOT = Path(__file__).parents[1]
@@ -214,25 +215,28 @@ def test_looking_changes_nothing(states, tmp_path):
 def test_lists_name_every_task_arm_and_matrix(capsys):
     assert main(["list"]) == 0
     everything = capsys.readouterr().out
-    for kind, known in (("tasks", TASKS), ("arms", ARMS), ("matrices", PRESETS)):
+    for kind, known in (("tasks", TASKS), ("arms", ARMS), ("matrices", PRESETS), ("variants", load_variants())):
         assert main(["list", kind]) == 0
         part = capsys.readouterr().out
-        assert part in everything
+        assert (part in everything) == (kind != "variants")
         assert [line.split()[0] for line in part.splitlines()] == [f"{kind}:", *known]
 
 
-@pytest.mark.parametrize("name", [*TASKS, *ARMS, *PRESETS])
+@pytest.mark.parametrize("name", [*TASKS, *ARMS, *PRESETS, *load_variants()])
 def test_everything_that_is_listed_is_explained(name, capsys):
     assert main(["info", name]) == 0
     printed = capsys.readouterr().out
-    known = {**TASKS, **ARMS, **PRESETS}[name]
+    known = {**TASKS, **ARMS, **PRESETS, **load_variants()}[name]
     assert printed.startswith(f"{name}: {known.summary}\n")
     if name in TASKS:
         assert all(part in printed for part in ("chance", "shape: embed_dim=", "pretrain: epochs=", "recipe, pretrained:"))
     elif name in ARMS:
         assert all(f"--set arm.{option}=" in printed for option in type(known).model_fields)
-    else:
+    elif name in PRESETS:
         assert f"run it: benchmark run --matrix {name}" in printed
+    else:
+        assert (f"run it: benchmark run --profile paper --variant {name}" in printed) == bool(known.set)
+        assert all(f"--set {text}" in printed for text in known.set)
 
 
 @pytest.mark.parametrize("profile", ["tiny", "small", "paper"])

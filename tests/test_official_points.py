@@ -6,12 +6,16 @@ import json
 import pickle
 import sys
 from functools import partial
+from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 import torch
-from official import (
+from official import run_paper
+
+from baselines import ARMS
+from benchmark.bench.official import (
     PARTS,
     SYNSETS,
     make_clouds,
@@ -24,22 +28,25 @@ from official import (
     make_shapenet55,
     make_shapenetpart,
     make_surface,
-    run_paper,
 )
-
 from benchmark.cli import main
 from benchmark.data import SPLITS, Examples
 from benchmark.data.catalogue import find, prepare
 from benchmark.data.embedded import DataError
+from benchmark.matrix import Cell, Planner
 from benchmark.points import farthest_point_sample, prepare_points
 from benchmark.seeds import SampleRandom
-from tasks import points_official
+from benchmark.variants import overrides_of
+from tasks import TASKS, points_official
+from tasks.fewshot import TASKS as FEW_SHOT
+from tasks.fewshot.folds import few_shot
 from tasks.modelnet import official as modelnet
+from tasks.scanobjectnn import official as scans
 from tasks.shapenet import PART_OFFSETS
 from tasks.shapenet import TASK as SHAPENET
 from tasks.shapenet import official as shapenet
 
-LAYOUTS = {layout.name: layout for layout in (*modelnet.LAYOUTS, *shapenet.LAYOUTS)}
+LAYOUTS = {layout.name: layout for layout in (*modelnet.LAYOUTS, *scans.LAYOUTS, *shapenet.LAYOUTS, *shapenet.OTHERS)}
 MODELNET = LAYOUTS["ModelNet40"]
 MAKERS = {"texts": make_modelnet_texts, "meshes": make_modelnet_meshes, "hdf5": make_modelnet_hdf5}
 
@@ -193,7 +200,7 @@ def test_pickles_are_refused_and_never_read(tmp_path):
             return (exec, (f"open({str(tmp_path / 'exploded')!r}, 'w')",))
 
     for root, name, said in ((tmp_path / "a", "modelnet40_train_8192pts_fps.dat", "modelnet40_normal_resampled.zip"),
-                             (tmp_path / "b", "5way_10shot/0.pkl", "few_shot")):
+                             (tmp_path / "b", "5way_10shot/0.pkl", "fewshot")):
         (root / name).parent.mkdir(parents=True)
         (root / name).write_bytes(pickle.dumps(Bomb()))
         with pytest.raises(DataError, match=rf"is a pickle.*{said}"):
@@ -303,9 +310,9 @@ def test_workers_change_nothing(tmp_path, catalogue, monkeypatch):
 def test_scanobjectnn_has_three_variants_that_stay_as_they_are(tmp_path):
     root = make_scanobjectnn(tmp_path / "h5_files")
     seen = []
-    for seed, name in enumerate(modelnet.SCANS):
+    for seed, name in enumerate(scans.SCANS):
         prepared = prepare(LAYOUTS[name], root)
-        splits = modelnet.load([name])
+        splits = scans.load([name])
         assert {split: len(examples) for split, examples in splits.items()} == prepared.facts["clouds"]
         assert len(splits["train"]) + len(splits["val"]) == 10
         points = splits["test"].columns["input"]
@@ -328,8 +335,8 @@ def test_few_shot_folds_are_disjoint_balanced_and_the_same_each_time():
     seen = set()
     for way, shot in ((5, 10), (5, 20), (10, 10), (10, 20)):
         for fold in range(10):
-            parts = modelnet.few_shot(splits, way, shot, fold)
-            again = modelnet.few_shot(splits, way, shot, fold)
+            parts = few_shot(splits, way, shot, fold)
+            again = few_shot(splits, way, shot, fold)
             assert all(torch.equal(parts[split].columns["input"], again[split].columns["input"]) for split in SPLITS)
             assert torch.equal(parts["train"].columns["label"].bincount(), torch.full((way,), shot))
             for split in ("val", "test"):
@@ -343,9 +350,9 @@ def test_few_shot_folds_are_disjoint_balanced_and_the_same_each_time():
             seen.add(tuple(inputs.tolist()))
     assert len(seen) == 40
     with pytest.raises(DataError, match="a fold needs 60"):
-        modelnet.few_shot(splits, 5, 40, 0)
+        few_shot(splits, 5, 40, 0)
     with pytest.raises(DataError, match="cannot choose 13"):
-        modelnet.few_shot(splits, 13, 10, 0)
+        few_shot(splits, 13, 10, 0)
 
 
 def test_categories_are_in_the_order_of_their_parts():
@@ -502,9 +509,9 @@ def test_partnet_is_found_checked_and_read_by_category_and_level(tmp_path):
 
 def test_the_commands_prepare_verify_and_show_point_sets(tmp_path, capsys):
     root = make_modelnet_hdf5(tmp_path / "root")
-    assert main(["data", "prepare", "modelnet", "--root", str(root)]) == 2
-    assert "choose one with --set: ModelNet40, ScanObjectNN-OBJ_BG" in capsys.readouterr().err
-    chosen = ["modelnet", "--set", "ModelNet40"]
+    assert main(["data", "prepare", "shapenet", "--root", str(root)]) == 2
+    assert "choose one with --set: ShapeNetPart, ShapeNet-55, PartNet" in capsys.readouterr().err
+    chosen = ["modelnet"]
     assert main(["data", "prepare", *chosen, "--root", str(root), "-j", "1"]) == 0
     assert "2 train, 0 val, 1 test" in capsys.readouterr().out
     assert main(["data", "stats", *chosen]) == 0
@@ -518,20 +525,60 @@ def test_the_commands_prepare_verify_and_show_point_sets(tmp_path, capsys):
     assert "ply_data_train1.h5" in capsys.readouterr().out
     assert main(["data", "prepare", *chosen, "--root", str(root)]) == 1
     assert main(["data", "list"]) == 0
-    assert "ShapeNet-55\n" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "scanobjectnn-pb-t50-rs  ScanObjectNN-PB_T50_RS\n" in shown
+    assert all(shown.count(f"  {name}\n") == 1 for name in LAYOUTS)
+
+
+NARROW = {"shape.depth": 3, "shape.embed_dim": 96, "shape.num_heads": 3, "shape.hidden_dim": 32, "shape.decoder_embed_dim": 96,
+          "shape.decoder_depth": 1, "shape.decoder_num_heads": 3, "recipe.batch_size": 8, "pretrain.batch_size": 4,
+          "pretrain.warmup_epochs": 0}
 
 
 @pytest.mark.parametrize("setting", ["pretrained", "fix", "scratch"])
-@pytest.mark.parametrize("target", ["modelnet", "shapenet"])
+@pytest.mark.parametrize("target", ["modelnet", "shapenet", "scanobjectnn-obj-only"])
 def test_the_papers_recipe_trains_on_them(target, setting, tmp_path, capsys):
     """All points and tokens of the paper, a narrow and shallow model: real steps, and a record with the files' digests."""
-    used = {"modelnet": ["ModelNet40"], "shapenet": ["ShapeNetPart", "ShapeNet-55"]}[target]
+    used = TASKS[target].profiles["paper"].data_sets
     makers = {"ModelNet40": partial(make_modelnet_hdf5, train=10, test=3), "ShapeNet-55": partial(make_shapenet55, train=4),
-              "ShapeNetPart": partial(make_shapenetpart, train=3, val=1, test=1)}
+              "ShapeNetPart": partial(make_shapenetpart, train=3, val=1, test=1), "ScanObjectNN-OBJ_ONLY": make_scanobjectnn}
     for name, maker in makers.items():
-        if name in used or setting != "scratch":
+        if name in used or (setting != "scratch" and name.startswith("ShapeNet")):
             prepare(LAYOUTS[name], maker(tmp_path / name))
-    run_paper(target, setting, tmp_path / "results", used, {
-        "shape.depth": 3, "shape.embed_dim": 96, "shape.num_heads": 3, "shape.hidden_dim": 32, "shape.decoder_embed_dim": 96,
-        "shape.decoder_depth": 1, "shape.decoder_num_heads": 3, "recipe.batch_size": 8, "pretrain.batch_size": 4,
-        "pretrain.warmup_epochs": 0}, capsys)
+    run_paper(target, setting, tmp_path / "results", used, NARROW, capsys)
+
+
+def make_few(root: Path) -> None:
+    """Five classes in ModelNet40's HDF5 files, 40 clouds of each to train on and 21 to test on"""
+    for split, count in (("train", 40), ("test", 21)):
+        labels = np.arange(5).repeat(count)
+        make_hdf5(root / f"ply_data_{split}0.h5", make_clouds(labels, 2048), label=labels.astype(np.uint8)[:, None])
+    (root / "shape_names.txt").write_text("".join(f"class_{index}\n" for index in range(5)))
+
+
+def test_a_seed_of_a_few_shot_task_is_a_fold(tmp_path, capsys):
+    make_few(tmp_path / "root")
+    prepare(MODELNET, tmp_path / "root")
+    small = {name: value for name, value in NARROW.items() if not name.startswith("pretrain")}
+    (task,) = (task for task in FEW_SHOT if (task.way, task.shot) == (5, 10))
+    record = run_paper(task.name, "scratch", tmp_path / "results", ["ModelNet40"], small, capsys)[-1]
+    assert record.spec.recipe.augment["fold"] == 0
+    planner = Planner(TASKS, "paper")
+    cell = Cell(task, ARMS["scratch"], "scratch")
+    specs = planner.plan([cell], range(12)).specs
+    assert [spec.recipe.augment["fold"] for spec in specs] == [*range(10), 0, 1]
+    assert len({spec.comparison for spec in specs}) == 1
+    assert len({spec.run_id for spec in specs}) == 12
+    named = Planner(TASKS, "paper", overrides_of(["fold-5"], "paper", TASKS)).plan([cell], range(3))
+    assert {spec.recipe.augment["fold"] for spec in named.specs} == {5}
+    splits = task.load("paper")
+    recipe = specs[3].recipe
+    fold = {split: examples.configured(specs[3].shape, recipe) for split, examples in splits.items()}
+    assert [len(fold[split]) for split in SPLITS] == [50, 100, 100]
+    assert "fold" not in fold["train"].remaining(recipe.augment)
+    other = splits["test"].configured(specs[4].shape, specs[4].recipe)
+    assert not torch.equal(fold["test"].columns["input"], other.columns["input"])
+    with pytest.raises(ValueError, match="remove label_share"):
+        splits["train"].take(20).configured(specs[3].shape, recipe)
+    with pytest.raises(ValueError, match="names no fold"):
+        splits["train"].configured(specs[3].shape, recipe.model_copy(update={"augment": {}}))

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
 
+from benchmark.bench.inputs import measure_inputs
 from benchmark.bench.matrices import measure_planning, measure_records, measure_smoke
 from benchmark.bench.measure import Bench, Result
 from benchmark.bench.points import measure_points
@@ -28,7 +29,7 @@ from benchmark.store import Store
 MEASUREMENTS: Mapping[str, Callable[[Bench], Iterator[Result]]] = {
     "optimizer": measure_optimizer, "steps": measure_steps, "tiny": measure_tiny, "trainer": measure_trainer,
     "memory": measure_memory, "inference": measure_inference, "points": measure_points, "planning": measure_planning,
-    "smoke": measure_smoke}
+    "inputs": measure_inputs, "smoke": measure_smoke}
 
 
 def run_bench(bench: Bench, names: Sequence[str], results: Path | None, say: Callable[[str], None]) -> list[Result]:
@@ -48,8 +49,9 @@ def format_value(result: Result) -> str:
     """Median and quartiles, for people"""
     low, high = result.spread
     unit = "" if result.unit == "ratio" else f" {result.unit}"
-    value = f"{result.median:.3g}{unit}" if result.unit != "ratio" else f"{result.median:.3f}"
-    return value if len(result.samples) < 2 else f"{value} [{low:.3f}, {high:.3f}]"
+    digits = ".3f" if result.unit == "ratio" else ".3g"
+    value = f"{result.median:{digits}}{unit}"
+    return value if len(result.samples) < 2 else f"{value} [{low:{digits}}, {high:{digits}}]"
 
 
 def bench_table(results: Sequence[Result], environment: Environment) -> Table:

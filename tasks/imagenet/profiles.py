@@ -35,6 +35,8 @@ SMALL = ProfileSpec(
 
 # Schedules of the MAE code that M2PT builds on, and of M2PT's scripts. None of them trains images from scratch:
 # that row is fine-tuning's recipe, longer and without layer decay.
+# Image/ft_pathway.sh, which has the numbers of MAE's finetuning: batch 32 x 8 GPUs x 4 steps, lr 5e-4 * 1024 / 256, RandAugment
+# m9-mstd0.5-inc1, cuts of 8 to 100 % of the area (crop 0.92), no clipping. Position embeddings train, as in timm's model.
 PAPER_TRAIN = TrainRecipe(
     epochs=100, batch_size=1024, accumulation=4, lr=2e-3, min_lr=1e-6, warmup_epochs=5, weight_decay=0.05,
     layer_decay=0.65, drop_path_rate=0.1, label_smoothing=0.1, mixup=0.8, cutmix=1.0, train_position=True,
@@ -45,12 +47,16 @@ PAPER = ProfileSpec(
     num_classes=1000,
     chance=0.1,
     shape=ModelShape(input_size=(224, 224), patch_size=(16, 16)),
+    # MAE: lr 1.5e-4 * 4096 / 256, cuts of 20 to 100 %; 800 epochs (README of the released code; its checkpoint had 1600).
     pretrain=PretrainRecipe(epochs=800, batch_size=4096, lr=2.4e-3, warmup_epochs=40, precision="bf16",
                             augment={"crop": 0.8, "flip": 0.5}),
     train={
         "pretrained": PAPER_TRAIN,
+        # Image/lin_pathway.sh: batch 128 x 8 GPUs x 16 steps, lr 0.1 * 16384 / 256. Its optimizer leaves the scales out
+        # (main_linprobe.py, line 272); here they train, at a rate of their own.
         "fix": TrainRecipe(epochs=90, batch_size=16384, lr=6.4, warmup_epochs=10, optimizer="lars", weight_decay=0.0,
                            scale_lr=1e-2, precision="bf16", augment={"crop": 0.92, "flip": 0.5}),
+        # No script is released: finetuning's numbers without layer decay, for the 300 epochs that MAE trains from scratch.
         "scratch": PAPER_TRAIN.model_copy(update={"epochs": 300, "layer_decay": 1.0}),
     },
 )

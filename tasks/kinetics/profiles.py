@@ -38,6 +38,8 @@ SMALL = ProfileSpec(
 # M2PT's run.sh, but started from self-supervised weights as the paper says, not from the supervised ones of the script.
 # Micro-batches are what one of its GPUs had: 6 of its 8 x 6 videos, 32 of pretraining's 32 x 32. A copy of a video is
 # another clip of it, where VideoMAE alters one clip several times. Not reproduced: pretraining's decoder mask.
+# Video/run.sh: batch 6 x 8 GPUs, lr 7e-4 * 48 / 256, two copies of each clip that the batch does not count, RandAugment
+# m7-n4-mstd0.5-inc1, no clipping, no average of weights; tested on 5 windows in time and 3 in space, last epoch.
 PAPER_TRAIN = TrainRecipe(
     epochs=90, batch_size=48, accumulation=8, repeats=2, lr=7e-4 * 48 / 256, min_lr=1e-6, warmup_epochs=5,
     weight_decay=0.05, layer_decay=0.75,
@@ -50,6 +52,8 @@ PAPER = ProfileSpec(
     chance=0.25,
     shape=ModelShape(input_size=(16, 224, 224), patch_size=(2, 16, 16), decoder_embed_dim=384, decoder_depth=4,
                      decoder_num_heads=6),
+    # VideoMAEv2's script of ViT-B: batch 32 x 32 GPUs, lr 1e-3 and at least 1e-5 * 1024 / 256, four copies of each clip that
+    # the batch does not count. Its decoder sees half of the hidden tokens (running cells); ours sees all.
     pretrain=PretrainRecipe(epochs=200, batch_size=1024, accumulation=32, repeats=4, lr=4e-3, min_lr=4e-5, warmup_epochs=20,
                             precision="bf16", mask_ratio=176 / 196,  # VideoMAE hides int(0.9 * 196) places
                             augment={"multi_scale": 0.34}),
@@ -59,6 +63,7 @@ PAPER = ProfileSpec(
         "fix": TrainRecipe(epochs=90, batch_size=1024, accumulation=32, lr=0.4, warmup_epochs=10, optimizer="lars",
                            weight_decay=0.0, scale_lr=1e-2, precision="bf16", augment={"crop": 0.92, "flip": 0.5},
                            test_views={"temporal": 5, "spatial": 3}),
+        # No script is released: finetuning's numbers without layer decay.
         "scratch": PAPER_TRAIN.model_copy(update={"layer_decay": 1.0}),
     },
 )

@@ -1,9 +1,9 @@
-"""ModelNet40 and ScanObjectNN as they are distributed in, splits of clouds out.
+"""ModelNet40 as it is distributed in, splits of clouds out.
 
 Every cloud is in farthest-point order, made once (Point-MAE orders 1200 points anew each time that it reads a cloud, and
-takes a random 1024 of them; at test the first 1024). ModelNet40's are normalised first, over all points that are stored,
-where Point-MAE normalises the farthest 8192 of 10,000; ScanObjectNN's stay as they are, as there. Validation is a part of
-the training samples, chosen by the hash of their names.
+takes a random 1024 of them; at test the first 1024). They are normalised first, over all points that are stored, where
+Point-MAE normalises the farthest 8192 of 10,000. Validation is a part of the training samples, chosen by the hash of
+their names.
 
 Shapes: S samples, N points as stored, K points kept.
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import importlib
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from importlib import metadata
@@ -29,23 +29,25 @@ from tasks.points_official import (
     apart,
     cached,
     check_finite,
+    count_kept,
     each,
     farthest_first,
     find_pickle,
+    hdf5_clouds,
     hdf5_entries,
     label_of,
     listed,
     load_bytes,
     normalised,
-    notes,
     parse_hdf5,
     parse_table,
     read_lines,
     read_names,
+    splits_of,
     stack,
 )
 
-__all__ = ["LAYOUTS", "digests", "few_shot", "load"]
+__all__ = ["LAYOUTS", "digests", "load"]
 
 MODELNET = "ModelNet40"
 NUM_CLASSES = 40
@@ -54,15 +56,6 @@ SAMPLED = 8192  # points on a mesh, before that
 NAMES = "modelnet40_shape_names.txt"
 HDF5_POINTS = 2048
 HDF5_FOLDER = "data/modelnet40_ply_hdf5_2048/"  # what the lists of the HDF5 files begin their lines with
-
-OBJECTS = ("bag", "bin", "box", "cabinet", "chair", "desk", "display", "door", "shelf", "table", "bed", "pillow", "sink",
-           "sofa", "toilet")
-SCANS = {  # folder and ending of the two files of each variant
-    "ScanObjectNN-OBJ_BG": ("main_split", "objectdataset"),
-    "ScanObjectNN-OBJ_ONLY": ("main_split_nobg", "objectdataset"),
-    "ScanObjectNN-PB_T50_RS": ("main_split", "objectdataset_augmentedrot_scale75"),
-}
-
 
 def enumerate_modelnet(root: Path) -> Listing:
     """Text files, HDF5 files or meshes, whichever is there; raises `DataError` for pickles and for none of them."""
@@ -82,7 +75,7 @@ def _refuse_pickles(root: Path) -> None:
         return
     if "shot" in path.parent.name:
         raise DataError(f"{path} is a pickle, and reading one runs what code it holds; folds are made of ModelNet40 itself: "
-                        "see tasks.modelnet.official.few_shot")
+                        "see tasks.fewshot.folds")
     raise DataError(f"{path} is a pickle, and reading one runs what code it holds; use the text files of "
                     "modelnet40_normal_resampled.zip that it was made of, or, where you trust it, write each of its clouds to "
                     "CLASS/ID.txt yourself, a line x,y,z,nx,ny,nz for each point")
@@ -224,21 +217,6 @@ def upright(points: Array) -> Array:
     return np.stack([points[:, 0], points[:, 2], -points[:, 1]], 1)
 
 
-def enumerate_scans(folder: str, ending: str, root: Path) -> Listing:
-    """The two files of a variant"""
-    train, test = (hdf5_entries(root, [f"{folder}/{split}_{ending}.h5"], _read_scans) for split in ("training", "test"))
-    return Listing({"train": train, "test": test}, list(OBJECTS))
-
-
-def look_scans(path: Path) -> None:
-    """Read the file; raises `DataError`."""
-    _read_scans(path)
-
-
-def _read_scans(path: Path, data: bytes | None = None) -> tuple[Array, Array]:
-    return parse_hdf5(path.read_bytes() if data is None else data, path, "label", HDF5_POINTS, len(OBJECTS))
-
-
 def clouds_of(prepared: Prepared) -> dict[str, Array]:
     """"input_SPLIT" (S, K, 3) float32 in farthest-point order and "label_SPLIT" (S,) int64, made once; see `cached`."""
     paths = [item.path for found in listed(prepared).values() for item in found]
@@ -255,35 +233,20 @@ def _version_of_open3d() -> str:
 
 
 def _make_clouds(prepared: Prepared) -> dict[str, Array]:
-    arrays, found = {}, listed(prepared)
+    found = listed(prepared)
     if found["train"][0].path.endswith(".h5"):
-        samples: dict[Split, list[tuple[str, Array, int]]] = {}
-        for split in SPLITS:
-            samples[split] = []
-            for item in found[split]:
-                read = _read_hdf5 if prepared.name == MODELNET else _read_scans
-                points, labels = read(prepared.root / item.path, load_bytes(prepared, item))
-                samples[split] += [(f"{item.path}#{index}", cloud, int(label))
-                                   for index, (cloud, label) in enumerate(zip(points, labels, strict=True))]
-        chosen = {entry.path for entry in carve_validation([Entry(name) for name, _, _ in samples["train"]])[1]}
-        samples["val"] = [sample for sample in samples["train"] if sample[0] in chosen]
-        samples["train"] = [sample for sample in samples["train"] if sample[0] not in chosen]
-        ordered = partial(_ordered, prepared.name == MODELNET)
-        for split in SPLITS:
-            clouds = each(ordered, [(name, points) for name, points, _ in samples[split]])
-            arrays[f"input_{split}"] = stack(clouds, (KEPT, 3), np.float32)
-            arrays[f"label_{split}"] = np.array([label for _, _, label in samples[split]], np.int64)
-    else:
-        for split in SPLITS:
-            arrays[f"input_{split}"] = stack(each(partial(_make_cloud, prepared), found[split]), (KEPT, 3), np.float32)
-            arrays[f"label_{split}"] = np.array([label_of(item, NUM_CLASSES) for item in found[split]], np.int64)
+        return hdf5_clouds(prepared, _read_hdf5, _ordered, KEPT)
+    arrays = {}
+    for split in SPLITS:
+        arrays[f"input_{split}"] = stack(each(partial(_make_cloud, prepared), found[split]), (KEPT, 3), np.float32)
+        arrays[f"label_{split}"] = np.array([label_of(item, NUM_CLASSES) for item in found[split]], np.int64)
     return arrays
 
 
-def _ordered(is_modelnet: bool, named: tuple[str, Array]) -> Array:
-    """A cloud of an HDF5 file: the farthest 1200 of ModelNet40's, normalised; all of ScanObjectNN's, as they are."""
+def _ordered(named: tuple[str, Array]) -> Array:
+    """A cloud of an HDF5 file with its name to (K, 3)"""
     name, points = named
-    return farthest_first(normalised(points, name), KEPT) if is_modelnet else farthest_first(points, len(points))
+    return farthest_first(normalised(points, name), KEPT)
 
 
 def _make_cloud(prepared: Prepared, item: Any) -> Array:
@@ -299,68 +262,19 @@ def _make_cloud(prepared: Prepared, item: Any) -> Array:
 
 
 def count_clouds(prepared: Prepared) -> dict[str, Any]:
-    """Clouds by split, as an HDF5 file holds many, and how many points of each are used; makes the cache."""
-    arrays = clouds_of(prepared)
-    return {"clouds": {split: len(arrays[f"label_{split}"]) for split in SPLITS}, "points": arrays["input_train"].shape[1]}
+    """See `tasks.points_official.count_kept`; makes the cache."""
+    return count_kept(clouds_of(prepared))
 
 
 def load(names: Sequence[str]) -> dict[Split, Examples]:
     """Splits of a prepared set: "input" (K, 3) float32 in farthest-point order, and "label"."""
-    import torch
-
     (name,) = names
     prepared = find(name)
-    arrays = clouds_of(prepared)
-    splits = {split: Examples({"input": torch.from_numpy(arrays[f"input_{split}"]),
-                               "label": torch.from_numpy(arrays[f"label_{split}"])}) for split in SPLITS}
-    for split, examples in splits.items():
-        shared = split == "val" and name.endswith("PB_T50_RS")
-        examples.note = notes(prepared.note(split), "other views of its objects are in train" if shared else "")
-    return splits
-
-
-def few_shot(splits: Mapping[Split, Examples], way: int, shot: int, fold: int, queries: int = 20) -> dict[Split, Examples]:
-    """One fold of few-shot classification: `way` random classes, `shot` training samples and `queries` test samples of each.
-
-    Classes are numbered anew from 0. As in Point-BERT's ten folds, training samples come from the training split and test
-    samples from the test split; validation is `queries` others of each class from the training split. The same for the
-    same arguments; raises `DataError` where there are too few classes, or too few samples of one.
-    """
-    import torch
-
-    from benchmark.seeds import generator
-
-    random = generator(0, "few-shot", way, shot, fold)
-    classes = splits["test"].columns["label"].unique()
-    if not 2 <= way <= len(classes) or shot < 1 or queries < 1:
-        raise DataError(f"cannot choose {way} classes of {len(classes)} and {shot} and {queries} samples of each")
-    chosen = classes[torch.randperm(len(classes), generator=random)[:way]]
-    places: dict[Split, list[torch.Tensor]] = {split: [] for split in SPLITS}
-    for value in chosen:
-        wanted: tuple[tuple[Split, int], ...] = (("train", shot + queries), ("test", queries))
-        for source, count in wanted:
-            members = (splits[source].columns["label"] == value).nonzero()[:, 0]
-            if len(members) < count:
-                raise DataError(f"class {int(value)} has {len(members)} samples in {source}; a fold needs {count}")
-            drawn = members[torch.randperm(len(members), generator=random)[:count]]
-            if source == "train":
-                places["train"].append(drawn[:shot])
-                places["val"].append(drawn[shot:])
-            else:
-                places["test"].append(drawn)
-    fold_of: dict[Split, Examples] = {}
-    for split in SPLITS:
-        columns = splits["test" if split == "test" else "train"].columns
-        columns = {name: column[torch.cat(places[split])] for name, column in columns.items()}
-        label = torch.arange(way).repeat_interleave(torch.tensor([len(part) for part in places[split]]))
-        fold_of[split] = Examples({**columns, "label": label})
-    return fold_of
+    return splits_of(prepared, clouds_of(prepared))
 
 
 LAYOUTS = (
     Layout(MODELNET, f"ROOT/{NAMES}, modelnet40_{{train,test}}.txt and CLASS/ID.txt (modelnet40_normal_resampled), or "
            "ROOT/CLASS/{train,test}/ID.off (ModelNet40's meshes), or ROOT/shape_names.txt and ply_data_{train,test}*.h5",
            enumerate_modelnet, look_modelnet, count_clouds),
-    *(Layout(name, f"ROOT/{folder}/{{training,test}}_{ending}.h5", partial(enumerate_scans, folder, ending), look_scans,
-             count_clouds) for name, (folder, ending) in SCANS.items()),
 )

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from benchmark.recipes import ModelShape, OptimRecipe
     from benchmark.seeds import SampleRandom
 
-__all__ = ["LAYOUTS", "digests", "load", "load_parts", "load_pool"]
+__all__ = ["LAYOUTS", "OTHERS", "digests", "load", "load_parts", "load_pool"]
 
 PARTS, POOL, PARTNET = "ShapeNetPart", "ShapeNet-55", "PartNet"
 CATEGORIES = ("Airplane", "Bag", "Cap", "Car", "Chair", "Earphone", "Guitar", "Knife", "Lamp", "Laptop", "Motorbike", "Mug",
@@ -302,6 +302,8 @@ LAYOUTS = (
            "(shapenetcore_partanno_segmentation_benchmark_v0_normal)", enumerate_parts, look_parts, measure_chance),
     Layout(POOL, f"ROOT/{POOL}/{{train,test}}.txt and shapenet_pc/SYNSET-ID.npy, of which train.txt is trained on",
            enumerate_pool, look_pool),
+)
+OTHERS = (  # that no task trains on: see `load_parts`
     Layout(PARTNET, "ROOT/CATEGORY-LEVEL/{train,val,test}_files.txt and the .h5 files that they name (sem_seg_h5)",
            enumerate_partnet, look_partnet),
 )

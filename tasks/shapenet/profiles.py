@@ -28,7 +28,8 @@ SMALL = ProfileSpec(
                             augment=PRETRAIN_AUGMENT),
     train={"pretrained": _SMALL_TRAIN, "fix": _SMALL_TRAIN.model_copy(update={"scale_lr": 1e-2}), "scratch": _SMALL_TRAIN})
 
-# Point-MAE's recipe with one clipped step for each batch (the released loop steps twice) and twelve heads with bias.
+# Point/segmentation, and Point-MAE's pretraining on ShapeNet-55, with one clipped step for each batch (the released loop
+# steps twice) and twelve heads with bias.
 # Pretraining sees 1024 points of each cloud, normalised after the choice, and so makes 64 tokens of it, not 128.
 _PAPER_TRAIN = TrainRecipe(epochs=300, batch_size=16, lr=2e-4, min_lr=1e-6, warmup_epochs=10, clip_norm=10,
                            drop_path_rate=0.1, augment={"points": 2048, "isotropic_scale": 0.25, "shift": 0.1})
