@@ -85,7 +85,8 @@ def build_parser() -> Parser:
 
     run = verbs.add_parser("run", parents=[plan, plugins], help="train every run of a matrix that has no record yet",
                               description="Train every run of a matrix that has no record yet. Running it again resumes.")
-    run.add_argument("-j", "--jobs", type=int, metavar="N", help="runs at once (default: one a core, or one a GPU)")
+    run.add_argument("-j", "--jobs", type=int, metavar="N", help="runs at once (default: one a core; with GPUs "
+                     "one a GPU at paper scale, else up to eight)")
     run.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N (default: %(default)s)")
     run.add_argument("--overwrite", choices=("missing", "stale", "always"), default="stale",
                      help="what to compute: only cells without any record, also those whose record is of other code or data "

@@ -34,6 +34,7 @@ from benchmark.variants import check_use, overrides_of
 if TYPE_CHECKING:
     from benchmark.progress import Progress
 
+SHARING = 8  # small runs at once on one GPU, each of which needs a core
 LOG_LINES = 3  # of a failed run, in the closing summary
 
 
@@ -78,9 +79,8 @@ def run_matrix(options: argparse.Namespace, command: str) -> int:
     if options.allow_missing:
         os.environ["M2PT_ALLOW_MISSING"] = "1"  # read by the runs, too
     plan, store = make_plan(options)
-    gpus = count_gpus() if options.device in ("auto", "cuda") else 0
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    jobs = options.jobs or gpus or cores
+    jobs = options.jobs or default_jobs(options.profile, options.device, cores)
     if jobs < 1:
         raise ValueError(f"--jobs {jobs}: expected at least 1")
     if re.fullmatch(r"auto|cpu|cuda(:\d+)?", options.device) is None:
@@ -157,6 +157,18 @@ def count_gpus() -> int:
         return 0
     found = subprocess.run([tool, "-L"], capture_output=True, text=True, check=False, timeout=30)
     return sum(line.startswith("GPU ") for line in found.stdout.splitlines())
+
+
+def default_jobs(profile: str, device: str, cores: int) -> int:
+    """Runs at once where nobody says: one a core; one a GPU at paper scale, and several small ones on each GPU.
+
+    A small model leaves a GPU waiting for the next kernel most of the time. Separate processes fill those gaps, need no
+    memory that counts, and compute the same bits as alone, which a joint training of stacked models would not.
+    """
+    gpus = 0 if device == "cpu" else 1 if ":" in device else count_gpus()
+    if not gpus:
+        return cores
+    return gpus * (1 if profile == "paper" else max(1, min(SHARING, cores // gpus)))
 
 
 def show_status(options: argparse.Namespace, command: str) -> int:

@@ -12,7 +12,7 @@ import pytest
 from synthetic import make_record
 
 from baselines import ARMS
-from benchmark import __version__
+from benchmark import __version__, commands
 from benchmark.cli import build_parser, main
 from benchmark.commands import make_plan
 from benchmark.data import embedded
@@ -210,6 +210,14 @@ def test_looking_changes_nothing(states, tmp_path):
     before = content()
     assert main(["status", *states]) == main(["run", "--dry-run", *states]) == 0
     assert content() == before
+
+
+@pytest.mark.parametrize(("profile", "device", "gpus", "expected"), [
+    ("tiny", "auto", 0, 16), ("tiny", "cpu", 4, 16), ("tiny", "cuda:3", 4, 8), ("small", "auto", 1, 8),
+    ("small", "cuda", 4, 16), ("paper", "auto", 4, 4), ("paper", "cuda:1", 4, 1), ("small", "auto", 32, 32)])
+def test_small_runs_share_a_gpu_and_large_ones_do_not(profile, device, gpus, expected, monkeypatch):
+    monkeypatch.setattr(commands, "count_gpus", lambda: gpus)
+    assert commands.default_jobs(profile, device, 16) == expected
 
 
 def test_lists_name_every_task_arm_and_matrix(capsys):

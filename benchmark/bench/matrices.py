@@ -20,6 +20,7 @@ from benchmark.spec import RunSpec
 from benchmark.store import Store
 
 PLANNED, STORED = 100_000, 10_000  # runs
+SHARED_EPOCHS = 10
 
 
 def measure_planning(bench: Bench) -> Iterator[Result]:
@@ -40,6 +41,21 @@ def measure_planning(bench: Bench) -> Iterator[Result]:
         command = [sys.executable, "-m", "benchmark", "status", "--results", folder, "--seeds", f"0-{STORED // once - 1}"]
         seconds = tuple(seconds_of(lambda: _run(command)) for _ in range(bench.repeats))
         yield Result("matrix", f"status over {len(stored.jobs):,} records", seconds, 5.0, "s", "start of Python included")
+
+
+def measure_sharing(bench: Bench) -> Iterator[Result]:
+    """Eight small runs at once on a GPU, or one a core, over the same one after another; start of Python included."""
+    gpu = bench.device.type == "cuda"
+    jobs = 8 if gpu else len(os.sched_getaffinity(0))
+    command = [sys.executable, "-m", "benchmark", "run", "-t", "imagenet", "--arm", "scratch", "--seeds", "0-7", "--device",
+               bench.device.type, "--profile", "small" if gpu else "tiny", "--set", f"recipe.epochs={SHARED_EPOCHS}", "--set",
+               "recipe.warmup_epochs=0"]
+    seconds = {}
+    for count in (jobs, 1):
+        with tempfile.TemporaryDirectory() as folder:
+            seconds[count] = seconds_of(lambda: _run([*command, "-j", str(count), "--results", folder]))  # noqa: B023
+    yield Result("matrix", f"8 small runs, {jobs} at once on {'one GPU' if gpu else 'the cores'}, over one after another",
+                 (seconds[jobs] / seconds[1],), 0.25 if gpu else None, detail=f"{seconds[jobs]:.0f} s and {seconds[1]:.0f} s")
 
 
 def measure_smoke(bench: Bench) -> Iterator[Result]:
@@ -73,9 +89,9 @@ def measure_records(records: Sequence[Record]) -> Iterator[Result]:
 
 
 def jobs_of(record: Record) -> int:
-    """How many such runs the machine carries out at once: its cores over the threads of a run; one on a GPU"""
+    """How many such runs the machine carried out at once: its cores over the threads of a run"""
     cores = re.search(r"(\d+) cores", record.environment.processor)
-    return max(1, int(cores[1]) // record.environment.threads) if cores and record.environment.device == "cpu" else 1
+    return max(1, int(cores[1]) // record.environment.threads) if cores else 1
 
 
 def record_of(spec: RunSpec) -> str:

@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 
 from benchmark.bench.inputs import measure_inputs
-from benchmark.bench.matrices import measure_planning, measure_records, measure_smoke
+from benchmark.bench.matrices import measure_planning, measure_records, measure_sharing, measure_smoke
 from benchmark.bench.measure import Bench, Result
 from benchmark.bench.points import measure_points
 from benchmark.bench.steps import (
@@ -29,7 +29,8 @@ from benchmark.store import Store
 MEASUREMENTS: Mapping[str, Callable[[Bench], Iterator[Result]]] = {
     "optimizer": measure_optimizer, "steps": measure_steps, "tiny": measure_tiny, "trainer": measure_trainer,
     "memory": measure_memory, "inference": measure_inference, "points": measure_points, "planning": measure_planning,
-    "inputs": measure_inputs, "smoke": measure_smoke}
+    "inputs": measure_inputs, "smoke": measure_smoke,
+    "sharing": measure_sharing}
 
 
 def run_bench(bench: Bench, names: Sequence[str], results: Path | None, say: Callable[[str], None]) -> list[Result]:
