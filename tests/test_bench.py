@@ -57,6 +57,7 @@ def test_every_measurement_runs(name, monkeypatch, tmp_path):
     """With one block of a ViT-B and one repeat; `smoke` has an environment of its own, `steps` is one of `tiny`."""
     monkeypatch.setattr(matrices, "PLANNED", 60)
     monkeypatch.setattr(matrices, "STORED", 40)
+    monkeypatch.setattr(matrices, "SHARED_RUNS", 2)
     monkeypatch.setattr(matrices, "SHARED_EPOCHS", 1)
     said: list[str] = []
     results = run_bench(Bench(CPU, 1, TASKS, ARMS, depth=1), [name], None, said.append)

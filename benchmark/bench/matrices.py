@@ -20,7 +20,7 @@ from benchmark.spec import RunSpec
 from benchmark.store import Store
 
 PLANNED, STORED = 100_000, 10_000  # runs
-SHARED_EPOCHS = 10
+SHARED_RUNS, SHARED_EPOCHS = 8, 10
 
 
 def measure_planning(bench: Bench) -> Iterator[Result]:
@@ -44,17 +44,18 @@ def measure_planning(bench: Bench) -> Iterator[Result]:
 
 
 def measure_sharing(bench: Bench) -> Iterator[Result]:
-    """Eight small runs at once on a GPU, or one a core, over the same one after another; start of Python included."""
+    """Small runs at once on a GPU, or one a core, over the same one after another; start of Python included."""
     gpu = bench.device.type == "cuda"
-    jobs = 8 if gpu else len(os.sched_getaffinity(0))
-    command = [sys.executable, "-m", "benchmark", "run", "-t", "imagenet", "--arm", "scratch", "--seeds", "0-7", "--device",
-               bench.device.type, "--profile", "small" if gpu else "tiny", "--set", f"recipe.epochs={SHARED_EPOCHS}", "--set",
-               "recipe.warmup_epochs=0"]
+    jobs = SHARED_RUNS if gpu else len(os.sched_getaffinity(0))
+    command = [sys.executable, "-m", "benchmark", "run", "-t", "imagenet", "--arm", "scratch",
+               "--profile", "small" if gpu else "tiny", "--device", bench.device.type, "--seeds", f"0-{SHARED_RUNS - 1}",
+               "--set", f"recipe.epochs={SHARED_EPOCHS}", "--set", "recipe.warmup_epochs=0"]
     seconds = {}
     for count in (jobs, 1):
         with tempfile.TemporaryDirectory() as folder:
             seconds[count] = seconds_of(lambda: _run([*command, "-j", str(count), "--results", folder]))  # noqa: B023
-    yield Result("matrix", f"8 small runs, {jobs} at once on {'one GPU' if gpu else 'the cores'}, over one after another",
+    where = "one GPU" if gpu else "the cores"
+    yield Result("matrix", f"{SHARED_RUNS} small runs, {jobs} at once on {where}, over one after another",
                  (seconds[jobs] / seconds[1],), 0.25 if gpu else None, detail=f"{seconds[jobs]:.0f} s and {seconds[1]:.0f} s")
 
 
