@@ -166,9 +166,9 @@ def build_parser() -> Parser:
 
     bench = verbs.add_parser("bench", help="measure speed and memory on this machine",
                              description="Measure what the suite costs on this machine: pathways beside the plain model, the "
-                             "trainer, points, planning. Medians of alternating repeats, as a table and a figure.")
-    bench.add_argument("--only", metavar="LIST", help="of optimizer,steps,tiny,trainer,memory,inference,points,planning,smoke "
-                       "(default: all)")
+                             "trainer, points, planning, reading. Medians of alternating repeats, as a table and a figure.")
+    bench.add_argument("--only", metavar="LIST", help="of optimizer,steps,tiny,trainer,memory,inference,points,planning,inputs,"
+                       "smoke,sharing (default: all)")
     bench.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: %(default)s")
     bench.add_argument("--repeats", type=int, default=7, metavar="N", help="default: %(default)s")
     bench.add_argument("--threads", type=int, default=0, metavar="N", help="of one process (default: all cores)")

@@ -12,7 +12,6 @@ import re
 import shlex
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import threading
@@ -23,6 +22,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 from benchmark.contracts import Arm, Task
+from benchmark.executors.machine import count_cores, count_gpus, default_jobs
 from benchmark.matrix import Plan, nearest, parse_override, parse_seeds, pick, pretraining_tasks
 from benchmark.plugins import extend
 from benchmark.presets import find_matrix, narrow, plan_matrix
@@ -34,7 +34,6 @@ from benchmark.variants import check_use, overrides_of
 if TYPE_CHECKING:
     from benchmark.progress import Progress
 
-SHARING = 8  # small runs at once on one GPU, each of which needs a core
 LOG_LINES = 3  # of a failed run, in the closing summary
 
 
@@ -79,8 +78,8 @@ def run_matrix(options: argparse.Namespace, command: str) -> int:
     if options.allow_missing:
         os.environ["M2PT_ALLOW_MISSING"] = "1"  # read by the runs, too
     plan, store = make_plan(options)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    jobs = options.jobs or default_jobs(options.profile, options.device, cores)
+    cores = count_cores()
+    jobs = options.jobs or (1 if find_matrix(options.matrix).timed else default_jobs(options.profile, options.device, cores))
     if jobs < 1:
         raise ValueError(f"--jobs {jobs}: expected at least 1")
     if re.fullmatch(r"auto|cpu|cuda(:\d+)?", options.device) is None:
@@ -145,30 +144,6 @@ def require_torch() -> None:
     if found is None:
         raise ValueError("training needs packages that are not installed (torch); pip install 'm2pt-bench[run]', "
                          "or -e '.[run]' in a clone")
-
-
-def count_gpus() -> int:
-    """NVIDIA GPUs that this process may use, found without importing torch."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return len([part for part in visible.split(",") if part.strip() not in ("", "-1")])
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return 0
-    found = subprocess.run([tool, "-L"], capture_output=True, text=True, check=False, timeout=30)
-    return sum(line.startswith("GPU ") for line in found.stdout.splitlines())
-
-
-def default_jobs(profile: str, device: str, cores: int) -> int:
-    """Runs at once where nobody says: one a core; one a GPU at paper scale, and several small ones on each GPU.
-
-    A small model leaves a GPU waiting for the next kernel most of the time. Separate processes fill those gaps, need no
-    memory that counts, and compute the same bits as alone, which a joint training of stacked models would not.
-    """
-    gpus = 0 if device == "cpu" else 1 if ":" in device else count_gpus()
-    if not gpus:
-        return cores
-    return gpus * (1 if profile == "paper" else max(1, min(SHARING, cores // gpus)))
 
 
 def show_status(options: argparse.Namespace, command: str) -> int:

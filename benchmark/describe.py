@@ -88,8 +88,7 @@ def describe_variant(variant: Variant) -> str:
     """Whose choice it is, and how to make it."""
     lines = [f"{variant.name}: {variant.summary}", f"source: {variant.source}"]
     if variant.set:
-        chosen = [f"-t {','.join(variant.tasks)}"] * bool(variant.tasks) + [f"--setting {name}" for name in variant.settings]
-        lines += [" ".join(["run it: benchmark run --profile paper --variant", variant.name, *chosen]),
+        lines += [f"run it: {variant.command}",
                   *(f"the same: --set {text}" for text in variant.set)]
     return "\n".join(lines)
 

@@ -19,13 +19,12 @@ from pydantic import ValidationError
 
 from benchmark.contracts import Arm, ProfileSpec, Start, Task
 from benchmark.identity import ENGINE, code_digest
-from benchmark.recipes import Frozen, ModelShape, Setting
-from benchmark.spec import ManySeeds, Pretrained, Role, RunSpec
+from benchmark.recipes import Frozen, ModelShape, Setting, TrainRecipe
+from benchmark.spec import FOLDS, ManySeeds, Pretrained, Role, RunSpec
 
 Value = TypeVar("Value", bound=Frozen)
 MOST_SEEDS, MOST_DIGITS = 100_000, 15
 LR_BY_BATCH = {"paper"}  # profiles whose learning rates are published for a batch of 256 and grow with it
-FOLDS = 10  # of a task whose recipes have a "fold": seed s takes fold s % FOLDS, unless the recipe names one
 SCOPES = ("recipe", "pretrain", "shape", "arm")
 
 
@@ -49,6 +48,7 @@ class Override:
     path: tuple[str, ...]
     value: Any
     may_fit_nothing: bool = False  # of a preset: not every choice of its cells has a pretraining, say
+    variant: str = ""  # that it is a part of, of which one part at least fits something
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Planner:
     _pretraining: dict[Start, Job] = field(default_factory=dict)
     _pretrainings: dict[tuple[str, float], ManySeeds] = field(default_factory=dict)
     _trainings: dict[tuple[int, int | None], _Training] = field(default_factory=dict)  # by identity of the cell, and fold
-    _used: set[str] = field(default_factory=set)
+    _used: set[int] = field(default_factory=set)  # identities of the overrides that fitted something
 
     def plan(self, cells: Iterable[Cell], seeds: Sequence[int]) -> Plan:
         """Raises `ValueError` for an override that fits nothing, a missing profile, a modality without pretraining."""
@@ -134,8 +134,8 @@ class Planner:
     def _training(self, cell: Cell, arm: Arm, origins: Mapping[str, str], fold: int | None) -> RunSpec:
         profile = self._profile(cell.task)
         recipe = self._override(profile.train[cell.setting], "recipe", cell.task)
-        if fold is not None and recipe.augment.get("fold", -1) < 0:
-            recipe = recipe.model_copy(update={"augment": {**recipe.augment, "fold": fold}})
+        if fold is not None:
+            recipe = self._folded(recipe, fold, cell.task)
         if (recipe.mixup or recipe.cutmix) and not cell.task.mixable:
             raise ValueError(f"recipe.mixup and recipe.cutmix do not fit task {cell.task.name}: its inputs cannot be mixed")
         role: Role = "baseline" if arm.is_baseline else "method" if arm.is_method else "control"
@@ -148,6 +148,16 @@ class Planner:
             pretrained=dict(origins), data=cell.task.data_digests(self.profile),
             code=code_of(cell.task, arm, self.profile), role=role,
             variant=describe_difference(arm))
+
+    @staticmethod
+    def _folded(recipe: TrainRecipe, fold: int, task: Task) -> TrainRecipe:
+        """With the fold that it names, or else the seed's"""
+        named = recipe.augment.get("fold", -1)
+        if named != -1 and named not in range(FOLDS):
+            raise ValueError(f"--set recipe.augment.fold={named:g}: task {task.name} has folds 0 to {FOLDS - 1}")
+        if recipe.label_share < 1 or recipe.shuffle_labels:
+            raise ValueError(f"task {task.name} has few labels already: recipe.label_share and shuffle_labels do not fit it")
+        return recipe if named != -1 else recipe.model_copy(update={"augment": {**recipe.augment, "fold": fold}})
 
     def _pretrain(self, start: Start) -> Job:
         if start not in self._pretraining:
@@ -201,7 +211,7 @@ class Planner:
                 if not isinstance(inner, dict):
                     raise ValueError(f"--set {override.key}: {part} has no named parts")
             inner[override.path[-1]] = override.value
-            self._used.add(override.key)
+            self._used.add(id(override))
         names = {override.path[0] for override in chosen}
         if self.profile in LR_BY_BATCH and scope in ("recipe", "pretrain") and "batch_size" in names and "lr" not in names:
             size = data["batch_size"]
@@ -221,9 +231,14 @@ def join_plans(parts: Sequence[tuple[Planner, Sequence[Cell]]], seeds: Sequence[
     Raises `ValueError` as `Planner.plan` does, for an override only where it fits in none of the parts.
     """
     jobs = [job for seed in seeds for planner, cells in parts for job in planner.jobs(cells, seed)]
-    used = {key for planner, _ in parts for key in planner._used}
-    for override in (override for planner, _ in parts for override in planner.overrides):
-        if override.key not in used and not override.may_fit_nothing:
+    used = {identity for planner, _ in parts for identity in planner._used}
+    overrides = [override for planner, _ in parts for override in planner.overrides]
+    fitting = {override.variant for override in overrides if id(override) in used}
+    for override in overrides:
+        if override.variant and override.variant not in fitting:
+            raise ValueError(f"--variant {override.variant} changes nothing in this matrix; benchmark info {override.variant} "
+                             "says what to run it with")
+        if id(override) not in used and not override.may_fit_nothing:
             options = dict.fromkeys(name for _, cells in parts for cell in cells for name in type(cell.arm).model_fields)
             hint = f"; {nearest(override.path[0], options)}" if override.scope == "arm" and options else ""
             raise ValueError(f"--set {override.key} changes nothing in this matrix{hint}")

@@ -31,11 +31,11 @@ FILE = "reconstruction.npz"  # beside the record of a pretraining
 MAX_BYTES = 64 * 2**20  # of a file that is read, unpacked: it holds a dozen samples
 
 
-def depict_samples(task: Task, profile: str) -> Pictures:
-    """A contact sheet of the training split, spread evenly over it; {} where inputs are neither grids nor points."""
+def depict_samples(spec: RunSpec, task: Task) -> Pictures:
+    """A contact sheet of the run's training split, spread evenly over it; {} where inputs are neither grids nor points."""
     import torch
 
-    examples = task.load(profile)["train"].take(SHOWN)
+    examples = task.load(spec.profile)["train"].configured(spec.shape, spec.recipe).take(SHOWN)
     batch = examples.batch(torch.arange(len(examples)))
     values, label = batch["input"], batch.get("label")
     if values.ndim == 3 and values.shape[-1] == 3:
@@ -75,7 +75,7 @@ def depict_reconstruction(spec: RunSpec, task: Task, checkpoint: Path) -> Pictur
     model = build_autoencoder(spec, task)
     model.load_state_dict(state["model"])
     model.eval()
-    examples = task.load(spec.profile)["val"].take(RECONSTRUCTED)
+    examples = task.load(spec.profile)["val"].configured(spec.shape, spec.recipe).take(RECONSTRUCTED)
     batch = next(iter(task.views(examples.batch(torch.arange(len(examples))), spec.shape, {})))
     random = SampleRandom(spec.seed, 0, batch["index"])
     with torch.inference_mode():

@@ -46,6 +46,7 @@ class Matrix(Frozen):
     seeds: str = "0-2"
     groups: tuple[Group, ...] = Field(min_length=1)
     limited: bool = False  # a few samples of each split only
+    timed: bool = False  # its runs are compared by time, so one after another
     quick: tuple[str, ...] = ()  # as --set has it, for all groups; each may fit nothing
 
 
@@ -67,8 +68,9 @@ PRESETS: dict[str, Matrix] = {matrix.name: matrix for matrix in (
            quick=tuple(f"{scope}.{value}" for scope in ("recipe", "pretrain") for value in ("epochs=2", "warmup_epochs=1"))),
     Matrix(name="full", summary="every target x auxiliary pair of the paper against its fine-tuned baseline",
            groups=(Group(),)),
-    Matrix(name="auxiliaries", summary="do the auxiliaries know anything? pretrained against scratch, for every task",
-           groups=(Group(targets=None, arms=("finetune", "scratch"), settings=("pretrained", "scratch")),)),
+    Matrix(name="auxiliaries", summary="do the auxiliaries know anything? pretrained against scratch, for every embedded task",
+           groups=(Group(targets=(*PAPER_TARGETS, "modelnet", "kinetics-frame"), arms=("finetune", "scratch"),
+                         settings=("pretrained", "scratch")),)),
     Matrix(name="settings", summary="every pair fine-tuned, frozen and from scratch (Tables 1-4)",
            groups=(Group(arms=(*BASELINES, "m2pt"), settings=SETTINGS),)),
     Matrix(name="ablation", summary="which layers, how the scale starts, whether it trains (Table 5)", groups=_pairs(
@@ -78,7 +80,8 @@ PRESETS: dict[str, Matrix] = {matrix.name: matrix for matrix in (
            groups=_pairs({}, {"order": "reversed"}, {"order": "permuted"})),
     Matrix(name="maturity", summary="the auxiliary early and late in its pretraining (Table 6: 20, 220 and 300 of 300 epochs)",
            groups=_pairs({"maturity": 20 / 300}, {"maturity": 220 / 300}, {})),
-    Matrix(name="cost", summary="time, parameters and memory of training and inference (Table 7)",
+    Matrix(name="cost", summary="time, parameters and memory of training and inference (Table 7); one run at a time",
+           timed=True,
            groups=(Group(targets=("imagenet",), auxiliaries=("point",)),)),
     Matrix(name="controls", summary="every control on every target, in every setting", seeds="0-5", groups=(
         Group(arms=(*BASELINES, "m2pt", *FROM_AUXILIARY, *WITHOUT_AUXILIARY), settings=SETTINGS),

@@ -129,14 +129,15 @@ def write_json(path: Path, text: str) -> None:
     write_whole(path, text.encode("utf-8"))
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Write whole or not at all: a temporary name, fsync, then rename."""
+def write_whole(path: Path, data: bytes | memoryview, lasting: bool = True) -> None:
+    """Write whole or not at all: a temporary name, then rename; `lasting`: on the disk before its name is there."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with temporary.open("wb") as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+            if lasting:
+                file.flush()
+                os.fsync(file.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -14,6 +14,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 from benchmark.recipes import Frozen, ModelShape, PretrainRecipe, Setting, TrainRecipe
 
 Role = Literal["pretraining", "baseline", "method", "control"]
+FOLDS = 10  # of a task whose recipes have a "fold": seed s takes fold s % FOLDS, unless the recipe names one
 LABELS = {"role", "variant"}  # say what a run is for; its result does not depend on them
 
 
@@ -78,7 +79,8 @@ class RunSpec(Frozen):
         names = {"task", "profile", "shape", "num_classes", "limit", "setting", "data"}
         shared = self.model_dump(mode="json", include=names, exclude_none=True)
         recipe = self.recipe.model_dump(mode="json", exclude={"scale_lr"}, exclude_none=True)
-        recipe["augment"].pop("fold", None)
+        if recipe["augment"].get("fold") == self.seed % FOLDS:
+            del recipe["augment"]["fold"]
         identity = canonical_json([shared, recipe, self.pretrained.get("target")])
         return hashlib.sha256(identity.encode()).hexdigest()[:12]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -23,11 +24,20 @@ class Variant(Frozen):
     source: str
     set: tuple[str, ...] = ()  # as --set has it; (): not offered, and the summary says why, or what does it
     settings: tuple[Setting, ...] = ()  # that it is of; (): every one
+    arms: tuple[str, ...] = ("finetune", "m2pt")  # that show what it changes
+    joined: bool = True  # whether it fits arms with an auxiliary
 
     @property
     def tasks(self) -> list[str]:
         """Whose recipes or shapes it alters, where it names them"""
         return sorted({text.partition(".")[0] for text in self.set} - set(SCOPES))
+
+    @property
+    def command(self) -> str:
+        """What trains its tasks and arms with it"""
+        targets = [f"-t {','.join(self.tasks)}"] if self.tasks else []
+        return " ".join([f"benchmark run --profile {PROFILE} --variant {self.name}", *targets, f"--arm {','.join(self.arms)}",
+                         *(f"--setting {name}" for name in self.settings)])
 
 
 @functools.cache
@@ -51,18 +61,14 @@ def overrides_of(names: Iterable[str], profile: str, tasks: Iterable[str]) -> li
             raise ValueError(f"--variant {name} alters recipes of the paper; add --profile {PROFILE}")
         if not known[name].set:
             raise ValueError(f"variant {name} is no choice of recipes: {known[name].summary}")
-        found += [parse_override(text, tasks, may_fit_nothing=True) for text in known[name].set]
+        found += [replace(parse_override(text, tasks, may_fit_nothing=True), variant=name) for text in known[name].set]
     return found
 
 
 def check_use(names: Sequence[str], plan: Plan) -> None:
-    """Raises `ValueError` for a variant that alters no run of the plan, and for runs of a setting that it is not of."""
-    runs = [(job.spec.task, job.spec.setting) for job in plan.jobs]
-    for name in names:
-        variant = load_variants()[name]
-        if variant.tasks and not {task for task, _ in runs} & set(variant.tasks):
-            raise ValueError(f"--variant {name} changes nothing in this matrix; add -t {','.join(variant.tasks)}")
-        others = {setting for task, setting in runs if setting and task in variant.tasks} - set(variant.settings)
-        if variant.settings and others:
-            raise ValueError(f"--variant {name} is of setting {', '.join(variant.settings)} alone; "
-                             f"add --setting {variant.settings[0]}")
+    """Raises `ValueError` for runs of a setting or with an auxiliary that a variant does not fit."""
+    for variant in (load_variants()[name] for name in names):
+        for spec in (job.spec for job in plan.jobs if job.spec.task in variant.tasks and job.spec.kind == "train"):
+            if (variant.settings and spec.setting not in variant.settings) or (spec.auxiliary and not variant.joined):
+                raise ValueError(f"--variant {variant.name} does not fit {spec.cell} (setting {spec.setting}); "
+                                 f"try: {variant.command}")

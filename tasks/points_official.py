@@ -269,7 +269,7 @@ def cached(prepared: Prepared, made_by: Sequence[str], make: Callable[[], dict[s
         content = io.BytesIO()
         np.savez(content, allow_pickle=False, **arrays)
         try:
-            write_whole(path, content.getvalue())
+            write_whole(path, content.getbuffer())
         except OSError as error:
             raise DataError(f"{path} cannot be written: {error}") from error
     return arrays

@@ -9,6 +9,7 @@ name is printed. Exit code 1 where an error goes unnoticed.
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shutil
 import subprocess
@@ -128,7 +129,7 @@ def try_one(error: Error) -> tuple[Error, str | None]:
         command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *error.tests.split()]
         try:
             done = subprocess.run(command, cwd=copy, capture_output=True, text=True, check=False, timeout=TIMEOUT,
-                                  env={**__import__("os").environ, "PYTHONPATH": str(copy), "OMP_NUM_THREADS": "1"})
+                                  env={**os.environ, "PYTHONPATH": str(copy), "OMP_NUM_THREADS": "1"})
         except subprocess.TimeoutExpired:
             return error, f"no end within {TIMEOUT:.0f} s"
         found = re.search(r"^(?:FAILED|ERROR) (\S+)", done.stdout, re.MULTILINE)

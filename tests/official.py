@@ -1,13 +1,18 @@
-"""What the tests of every official data set do."""
+"""Small trees in the layouts of the official data sets, of real files, and what their tests have in common."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 import torch
+from PIL import Image
 
+from benchmark.bench.imitations import make_clouds, make_hdf5, make_surface, write_video
 from benchmark.cli import main
 from benchmark.data import Batch
 from benchmark.data.catalogue import find
@@ -15,6 +20,114 @@ from benchmark.data.files import Files
 from benchmark.record import Record
 from benchmark.seeds import SampleRandom
 from benchmark.store import Store
+
+
+def make_imagenet(root: Path, classes: int = 3, train: int = 12, val: int = 4, size: tuple[int, int] = (60, 48)) -> Path:
+    """Pictures of one colour and noise for each class; the first is grey, the second a PNG."""
+    random = np.random.default_rng(0)
+    for split, count in (("train", train), ("val", val)):
+        for index in range(classes):
+            folder = root / split / f"n{index:08d}"
+            folder.mkdir(parents=True)
+            for number in range(count):
+                pixels = np.clip(random.normal(60 + 60 * index, 30, (*size[::-1], 3)), 0, 255).astype(np.uint8)
+                picture = Image.fromarray(pixels)
+                if number == 0:
+                    picture = picture.convert("L")
+                picture.save(folder / f"{split}_{number}.{'png' if number == 1 else 'JPEG'}")
+    return root
+
+
+def make_kinetics(root: Path, train: int = 12, val: int = 3) -> Path:
+    """Videos of two classes, one of a folder with a space in its name; the first is short, the second portrait, the third WebM.
+
+    Lists quote what has spaces, as pandas does; one path is absolute, and lines end as on Windows.
+    """
+    for split, count in (("train", train), ("val", val)):
+        lines = []
+        for number in range(count):
+            path = f"{split}/{('abseiling', 'riding a bike')[number % 2]}/{number}.{'webm' if number == 2 else 'mp4'}"
+            write_video(root / path, 10 if number == 0 else 70, (72, 96) if number == 1 else (96, 72),
+                        "libvpx-vp9" if number == 2 else "libx264",
+                        {"deadline": "realtime", "cpu-used": "8", "g": "24"} if number == 2 else None)
+            text = f"{root}/{path}" if number == 4 else path
+            lines.append(f'"{text}" 1' if " " in text else f"{text} 0")
+        (root / f"{split}.csv").write_bytes("\r\n".join([*lines, ""]).encode())
+    return root
+
+
+def make_audioset(root: Path, train: int = 16, evaluation: int = 5, classes: int = 527, seconds: float = 0.5) -> Path:
+    """Noisy tones with one or two of three classes; some are stereo, some of 8 kHz, some FLAC, one path is absolute."""
+    random = np.random.default_rng(0)
+    (root / "audio files").mkdir(parents=True)
+    rows = "".join(f'{index},/m/{index:04d},"Sound {index}, or so"\n' for index in range(classes))
+    (root / "class_labels_indices.csv").write_text(f"index,mid,display_name\n{rows}")
+    for split, count in (("train", train), ("eval", evaluation)):
+        data = []
+        for number in range(count):
+            rate = 8000 if number % 4 == 3 else 16000
+            times = np.arange(int(seconds * rate)) / rate
+            sound = 0.3 * np.sin(2 * np.pi * 300 * (1 + number % 3) * times) + random.normal(0, 0.01, len(times))
+            path = f"audio files/{split}_{number}.{'flac' if number % 3 == 1 else 'wav'}"
+            soundfile.write(root / path, np.stack([sound, 0.5 * sound], 1) if number % 5 == 2 else sound, rate)
+            labels = [f"/m/{number % 3:04d}"] + ["/m/0002"] * (number % 3 == 1)
+            data.append({"wav": f"{root}/{path}" if number == 3 else path, "labels": ",".join(labels)})
+        (root / f"{split}.json").write_text(json.dumps({"data": data}))
+    return root
+
+
+def make_modelnet_texts(root: Path, classes: tuple[str, ...] = ("airplane", "night_stand", "tv_stand"), train: int = 12,
+                        test: int = 4, points: int = 1210) -> Path:
+    """modelnet40_normal_resampled"""
+    random = np.random.default_rng(0)
+    root.mkdir(parents=True)
+    (root / "modelnet40_shape_names.txt").write_text("\n".join(classes) + "\n")
+    for split, first, count in (("train", 1, train), ("test", train + 1, test)):
+        names = [f"{name}_{number:04d}" for name in classes for number in range(first, first + count)]
+        (root / f"modelnet40_{split}.txt").write_text("\n".join(names) + "\n")
+        for name in names:
+            folder = root / name.rpartition("_")[0]
+            folder.mkdir(exist_ok=True)
+            cloud = make_surface(random, classes.index(folder.name), points)
+            np.savetxt(folder / f"{name}.txt", np.concatenate([cloud, cloud], 1), "%.6f", ",")
+    return root
+
+
+def make_modelnet_meshes(root: Path, classes: tuple[str, ...] = ("bowl", "cone"), train: int = 3, test: int = 2) -> Path:
+    """Tetrahedra and pyramids as OFF files, some with the header and the counts in one word, one with a face of four corners"""
+    random = np.random.default_rng(0)
+    for label, name in enumerate(classes):
+        for split, count in (("train", train), ("test", test)):
+            (root / name / split).mkdir(parents=True)
+            for number in range(count):
+                vertices = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0], [0.5, 0.5, 2 + label]])
+                vertices *= random.uniform(10, 90)
+                faces = ["4 0 1 2 3" if number == 0 else "3 0 1 2\n3 0 2 3", *(f"3 {i} {(i + 1) % 4} 4" for i in range(4))]
+                lines = [" ".join(f"{value:.4f}" for value in vertex) for vertex in vertices]
+                header = "OFF5" if number % 2 else "OFF\n5"
+                text = "\n".join([f"{header} {5 if number == 0 else 6} 0", *lines, *faces])
+                (root / name / split / f"{name}_{number + (train if split == 'test' else 0):04d}.off").write_text(text + "\n")
+    return root
+
+
+def make_scanobjectnn(root: Path, train: int = 10, test: int = 4) -> Path:
+    """The three variants"""
+    for seed, (folder, ending) in enumerate((("main_split", "objectdataset"), ("main_split_nobg", "objectdataset"),
+                                             ("main_split", "objectdataset_augmentedrot_scale75"))):
+        for split, count in (("training", train), ("test", test)):
+            labels = np.arange(count) % 15
+            make_hdf5(root / folder / f"{split}_{ending}.h5", make_clouds(labels, 2048, seed), label=labels)
+    return root
+
+
+def make_partnet(root: Path) -> Path:
+    """Two categories of PartNet's sem_seg_h5"""
+    for name in ("Chair-3", "Table-1"):
+        for seed, split in enumerate(("train", "val", "test")):
+            parts = np.random.default_rng(seed).integers(0, 5, (2, 10_000))
+            make_hdf5(root / name / f"{split}-00.h5", make_clouds(np.arange(2), 10_000, seed), label_seg=parts.astype(np.uint8))
+            (root / name / f"{split}_files.txt").write_text(f"./{split}-00.h5\n")
+    return root
 
 
 def check_reading(train: Files, batches: Sequence[Sequence[int]], varying: Sequence[str],

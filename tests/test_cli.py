@@ -12,10 +12,12 @@ import pytest
 from synthetic import make_record
 
 from baselines import ARMS
-from benchmark import __version__, commands
+from benchmark import __version__
+from benchmark.bench.run import MEASUREMENTS
 from benchmark.cli import build_parser, main
 from benchmark.commands import make_plan
 from benchmark.data import embedded
+from benchmark.executors import machine
 from benchmark.presets import PRESETS
 from benchmark.spec import RunSpec
 from benchmark.store import Store
@@ -216,8 +218,14 @@ def test_looking_changes_nothing(states, tmp_path):
     ("tiny", "auto", 0, 16), ("tiny", "cpu", 4, 16), ("tiny", "cuda:3", 4, 8), ("small", "auto", 1, 8),
     ("small", "cuda", 4, 16), ("paper", "auto", 4, 4), ("paper", "cuda:1", 4, 1), ("small", "auto", 32, 32)])
 def test_small_runs_share_a_gpu_and_large_ones_do_not(profile, device, gpus, expected, monkeypatch):
-    monkeypatch.setattr(commands, "count_gpus", lambda: gpus)
-    assert commands.default_jobs(profile, device, 16) == expected
+    monkeypatch.setattr(machine, "count_gpus", lambda: gpus)
+    assert machine.default_jobs(profile, device, 16) == expected
+
+
+def test_the_help_of_bench_names_every_measurement(capsys):
+    with pytest.raises(SystemExit):
+        main(["bench", "--help"])
+    assert ",".join(MEASUREMENTS) in "".join(capsys.readouterr().out.split())
 
 
 def test_lists_name_every_task_arm_and_matrix(capsys):
@@ -243,7 +251,7 @@ def test_everything_that_is_listed_is_explained(name, capsys):
     elif name in PRESETS:
         assert f"run it: benchmark run --matrix {name}" in printed
     else:
-        assert (f"run it: benchmark run --profile paper --variant {name}" in printed) == bool(known.set)
+        assert (f"run it: {known.command}" in printed) == bool(known.set)
         assert all(f"--set {text}" in printed for text in known.set)
 
 

@@ -30,7 +30,7 @@ COMBINATIONS = [(task, arm, setting) for task in EMBEDDED for arm in ARMS.values
 
 def plan_of(task: Task, arm: Arm, setting: str, *overrides: str) -> Plan:
     planner = Planner(TASKS, "tiny", [parse_override(text, TASKS) for text in (*SMALL, *overrides)], limited=True)
-    planner._used.update(override.key for override in planner.overrides)  # not every cell has a pretraining
+    planner._used.update(map(id, planner.overrides))  # not every cell has a pretraining
     auxiliary = next(other.modality for other in TASKS.values() if other.modality != task.modality)
     return planner.plan([Cell(task, arm, setting, auxiliary if arm.uses_auxiliary else None)], [0])
 

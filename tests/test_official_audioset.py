@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from official import check_reading, run_paper
+from official import check_reading, make_audioset, run_paper
 
-from benchmark.bench.official import make_audioset
 from benchmark.cli import main
 from benchmark.data.catalogue import find, prepare
 from benchmark.data.embedded import DataError

@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from official import check_reading, run_paper
+from official import check_reading, make_imagenet, run_paper
 from PIL import Image
 
-from benchmark.bench.official import make_imagenet
 from benchmark.cli import main
 from benchmark.data.catalogue import Layout, find, prepare, read
 from benchmark.data.embedded import DataError

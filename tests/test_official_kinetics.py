@@ -9,11 +9,11 @@ import av
 import numpy as np
 import pytest
 import torch
-from official import check_reading, run_paper
+from official import check_reading, make_kinetics, run_paper
 from PIL import Image
 
 from benchmark.augment import view_windows
-from benchmark.bench.official import make_kinetics, write_video
+from benchmark.bench.imitations import write_video
 from benchmark.cli import main
 from benchmark.data.catalogue import find, prepare
 from benchmark.data.embedded import DataError

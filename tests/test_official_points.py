@@ -12,19 +12,15 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from official import run_paper
+from official import make_modelnet_meshes, make_modelnet_texts, make_partnet, make_scanobjectnn, run_paper
 
 from baselines import ARMS
-from benchmark.bench.official import (
+from benchmark.bench.imitations import (
     PARTS,
     SYNSETS,
     make_clouds,
     make_hdf5,
     make_modelnet_hdf5,
-    make_modelnet_meshes,
-    make_modelnet_texts,
-    make_partnet,
-    make_scanobjectnn,
     make_shapenet55,
     make_shapenetpart,
     make_surface,
@@ -33,8 +29,9 @@ from benchmark.cli import main
 from benchmark.data import SPLITS, Examples
 from benchmark.data.catalogue import find, prepare
 from benchmark.data.embedded import DataError
-from benchmark.matrix import Cell, Planner
+from benchmark.matrix import Cell, Planner, parse_override
 from benchmark.points import farthest_point_sample, prepare_points
+from benchmark.report.sections import describe_difference
 from benchmark.seeds import SampleRandom
 from benchmark.variants import overrides_of
 from tasks import TASKS, points_official
@@ -571,6 +568,10 @@ def test_a_seed_of_a_few_shot_task_is_a_fold(tmp_path, capsys):
     assert len({spec.run_id for spec in specs}) == 12
     named = Planner(TASKS, "paper", overrides_of(["fold-5"], "paper", TASKS)).plan([cell], range(3))
     assert {spec.recipe.augment["fold"] for spec in named.specs} == {5}
+    assert not {spec.comparison for spec in named.specs} & {spec.comparison for spec in specs}
+    six = Planner(TASKS, "paper", overrides_of(["fold-5"], "paper", TASKS)).plan([cell], range(5, 7)).specs
+    assert [spec.comparison == specs[0].comparison for spec in six] == [True, False]
+    assert describe_difference(specs[0], specs[4]) == ""
     splits = task.load("paper")
     recipe = specs[3].recipe
     fold = {split: examples.configured(specs[3].shape, recipe) for split, examples in splits.items()}
@@ -578,7 +579,11 @@ def test_a_seed_of_a_few_shot_task_is_a_fold(tmp_path, capsys):
     assert "fold" not in fold["train"].remaining(recipe.augment)
     other = splits["test"].configured(specs[4].shape, specs[4].recipe)
     assert not torch.equal(fold["test"].columns["input"], other.columns["input"])
-    with pytest.raises(ValueError, match="remove label_share"):
-        splits["train"].take(20).configured(specs[3].shape, recipe)
+    assert len(splits["test"].take(20).configured(specs[3].shape, recipe)) == 20
+    with pytest.raises(ValueError, match="label_share"):
+        splits["train"].labelled(0.5, False, torch.Generator()).configured(specs[3].shape, recipe)
+    for text, said in (("recipe.augment.fold=12", "folds 0 to 9"), ("recipe.label_share=0.5", "few labels already")):
+        with pytest.raises(ValueError, match=said):
+            Planner(TASKS, "paper", [parse_override(text, TASKS)]).plan([cell], [0])
     with pytest.raises(ValueError, match="names no fold"):
         splits["train"].configured(specs[3].shape, recipe.model_copy(update={"augment": {}}))

@@ -11,7 +11,7 @@ import torch
 
 from baselines import ARMS
 from benchmark.execute import build_autoencoder
-from benchmark.matrix import Planner, pretraining_tasks
+from benchmark.matrix import Cell, Planner, pretraining_tasks
 from benchmark.patches import patchify
 from benchmark.pictures import (
     RECONSTRUCTED,
@@ -44,9 +44,10 @@ def test_a_perfect_prediction_shows_the_true_pixels(groups):
     torch.testing.assert_close(_as_seen(perfect, patches, groups), patches)
 
 
-@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
+@pytest.mark.parametrize("task", [task for task in TASKS.values() if "tiny" in task.profiles], ids=lambda task: task.name)
 def test_every_task_has_a_contact_sheet_of_its_training_split(task, tmp_path):
-    pictures = depict_samples(task, "tiny")
+    (spec,) = Planner(TASKS, "tiny").plan([Cell(task, ARMS["scratch"], "scratch")], [0]).specs
+    pictures = depict_samples(spec, task)
     stored = task.load("tiny")["train"].take(SHOWN).columns["input"]
     assert len(pictures["input"]) == SHOWN == len(stored)
     if stored.dtype == torch.uint8 and stored.ndim > 3:

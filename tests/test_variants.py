@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from baselines import ARMS
-from benchmark.cli import main
+from benchmark.cli import build_parser, main
+from benchmark.commands import make_plan
 from benchmark.contracts import Task
-from benchmark.presets import Group, Matrix, plan_matrix
-from benchmark.variants import check_use, load_variants, overrides_of
+from benchmark.variants import load_variants, overrides_of
 from tasks import TASKS
 
 OFFERED = [variant for variant in load_variants().values() if variant.set]
@@ -19,19 +18,15 @@ def without_data(monkeypatch):
     monkeypatch.setattr(Task, "data_digests", lambda self, profile: dict.fromkeys(self.profiles[profile].data_sets, "0" * 64))
 
 
-def plan_of(names, **chosen):
-    matrix = Matrix(name="chosen", groups=(Group(**chosen),))
-    return plan_matrix(matrix, TASKS, ARMS, "paper", [0], overrides_of(names, "paper", TASKS))
+def plan_of(arguments, *more):
+    options = build_parser().parse_args([*arguments.split()[1:], *more])
+    return make_plan(options)[0]
 
 
 @pytest.mark.parametrize("variant", OFFERED, ids=lambda variant: variant.name)
-def test_each_alters_what_it_says_and_nothing_else(variant):
-    chosen = {"targets": tuple(variant.tasks or ["imagenet"]), "arms": ("m2pt",) if not variant.tasks else ("fix", "scratch"),
-              "settings": variant.settings or ("pretrained", "fix", "scratch")}
-    if variant.name == "mae-1600":
-        chosen["arms"] = ("finetune",)
-    plain, altered = plan_of([], **chosen), plan_of([variant.name], **chosen)
-    check_use([variant.name], altered)
+def test_the_command_of_each_alters_what_it_says_and_nothing_else(variant):
+    plain = plan_of(variant.command.replace(f"--variant {variant.name} ", ""))
+    altered = plan_of(variant.command)
     named = {f"{override.scope}.{override.path[0]}" for override in overrides_of([variant.name], "paper", TASKS)}
     followed = {"recipe.lr", "recipe.min_lr"} if "recipe.batch_size" in named else set()
     for before, after in zip(plain.specs, altered.specs, strict=True):
@@ -39,6 +34,9 @@ def test_each_alters_what_it_says_and_nothing_else(variant):
         scopes = {"shape": "shape", "options": "arm", "recipe": "pretrain" if before.kind == "pretrain" else "recipe"}
         assert {f"{scope}.{field}" for part, scope in scopes.items() for field in {**old[part], **new[part]}
                 if old[part].get(field) != new[part].get(field)} <= named | followed
+        if before.task in variant.tasks and before.kind == "train" and not any(name.startswith("pretrain") for name in named):
+            assert before.run_id != after.run_id or (after.recipe.augment.get("fold") == 5 == after.seed)
+    assert {spec.arm for spec in altered.specs if spec.kind == "train"} == set(variant.arms)
     assert [spec.run_id for spec in plain.specs] != [spec.run_id for spec in altered.specs]
 
 
@@ -46,8 +44,15 @@ def test_each_alters_what_it_says_and_nothing_else(variant):
     (["--variant", "votes"], "add --profile paper"),
     (["--profile", "paper", "--variant", "vote"], "did you mean 'votes'?"),
     (["--profile", "paper", "--variant", "two-steps"], "not offered"),
-    (["--profile", "paper", "--variant", "votes", "-t", "imagenet"], "add -t modelnet"),
-    (["--profile", "paper", "--variant", "lars-scales", "-t", "imagenet"], "add --setting fix"),
+    (["--profile", "paper", "--variant", "votes", "-t", "imagenet"], "--variant votes changes nothing"),
+    (["--profile", "paper", "--variant", "audio-batch", "-t", "imagenet"], "--variant audio-batch changes nothing"),
+    (["--profile", "paper", "--variant", "bias", "--arm", "finetune"], "--variant bias changes nothing"),
+    (["--profile", "paper", "--variant", "mae-1600", "-t", "imagenet", "--arm", "scratch"], "mae-1600 changes nothing"),
+    (["--profile", "paper", "--variant", "lars-scales", "-t", "shapenet", "--setting", "fix"], "changes nothing"),
+    (["--profile", "paper", "--variant", "votes", "-t", "imagenet", "--set", 'imagenet.recipe.test_views={"votes": 10}'],
+     "--variant votes changes nothing"),
+    (["--profile", "paper", "--variant", "lars-scales", "-t", "imagenet"], "try: benchmark run --profile paper"),
+    (["--profile", "paper", "--variant", "point-mae-width", "-t", "modelnet"], "does not fit modelnet m2pt(image)"),
 ])
 def test_what_fits_nothing_is_refused(arguments, said, tmp_path, capsys):
     assert main(["run", "--dry-run", "--results", str(tmp_path), *arguments]) == 2
@@ -55,7 +60,7 @@ def test_what_fits_nothing_is_refused(arguments, said, tmp_path, capsys):
 
 
 def test_the_learning_rate_follows_a_published_batch():
-    (spec,) = plan_of(["audio-batch"], targets=("audioset",), arms=("scratch",), settings=("scratch",)).specs
-    assert (spec.recipe.batch_size, spec.recipe.lr) == (32, 1.25e-4)
-    (spec,) = plan_of(["videomae-batch"], targets=("kinetics",), arms=("scratch",), settings=("scratch",)).specs
-    assert spec.recipe.lr == pytest.approx(1.4e-3)
+    specs = plan_of("benchmark run --profile paper --variant audio-batch --arm scratch", "-t", "audioset").specs
+    assert {(spec.recipe.batch_size, spec.recipe.lr) for spec in specs} == {(32, 1.25e-4)}
+    specs = plan_of("benchmark run --profile paper --variant videomae-batch --arm scratch", "-t", "kinetics").specs
+    assert [spec.recipe.lr for spec in specs] == pytest.approx([1.4e-3] * len(specs))

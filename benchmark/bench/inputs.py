@@ -2,40 +2,47 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Literal
 
 import numpy as np
+import soundfile
 import torch
 from PIL import Image
 
+from benchmark.bench.imitations import make_modelnet_hdf5, make_shapenet55, make_shapenetpart, write_video
 from benchmark.bench.measure import Bench, Result, seconds_of
-from benchmark.bench.official import make_audioset, make_modelnet_hdf5, make_shapenet55, make_shapenetpart, write_video
 from benchmark.contracts import Task
-from benchmark.data import Examples
+from benchmark.data import Batch, Examples
 from benchmark.data.catalogue import CATALOGUE, prepare
 from benchmark.data.files import WORKERS
 from benchmark.datasets import layouts_of
-from benchmark.recipes import ModelShape
+from benchmark.recipes import ModelShape, PretrainRecipe
 from benchmark.seeds import SampleRandom
 
+FBANKS = "M2PT_FBANK_CACHE"  # what was read before is not kept
 SUSTAINED = 100e12  # operations a second that a GPU is taken to keep up in training; with half of it, half the cores do
+
+
+Stage = Literal["train", "pretrain"]
 
 
 @dataclass(frozen=True)
 class Source:
-    """Files like the official ones, by data set, and how many of them one measurement reads."""
+    """Files like the official ones, by data set; what each stage reads, and how many of it one measurement reads."""
 
-    what: str
+    stages: Mapping[Stage, str]
     make: Mapping[str, Callable[[Path], object]]
     samples: int
-    stages: tuple[Literal["train", "pretrain"], ...] = ("train", "pretrain")
 
 
 def _pictures(root: Path) -> None:
@@ -61,14 +68,30 @@ def _videos(root: Path) -> None:
         (root / f"{split}.csv").write_text("".join(lines))
 
 
+def _sounds(root: Path) -> None:
+    """Ten seconds of one channel at 16 kHz, as the loaders of AudioSet want them"""
+    random = np.random.default_rng(0)
+    root.mkdir()
+    rows = "".join(f'{index},/m/{index:04d},"Sound {index}"\n' for index in range(527))
+    (root / "class_labels_indices.csv").write_text(f"index,mid,display_name\n{rows}")
+    for split, count in (("train", 40), ("eval", 2)):
+        for number in range(count):
+            soundfile.write(root / f"{split}{number}.wav", random.normal(0, 0.1, 160_000), 16_000)
+        data = [{"wav": f"{split}{number}.wav", "labels": f"/m/{number:04d}"} for number in range(count)]
+        (root / f"{split}.json").write_text(json.dumps({"data": data}))
+
+
+def _nested(make: Callable[..., object], *arguments: int) -> Callable[[Path], object]:
+    return lambda root: make(root, *arguments)
+
+
 SOURCES = {
-    "imagenet": Source("JPEG, 500 x 375", {"imagenet1k": _pictures}, 32),
-    "kinetics": Source("MP4, 10 s of 340 x 256", {"kinetics400": _videos}, 4),
-    "audioset": Source("WAV, 10 s", {"audioset_20k": lambda root: make_audioset(root, 40, 2, seconds=10)}, 32, ("train",)),
-    "modelnet": Source("clouds kept from HDF5", {"ModelNet40": lambda root: make_modelnet_hdf5(root, 80, 2)}, 64, ("train",)),
-    "shapenet": Source("clouds kept from text", {
-        "ShapeNetPart": lambda root: make_shapenetpart(root, 24, 1, 1, 2600),
-        "ShapeNet-55": lambda root: make_shapenet55(root, 64)}, 48),
+    "imagenet": Source({"train": "JPEG, 500 x 375", "pretrain": "JPEG, 500 x 375"}, {"imagenet1k": _pictures}, 32),
+    "kinetics": Source({"train": "MP4, 10 s of 340 x 256", "pretrain": "MP4, 10 s of 340 x 256"}, {"kinetics400": _videos}, 4),
+    "audioset": Source({"train": "WAV, 10 s"}, {"audioset_20k": _sounds}, 32),
+    "modelnet": Source({"train": "clouds kept from HDF5"}, {"ModelNet40": _nested(make_modelnet_hdf5, 80, 2)}, 64),
+    "shapenet": Source({"train": "clouds kept from text", "pretrain": "clouds kept from npy"}, {
+        "ShapeNetPart": _nested(make_shapenetpart, 24, 1, 1, 2600), "ShapeNet-55": _nested(make_shapenet55, 64)}, 48),
 }
 
 
@@ -78,7 +101,7 @@ def measure_inputs(bench: Bench) -> Iterator[Result]:
     torch.set_num_threads(1)
     try:
         for name, source in SOURCES.items():
-            with tempfile.TemporaryDirectory() as folder, _environment({CATALOGUE: folder, WORKERS: "0"}):
+            with tempfile.TemporaryDirectory() as folder, _environment({CATALOGUE: folder, WORKERS: "0", FBANKS: "0"}):
                 task = bench.tasks[name]
                 for data_set, make in source.make.items():
                     root = Path(folder) / f"root of {data_set}"
@@ -90,38 +113,44 @@ def measure_inputs(bench: Bench) -> Iterator[Result]:
         torch.set_num_threads(threads)
 
 
-def _measure(task: Task, source: Source, stage: Literal["train", "pretrain"], repeats: int) -> Result:
+def _measure(task: Task, source: Source, stage: Stage, repeats: int) -> Result:
     profile = task.profiles["paper"]
     recipe = profile.train["pretrained"] if stage == "train" else profile.pretrain
     examples: Examples = task.load("paper")["train"] if stage == "train" else task.load_pretraining("paper")
     examples = examples.configured(profile.shape, recipe)
     chosen = torch.arange(min(source.samples, len(examples)))
 
-    def read(epoch: int) -> None:
-        for batch in examples.stream([chosen], draw=lambda indices: SampleRandom(0, epoch, indices)):
-            task.augment(batch, SampleRandom(0, epoch, chosen), examples.remaining(recipe.augment))
+    def read(epoch: int) -> Batch:
+        (batch,) = examples.stream([chosen], draw=partial(SampleRandom, 0, epoch))
+        return task.augment(batch, SampleRandom(0, epoch, chosen), examples.remaining(recipe.augment))
 
-    read(0)
-    seconds = [seconds_of(lambda epoch=epoch: read(epoch)) / len(chosen) for epoch in range(1, repeats + 1)]  # type: ignore[misc]
-    kept = 1 - profile.pretrain.mask_ratio if stage == "pretrain" else 1.0
-    wanted = SUSTAINED / training_operations(profile.shape, task.modality, kept)
-    rate = 1 / sorted(seconds)[len(seconds) // 2]
+    tokens = count_tokens(profile.shape, task.modality, read(0))
+    if isinstance(recipe, PretrainRecipe):
+        tokens *= 1 - recipe.mask_ratio
+    seconds = [seconds_of(partial(read, epoch)) / len(chosen) for epoch in range(1, repeats + 1)]
+    wanted, rate = SUSTAINED / training_operations(profile.shape, tokens), 1 / median(seconds)
     cores = math.ceil(wanted / rate)
-    return Result("inputs", f"{task.name}, {stage}: a sample read and altered by one core ({source.what})",
+    return Result("inputs", f"{task.name}, {stage}: a sample read and altered by one core ({source.stages[stage]})",
                   tuple(1e3 * spent for spent in seconds), unit="ms",
                   detail=f"{rate:.4g} samples/s; a GPU at {SUSTAINED / 1e12:.0f} Tflop/s trains on {wanted:.4g}: "
                          f"{cores} core{'s' * (cores > 1)}")
 
 
-def training_operations(shape: ModelShape, modality: str, kept: float = 1.0) -> float:
+def count_tokens(shape: ModelShape, modality: str, batch: Batch) -> float:
+    """Of one sample: as many as are kept, or patches of the input; for points, as many groups to a point as in `shape`."""
+    if "ids_keep" in batch:
+        return batch["ids_keep"].shape[1]
+    if modality == "point":
+        return shape.patch_size[0] * batch["input"].shape[1] / shape.input_size[0]
+    return math.prod(size // patch for size, patch in zip(shape.input_size, shape.patch_size, strict=True))
+
+
+def training_operations(shape: ModelShape, tokens: float) -> float:
     """Floating-point operations of forward and backward (twice forward) through the encoder's blocks, for one sample.
 
     A block of width D on N tokens has 8 N D^2 in attention's weights, 4 N^2 D in attention itself and 4 r N D^2 in an MLP of
-    ratio r, a multiplication and an addition counted as two. Tokenizer, head and decoder are left out; `kept` is the share
-    of tokens that masked pretraining encodes.
+    ratio r, a multiplication and an addition counted as two. Tokenizer, head and decoder are left out.
     """
-    tokens = kept * (shape.patch_size[0] if modality == "point"
-                     else math.prod(size // patch for size, patch in zip(shape.input_size, shape.patch_size, strict=True)))
     width = shape.embed_dim
     return 3 * shape.depth * (8 * tokens * width**2 + 4 * tokens**2 * width + 4 * shape.mlp_ratio * tokens * width**2)
 

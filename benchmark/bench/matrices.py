@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import re
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 from benchmark.bench.measure import Bench, Result, seconds_of
+from benchmark.executors.machine import count_cores, default_jobs
 from benchmark.matrix import Plan
 from benchmark.presets import PRESETS, plan_matrix
 from benchmark.record import Environment, Measurement, Record, record_text
@@ -46,23 +46,26 @@ def measure_planning(bench: Bench) -> Iterator[Result]:
 def measure_sharing(bench: Bench) -> Iterator[Result]:
     """Small runs at once on a GPU, or one a core, over the same one after another; start of Python included."""
     gpu = bench.device.type == "cuda"
-    jobs = SHARED_RUNS if gpu else len(os.sched_getaffinity(0))
-    command = [sys.executable, "-m", "benchmark", "run", "-t", "imagenet", "--arm", "scratch",
-               "--profile", "small" if gpu else "tiny", "--device", bench.device.type, "--seeds", f"0-{SHARED_RUNS - 1}",
-               "--set", f"recipe.epochs={SHARED_EPOCHS}", "--set", "recipe.warmup_epochs=0"]
-    seconds = {}
-    for count in (jobs, 1):
+    profile, device = ("small", "cuda:0") if gpu else ("tiny", "cpu")
+    jobs = min(SHARED_RUNS, default_jobs(profile, device, count_cores()))
+    command = [sys.executable, "-m", "benchmark", "run", "-t", "imagenet", "--arm", "scratch", "--profile", profile,
+               "--device", device, "--seeds", f"0-{SHARED_RUNS - 1}", "--set", f"recipe.epochs={SHARED_EPOCHS}",
+               "--set", "recipe.warmup_epochs=0"]
+
+    def run(at_once: int) -> None:
         with tempfile.TemporaryDirectory() as folder:
-            seconds[count] = seconds_of(lambda: _run([*command, "-j", str(count), "--results", folder]))  # noqa: B023
-    where = "one GPU" if gpu else "the cores"
-    yield Result("matrix", f"{SHARED_RUNS} small runs, {jobs} at once on {where}, over one after another",
-                 (seconds[jobs] / seconds[1],), 0.25 if gpu else None, detail=f"{seconds[jobs]:.0f} s and {seconds[1]:.0f} s")
+            _run([*command, "-j", str(at_once), "--results", folder])
+
+    together, alone = seconds_of(lambda: run(jobs)), seconds_of(lambda: run(1))
+    yield Result("matrix", f"{SHARED_RUNS} small runs, {jobs} at once on {'one GPU' if gpu else 'the cores'}, "
+                 "over one after another", (together / alone,), 0.25 if gpu else None,
+                 detail=f"{together:.0f} s and {alone:.0f} s")
 
 
 def measure_smoke(bench: Bench) -> Iterator[Result]:
     """`run --matrix smoke` by the clock over the seconds that its runs trained and evaluated, shared by the cores."""
     with tempfile.TemporaryDirectory() as folder:
-        cores = len(os.sched_getaffinity(0))
+        cores = count_cores()
         command = [sys.executable, "-m", "benchmark", "run", "--matrix", "smoke", "--device", bench.device.type,
                    "--results", folder]
         wall = seconds_of(lambda: _run(command))
@@ -76,7 +79,7 @@ def measure_records(records: Sequence[Record]) -> Iterator[Result]:
     """The same of a matrix that has been run, from its records: hours in which no run was going on do not count."""
     if not records:
         return
-    jobs, spans = jobs_of(records[0]), []
+    spans = []
     for record in records:
         began = datetime.fromisoformat(record.started)
         spans.append((began, began + timedelta(seconds=record.seconds.get("wall", 0))))
@@ -85,14 +88,20 @@ def measure_records(records: Sequence[Record]) -> Iterator[Result]:
         wall += max(timedelta(), ended - max(began, last or began))
         last = max(ended, last or ended)
     busy = sum(record.seconds.get("train", 0) + record.seconds.get("evaluate", 0) for record in records)
+    jobs = jobs_of(spans)
     yield Result("matrix", f"{len(records)} recorded runs by the clock, over training and evaluation shared by the cores",
                  (wall.total_seconds() * jobs / busy,), 1.10, detail=f"{wall.total_seconds() / 60:.0f} minutes, {jobs} at once")
 
 
-def jobs_of(record: Record) -> int:
-    """How many such runs the machine carried out at once: its cores over the threads of a run"""
-    cores = re.search(r"(\d+) cores", record.environment.processor)
-    return max(1, int(cores[1]) // record.environment.threads) if cores else 1
+def jobs_of(spans: Sequence[tuple[datetime, datetime]]) -> int:
+    """How many runs went on at once for most of the time, of when each began and ended"""
+    steps = sorted([(began, 1) for began, _ in spans] + [(ended, -1) for _, ended in spans])
+    spent: dict[int, timedelta] = {}
+    running = 0
+    for (since, change), (until, _) in pairwise(steps):
+        running += change
+        spent[running] = spent.get(running, timedelta()) + (until - since)
+    return max((count for count in spent if count), key=lambda count: spent[count], default=1)
 
 
 def record_of(spec: RunSpec) -> str:

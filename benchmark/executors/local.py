@@ -264,7 +264,7 @@ def _work(job: Job, site: Site, results: Path, work: Path, starts: dict[str, Pre
             if device == "auto":
                 device = "cuda" if count else "cpu"
             if device == "cuda" and count:
-                device = f"cuda:{slot % count}"  # one run a GPU
+                device = f"cuda:{slot % count}"  # runs take turns among the GPUs
             record = execute(job.spec, job.task, job.arm, site.model_copy(update={"device": device}), work, starts,
                              lambda done, total, text: connection.send(("epoch", done, total, text)))
             _depict(job, store, log)  # from the checkpoint, which `save` removes
@@ -300,7 +300,7 @@ def _depict(job: Job, store: Store, log: TextIO) -> None:
             pictures = depict_reconstruction(spec, job.task, store.work(spec) / "checkpoint.pt")
             write_pictures(store.run_folder(spec) / FILE, pictures)
         elif not (sheet := store.samples(spec.task, spec.profile)).is_file():
-            write_pictures(sheet, depict_samples(job.task, spec.profile))
+            write_pictures(sheet, depict_samples(spec, job.task))
     except Exception:
         with suppress(OSError):  # the disk may be what failed
             log.write(f"no pictures: {traceback.format_exc()}")

@@ -281,7 +281,7 @@ def write_cached(place: Path, fbank: Tensor) -> None:
     np.save(content, fbank.numpy(), allow_pickle=False)
     with suppress(OSError):
         place.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(place, content.getvalue() + hashlib.sha256(content.getvalue()).digest())
+        write_whole(place, content.getvalue() + hashlib.sha256(content.getvalue()).digest(), lasting=False)
 
 
 LAYOUTS = (Layout("audioset_20k", 'ROOT/train.json and ROOT/eval.json with {"data": [{"wav": path, "labels": "mid,mid"}]}, '

@@ -21,15 +21,22 @@ class Folds(Examples):
     def __init__(self, whole: Mapping[Split, Examples], split: Split, way: int, shot: int):
         super().__init__(whole[split].columns)
         self.whole, self.split, self.way, self.shot, self.note = whole, split, way, shot, whole[split].note
+        self.limit: int | None = None
+
+    def take(self, limit: int | None) -> Self:
+        """At most so many samples of the fold"""
+        other = self._with(self.columns)
+        other.limit = limit
+        return other
 
     def configured(self, shape: ModelShape, recipe: OptimRecipe) -> Self:
         """Raises `ValueError` where the recipe names no fold, or takes a part of the labels or deals them out anew."""
         if any(column is not self.whole[self.split].columns[name] for name, column in self.columns.items()):
-            raise ValueError("a fold is few samples already: remove label_share, shuffle_labels and the limit of a smoke run")
+            raise ValueError("a fold has few labels already: label_share and shuffle_labels do not fit it")
         fold = recipe.augment.get("fold", -1)
         if fold < 0 or fold % 1:
             raise ValueError(f"recipe.augment.fold={fold:g} names no fold; expected 0 to 9")
-        return self._with(few_shot(self.whole, self.way, self.shot, int(fold))[self.split].columns)
+        return self._with(few_shot(self.whole, self.way, self.shot, int(fold))[self.split].take(self.limit).columns)
 
     def remaining(self, strengths: Mapping[str, float]) -> Mapping[str, float]:
         """All but the fold"""

@@ -1,0 +1,38 @@
+"""What the machine has, and how many runs it carries out at once. No torch."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+
+SHARING = 8  # small runs at once on one GPU, each of which needs a core
+
+
+def default_jobs(profile: str, device: str, cores: int) -> int:
+    """Runs at once where nobody says: one a core; one a GPU at paper scale, and several small ones on each GPU.
+
+    A small model leaves a GPU waiting for the next kernel most of the time. Separate processes fill those gaps and compute
+    the same bits as alone, which a joint training of stacked models would not; each costs a CUDA context of its own.
+    """
+    gpus = 0 if device == "cpu" else 1 if ":" in device else count_gpus()
+    if not gpus:
+        return cores
+    return gpus * (1 if profile == "paper" else max(1, min(SHARING, cores // gpus)))
+
+
+def count_cores() -> int:
+    """Cores that this process may use"""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def count_gpus() -> int:
+    """NVIDIA GPUs that this process may use, found without importing torch."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return len([part for part in visible.split(",") if part.strip() not in ("", "-1")])
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return 0
+    found = subprocess.run([tool, "-L"], capture_output=True, text=True, check=False, timeout=30)
+    return sum(line.startswith("GPU ") for line in found.stdout.splitlines())
