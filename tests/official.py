@@ -17,9 +17,12 @@ from benchmark.cli import main
 from benchmark.data import Batch
 from benchmark.data.catalogue import find
 from benchmark.data.files import Files
+from benchmark.execute import build_model
+from benchmark.pretrained import read_weights
 from benchmark.record import Record
 from benchmark.seeds import SampleRandom
 from benchmark.store import Store
+from tasks import TASKS
 
 
 def make_imagenet(root: Path, classes: int = 3, train: int = 12, val: int = 4, size: tuple[int, int] = (60, 48)) -> Path:
@@ -154,22 +157,36 @@ def check_reading(train: Files, batches: Sequence[Sequence[int]], varying: Seque
     return alone
 
 
-def run_paper(target: str, setting: str, results: Path, used: Sequence[str], changes: Mapping[str, object],
-              capsys: pytest.CaptureFixture[str]) -> list[Record]:
-    """Records of the paper's recipe with `changes` by the command line; the training comes last, of the prepared sets `used`.
+INSIDE = "blocks.0.attn.qkv.weight"
+BASELINES = {"finetune": "pretrained", "fix": "fix", "scratch": "scratch"}
 
-    One epoch and no warm-up; changes of pretraining are left out where the setting has none.
+
+def run_paper(target: str, results: Path, used: Sequence[str], changes: Mapping[str, object],
+              capsys: pytest.CaptureFixture[str], arms: Sequence[str] = tuple(BASELINES)) -> dict[str, Record]:
+    """Records by setting of the paper's recipes with `changes` by the command line, each of the prepared sets `used`.
+
+    One epoch and no warm-up; every setting but "scratch" starts from one pretraining of the official data.
     """
+    pretrained = list(arms) != ["scratch"]
     changes = {"recipe.epochs": 1, "recipe.warmup_epochs": 0, "pretrain.epochs": 1} | changes
-    small = [f"{name}={value}" for name, value in changes.items() if setting != "scratch" or not name.startswith("pretrain")]
-    arm = {"pretrained": "finetune", "fix": "fix", "scratch": "scratch"}[setting]
-    assert main(["run", "--matrix", "full", "-t", target, "--arm", arm, "--setting", setting, "--profile", "paper",
-                 "--seeds", "0", "-j", "1", "--results", str(results),
-                 *(part for value in small for part in ("--set", value))]) == 0, capsys.readouterr()
-    records, problems = Store(results).records()
+    small = [part for name, value in changes.items() if pretrained or not name.startswith("pretrain")
+             for part in ("--set", f"{name}={value}")]
+    assert main(["run", "--matrix", "full", "-t", target, "--arm", ",".join(arms), "--profile", "paper", "--seeds", "0",
+                 "-j", "1", "--results", str(results), *small]) == 0, capsys.readouterr()
+    store = Store(results)
+    records, problems = store.records()
     assert not problems
-    records = sorted(records, key=lambda record: record.spec.kind == "train")
-    assert [record.spec.kind for record in records][-2:] == (["train"] if setting == "scratch" else ["pretrain", "train"])
-    assert records[-1].spec.data == {name: find(name).digest for name in used}
-    assert {row.split for row in records[-1].measurements} == {"train", "val", "test"}
-    return records
+    weights = {record.spec.setting or "pretrain": read_weights(store.weights(record.spec)) for record in records}
+    found = {str(record.spec.setting): record for record in records if record.spec.kind == "train"}
+    assert set(weights) == {*found, *(["pretrain"] if pretrained else [])} == {
+        *(BASELINES[arm] for arm in arms), *(["pretrain"] if pretrained else [])}
+    for setting, record in found.items():
+        assert record.spec.data == {name: find(name).digest for name in used}
+        assert {row.split for row in record.measurements} == {"train", "val", "test"}
+        assert any(row.split == "train" and row.metric == "loss" and row.step > 0 for row in record.measurements)
+        before = build_model(record.spec, TASKS[target]).state_dict() | (weights["pretrain"] if setting != "scratch" else {})
+        moved = not torch.equal(weights[setting][INSIDE], before[INSIDE])
+        assert moved == (setting != "fix"), "frozen blocks stay, others move"
+        head = {name.removeprefix("head."): value for name, value in before.items() if name.startswith("head.")}
+        assert any(not torch.equal(weights[setting][name], value) for name, value in head.items())
+    return found

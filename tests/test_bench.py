@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,7 +11,7 @@ import torch
 from synthetic import make_record, make_spec
 
 from baselines import ARMS
-from benchmark.bench import matrices
+from benchmark.bench import inputs, matrices
 from benchmark.bench.inputs import count_tokens, training_operations
 from benchmark.bench.matrices import jobs_of, measure_records
 from benchmark.bench.measure import Bench, Result, alternate, ratios
@@ -76,6 +77,8 @@ def test_every_measurement_runs(name, monkeypatch, tmp_path):
     monkeypatch.setattr(matrices, "STORED", 40)
     monkeypatch.setattr(matrices, "SHARED_RUNS", 2)
     monkeypatch.setattr(matrices, "SHARED_EPOCHS", 1)
+    few = {name: replace(inputs.SOURCES[name], samples=2) for name in ("imagenet", "audioset", "shapenet")}
+    monkeypatch.setattr(inputs, "SOURCES", few)
     said: list[str] = []
     results = run_bench(Bench(CPU, 1, TASKS, ARMS, depth=1), [name], None, said.append)
     assert results
