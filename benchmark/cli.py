@@ -69,6 +69,8 @@ def build_parser() -> Parser:
     chosen.add_argument("--arm", action="append", metavar="ARM", help="these arms instead of the matrix's; may be repeated")
     chosen.add_argument("--setting", action="append", choices=SETTINGS, help="these settings instead of the matrix's")
     chosen.add_argument("--seeds", metavar="SEEDS", help="such as 0-2 or 0,3 (default: the matrix's)")
+    chosen.add_argument("--limit", type=int, metavar="N", help="at most this many samples of each split: a trial, whose "
+                        "results are kept and reported apart")
     chosen.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
                         help="alter [TASK.]recipe.FIELD, pretrain.FIELD, shape.FIELD or arm.FIELD; may be repeated. Under "
                         "--profile paper the learning rate follows recipe.batch_size unless it is set, too")
@@ -79,7 +81,7 @@ def build_parser() -> Parser:
                         help="begin from these weights instead of pretraining the modality; may be repeated (see convert)")
     where = plan.add_argument_group("where")
     where.add_argument("--results", type=Path, metavar="DIR", help="results folder (default: results/PROFILE, "
-                       "results/smoke for the smoke matrix)")
+                       "results/smoke for the smoke matrix and with --limit)")
     plugins = Parser(add_help=False)
     plugins.add_argument("--plugins", type=Path, metavar="DIR", help="folder of Python files that define TASK or ARM")
 

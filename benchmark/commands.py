@@ -54,10 +54,12 @@ def make_plan(options: argparse.Namespace) -> tuple[Plan, Store]:
         settings = SETTINGS  # a baseline names its setting
     matrix = narrow(find_matrix(options.matrix), targets=pick(options.target, tasks, "task"), arms=chosen, settings=settings,
                     auxiliaries=pick(options.aux, pretraining_tasks(tasks), "auxiliary modality"))
-    folder = options.results or Path("results") / ("smoke" if matrix.limited else options.profile)
+    folder = options.results or Path("results") / ("smoke" if matrix.limited or options.limit else options.profile)
     variants = [name for text in options.variants for name in text.split(",")]
     overrides = overrides_of(variants, options.profile, tasks)
     overrides += [parse_override(text, tasks) for text in options.overrides]
+    if options.limit is not None and options.limit < 1:
+        raise ValueError(f"--limit {options.limit}: expected at least 1 sample of each split")
     given = {}
     for text in options.start:
         modality, equals, path = text.partition("=")
@@ -65,7 +67,8 @@ def make_plan(options: argparse.Namespace) -> tuple[Plan, Store]:
             raise ValueError(f"--start {text}: expected MODALITY=FILE, weights that benchmark convert wrote")
         (name,) = pick([modality], pretraining_tasks(tasks), "modality")
         given[name] = Path(path).expanduser().resolve()
-    plan = plan_matrix(matrix, tasks, arms, options.profile, parse_seeds(options.seeds or matrix.seeds), overrides, given)
+    plan = plan_matrix(matrix, tasks, arms, options.profile, parse_seeds(options.seeds or matrix.seeds), overrides, given,
+                       options.limit)
     check_use(variants, plan)
     return plan, Store(folder)
 

@@ -88,6 +88,7 @@ class Planner:
     profile: str
     overrides: Sequence[Override] = ()
     limited: bool = False  # whether runs see `smoke_limit` samples of each split only
+    limit: int | None = None  # samples of each split; None: all, or `smoke_limit`
     given: Mapping[str, Path] = field(default_factory=dict)  # weights by modality that take a pretraining's place
     _pretraining: dict[Start, Job] = field(default_factory=dict)
     _pretrainings: dict[tuple[str, float], ManySeeds] = field(default_factory=dict)
@@ -143,7 +144,7 @@ class Planner:
             kind="train", task=cell.task.name, modality=cell.task.modality, profile=self.profile, seed=0,
             shape=self._override(profile.shape, "shape", cell.task),
             recipe=recipe, num_classes=profile.num_classes,
-            limit=profile.smoke_limit if self.limited else None, setting=cell.setting, arm=arm.name,
+            limit=self._limit(profile), setting=cell.setting, arm=arm.name,
             options=arm.model_dump(mode="json"), auxiliary=cell.auxiliary,
             pretrained=dict(origins), data=cell.task.data_digests(self.profile),
             code=code_of(cell.task, arm, self.profile), role=role,
@@ -180,13 +181,16 @@ class Planner:
             kind="pretrain", task=task.name, modality=task.modality, profile=self.profile, seed=0,
             shape=self._override(profile.shape, "shape", task), recipe=recipe,
             variant="" if recipe.stop_epoch is None else f"stop_epoch={recipe.stop_epoch}",
-            limit=profile.smoke_limit if self.limited else None, data=task.data_digests(self.profile),
+            limit=self._limit(profile), data=task.data_digests(self.profile),
             code=code_of(task, None, self.profile), role="pretraining")
 
     def _profile(self, task: Task) -> ProfileSpec:
         if self.profile not in task.profiles:
             raise ValueError(f"task {task.name} has no profile {self.profile!r}; it has {', '.join(task.profiles)}")
         return task.profiles[self.profile]
+
+    def _limit(self, profile: ProfileSpec) -> int | None:
+        return self.limit or (profile.smoke_limit if self.limited else None)
 
     def shape(self, task: Task) -> ModelShape:
         """The model's sizes of a task under the profile and the overrides"""

@@ -150,16 +150,16 @@ def narrow(matrix: Matrix, *, targets: Sequence[str] = (), auxiliaries: Sequence
 
 
 def plan_matrix(matrix: Matrix, tasks: Mapping[str, Task], arms: Mapping[str, Arm], profile: str, seeds: Sequence[int],
-                overrides: Sequence[Override] = (), given: Mapping[str, Path] | None = None) -> Plan:
+                overrides: Sequence[Override] = (), given: Mapping[str, Path] | None = None, limit: int | None = None) -> Plan:
     """Every run of a matrix; raises `ValueError` for names, options and overrides that fit nothing.
 
-    `given` are weights by modality that take the place of its pretraining.
+    `given` are weights by modality that take the place of its pretraining; `limit` is of samples of each split.
     """
     quick = [parse_override(text, tasks, may_fit_nothing=True) for text in matrix.quick]
     parts = []
     for group in matrix.groups:
         own = [parse_override(text, tasks) for text in group.set]
-        planner = Planner(tasks, profile, [*quick, *own, *overrides], matrix.limited, given or {})
+        planner = Planner(tasks, profile, [*quick, *own, *overrides], matrix.limited, limit, given or {})
         every = tuple(name for name, task in tasks.items() if profile in task.profiles)
         parts.append((planner, cells_of(tasks, arms, group if group.targets else group.model_copy(update={"targets": every}))))
     if not any(cells for _, cells in parts):

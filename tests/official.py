@@ -172,7 +172,7 @@ def run_paper(target: str, results: Path, used: Sequence[str], changes: Mapping[
     small = [part for name, value in changes.items() if pretrained or not name.startswith("pretrain")
              for part in ("--set", f"{name}={value}")]
     assert main(["run", "--matrix", "full", "-t", target, "--arm", ",".join(arms), "--profile", "paper", "--seeds", "0",
-                 "-j", "1", "--results", str(results), *small]) == 0, capsys.readouterr()
+                 "--limit", "8", "-j", "1", "--results", str(results), *small]) == 0, capsys.readouterr()
     store = Store(results)
     records, problems = store.records()
     assert not problems

@@ -76,7 +76,8 @@ def test_every_measurement_runs(name, monkeypatch, tmp_path):
     monkeypatch.setattr(matrices, "PLANNED", 60)
     monkeypatch.setattr(matrices, "STORED", 40)
     monkeypatch.setattr(matrices, "SHARED_RUNS", 2)
-    monkeypatch.setattr(matrices, "SHARED_EPOCHS", 1)
+    short = ("--limit", "32", "--set", "recipe.epochs=1", "--set", "recipe.warmup_epochs=0")
+    monkeypatch.setattr(matrices, "SHORTENED", short)
     few = {name: replace(inputs.SOURCES[name], samples=2) for name in ("imagenet", "audioset", "shapenet")}
     monkeypatch.setattr(inputs, "SOURCES", few)
     said: list[str] = []

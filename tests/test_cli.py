@@ -80,6 +80,7 @@ def test_bad_choices_are_refused_with_what_would_fit(refused, tmp_path, command,
     (["list", "armz"], "invalid choice: 'armz'"),
     (["run", "--device", "gpu"], "--device gpu: expected auto, cpu, cuda or cuda:N"),
     (["run", "-j", "-1"], "--jobs -1: expected at least 1"),
+    (["run", "--limit", "0"], "--limit 0: expected at least 1"),
     (["run", "-j", "two"], "invalid int value: 'two'"),
     (["report", "--results", "no/such/folder"], "no results in no/such/folder; run a matrix first"),
     (["report", "--select", "best"], "invalid choice: 'best' (choose from 'last', 'best-val', 'oracle')"),
@@ -220,6 +221,14 @@ def test_looking_changes_nothing(states, tmp_path):
 def test_small_runs_share_a_gpu_and_large_ones_do_not(profile, device, gpus, expected, monkeypatch):
     monkeypatch.setattr(machine, "count_gpus", lambda: gpus)
     assert machine.default_jobs(profile, device, 16) == expected
+
+
+def test_a_limit_is_of_every_run_and_has_a_folder_of_its_own():
+    plan, store = make_plan(build_parser().parse_args(["run", "--limit", "8", "-t", "audioset"]))
+    assert {spec.limit for spec in plan.specs} == {8}
+    assert store.folder == Path("results/smoke")
+    plan, _ = make_plan(build_parser().parse_args(["run", "--matrix", "smoke", "--limit", "8"]))
+    assert {spec.limit for spec in plan.specs} == {8}
 
 
 def test_the_help_of_bench_names_every_measurement(capsys):
