@@ -129,8 +129,7 @@ class Planner:
             raise ValueError(f"arm {arm.name} wants another pretraining of modality {start.modality} than the one file given; "
                              "leave out --start, or the arm")
         task = pretraining_tasks(self.tasks)[start.modality]
-        return Pretrained(weights=self.given[start.modality],
-                          shape=self.shape(task))
+        return Pretrained(weights=self.given[start.modality], shape=self.shape(task))
 
     def _training(self, cell: Cell, arm: Arm, origins: Mapping[str, str], fold: int | None) -> RunSpec:
         profile = self._profile(cell.task)

@@ -156,11 +156,11 @@ def plan_matrix(matrix: Matrix, tasks: Mapping[str, Task], arms: Mapping[str, Ar
     `given` are weights by modality that take the place of its pretraining; `limit` is of samples of each split.
     """
     quick = [parse_override(text, tasks, may_fit_nothing=True) for text in matrix.quick]
+    every = tuple(name for name, task in tasks.items() if profile in task.profiles)
     parts = []
     for group in matrix.groups:
         own = [parse_override(text, tasks) for text in group.set]
         planner = Planner(tasks, profile, [*quick, *own, *overrides], matrix.limited, limit, given or {})
-        every = tuple(name for name, task in tasks.items() if profile in task.profiles)
         parts.append((planner, cells_of(tasks, arms, group if group.targets else group.model_copy(update={"targets": every}))))
     if not any(cells for _, cells in parts):
         group = matrix.groups[0]

@@ -73,14 +73,19 @@ class RunSpec(Frozen):
         parts = [self.task, self.setting, self.arm, self.auxiliary, self.variant, f"s{self.seed}", self.run_id]
         return "-".join(filter(None, parts))
 
+    def compared_recipe(self) -> dict[str, Any]:
+        """The recipe as JSON without what runs that are compared may differ in: the scales' rate, and the seed's fold."""
+        recipe = self.recipe.model_dump(mode="json", exclude={"scale_lr"})
+        if recipe["augment"].get("fold") == self.seed % FOLDS:
+            del recipe["augment"]["fold"]
+        return recipe
+
     @property
     def comparison(self) -> str:
         """Digest of all that two runs must share to be compared: everything but arm, auxiliary, seed and the seed's fold."""
         names = {"task", "profile", "shape", "num_classes", "limit", "setting", "data"}
         shared = self.model_dump(mode="json", include=names, exclude_none=True)
-        recipe = self.recipe.model_dump(mode="json", exclude={"scale_lr"}, exclude_none=True)
-        if recipe["augment"].get("fold") == self.seed % FOLDS:
-            del recipe["augment"]["fold"]
+        recipe = {name: value for name, value in self.compared_recipe().items() if value is not None}
         identity = canonical_json([shared, recipe, self.pretrained.get("target")])
         return hashlib.sha256(identity.encode()).hexdigest()[:12]
 

@@ -15,7 +15,8 @@ from PIL import Image
 from benchmark.bench.imitations import make_clouds, make_hdf5, make_surface, write_video
 from benchmark.cli import main
 from benchmark.data import Batch
-from benchmark.data.catalogue import find
+from benchmark.data.catalogue import Prepared, find
+from benchmark.data.embedded import DataError
 from benchmark.data.files import Files
 from benchmark.execute import build_model
 from benchmark.pretrained import read_weights
@@ -131,6 +132,21 @@ def make_partnet(root: Path) -> Path:
             make_hdf5(root / name / f"{split}-00.h5", make_clouds(np.arange(2), 10_000, seed), label_seg=parts.astype(np.uint8))
             (root / name / f"{split}_files.txt").write_text(f"./{split}-00.h5\n")
     return root
+
+
+def check_faults(prepared: Prepared, missing: Sequence[str], said: Sequence[tuple[str, str]], unreadable: int,
+                 monkeypatch: pytest.MonkeyPatch) -> None:
+    """That a data set is found to lack these files, so many others are named with what is `said` of them, and that nothing is
+    found of it until missing files are allowed, as they are afterwards.
+    """
+    assert [path for paths in prepared.missing.values() for path in paths] == list(missing)
+    lines = [line for lines in prepared.unreadable.values() for line in lines]
+    for name, words in said:
+        assert any(name in line and words in line for line in lines), (name, lines)
+    assert len(lines) == unreadable
+    with pytest.raises(DataError, match=r"% of train missing.*--allow-missing"):
+        find(prepared.name)
+    monkeypatch.setenv("M2PT_ALLOW_MISSING", "1")
 
 
 def check_reading(train: Files, batches: Sequence[Sequence[int]], varying: Sequence[str],

@@ -26,6 +26,7 @@ from benchmark.data import Batch, Examples
 from benchmark.data.catalogue import CATALOGUE, prepare
 from benchmark.data.files import WORKERS
 from benchmark.datasets import layouts_of
+from benchmark.patches import grid_of
 from benchmark.recipes import ModelShape, PretrainRecipe
 from benchmark.seeds import SampleRandom
 
@@ -142,7 +143,7 @@ def count_tokens(shape: ModelShape, modality: str, batch: Batch) -> float:
         return batch["ids_keep"].shape[1]
     if modality == "point":
         return shape.patch_size[0] * batch["input"].shape[1] / shape.input_size[0]
-    return math.prod(size // patch for size, patch in zip(shape.input_size, shape.patch_size, strict=True))
+    return math.prod(grid_of(shape))
 
 
 def training_operations(shape: ModelShape, tokens: float) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from benchmark.recipes import SETTINGS
-from benchmark.spec import FOLDS, RunSpec, canonical_json
+from benchmark.spec import RunSpec, canonical_json
 
 PROFILES = ("tiny", "small", "paper")  # in the order of their size; others follow by name
 
@@ -95,10 +95,7 @@ def describe_difference(main: RunSpec, other: RunSpec) -> str:
 
 
 def _conditions(spec: RunSpec) -> dict[str, str]:
-    recipe = spec.recipe.model_dump(mode="json", exclude={"scale_lr"})
-    if recipe["augment"].get("fold") == spec.seed % FOLDS:
-        del recipe["augment"]["fold"]
     shape = {f"shape.{key}": value for key, value in spec.shape.model_dump(mode="json").items()}
     data = {f"data.{key}": value[:8] for key, value in spec.data.items()}
-    everything = {**recipe, **shape, **data, "num_classes": spec.num_classes}
+    everything = {**spec.compared_recipe(), **shape, **data, "num_classes": spec.num_classes}
     return {key: value if isinstance(value, str) else canonical_json(value) for key, value in everything.items()}
