@@ -75,8 +75,7 @@ def view_windows(x: Tensor, size: Sequence[int], counts: Mapping[str, int]) -> I
     if min(room) < 0 or any(count > room[axis] + 1 for axis, count in windows.items()):
         raise ValueError(f"inputs of {tuple(x.shape[2:])} have no room for test_views {dict(counts)} of {tuple(size)}; "
                          "ask for fewer")
-    starts = [[round(room[axis] * (place + 0.5 * (count == 1)) / max(count - 1, 1)) for place in range(count)]
-              for axis, count in windows.items()]
+    starts = [window_starts(room[axis], count) for axis, count in windows.items()]
     for corner in itertools.product(*starts):
         view = x
         for axis, (start, length) in enumerate(zip(corner, size, strict=True), 2):
@@ -84,6 +83,11 @@ def view_windows(x: Tensor, size: Sequence[int], counts: Mapping[str, int]) -> I
         yield view
         if counts.get("mirror", 1) == 2:
             yield view.flip(-1)
+
+
+def window_starts(room: int, count: int) -> list[int]:
+    """Where `count` windows begin in this much room: evenly spaced from its start to its end, one alone in the middle."""
+    return [round(room * (place + 0.5 * (count == 1)) / max(count - 1, 1)) for place in range(count)]
 
 
 def _sample_axis(scale: Tensor, centre: Tensor, size: int) -> Tensor:

@@ -27,7 +27,7 @@ class Tokens:
 
     embedded: Tensor  # (B, N, D), without position
     position: Tensor  # (B or 1, N, D)
-    geometry: dict[str, Tensor] = field(default_factory=dict)  # e.g. centres (B, N, 3), for heads and targets
+    geometry: dict[str, Tensor] = field(default_factory=dict)  # what heads and targets need, e.g. centres (B, N, 3)
 
 
 class Tokenizer(nn.Module):
@@ -112,13 +112,14 @@ class Encoder(nn.Module):
 
     def encode(self, tokens: Tokens, ids_keep: Tensor | None = None, taps: Sequence[int] = ()) -> Features:
         """Run the blocks over all tokens, or over those at `ids_keep` (B, K) only."""
-        x, position = tokens.embedded, tokens.position.expand(len(tokens.embedded), -1, -1)
+        x, position = tokens.embedded, tokens.position
         if ids_keep is not None:
             x, position = gather_tokens(x, ids_keep), gather_tokens(position, ids_keep)
         num_prefix = self.tokenizer.num_prefix_tokens
         if num_prefix:
-            prefix, prefix_position = (part.expand(len(x), -1, -1) for part in self.tokenizer.prefix_tokens())
-            x, position = torch.cat([prefix, x], 1), torch.cat([prefix_position, position], 1)
+            prefix, prefix_position = self.tokenizer.prefix_tokens()
+            x = torch.cat([prefix.expand(len(x), -1, -1), x], 1)
+            position = torch.cat([prefix_position.expand(len(position), -1, -1), position], 1)
         every_block = self.tokenizer.position_every_block
         outputs = []
         if not every_block:
@@ -132,8 +133,10 @@ class Encoder(nn.Module):
 
 
 def gather_tokens(x: Tensor, ids: Tensor) -> Tensor:
-    """(B, N, D), (B, K) -> (B, K, D)"""
-    return x.gather(1, ids[:, :, None].expand(-1, -1, x.shape[-1]))
+    """(B or 1, N, D), (B, K) -> (B, K, D)"""
+    if len(x) > 1:  # rows are selected from one long list, far faster than an index for each of their values
+        ids = ids + torch.arange(len(x), device=x.device)[:, None] * x.shape[1]
+    return x.flatten(0, 1).index_select(0, ids.flatten()).view(*ids.shape, x.shape[-1])
 
 
 class TransformerModel(Encoder):

@@ -31,8 +31,8 @@ class MaskedTarget(nn.Module):
         """(B or 1, N, E)"""
         raise TypeError(f"{type(self).__name__} does not define decoder_position")
 
-    def target(self, batch: Batch, tokens: Tokens) -> Tensor:
-        """(B, N, V), without gradient"""
+    def target(self, tokens: Tokens, ids_masked: Tensor) -> Tensor:
+        """(B, M, V), of the tokens at `ids_masked` (B, M); without gradient"""
         raise TypeError(f"{type(self).__name__} does not define target")
 
     def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
@@ -88,7 +88,7 @@ class MaskedAutoencoder(nn.Module):
         noise = self.target.mask_noise(tokens, random)
         ids_keep, ids_masked = random_masking(noise, mask_ratio, self.target.mask_group)
         prediction = self.reconstruct(tokens, ids_keep, ids_masked)
-        return self.target.loss(prediction, gather_tokens(self.target.target(batch, tokens), ids_masked))
+        return self.target.loss(prediction, self.target.target(tokens, ids_masked))
 
     def reconstruct(self, tokens: Tokens, ids_keep: Tensor, ids_masked: Tensor) -> Tensor:
         """(B, M, V): the decoder's values for the tokens at `ids_masked`"""
@@ -96,7 +96,7 @@ class MaskedAutoencoder(nn.Module):
         num_prefix = features.num_prefix_tokens
         x = self.decoder_embed(features.sequence)
         batch_size, num_masked = ids_masked.shape
-        position = self.target.decoder_position(tokens).expand(batch_size, -1, -1)
+        position = self.target.decoder_position(tokens)
         # Attention does not see order, so the sequence stays prefix, visible, masked; positions say where each belongs.
         position = torch.cat([position.new_zeros(batch_size, num_prefix, position.shape[-1]),
                               gather_tokens(position, ids_keep), gather_tokens(position, ids_masked)], 1)

@@ -37,24 +37,25 @@ class PathwayAdamW(torch.optim.AdamW):
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         """Step everything that holds a gradient, and write the sums anew."""
         groups = {id(parameter): group for group in self.param_groups for parameter in group["params"]}
-        large = []
+        small, large = [], []
         for pathway in self.pathways:
             pathway.pull_back()
             scale = pathway.scale.clone()
             if pathway.weight.numel() > CHUNK:
                 large.append((pathway, scale))
                 continue
+            small.append(pathway)
             gradient = pathway.linear.weight.grad
             for parameter, factor in pathway.factors(scale):  # so small that one call for all layers is faster
                 parameter.grad = gradient if factor is None else gradient * factor  # type: ignore[operator]
         loss: float | None = super().step(closure)  # leaves out the weights of large layers, which hold no gradient
         for pathway, scale in large:
             self._step_weights(pathway, scale, groups)
+        for pathway in small:
+            pathway.write_sum()
+            for parameter, _ in pathway.factors(pathway.scale):
+                parameter.grad = None
         for pathway in self.pathways:
-            if pathway.weight.numel() <= CHUNK:
-                pathway.write_sum()
-                for parameter, _ in pathway.factors(pathway.scale):
-                    parameter.grad = None
             if isinstance(pathway, CrossModal) and pathway.joins_bias:
                 pathway.write_bias()
         return loss

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.data import Batch
-from benchmark.encoder import Tokenizer, Tokens
+from benchmark.encoder import Tokenizer, Tokens, gather_tokens
 from benchmark.mae import MaskedTarget, normalise_per_token
 from benchmark.recipes import ModelShape
 from benchmark.seeds import SampleRandom
@@ -52,19 +52,19 @@ def _position(shape: ModelShape, dim: int, flat: bool) -> Tensor:
 
 
 def patchify(x: Tensor, patch_size: tuple[int, ...]) -> Tensor:
-    """(B, C, *S) -> (B, N, V); inside a token the axes of the patch come first and channels last, as in MAE."""
+    """(B, C, *S) -> (B, N, V); inside a token channels come first, then the axes of the patch, as in weights that embed it."""
     batch_size, channels, *sizes = x.shape
     if len(sizes) != len(patch_size) or any(size % patch for size, patch in zip(sizes, patch_size, strict=True)):
         raise ValueError(f"patches of {patch_size} do not tile an input of {tuple(x.shape)}")
     axes = len(sizes)
     split = [part for size, patch in zip(sizes, patch_size, strict=True) for part in (size // patch, patch)]
     grid_axes, patch_axes = range(2, 2 + 2 * axes, 2), range(3, 3 + 2 * axes, 2)
-    x = x.reshape(batch_size, channels, *split).permute(0, *grid_axes, *patch_axes, 1)
-    return x.reshape(batch_size, -1, math.prod(patch_size) * channels)
+    x = x.reshape(batch_size, channels, *split).permute(0, *grid_axes, 1, *patch_axes)
+    return x.reshape(batch_size, -1, channels * math.prod(patch_size))
 
 
 class PatchEmbedding(nn.Module):
-    """A linear map of every patch: a convolution of stride patch_size, initialised as a linear layer (MAE)."""
+    """A linear map of every patch, initialised as such (MAE); `proj` holds it as timm does, as a convolution's weights."""
 
     def __init__(self, in_chans: int, patch_size: tuple[int, ...], embed_dim: int):
         super().__init__()
@@ -78,10 +78,9 @@ class PatchEmbedding(nn.Module):
             self.proj = nn.Conv3d(in_chans, embed_dim, tubelet, tubelet)
         nn.init.xavier_uniform_(self.proj.weight.view(embed_dim, -1))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, *S) -> (B, N, D)"""
-        embedded: Tensor = self.proj(x).flatten(2).transpose(1, 2)
-        return embedded
+    def forward(self, patches: Tensor) -> Tensor:
+        """(B, N, V) -> (B, N, D)"""
+        return nn.functional.linear(patches, self.proj.weight.flatten(1), self.proj.bias)
 
 
 class PatchTokenizer(Tokenizer):
@@ -93,7 +92,7 @@ class PatchTokenizer(Tokenizer):
 
     def __init__(self, shape: ModelShape, in_chans: int = 3, class_token: bool = True, flat_position: bool = False):
         super().__init__()
-        self.expected = (in_chans, *shape.input_size)
+        self.expected, self.patch_size = (in_chans, *shape.input_size), shape.patch_size
         self.num_prefix_tokens = int(class_token)
         self.cls_token: nn.Parameter | None = None
         if class_token:
@@ -105,12 +104,13 @@ class PatchTokenizer(Tokenizer):
         self.patch_embed = PatchEmbedding(in_chans, shape.patch_size, shape.embed_dim)
 
     def forward(self, batch: Batch) -> Tokens:
-        """batch["input"] (B, C, *S) -> N tokens"""
+        """batch["input"] (B, C, *S) -> N tokens, with geometry "patches" (B, N, V)"""
         x = batch["input"]
         if tuple(x.shape[1:]) != self.expected:
             raise ValueError(f"the tokenizer takes inputs of shape (B, {', '.join(map(str, self.expected))}), "
                              f"got {tuple(x.shape)}")
-        return Tokens(self.patch_embed(x), self.pos_embed[:, self.num_prefix_tokens :])
+        patches = patchify(x, self.patch_size)
+        return Tokens(self.patch_embed(patches), self.pos_embed[:, self.num_prefix_tokens :], {"patches": patches})
 
     def prefix_tokens(self) -> tuple[Tensor, Tensor]:
         """The class token and its position, both (1, 1, D)."""
@@ -120,7 +120,7 @@ class PatchTokenizer(Tokenizer):
 
 
 class PixelTarget(MaskedTarget):
-    """Normalised pixels of every patch (MAE, norm_pix_loss).
+    """Normalised pixels of every patch (MAE, norm_pix_loss), of tokens whose geometry holds "patches" (B, N, V).
 
     `per_channel` normalises every channel of a patch by itself (VideoMAE); `tubes` hides a place at all times or never
     (VideoMAE's tube masking; the first axis of the input is time).
@@ -131,7 +131,7 @@ class PixelTarget(MaskedTarget):
     def __init__(self, shape: ModelShape, in_chans: int = 3, per_channel: bool = False, tubes: bool = False,
                  flat_position: bool = False):
         super().__init__()
-        self.patch_size, self.in_chans, self.per_channel = shape.patch_size, in_chans, per_channel
+        self.in_chans, self.per_channel = in_chans, per_channel
         self.mask_group = grid_of(shape)[0] if tubes else 1
         self.num_values = math.prod(shape.patch_size) * in_chans
         position = _position(shape, shape.decoder_embed_dim, flat_position)
@@ -146,10 +146,7 @@ class PixelTarget(MaskedTarget):
         return self.position
 
     @torch.no_grad()
-    def target(self, batch: Batch, tokens: Tokens) -> Tensor:
-        """(B, N, V)"""
-        patches = patchify(batch["input"], self.patch_size)
-        if not self.per_channel:
-            return normalise_per_token(patches)
-        by_channel = patches.view(*patches.shape[:2], -1, self.in_chans).transpose(2, 3)
-        return normalise_per_token(by_channel).transpose(2, 3).flatten(2)
+    def target(self, tokens: Tokens, ids_masked: Tensor) -> Tensor:
+        """(B, M, V)"""
+        patches = gather_tokens(tokens.geometry["patches"], ids_masked)
+        return normalise_per_token(patches.unflatten(2, (self.in_chans if self.per_channel else 1, -1))).flatten(2)

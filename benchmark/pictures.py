@@ -63,7 +63,7 @@ def depict_reconstruction(spec: RunSpec, task: Task, checkpoint: Path) -> Pictur
     from benchmark.encoder import gather_tokens
     from benchmark.execute import build_autoencoder
     from benchmark.mae import random_masking
-    from benchmark.patches import PixelTarget, patchify
+    from benchmark.patches import PixelTarget
     from benchmark.points import ChamferTarget
     from benchmark.recipes import PretrainRecipe
     from benchmark.seeds import SampleRandom
@@ -84,7 +84,7 @@ def depict_reconstruction(spec: RunSpec, task: Task, checkpoint: Path) -> Pictur
         ids_keep, ids_masked = random_masking(noise, spec.recipe.mask_ratio, model.target.mask_group)
         prediction = model.reconstruct(tokens, ids_keep, ids_masked).float()
         if isinstance(model.target, PixelTarget) and len(spec.shape.patch_size) > 1:
-            patches = patchify(batch["input"], spec.shape.patch_size)
+            patches = tokens.geometry["patches"]
             groups = model.target.in_chans if model.target.per_channel else 1
             shown = _as_seen(prediction, gather_tokens(patches, ids_masked), groups)
             places = ids_masked[:, :, None].expand_as(shown)
@@ -104,8 +104,8 @@ def depict_reconstruction(spec: RunSpec, task: Task, checkpoint: Path) -> Pictur
 
 def _as_seen(prediction: Tensor, patches: Tensor, groups: int) -> Tensor:
     """(B, M, V) normalised values -> pixels, with the mean and spread of the true patches; `groups` of channels each"""
-    split = [x.unflatten(2, (-1, groups)) for x in (prediction, patches)]
-    mean, spread = split[1].mean(2, keepdim=True), split[1].std(2, keepdim=True)
+    split = [x.unflatten(2, (groups, -1)) for x in (prediction, patches)]
+    mean, spread = split[1].mean(3, keepdim=True), split[1].std(3, keepdim=True)
     seen: Tensor = (split[0] * spread + mean).flatten(2)
     return seen
 
@@ -115,9 +115,9 @@ def _unpatchify(patches: Tensor, shape: tuple[int, ...], patch_size: tuple[int, 
     channels, *sizes = shape
     grid = [size // patch for size, patch in zip(sizes, patch_size, strict=True)]
     axes = len(sizes)
-    x = patches.reshape(len(patches), *grid, *patch_size, channels)
-    order = [axis for pair in zip(range(1, 1 + axes), range(1 + axes, 1 + 2 * axes), strict=True) for axis in pair]
-    return x.permute(0, 1 + 2 * axes, *order).reshape(len(patches), *shape)
+    x = patches.reshape(len(patches), *grid, channels, *patch_size)
+    order = [axis for pair in zip(range(1, 1 + axes), range(2 + axes, 2 + 2 * axes), strict=True) for axis in pair]
+    return x.permute(0, 1 + axes, *order).reshape(len(patches), *shape)
 
 
 def _bytes(x: Tensor, reference: Tensor) -> NDArray[Any]:

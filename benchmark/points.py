@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from benchmark.data import Batch
-from benchmark.encoder import Tokenizer, Tokens
+from benchmark.encoder import Tokenizer, Tokens, gather_tokens
 from benchmark.mae import MaskedTarget
 from benchmark.recipes import ModelShape
 from benchmark.seeds import SampleRandom, derive_seed
@@ -241,9 +241,9 @@ class ChamferTarget(MaskedTarget):
         position: Tensor = self.position(tokens.geometry["centres"])
         return position
 
-    def target(self, batch: Batch, tokens: Tokens) -> Tensor:
-        """(B, G, 3K)"""
-        return tokens.geometry["neighbourhoods"].flatten(2)
+    def target(self, tokens: Tokens, ids_masked: Tensor) -> Tensor:
+        """(B, M, 3K)"""
+        return gather_tokens(tokens.geometry["neighbourhoods"].flatten(2), ids_masked)
 
     def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
         """(B, M, 3K), (B, M, 3K) -> scalar Chamfer distance, each masked token a pair of sets"""

@@ -39,7 +39,8 @@ class SignalTokenizer(Tokenizer):
         self.register_buffer("position", sincos_position((count,), shape.embed_dim)[None], persistent=False)
 
     def forward(self, batch):
-        return Tokens(self.embed(patchify(batch["input"], self.patch_size)), self.position)
+        patches = patchify(batch["input"], self.patch_size)
+        return Tokens(self.embed(patches), self.position, {"patches": patches})
 
 
 class Waveforms(Task):

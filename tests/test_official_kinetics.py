@@ -12,14 +12,14 @@ import torch
 from official import check_faults, check_reading, make_kinetics, run_paper
 from PIL import Image
 
-from benchmark.augment import view_windows
+from benchmark.augment import view_windows, window_starts
 from benchmark.bench.imitations import write_video
 from benchmark.cli import main
 from benchmark.data.catalogue import prepare
 from benchmark.data.embedded import DataError
 from benchmark.recipes import ModelShape, PretrainRecipe, TrainRecipe
 from tasks.kinetics import SINGLE_FRAME, TASK, official
-from tasks.kinetics.official import LAYOUTS, Clips, Video, load, load_pool, look, multi_scale_box, read_list, starts
+from tasks.kinetics.official import LAYOUTS, Clips, Video, load, load_pool, look, multi_scale_box, read_list
 
 (LAYOUT,) = LAYOUTS
 SHAPE = ModelShape(input_size=(16, 32, 32), patch_size=(2, 16, 16))
@@ -224,8 +224,8 @@ def test_windows_of_a_short_video_repeat_and_none_leaves_it():
         numbers = np.array(reader.windows(num_frames)).reshape(5, 16)
         assert (numbers[:, 0] <= max(num_frames - 61 + 3, 0)).all()
         assert (np.diff(numbers, axis=1) == 4).all()
-    assert starts(9, 1) == [4]
-    assert starts(8, 3) == [0, 4, 8]
+    assert window_starts(9, 1) == [4]
+    assert window_starts(8, 3) == [0, 4, 8]
 
 
 def test_all_frames_of_a_clip_are_altered_alike(tmp_path):

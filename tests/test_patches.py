@@ -56,19 +56,18 @@ def test_position_refuses_a_width_that_axes_cannot_share():
 def test_patchify_of_images_can_be_undone(patch_size: tuple[int, int]):
     x = rand(2, 3, 4, 6)
     height, width = 4 // patch_size[0], 6 // patch_size[1]
-    patches = patchify(x, patch_size).view(2, height, width, *patch_size, 3)
-    restored = torch.cat([torch.cat([patches[:, i, j] for j in range(width)], 2) for i in range(height)], 1)
-    assert torch.equal(restored.permute(0, 3, 1, 2), x)
+    patches = patchify(x, patch_size).view(2, height, width, 3, *patch_size)
+    restored = torch.cat([torch.cat([patches[:, i, j] for j in range(width)], 3) for i in range(height)], 2)
+    assert torch.equal(restored, x)
 
 
 def test_patchify_of_clips_can_be_undone():
     x = rand(2, 3, 4, 4, 6)
-    tokens, restored = patchify(x, (2, 2, 3)).view(2, 2, 2, 2, 2, 2, 3, 3), torch.empty_like(x)
+    tokens, restored = patchify(x, (2, 2, 3)).view(2, 2, 2, 2, 3, 2, 2, 3), torch.empty_like(x)
     for t in range(2):
         for i in range(2):
             for j in range(2):
-                restored[:, :, 2 * t : 2 * t + 2, 2 * i : 2 * i + 2, 3 * j : 3 * j + 3] = (
-                    tokens[:, t, i, j].permute(0, 4, 1, 2, 3))
+                restored[:, :, 2 * t : 2 * t + 2, 2 * i : 2 * i + 2, 3 * j : 3 * j + 3] = tokens[:, t, i, j]
     assert torch.equal(restored, x)
 
 
@@ -78,13 +77,10 @@ def test_patchify_refuses_patches_that_do_not_tile():
 
 
 @pytest.mark.parametrize("shape", [IMAGE, CLIP], ids=["image", "clip"])
-def test_embedding_is_one_linear_map_of_every_patch(shape: ModelShape):
-    """Tokens and pixel targets number the patches in the same order."""
+def test_embedding_is_the_convolution_whose_weights_it_holds(shape: ModelShape):
     tokenizer = PatchTokenizer(shape, class_token=False)
     x = rand(2, 3, *shape.input_size)
-    proj = tokenizer.patch_embed.proj
-    weight = proj.weight.movedim(1, -1).flatten(1)
-    expected = patchify(x, shape.patch_size) @ weight.T + proj.bias
+    expected = tokenizer.patch_embed.proj(x).flatten(2).transpose(1, 2)
     torch.testing.assert_close(tokenizer({"input": x}).embedded, expected, rtol=1e-4, atol=1e-5)
 
 
@@ -131,24 +127,26 @@ def test_encoder_equals_timms_vit():
 def test_pixel_target_is_normalised_per_patch():
     shape, x = IMAGE, rand(2, 3, 16, 24)
     tokens = PatchTokenizer(shape)({"input": x})
-    target = PixelTarget(shape).target({"input": x}, tokens)
-    assert torch.equal(target, normalise_per_token(patchify(x, (8, 8))))
-    torch.testing.assert_close(target.mean(-1), torch.zeros(2, 6), rtol=0, atol=1e-5)
-    torch.testing.assert_close(target.var(-1), torch.ones(2, 6), rtol=1e-4, atol=0)
+    ids = torch.tensor([[0, 2, 5], [3, 1, 4]])
+    target = PixelTarget(shape).target(tokens, ids)
+    normalised = normalise_per_token(patchify(x, (8, 8)))
+    assert torch.equal(target, torch.stack([normalised[0, ids[0]], normalised[1, ids[1]]]))
+    torch.testing.assert_close(target.mean(-1), torch.zeros(2, 3), rtol=0, atol=1e-5)
+    torch.testing.assert_close(target.var(-1), torch.ones(2, 3), rtol=1e-4, atol=0)
 
 
 def test_clip_target_is_normalised_per_tubelet_and_channel():
     x = rand(2, 3, 4, 16, 24)
     tokens = PatchTokenizer(CLIP, class_token=False)({"input": x})
-    target = PixelTarget(CLIP, per_channel=True).target({"input": x}, tokens)
+    target = PixelTarget(CLIP, per_channel=True).target(tokens, torch.tensor([[0, 11], [3, 4]]))
     first = x[0, 1, :2, :8, :8]
     expected = (first - first.mean()) / (first.var() + 1e-6).sqrt()
-    torch.testing.assert_close(target[0, 0].view(2, 8, 8, 3)[..., 1], expected)
+    torch.testing.assert_close(target[0, 0].view(3, 2, 8, 8)[1], expected)
 
 
 def test_targets_of_a_constant_patch_are_zero():
     x = torch.full((1, 3, 16, 24), 0.7)
-    target = PixelTarget(IMAGE).target({"input": x}, PatchTokenizer(IMAGE)({"input": x}))
+    target = PixelTarget(IMAGE).target(PatchTokenizer(IMAGE)({"input": x}), torch.tensor([[1, 4]]))
     assert target.abs().max() < 1e-3
 
 

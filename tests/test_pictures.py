@@ -39,8 +39,8 @@ def test_patches_are_put_back_where_they_were(shape, patch):
 @pytest.mark.parametrize("groups", [1, 3])
 def test_a_perfect_prediction_shows_the_true_pixels(groups):
     patches = torch.rand(2, 5, 12)
-    split = patches.unflatten(2, (-1, groups))
-    perfect = ((split - split.mean(2, keepdim=True)) / split.std(2, keepdim=True)).flatten(2)
+    split = patches.unflatten(2, (groups, -1))
+    perfect = ((split - split.mean(3, keepdim=True)) / split.std(3, keepdim=True)).flatten(2)
     torch.testing.assert_close(_as_seen(perfect, patches, groups), patches)
 
 

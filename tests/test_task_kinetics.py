@@ -140,7 +140,7 @@ def test_masked_autoencoder_of_paper_scale_keeps_20_tubes():
     with torch.no_grad():
         tokens = TASK.tokenizer(shape)({"input": x})
     target = TASK.masked_target(shape)
-    assert target.target({"input": x}, tokens).shape == (1, 1568, 1536)
+    assert target.target(tokens, torch.arange(1400)[None]).shape == (1, 1400, 1536)
     assert target.decoder_position(tokens).shape == (1, 1568, 384)
     noise = target.mask_noise(tokens, SampleRandom(0, 0, torch.arange(1)))
     ids_keep, _ = random_masking(noise, PAPER.pretrain.mask_ratio, target.mask_group)

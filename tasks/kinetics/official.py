@@ -23,6 +23,7 @@ from PIL import Image
 from timm.data.auto_augment import rand_augment_transform
 from torch import Tensor
 
+from benchmark.augment import window_starts
 from benchmark.data import Examples, Split
 from benchmark.data.catalogue import Entry, Layout, Listing, below, carve_validation, digests
 from benchmark.data.embedded import DataError
@@ -329,7 +330,7 @@ class Clips(Reader):
         """Frames of V windows in turn, which `view_windows` would take from every fourth frame of the video"""
         length = self.size[0]
         strided = max(math.ceil(num_frames / STRIDE), length)
-        return [STRIDE * (start + place) for start in starts(strided - length, self.temporal) for place in range(length)]
+        return [STRIDE * (start + place) for start in window_starts(strided - length, self.temporal) for place in range(length)]
 
     def beside(self, size: tuple[int, int]) -> Cut:
         """The short side to that of the model (bilinear), then S cuts along the longer one, side by side"""
@@ -337,8 +338,8 @@ class Clips(Reader):
         scale = max(width / size[0], height / size[1])
         wide, high = max(width, round(size[0] * scale)), max(height, round(size[1] * scale))
         across = wide - width > high - height
-        lefts = starts(wide - width, self.spatial if across else 1)
-        uppers = starts(high - height, 1 if across else self.spatial)
+        lefts = window_starts(wide - width, self.spatial if across else 1)
+        uppers = window_starts(high - height, 1 if across else self.spatial)
         corners = [(left, upper) for left in lefts for upper in uppers]
 
         def cut(picture: Image.Image) -> Image.Image:
@@ -374,11 +375,6 @@ class Clips(Reader):
             return picture
 
         return cut
-
-
-def starts(room: int, count: int) -> list[int]:
-    """Where `count` windows begin in this much room, as `benchmark.augment.view_windows` spaces them; one is in the middle"""
-    return [round(room * (place + 0.5 * (count == 1)) / max(count - 1, 1)) for place in range(count)]
 
 
 def multi_scale_box(size: tuple[int, int], strength: float, random: Random) -> tuple[int, int, int, int]:

@@ -5,13 +5,13 @@ from benchmark.recipes import ModelShape, PretrainRecipe, TrainRecipe
 
 TINY_TRAIN = TrainRecipe(
     epochs=18, batch_size=32, lr=3e-3, warmup_epochs=3, layer_decay=0.8, label_smoothing=0.1, drop_path_rate=0.1,
-    mixup=0.8, cutmix=1.0, eval_every=4, augment={"crop": 0.3, "flip": 0.5, "jitter": 0.1}, test_views={"mirror": 2})
+    mixup=0.8, cutmix=1.0, eval_every=6, augment={"crop": 0.5, "flip": 0.5, "jitter": 0.1}, test_views={"mirror": 2})
 
 TINY = ProfileSpec(
     data_sets=("video_actions",), reader="benchmark.data.pixels",
     num_classes=6,
     chance=17.98,
-    shape=ModelShape(embed_dim=96, depth=3, num_heads=3, mlp_ratio=2, input_size=(8, 32, 32), patch_size=(4, 8, 8),
+    shape=ModelShape(embed_dim=96, depth=3, num_heads=3, mlp_ratio=2, input_size=(8, 32, 32), patch_size=(8, 8, 8),
                      decoder_embed_dim=64, decoder_depth=1, decoder_num_heads=4),
     pretrain=PretrainRecipe(epochs=180, batch_size=64, lr=2e-3, warmup_epochs=5, mask_ratio=0.75,
                             augment={"crop": 0.3, "flip": 0.5}),

@@ -6,7 +6,7 @@ from benchmark.recipes import ModelShape, PretrainRecipe, TrainRecipe
 AUGMENT = {"points": 512, "isotropic_scale": 0.25, "shift": 0.1}
 PRETRAIN_AUGMENT = {"points": 512, "scale": 0.5, "shift": 0.2}
 
-_TINY_TRAIN = TrainRecipe(epochs=20, batch_size=32, lr=7e-3, warmup_epochs=2, clip_norm=10, eval_every=7,
+_TINY_TRAIN = TrainRecipe(epochs=18, batch_size=32, lr=7e-3, warmup_epochs=2, clip_norm=10, eval_every=6,
                           augment={**AUGMENT, "labelled": 128})
 TINY = ProfileSpec(
     data_sets=("pointcloud_seg", "pointcloud_cls"), reader="tasks.shapenet.embedded",
