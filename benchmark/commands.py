@@ -170,8 +170,7 @@ def _print_states(plan: Plan, store: Store) -> int:
         print(f"{cell:<{width}}  {'  '.join(states)}")
     for line in failures:
         print(f"failed  {line}")
-    _, problems = store.records()
-    for line in problems:
+    for line in store.check_records():
         print(f"unreadable  {line}")
     print(f"{len(plan.jobs)} runs in {store.folder}: " + ", ".join(f"{count} {state}" for state, count in counts.items()))
     return 0

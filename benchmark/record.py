@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, ValidationError
+from pydantic_core import from_json
 
 from benchmark.recipes import Frozen
 from benchmark.spec import RunSpec
@@ -89,23 +90,38 @@ class Record(Frozen):
 def read_record(path: Path) -> Record:
     """The record at `path`; raises `RecordError` with the reason in one line."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        version = data.get("schema_version") if isinstance(data, dict) else None
-        if version != SCHEMA_VERSION:
-            raise RecordError(f"{path}: schema version {version!r}, this release reads {SCHEMA_VERSION}")
-        record = Record.model_validate(data)
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        text = path.read_bytes()
+    except OSError as error:
         raise RecordError(f"{path}: unreadable ({type(error).__name__}: {error})") from error
+    try:
+        record = Record.model_validate_json(text)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise RecordError(f"{path}: {place}: {first['msg']}") from error
+        raise RecordError(f"{path}: {_first_fault(text, error)}") from error
+    version = record.schema_version if "schema_version" in record.model_fields_set else None
+    if version != SCHEMA_VERSION:
+        raise RecordError(f"{path}: {_wrong_version(version)}")
     if record.run_id != record.spec.run_id:
         raise RecordError(f"{path}: run_id {record.run_id} does not fit its spec ({record.spec.run_id})")
     wrong = _out_of_range(record)
     if wrong is not None:
         raise RecordError(f"{path}: {wrong}")
     return record
+
+
+def _first_fault(text: bytes, error: ValidationError) -> str:
+    """In one line; a record of another version is told by that, not by what it lacks."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    if first["type"] == "json_invalid":
+        return f"unreadable ({first['msg']})"
+    data = from_json(text)
+    version = data.get("schema_version") if isinstance(data, dict) else None
+    if version != SCHEMA_VERSION:
+        return _wrong_version(version)
+    return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+
+
+def _wrong_version(version: object) -> str:
+    return f"schema version {version!r}, this release reads {SCHEMA_VERSION}"
 
 
 def _out_of_range(record: Record) -> str | None:

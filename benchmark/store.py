@@ -11,7 +11,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO, Literal
 
@@ -136,13 +136,18 @@ class Store:
 
     def records(self) -> tuple[list[Record], list[str]]:
         """Every readable record, and one line for each that is not."""
-        records, problems = [], []
+        records: list[Record] = []
+        return records, self.check_records(records.append)
+
+    def check_records(self, use: Callable[[Record], object] = lambda record: None) -> list[str]:
+        """One line for each record that is not readable; `use` is called with each that is, in a stable order."""
+        problems = []
         for path in records_under(self.folder):
             try:
-                records.append(read_record(path))
+                use(read_record(path))
             except RecordError as error:
                 problems.append(str(error))
-        return records, problems
+        return problems
 
     def failures(self) -> list[Failure]:
         """Every recorded failure."""

@@ -249,9 +249,10 @@ def bad_records() -> dict[str, tuple[str, str]]:
     row, layer = good["measurements"][0], {"name": "blocks.0.attn.qkv", "scale": 1.0}
     spec = good["spec"]
     return {
-        "truncated": (record_text(make_record(make_spec(seed=9)))[:900], "unreadable (JSONDecodeError"),
-        "empty": ("", "unreadable (JSONDecodeError"), "list": ("[]", "schema version None"),
+        "truncated": (record_text(make_record(make_spec(seed=9)))[:900], "unreadable (Invalid JSON"),
+        "empty": ("", "unreadable (Invalid JSON"), "list": ("[]", "schema version None"),
         "schema": (changed(schema_version=99), "schema version 99, this release reads 1"),
+        "unversioned": (json.dumps({key: good[key] for key in good if key != "schema_version"}), "schema version None"),
         "no-fields": ('{"schema_version": 1}', "Field required"),
         "no-spec-field": (changed(spec={key: spec[key] for key in spec if key != "task"}), "spec.task: Field required"),
         "other-id": (changed(run_id="0" * 12), "does not fit its spec"),
@@ -260,8 +261,8 @@ def bad_records() -> dict[str, tuple[str, str]]:
         "step": (changed(measurements=[row | {"step": 10**30}]), "an epoch that cannot be"),
         "layer": (changed(layers=[layer | {"scale": 1e200}]), "a number of a layer is not finite"),
         "seconds": (changed(seconds={"train": -1.0}), "a duration or a count cannot be"),
-        "text": (changed(measurements="many"), "Input should be a valid list"),
-        "deep": ("[" * 100_000, "unreadable (RecursionError"),
+        "text": (changed(measurements="many"), "Input should be a valid array"),
+        "deep": ("[" * 100_000, "unreadable (Invalid JSON"),
         SCRIPT.replace("/", ""): ("{}", "schema version None"),
     }
 
