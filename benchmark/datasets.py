@@ -15,12 +15,11 @@ SHOWN = 20  # files named on the screen; all are in the catalogue
 
 
 def layouts_of(task: Task) -> dict[str, Layout]:
-    """The official data sets of a task, by name, and those that its reader knows beside them (`OTHERS`); empty without any."""
+    """The official data sets of a task, by name; empty without any."""
     if "paper" not in task.profiles:
         return {}
-    reader, used = task.reader("paper"), task.profiles["paper"].data_sets
-    layouts: list[Layout] = [layout for layout in getattr(reader, "LAYOUTS", ()) if layout.name in used]
-    return {layout.name: layout for layout in (*layouts, *getattr(reader, "OTHERS", ()))}
+    used = task.profiles["paper"].data_sets
+    return {layout.name: layout for layout in getattr(task.reader("paper"), "LAYOUTS", ()) if layout.name in used}
 
 
 def choose(task: Task, name: str | None) -> list[Layout]:

@@ -59,7 +59,8 @@ def describe_task(task: Task, profile: str | None = None) -> str:
              f"metrics: {metrics}; chance {'not measured' if spec.chance is None else f'{spec.chance:g}'}",
              f"data ({profile}): {', '.join(spec.data_sets)}; sources: {', '.join(sorted(task.sources))}"]
     lines += [f"shortcut: {name} {value:g}" for name, value in (spec.shortcuts or {}).items()]
-    sections: list[tuple[str, Frozen]] = [("shape", spec.shape), ("pretrain", spec.pretrain)]
+    sections: list[tuple[str, Frozen]] = [("shape", spec.shape)]
+    sections += [] if task.pretrained_by else [("pretrain", spec.pretrain)]
     sections += [(f"recipe, {setting}", recipe) for setting, recipe in spec.train.items()]
     lines += [f"{title}: " + ", ".join(f"{field}={item}" for field, item in section.model_dump().items())
               for title, section in sections]

@@ -24,6 +24,7 @@ from benchmark.record import Record
 from benchmark.seeds import SampleRandom
 from benchmark.store import Store
 from tasks import TASKS
+from tasks.partnet.profiles import CATEGORIES
 
 
 def make_imagenet(root: Path, classes: int = 3, train: int = 12, val: int = 4, size: tuple[int, int] = (60, 48)) -> Path:
@@ -124,12 +125,13 @@ def make_scanobjectnn(root: Path, train: int = 10, test: int = 4) -> Path:
     return root
 
 
-def make_partnet(root: Path) -> Path:
-    """Two categories of PartNet's sem_seg_h5"""
-    for name in ("Chair-3", "Table-1"):
+def make_partnet(root: Path, shapes: int = 1) -> Path:
+    """Level 3 of PartNet's sem_seg_h5, and a first level; parts 0 to 3 lie one above the other"""
+    for name in (*(f"{category}-3" for category in CATEGORIES), "Chair-1"):
         for seed, split in enumerate(("train", "val", "test")):
-            parts = np.random.default_rng(seed).integers(0, 5, (2, 10_000))
-            make_hdf5(root / name / f"{split}-00.h5", make_clouds(np.arange(2), 10_000, seed), label_seg=parts.astype(np.uint8))
+            clouds = make_clouds(np.arange(shapes), 10_000, seed)
+            parts = np.clip((clouds[:, :, 1] - clouds[:, :, 1].min()) / np.ptp(clouds[:, :, 1]) * 4, 0, 3)
+            make_hdf5(root / name / f"{split}-00.h5", clouds, label_seg=parts.astype(np.uint8))
             (root / name / f"{split}_files.txt").write_text(f"./{split}-00.h5\n")
     return root
 

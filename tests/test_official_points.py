@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import pickle
 import sys
@@ -39,12 +40,15 @@ from tasks import TASKS, points_official
 from tasks.fewshot import TASKS as FEW_SHOT
 from tasks.fewshot.folds import few_shot
 from tasks.modelnet import official as modelnet
+from tasks.partnet import official as partnet
+from tasks.partnet.model import FinePartMeter
+from tasks.partnet.profiles import OFFSETS
 from tasks.scanobjectnn import official as scans
 from tasks.shapenet import PART_OFFSETS
 from tasks.shapenet import TASK as SHAPENET
 from tasks.shapenet import official as shapenet
 
-LAYOUTS = {layout.name: layout for layout in (*modelnet.LAYOUTS, *scans.LAYOUTS, *shapenet.LAYOUTS, *shapenet.OTHERS)}
+LAYOUTS = {layout.name: layout for layout in (*modelnet.LAYOUTS, *partnet.LAYOUTS, *scans.LAYOUTS, *shapenet.LAYOUTS)}
 MODELNET = LAYOUTS["ModelNet40"]
 MAKERS = {"texts": make_modelnet_texts, "meshes": make_modelnet_meshes, "hdf5": make_modelnet_hdf5}
 
@@ -486,29 +490,55 @@ def test_faults_of_the_pool_are_named(tmp_path):
         shapenet.load_pool(["ShapeNet-55"])
 
 
-def test_partnet_is_found_checked_and_read_by_category_and_level(tmp_path):
+def test_partnet_is_found_checked_and_read(tmp_path):
     root = make_partnet(tmp_path / "sem_seg_h5")
     prepared = prepare(LAYOUTS["PartNet"], root)
-    assert prepared.classes == ["Chair-3", "Table-1"]
-    assert prepared.counts == {"train": 2, "val": 2, "test": 2}
-    splits = shapenet.load_parts("Chair-3")
-    assert {name: tuple(column.shape) for name, column in splits["val"].columns.items()} == {
-        "input": (2, 10_000, 3), "label": (2, 10_000)}
-    with pytest.raises(DataError, match="it has Chair-3, Table-1"):
-        shapenet.load_parts("Chair-1")
-    make_hdf5(root / "Chair-3/val-00.h5", make_clouds(np.arange(2), 10_000), label_seg=np.full((2, 10_000), 256))
-    (root / "Table-1/test_files.txt").write_text("../../etc/passwd\n")
+    assert prepared.counts == {"train": 17, "val": 17, "test": 17}
+    assert prepared.facts["shapes"] == {"train": 17, "val": 17, "test": 17}
+    splits = partnet.load(["PartNet"])
+    columns = splits["val"].columns
+    assert {name: tuple(column.shape) for name, column in columns.items()} == {
+        "input": (17, 10_000, 3), "label": (17, 10_000), "category": (17,)}
+    assert columns["category"].tolist() == list(range(17))
+    torch.testing.assert_close(columns["input"].norm(dim=2).amax(1), torch.ones(17))
+    own = columns["label"].long() - torch.tensor(OFFSETS[:-1])[:, None]
+    assert own.unique().tolist() == [0, 1, 2, 3]
+    heights = [columns["input"][2, :, 1][own[2] == part] for part in range(4)]
+    assert all(low.max() < high.min() for low, high in itertools.pairwise(heights)), "points and labels are moved together"
+    with h5py.File(root / "Chair-3/val-00.h5") as file:
+        assert not np.array_equal(file["label_seg"][0], own[2].numpy()), "and do not stay as they are stored"
+    make_hdf5(root / "Chair-3/val-00.h5", make_clouds(np.arange(2), 10_000), label_seg=np.full((2, 10_000), 40))
+    make_hdf5(root / "Bed-3/val-00.h5", np.zeros((1, 10_000, 3)), label_seg=np.zeros((1, 10_000), int))
+    (root / "Table-3/test_files.txt").write_text("../../etc/passwd\n")
     said = lost(prepare(LAYOUTS["PartNet"], root))
-    assert "labels from 256 to 256" in said
+    assert "labels from 40 to 40; expected 0 to 39" in said
+    assert "cloud 0 has 10000 points that all coincide" in said
     assert "leads out" in said
-    with pytest.raises(DataError, match="no folder such as Chair-3"):
-        prepare(LAYOUTS["PartNet"], tmp_path)
+    (root / "Vase-3/test_files.txt").unlink()
+    with pytest.raises(DataError, match=r"Vase-3/test_files\.txt"):
+        prepare(LAYOUTS["PartNet"], root)
+
+
+def test_fine_parts_are_measured_over_all_shapes_without_what_is_other():
+    meter = FinePartMeter((0, 3, 6, 8))
+    logits = torch.zeros(3, 4, 8)
+    logits[..., 0] = logits[..., 3] = logits[..., 6] = 9  # "other" is never predicted
+    logits[0, :2, 1] = logits[0, 2:, 2] = logits[1, :, 1] = logits[2, :, 5] = 1  # predicts 1 1 2 2; 1 1 1 1; 5 5 5 5
+    label = torch.tensor([[1, 2, 2, 0], [1, 1, 2, 0], [3, 3, 5, 4]])
+    meter.update(logits[:2], {"label": label[:2], "category": torch.tensor([0, 0])})
+    meter.update(logits[2:], {"label": label[2:], "category": torch.tensor([1])})
+    first, second, third, fourth = 3 / 5, 1 / 3, 0 / 1, 1 / 2  # of labels 1, 2, 4, 5
+    assert meter.compute() == pytest.approx({
+        "part mIoU": 100 * ((first + second) / 2 + (third + fourth) / 2) / 2,  # category 2 does not occur
+        "shape mIoU": 100 * ((1 / 2 + 1 / 2) / 2 + (2 / 3 + 0) / 2 + (0 + 1 / 2) / 2) / 3})
+    with pytest.raises(ValueError, match="no predictions"):
+        FinePartMeter((0, 3)).compute()
 
 
 def test_the_commands_prepare_verify_and_show_point_sets(tmp_path, capsys):
     root = make_modelnet_hdf5(tmp_path / "root")
     assert main(["data", "prepare", "shapenet", "--root", str(root)]) == 2
-    assert "choose one with --set: ShapeNetPart, ShapeNet-55, PartNet" in capsys.readouterr().err
+    assert "choose one with --set: ShapeNetPart, ShapeNet-55\n" in capsys.readouterr().err
     chosen = ["modelnet"]
     assert main(["data", "prepare", *chosen, "--root", str(root), "-j", "1"]) == 0
     assert "2 train, 0 val, 1 test" in capsys.readouterr().out
@@ -534,12 +564,13 @@ NARROW = {"shape.depth": 3, "shape.embed_dim": 96, "shape.num_heads": 3, "shape.
 
 
 @pytest.mark.parametrize(("target", "arms"), [
-    ("modelnet", BASELINES), ("shapenet", BASELINES), ("scanobjectnn-obj-only", ["scratch"])])
+    ("modelnet", BASELINES), ("shapenet", BASELINES), ("scanobjectnn-obj-only", ["scratch"]), ("partnet", ["scratch"])])
 def test_the_papers_recipes_train_on_them(target, arms, tmp_path, capsys):
     """All points and tokens of the paper, a narrow and shallow model: real steps, and records with the files' digests."""
     used = TASKS[target].profiles["paper"].data_sets
     makers = {"ModelNet40": partial(make_modelnet_hdf5, train=10, test=3), "ShapeNet-55": partial(make_shapenet55, train=4),
-              "ShapeNetPart": partial(make_shapenetpart, train=3, val=1, test=1), "ScanObjectNN-OBJ_ONLY": make_scanobjectnn}
+              "ShapeNetPart": partial(make_shapenetpart, train=3, val=1, test=1), "ScanObjectNN-OBJ_ONLY": make_scanobjectnn,
+              "PartNet": make_partnet}
     for name, maker in makers.items():
         if name in used or (arms is BASELINES and name.startswith("ShapeNet")):
             prepare(LAYOUTS[name], maker(tmp_path / name))

@@ -1,4 +1,4 @@
-"""ShapeNetPart, ShapeNet-55 and PartNet as they are distributed in, splits with parts and the pool of pretraining out.
+"""ShapeNetPart and ShapeNet-55 as they are distributed in, splits with parts and the pool of pretraining out.
 
 ShapeNetPart: normalised over all points, then 2048 drawn with replacement, as in the released code; ours are drawn once for
 each shape, theirs anew at every reading. Its official validation split is ours; the paper trains on it too.
@@ -6,15 +6,12 @@ each shape, theirs anew at every reading. Its official validation split is ours;
 ShapeNet-55: a random part of each cloud's 8192 points for every epoch, normalised after the choice, as in Point-MAE. Its
 list "train" is the pool.
 
-PartNet: the paper states neither split nor measure and has no code for it, so no profile uses it yet.
-
 Shapes: B batch, S samples, N points as stored, K points kept.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path, PurePosixPath
@@ -36,7 +33,6 @@ from tasks.points_official import (
     normalised,
     notes,
     parse_array,
-    parse_hdf5,
     parse_table,
     read_lines,
     stack,
@@ -50,16 +46,15 @@ if TYPE_CHECKING:
     from benchmark.recipes import ModelShape, OptimRecipe
     from benchmark.seeds import SampleRandom
 
-__all__ = ["LAYOUTS", "OTHERS", "digests", "load", "load_parts", "load_pool"]
+__all__ = ["LAYOUTS", "digests", "load", "load_pool"]
 
-PARTS, POOL, PARTNET = "ShapeNetPart", "ShapeNet-55", "PartNet"
+PARTS, POOL = "ShapeNetPart", "ShapeNet-55"
 CATEGORIES = ("Airplane", "Bag", "Cap", "Car", "Chair", "Earphone", "Guitar", "Knife", "Lamp", "Laptop", "Motorbike", "Mug",
               "Pistol", "Rocket", "Skateboard", "Table")  # in the order of their parts
 OFFSETS = PART_OFFSETS[50]
 SYNSETS = "synsetoffset2category.txt"
 KEPT = 2048  # points of a shape with parts
 STORED = 8192  # points of a cloud of the pool
-PARTNET_POINTS, PARTNET_PARTS = 10_000, 256
 
 
 def enumerate_parts(root: Path) -> Listing:
@@ -257,53 +252,9 @@ def load_pool(names: Sequence[str]) -> Examples:
     return pool
 
 
-def enumerate_partnet(root: Path) -> Listing:
-    """The lists of every category and level"""
-    folders = sorted(path.parent.name for path in root.glob("*/train_files.txt") if re.fullmatch(r"\w+-\d", path.parent.name))
-    if not folders:
-        raise DataError(f"{root} has no folder such as Chair-3 with train_files.txt")
-    splits = {split: [Entry(str(PurePosixPath(name) / line), str(label)) for label, name in enumerate(folders)
-                      for line in read_lines(root / name / f"{split}_files.txt")] for split in SPLITS}
-    return apart(Listing(splits, folders), PARTNET)
-
-
-def look_partnet(path: Path) -> None:
-    """Read a file; raises `DataError`."""
-    _read_partnet(path.read_bytes(), path)
-
-
-def _read_partnet(data: bytes, path: Path) -> tuple[Array, Array]:
-    return parse_hdf5(data, path, "label_seg", PARTNET_POINTS, PARTNET_PARTS, of_points=True)
-
-
-def load_parts(folder: str) -> dict[Split, Examples]:
-    """One category and level of PartNet, such as "Chair-3": "input" (10000, 3) float32 as stored, "label" (10000,).
-
-    Raises `DataError` for one that is not prepared.
-    """
-    import torch
-
-    prepared = find(PARTNET)
-    if folder not in prepared.classes:
-        raise DataError(f"{PARTNET} has no {folder!r}; it has {', '.join(prepared.classes)}")
-    splits: dict[Split, Examples] = {}
-    for split, found in listed(prepared).items():
-        read = [_read_partnet(load_bytes(prepared, item), prepared.root / item.path) for item in found
-                if PurePosixPath(item.path).parts[0] == folder]
-        points = np.concatenate([np.zeros((0, PARTNET_POINTS, 3), np.float32), *(points for points, _ in read)])
-        parts = np.concatenate([np.zeros((0, PARTNET_POINTS), np.int64), *(parts for _, parts in read)])
-        splits[split] = Examples({"input": torch.from_numpy(points), "label": torch.from_numpy(parts)})
-        splits[split].note = prepared.note(split)
-    return splits
-
-
 LAYOUTS = (
     Layout(PARTS, f"ROOT/{SYNSETS}, train_test_split/shuffled_{{train,val,test}}_file_list.json and SYNSET/ID.txt "
            "(shapenetcore_partanno_segmentation_benchmark_v0_normal)", enumerate_parts, look_parts, measure_chance),
     Layout(POOL, f"ROOT/{POOL}/{{train,test}}.txt and shapenet_pc/SYNSET-ID.npy, of which train.txt is trained on",
            enumerate_pool, look_pool),
-)
-OTHERS = (  # that no task trains on: see `load_parts`
-    Layout(PARTNET, "ROOT/CATEGORY-LEVEL/{train,val,test}_files.txt and the .h5 files that they name (sem_seg_h5)",
-           enumerate_partnet, look_partnet),
 )

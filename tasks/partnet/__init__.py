@@ -1,0 +1,52 @@
+"""PartNet: a point cloud and its category in, a fine-grained part for every point out; at paper scale only.
+
+The paper names neither split, level nor measure, and has no code for it. The protocol here is our own, so that its results
+are not comparable with the paper's: the official lists of the 17 categories that have a third level, one model for all of
+them as for ShapeNetPart, and the measure of PartNet's authors (Mo et al., CVPR 2019).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar
+
+from benchmark.contracts import Meter, Metric, ProfileSpec
+from benchmark.recipes import ModelShape, Setting
+from tasks.partnet.profiles import CATEGORIES, OFFSETS, PAPER
+from tasks.shapenet import ShapeNet
+
+if TYPE_CHECKING:
+    from benchmark.data import Batch, Examples
+    from benchmark.encoder import Head
+    from benchmark.seeds import SampleRandom
+
+
+class PartNet(ShapeNet):
+    name = "partnet"
+    summary = "fine-grained part segmentation of 3-D shapes (PartNet, level 3 of 17 categories; a protocol of our own)"
+    metrics = (Metric("part mIoU"), Metric("shape mIoU"))
+    sources = frozenset({"ShapeNet"})
+    profiles: ClassVar[Mapping[str, ProfileSpec]] = {"paper": PAPER}
+    pretrained_by = "shapenet"
+
+    def load_pretraining(self, profile: str) -> Examples:
+        """shapenet pretrains for the modality; raises `ValueError`."""
+        raise ValueError("partnet has no pretraining of its own: it starts from that of shapenet")
+
+    def head(self, shape: ModelShape, num_classes: int, setting: Setting) -> Head:
+        """That of `shapenet`, for other categories"""
+        from tasks.shapenet.model import PartSegmenter
+
+        return PartSegmenter(shape, num_classes, len(CATEGORIES))
+
+    def augment(self, batch: Batch, random: SampleRandom | None, strengths: Mapping[str, float]) -> Batch:
+        """See `benchmark.points.prepare_points`; labels are stored in two bytes."""
+        return super().augment({**batch, "label": batch["label"].long()}, random, strengths)
+
+    def meter(self, profile: str) -> Meter:
+        from tasks.partnet.model import FinePartMeter
+
+        return FinePartMeter(OFFSETS)
+
+
+TASK = PartNet()
