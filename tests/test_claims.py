@@ -208,14 +208,15 @@ def test_pairs_that_share_a_source_are_named_and_counted_apart():
 
 
 def test_the_report_shows_controls_and_the_ledger(tmp_path):
-    write_report(analyse(with_controls(1.0), [], tasks=INFOS, rivals=RIVALS, claims=load_claims()), tmp_path)
+    parts = ["controls", "claims"]
+    write_report(analyse(with_controls(1.0), [], tasks=INFOS, rivals=RIVALS, claims=load_claims()), tmp_path, parts=parts)
     page = (tmp_path / "report.md").read_text()
     assert "1 of 2 pairs help beyond every control" in page
     assert "125 published numbers: " in page
     assert " not comparable, " in page
     ledger = (tmp_path / "tables" / "claims.csv").read_text().splitlines()
     assert len(ledger) == 126
-    write_report(analyse(make_matrix(), [], tasks=SYNTHETIC, rivals=RIVALS), tmp_path / "plain")
+    write_report(analyse(make_matrix(), [], tasks=SYNTHETIC, rivals=RIVALS), tmp_path / "plain", parts=parts)
     assert "Beyond every control" not in (tmp_path / "plain" / "report.md").read_text()
 
 
@@ -227,7 +228,7 @@ def test_an_analysis_counts_what_a_report_may_fail_on(tmp_path):
     counts = {finding: analysis.count(finding) for finding in FINDINGS}
     assert counts == {"contradicted": 4, "not-reproduced": counts["not-reproduced"], "stale": 1, "missing": 0, "failed": 1,
                       "unreadable": 1}
-    written = write_report(analysis, tmp_path, formats=("csv", "json"))
+    written = write_report(analysis, tmp_path, formats=("csv", "json"), parts=["claims", "scales"])
     assert {path.suffix for path in written} == {".csv", ".json", ".png", ".svg", ".pdf"}
     rows = json.loads((tmp_path / "tables" / "claims.json").read_text())
     assert len(rows) == 125

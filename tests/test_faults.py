@@ -308,7 +308,7 @@ def test_a_full_disk_fails_the_runs_that_need_it_and_says_so(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 
     command = [sys.executable, "-m", "benchmark", "run", "--matrix", "smoke", "-t", "imagenet", "--arm", "scratch",
-               "--results", str(tmp_path)]
+               "--limit", "64", "--results", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, preexec_fn=limit, check=False, cwd=Path(__file__).parents[1])
     assert done.returncode == 1, done.stderr
     assert "OSError: [Errno 27] File too large" in done.stdout
