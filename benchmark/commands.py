@@ -82,7 +82,7 @@ def run_matrix(options: argparse.Namespace, command: str) -> int:
         os.environ["M2PT_ALLOW_MISSING"] = "1"  # read by the runs, too
     plan, store = make_plan(options)
     cores = count_cores()
-    jobs = options.jobs or (1 if find_matrix(options.matrix).timed else default_jobs(options.profile, options.device, cores))
+    jobs = options.jobs or (1 if plan.timed else default_jobs(options.profile, options.device, cores))
     if jobs < 1:
         raise ValueError(f"--jobs {jobs}: expected at least 1")
     if re.fullmatch(r"auto|cpu|cuda(:\d+)?", options.device) is None:

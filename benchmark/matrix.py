@@ -67,6 +67,7 @@ class Plan:
     """Every run of a matrix; a pretraining comes before what starts from it."""
 
     jobs: tuple[Job, ...]
+    timed: bool = False  # its runs are compared by time, so one after another
 
     @property
     def specs(self) -> tuple[RunSpec, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -166,7 +167,7 @@ def plan_matrix(matrix: Matrix, tasks: Mapping[str, Task], arms: Mapping[str, Ar
         group = matrix.groups[0]
         raise ValueError(f"no run fits: targets {', '.join(group.targets or tasks)}; arms {', '.join(group.arms)}; "
                          f"settings {', '.join(group.settings)}; auxiliaries {', '.join(group.auxiliaries) or 'all'}")
-    return join_plans(parts, seeds)
+    return replace(join_plans(parts, seeds), timed=matrix.timed)
 
 
 def cells_of(tasks: Mapping[str, Task], arms: Mapping[str, Arm], group: Group) -> list[Cell]:
