@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 
 from benchmark.claims import Claim, load_claims
 from benchmark.contracts import Arm, Task
 from benchmark.matrix import nearest
 from benchmark.presets import PRESETS, Matrix
-from benchmark.recipes import Frozen
+from benchmark.sources import PROFILE, load_sources, numbers_of, sections_of
 from benchmark.variants import Variant, load_variants
 
 LISTED = ("tasks", "arms", "matrices")  # without asking for more
@@ -57,14 +58,31 @@ def describe_task(task: Task, profile: str | None = None) -> str:
     metrics = ", ".join(f"{metric.name} [{metric.unit}]" for metric in task.metrics)
     lines = [f"{task.name}: {task.summary}", f"modality: {task.modality}, pretrained by {task.pretrained_by or 'itself'}",
              f"metrics: {metrics}; chance {'not measured' if spec.chance is None else f'{spec.chance:g}'}",
-             f"data ({profile}): {', '.join(spec.data_sets)}; sources: {', '.join(sorted(task.sources))}"]
+             f"data ({profile}): {', '.join(spec.data_sets)}"]
+    if profile != PROFILE:
+        lines[-1] += f"; sources: {', '.join(sorted(task.sources))}"
     lines += [f"shortcut: {name} {value:g}" for name, value in (spec.shortcuts or {}).items()]
-    sections: list[tuple[str, Frozen]] = [("shape", spec.shape)]
-    sections += [] if task.pretrained_by else [("pretrain", spec.pretrain)]
-    sections += [(f"recipe, {setting}", recipe) for setting, recipe in spec.train.items()]
-    lines += [f"{title}: " + ", ".join(f"{field}={item}" for field, item in section.model_dump().items())
-              for title, section in sections]
-    return "\n".join(lines)
+    sections = {name: section for name, section in sections_of(spec).items() if name != "pretrain" or not task.pretrained_by}
+    titles = {name: f"recipe, {name}" if name in spec.train else name for name in sections}
+    known = load_sources().recipes.get(task.name) if profile == PROFILE else None
+    if known is None:
+        lines += [f"{titles[name]}: {_assigned(section.model_dump())}" for name, section in sections.items()]
+        return "\n".join(lines)
+    for name, section in sections.items():
+        chosen, others = numbers_of(section)
+        texts = {number: f"{number}={value}" for number, value in chosen.items()}
+        width = max(map(len, texts.values()))
+        lines += ["", f"{titles[name]}: not set, so {_assigned(others)}",
+                  *(f"  {text:<{width}}  {known[name][number][1]}" for number, text in texts.items())]
+    repositories = load_sources().repositories
+    cited = "\n".join(lines)
+    return "\n".join([cited, "", *(f"{key}: {repository.url} at {repository.commit[:12]}"
+                                  + "".join(f", {file} at {commit[:12]}" for file, commit in repository.files.items())
+                                  for key, repository in repositories.items() if re.search(rf"(?<![\w-]){key} ", cited))])
+
+
+def _assigned(values: Mapping[str, object]) -> str:
+    return ", ".join(f"{field}={item}" for field, item in values.items())
 
 
 def describe_arm(arm: Arm) -> str:

@@ -24,8 +24,8 @@ LAYERS = (  # from top to bottom; a module is named by the longest prefix that i
     {"benchmark.report", "benchmark.progress", "benchmark.describe", "benchmark.alignment",
      "benchmark.reproduce"},
     {"benchmark.claims"},
-    {"benchmark.executors", "benchmark.plugins", "benchmark.presets", "benchmark.variants", "benchmark.stats",
-     "benchmark.pictures"},
+    {"benchmark.executors", "benchmark.plugins", "benchmark.presets", "benchmark.sources", "benchmark.variants",
+     "benchmark.stats", "benchmark.pictures"},
     {"benchmark.matrix"},
     {"tasks", "baselines"},
     {"benchmark.execute"},
@@ -39,7 +39,7 @@ LAYERS = (  # from top to bottom; a module is named by the longest prefix that i
 LEVELS = {name: len(LAYERS) - index for index, layer in enumerate(LAYERS) for name in layer}
 WITHOUT_TORCH = ("store", "stats", "matrix", "plugins", "presets", "report", "record", "spec", "contracts", "cli", "progress",
                  "executors", "identity", "recipes", "data.embedded", "claims", "pictures", "commands",
-                 "reproduce", "variants")
+                 "reproduce", "describe", "sources", "variants")
 
 
 @cache

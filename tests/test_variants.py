@@ -1,12 +1,15 @@
-"""Choices of the paper that the profile does not make, by name."""
+"""The paper's profile: the source of every number, and choices of the paper that it does not make, by name."""
 
 from __future__ import annotations
+
+import re
 
 import pytest
 
 from benchmark.cli import build_parser, main
 from benchmark.commands import make_plan
 from benchmark.contracts import Task
+from benchmark.sources import load_sources, numbers_of, sections_of
 from benchmark.variants import load_variants, overrides_of
 from tasks import TASKS
 
@@ -64,3 +67,20 @@ def test_the_learning_rate_follows_a_published_batch():
     assert {(spec.recipe.batch_size, spec.recipe.lr) for spec in specs} == {(32, 1.25e-4)}
     specs = plan_of("benchmark run --profile paper --variant videomae-batch --arm scratch", "-t", "kinetics").specs
     assert [spec.recipe.lr for spec in specs] == pytest.approx([1.4e-3] * len(specs))
+
+
+@pytest.mark.parametrize("name", [name for name, task in TASKS.items() if "paper" in task.profiles])
+def test_every_number_of_the_paper_profile_has_its_source(name, capsys):
+    sections, known = sections_of(TASKS[name].profiles["paper"]), load_sources().recipes[name]
+    assert sections.keys() == known.keys()
+    for title, section in sections.items():
+        chosen = {number: [*value] if isinstance(value, tuple) else value for number, value in numbers_of(section)[0].items()}
+        assert chosen == {number: value for number, (value, _) in known[title].items()}, title
+        for number, (_, source) in known[title].items():
+            key, _, place = source.partition(" ")
+            assert source.startswith(("ours: ", "PROTOCOL section ")) or (
+                key in load_sources().repositories and re.match(r"[\w./-]+:\d+(: |; |$)", place)), (title, number)
+    assert main(["info", name, "--profile", "paper"]) == 0
+    printed = capsys.readouterr().out
+    assert all(source in printed for title, rows in known.items() for _, source in rows.values()
+               if title != "pretrain" or TASKS[name].pretrained_by is None)

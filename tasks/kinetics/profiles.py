@@ -41,7 +41,7 @@ SMALL = ProfileSpec(
 # Video/run.sh: batch 6 x 8 GPUs, lr 7e-4 * 48 / 256, two copies of each clip that the batch does not count, RandAugment
 # m7-n4-mstd0.5-inc1, no clipping, no average of weights; tested on 5 windows in time and 3 in space, last epoch.
 PAPER_TRAIN = TrainRecipe(
-    epochs=90, batch_size=48, accumulation=8, repeats=2, lr=7e-4 * 48 / 256, min_lr=1e-6, warmup_epochs=5,
+    epochs=90, batch_size=48, accumulation=8, repeats=2, lr=7e-4 * 48 / 256, min_lr=1e-6 * 48 / 256, warmup_epochs=5,
     weight_decay=0.05, layer_decay=0.75,
     drop_path_rate=0.1, label_smoothing=0.1, mixup=0.8, cutmix=1.0, precision="bf16",
     augment={"crop": 0.92, "flip": 0.5, "rand_augment": 7.0, "erase": 0.25}, test_views={"temporal": 5, "spatial": 3})

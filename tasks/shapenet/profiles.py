@@ -29,7 +29,8 @@ SMALL = ProfileSpec(
     train={"pretrained": _SMALL_TRAIN, "fix": _SMALL_TRAIN.model_copy(update={"scale_lr": 1e-2}), "scratch": _SMALL_TRAIN})
 
 # Point/segmentation, and Point-MAE's pretraining on ShapeNet-55, with one clipped step for each batch (the released loop
-# steps twice) and twelve heads with bias.
+# steps twice) and twelve heads with bias. Decoders and models from scratch start with the encoder's deviation of 0.02, where
+# Point-MAE's decoder has Xavier weights and the released segmentation those of torch.
 # Pretraining sees 1024 points of each cloud, normalised after the choice, and so makes 64 tokens of it, not 128.
 _PAPER_TRAIN = TrainRecipe(epochs=300, batch_size=16, lr=2e-4, min_lr=1e-6, warmup_epochs=10, clip_norm=10,
                            drop_path_rate=0.1, augment={"points": 2048, "isotropic_scale": 0.25, "shift": 0.1})
@@ -39,6 +40,7 @@ PAPER = ProfileSpec(
     shape=ModelShape(input_size=(2048,), patch_size=(128, 32), init_std=0.02, tokenizer_dim=128, hidden_dim=256,
                      decoder_embed_dim=768, decoder_depth=4, decoder_num_heads=12),
     pretrain=PretrainRecipe(epochs=300, batch_size=128, lr=1e-3, min_lr=1e-6, warmup_epochs=10, betas=(0.9, 0.999),
+                            drop_path_rate=0.1,  # Point-MAE has it in its decoder, too
                             mask_ratio=38 / 64,  # Point-MAE hides int(0.6 * 64) of its tokens
                             augment={"points": 1024, "scale": 0.5, "shift": 0.2}),
     train={"pretrained": _PAPER_TRAIN, "fix": _PAPER_TRAIN.model_copy(update={"scale_lr": 1e-2}), "scratch": _PAPER_TRAIN})
