@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -179,32 +180,32 @@ INSIDE = "blocks.0.attn.qkv.weight"
 BASELINES = {"finetune": "pretrained", "fix": "fix", "scratch": "scratch"}
 
 
-def run_paper(target: str, results: Path, used: Sequence[str], changes: Mapping[str, object],
-              capsys: pytest.CaptureFixture[str], arms: Sequence[str] = tuple(BASELINES)) -> dict[str, Record]:
-    """Records by setting of the paper's recipes with `changes` by the command line, each of the prepared sets `used`.
+def run_paper(targets: Sequence[str], results: Path, changes: Mapping[str, object],
+              capsys: pytest.CaptureFixture[str]) -> list[Record]:
+    """Records of the paper's recipes for tasks of one modality, in every setting, with `changes`, by the command line.
 
-    One epoch and no warm-up; every setting but "scratch" starts from one pretraining of the official data.
+    One epoch and no warm-up; every setting but "scratch" starts from one pretraining of the official data, which is prepared.
     """
-    pretrained = list(arms) != ["scratch"]
-    changes = {"recipe.epochs": 1, "recipe.warmup_epochs": 0, "pretrain.epochs": 1} | changes
-    small = [part for name, value in changes.items() if pretrained or not name.startswith("pretrain")
+    small = [part for name, value in {"recipe.epochs": 1, "recipe.warmup_epochs": 0, "pretrain.epochs": 1, **changes}.items()
              for part in ("--set", f"{name}={value}")]
-    assert main(["run", "--matrix", "full", "-t", target, "--arm", ",".join(arms), "--profile", "paper", "--seeds", "0",
-                 "--limit", "8", "-j", "1", "--results", str(results), *small]) == 0, capsys.readouterr()
+    assert main(["run", "--matrix", "full", "-t", ",".join(targets), "--arm", ",".join(BASELINES), "--profile", "paper",
+                 "--seeds", "0", "--limit", "8", "-j", "1", "--results", str(results), *small]) == 0, capsys.readouterr()
     store = Store(results)
     records, problems = store.records()
     assert not problems
-    weights = {record.spec.setting or "pretrain": read_weights(store.weights(record.spec)) for record in records}
-    found = {str(record.spec.setting): record for record in records if record.spec.kind == "train"}
-    assert set(weights) == {*found, *(["pretrain"] if pretrained else [])} == {
-        *(BASELINES[arm] for arm in arms), *(["pretrain"] if pretrained else [])}
-    for setting, record in found.items():
-        assert record.spec.data == {name: find(name).digest for name in used}
+    (pretraining,) = (record for record in records if record.spec.kind == "pretrain")
+    found = [record for record in records if record.spec.kind == "train"]
+    assert {(record.spec.task, record.spec.setting) for record in found} == set(product(targets, BASELINES.values()))
+    pretrained = read_weights(store.weights(pretraining.spec))
+    for record in found:
+        task, setting = TASKS[record.spec.task], record.spec.setting
+        assert record.spec.data == {name: find(name).digest for name in task.profiles["paper"].data_sets}
         assert {row.split for row in record.measurements} == {"train", "val", "test"}
         assert any(row.split == "train" and row.metric == "loss" and row.step > 0 for row in record.measurements)
-        before = build_model(record.spec, TASKS[target]).state_dict() | (weights["pretrain"] if setting != "scratch" else {})
-        moved = not torch.equal(weights[setting][INSIDE], before[INSIDE])
+        after = read_weights(store.weights(record.spec))
+        before = build_model(record.spec, task).state_dict() | (pretrained if setting != "scratch" else {})
+        moved = not torch.equal(after[INSIDE], before[INSIDE])
         assert moved == (setting != "fix"), "frozen blocks stay, others move"
         head = {name.removeprefix("head."): value for name, value in before.items() if name.startswith("head.")}
-        assert any(not torch.equal(weights[setting][name], value) for name, value in head.items())
+        assert any(not torch.equal(after[name], value) for name, value in head.items())
     return found

@@ -148,7 +148,7 @@ def test_the_commands_prepare_verify_and_show_it(root, capsys):
 def test_the_papers_recipes_train_on_it(root, tmp_path, capsys):
     """ViT-B/16 and 224 pixels, cut to one block; real steps in every setting, and records with the digest of the files."""
     prepare(LAYOUT, root)
-    run_paper("imagenet", tmp_path / "results", [LAYOUT.name], {
+    run_paper(["imagenet"], tmp_path / "results", {
         "shape.depth": 1, "shape.decoder_depth": 1, "recipe.batch_size": 8, "recipe.accumulation": 2,
         "recipe.precision": "fp32", "pretrain.batch_size": 8, "pretrain.precision": "fp32"}, capsys)
     assert TASK.profiles["paper"].num_classes == 1000

@@ -293,11 +293,11 @@ def test_the_papers_recipes_train_on_it(root, tmp_path, capsys, monkeypatch):
     """ViT-B's width and tubelets, cut to one block and 32 pixels; real steps, and records with the digest of the files."""
     monkeypatch.setenv("M2PT_WORKERS", "0")
     prepare(LAYOUT, root)
-    records = run_paper("kinetics", tmp_path / "results", [LAYOUT.name], {
+    records = run_paper(["kinetics"], tmp_path / "results", {
         "shape.depth": 1, "shape.decoder_depth": 1, "shape.input_size": [16, 32, 32], "recipe.batch_size": 8,
         "recipe.accumulation": 2, "recipe.precision": "fp32", "pretrain.batch_size": 8, "pretrain.accumulation": 2,
         "pretrain.precision": "fp32", "pretrain.mask_ratio": 0.5}, capsys)
-    assert all(record.spec.recipe.test_views == {"temporal": 5, "spatial": 3} for record in records.values())
+    assert all(record.spec.recipe.test_views == {"temporal": 5, "spatial": 3} for record in records)
 
 
 def test_the_commands_prepare_and_verify_it(root, capsys):
