@@ -10,7 +10,7 @@ from torch import nn
 from baselines import ARMS
 from benchmark.contracts import Arm, Task
 from benchmark.data import SPLITS
-from benchmark.evaluate import scores
+from benchmark.evaluate import evaluate, scores
 from benchmark.execute import build_autoencoder, build_model, execute
 from benchmark.mae import MaskedAutoencoder
 from benchmark.matrix import Cell, Plan, Planner, parse_override, pretraining_tasks
@@ -151,6 +151,20 @@ def test_every_task_runs_under_every_arm(task, arm, setting, folder):
             for name, tensor in model.state_dict().items():
                 if name.startswith(("blocks.", "tokenizer.")) and not name.endswith(model.tokenizer.added_for_target):
                     assert torch.equal(tensor, exported[name.removeprefix("tokenizer.")]), name
+
+
+def test_what_is_recorded_of_a_split_is_what_the_exported_weights_reach_on_it(folder):
+    task = TASKS["audioset"]
+    plan = plan_of(task, ARMS["finetune"], "pretrained")
+    record, spec = carry_out(plan, folder), plan.specs[-1]
+    exported = read_weights(folder / spec.name / "weights.safetensors")
+    model = build_model(spec, task)
+    model.load_state_dict({name: exported[name.removeprefix("tokenizer.").removeprefix("head.")] for name in model.state_dict()})
+    reached = {}
+    for split in ("val", "test"):
+        reached[split] = evaluate(model, task, task.load("tiny")[split].take(32), spec, torch.device("cpu"))["mAP"]
+        assert record.curve(split, "mAP")[-1][1] == reached[split]
+    assert reached["val"] != reached["test"]
 
 
 @every_task
