@@ -159,7 +159,8 @@ def test_what_is_recorded_of_a_split_is_what_the_exported_weights_reach_on_it(fo
     record, spec = carry_out(plan, folder), plan.specs[-1]
     exported = read_weights(folder / spec.name / "weights.safetensors")
     model = build_model(spec, task)
-    model.load_state_dict({name: exported[name.removeprefix("tokenizer.").removeprefix("head.")] for name in model.state_dict()})
+    model.load_state_dict({name: exported[name.removeprefix("tokenizer.").removeprefix("head.")]
+                           for name in model.state_dict()})
     reached = {}
     for split in ("val", "test"):
         reached[split] = evaluate(model, task, task.load("tiny")[split].take(32), spec, torch.device("cpu"))["mAP"]
