@@ -92,7 +92,7 @@ ERRORS = (
           'spec.shape.depth, splits["train"], spec.seed + len(spec.arm or ""), device,', "tests/test_contracts.py "
           "tests/test_controls.py"),
     Error("the order of an epoch is the same in all", "benchmark/train.py", 'generator(seed, "order", epoch)',
-          'generator(seed, "order")', "tests/test_contracts.py tests/test_augment.py tests/test_optim.py tests/test_runner.py"),
+          'generator(seed, "order")', "tests/test_train.py"),
     Error("a resumed run begins its epoch again", "benchmark/train.py", "recipe.batch_size)[progress.step :]", "recipe.batch_size)",
           "tests/test_runner.py"),
     Error("augmentation does not depend on the epoch", "benchmark/seeds.py", '"sample", use, self.epoch)', '"sample", use)',

@@ -50,6 +50,16 @@ def train(plan: TrainRecipe, model: nn.Module | None = None, data: Examples | No
     return model, progress, seen
 
 
+def test_every_epoch_has_an_order_of_its_own_that_a_seed_repeats():
+    def orders_of(seen: list) -> list[list[int]]:
+        return [torch.cat([indices for indices, _ in seen[start : start + 3]]).tolist() for start in (0, 3, 6)]
+
+    orders = orders_of(train(recipe())[2])
+    assert all(sorted(order) == list(range(24)) for order in orders)
+    assert orders[0] != orders[1] != orders[2] != orders[0]
+    assert orders == orders_of(train(recipe())[2])
+
+
 def test_repeated_samples_share_a_batch_and_differ_in_their_randomness():
     _, _, once = train(recipe(epochs=1))
     _, _, twice = train(recipe(epochs=1, repeats=2))
