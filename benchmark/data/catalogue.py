@@ -234,7 +234,7 @@ def _read(path: Path, _modified_ns: int) -> Prepared:
                         {str(split): [str(line) for line in lines] for split, lines in data["missing"].items()},
                         {str(split): [str(line) for line in lines] for split, lines in data["unreadable"].items()},
                         dict(data["facts"]), [str(line) for line in data.get("problems", [])])
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, OverflowError, TypeError, KeyError, AttributeError, RecursionError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise DataError(f"catalogue {path} cannot be read ({reason}); prepare the data set again") from error
 
