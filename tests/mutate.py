@@ -82,7 +82,7 @@ ERRORS = (
           "tests/test_points.py tests/test_contracts.py tests/test_pictures.py"),
     Error("the decoder's positions in order of the input", "benchmark/mae.py",
           "gather_tokens(position, ids_keep), gather_tokens(position, ids_masked)], 1)",
-          "position], 1)", "tests/test_patches.py tests/test_points.py tests/test_contracts.py"),
+          "position.expand(batch_size, -1, -1)], 1)", "tests/test_patches.py tests/test_points.py tests/test_contracts.py"),
     Error("the spread of a patch is biased", "benchmark/mae.py", "eps=eps * biased) * biased**0.5", "eps=eps)",
           "tests/test_patches.py"),
     Error("val and test change places", "benchmark/execute.py", "evaluate(tested, task, splits[split], spec, device))",

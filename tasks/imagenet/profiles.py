@@ -5,7 +5,7 @@ from benchmark.recipes import ModelShape, PretrainRecipe, TrainRecipe
 
 TINY_TRAIN = TrainRecipe(
     epochs=48, batch_size=64, lr=3e-3, warmup_epochs=3, layer_decay=0.8, label_smoothing=0.1, drop_path_rate=0.1,
-    cutmix=1.0, eval_every=5, augment={"crop": 0.2, "flip": 0.5})
+    cutmix=1.0, eval_every=8, augment={"crop": 0.2, "flip": 0.5})
 
 TINY = ProfileSpec(
     data_sets=("image_emoji",), reader="benchmark.data.pixels",
