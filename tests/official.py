@@ -26,6 +26,7 @@ from benchmark.seeds import SampleRandom
 from benchmark.store import Store
 from tasks import TASKS
 from tasks.partnet.profiles import CATEGORIES
+from tasks.shapenet import PART_OFFSETS
 
 
 def make_imagenet(root: Path, classes: int = 3, train: int = 12, val: int = 4, size: tuple[int, int] = (60, 48)) -> Path:
@@ -123,6 +124,20 @@ def make_scanobjectnn(root: Path, train: int = 10, test: int = 4) -> Path:
         for split, count in (("training", train), ("test", test)):
             labels = np.arange(count) % 15
             make_hdf5(root / folder / f"{split}_{ending}.h5", make_clouds(labels, 2048, seed), label=labels)
+    return root
+
+
+def make_shapenetpart_hdf5(root: Path, shapes: int = 4) -> Path:
+    """PointNet's files of ShapeNetPart: two of train, one each of val and test; the part is a matter of height"""
+    for seed, (split, files) in enumerate((("train", 2), ("val", 1), ("test", 1))):
+        for number in range(files):
+            categories = (np.arange(shapes) * 5 + number) % 16
+            clouds = make_clouds(categories, 2048, seed + 10 * number)
+            first, end = np.array(PART_OFFSETS[50])[[categories, categories + 1]][:, :, None]
+            parts = first + clouds[:, :, 1].argsort(1).argsort(1) * (end - first) // 2048
+            make_hdf5(root / f"ply_data_{split}{number}.h5", clouds, label=categories.astype(np.uint8)[:, None],
+                      pid=parts.astype(np.uint8))
+        (root / f"{split}_hdf5_file_list.txt").write_text("".join(f"ply_data_{split}{number}.h5\n" for number in range(files)))
     return root
 
 

@@ -12,7 +12,14 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from official import make_modelnet_meshes, make_modelnet_texts, make_partnet, make_scanobjectnn, run_paper
+from official import (
+    make_modelnet_meshes,
+    make_modelnet_texts,
+    make_partnet,
+    make_scanobjectnn,
+    make_shapenetpart_hdf5,
+    run_paper,
+)
 
 from baselines import ARMS
 from benchmark.bench.imitations import (
@@ -456,6 +463,31 @@ def test_pretraining_normalises_the_points_that_it_chooses_as_point_mae_does(tmp
     torch.testing.assert_close(whole.norm(dim=2).amax(1), torch.ones(5))
     with pytest.raises(ValueError, match="asks for 9000 of 8192"):
         pool.configured(None, recipe.model_copy(update={"augment": {"points": 9000}}))
+
+
+def test_shapenetpart_is_read_from_hdf5_files(tmp_path):
+    root = make_shapenetpart_hdf5(tmp_path / "hdf5_data")
+    prepared = prepare(LAYOUTS["ShapeNetPart"], root)
+    assert prepared.counts == {"train": 2, "val": 1, "test": 1}
+    splits = shapenet.load(["ShapeNetPart"])
+    columns = splits["train"].columns
+    assert {name: tuple(column.shape) for name, column in columns.items()} == {
+        "input": (8, 2048, 3), "label": (8, 2048), "category": (8,)}
+    assert columns["category"].tolist() == [0, 5, 10, 15, 1, 6, 11, 0]
+    torch.testing.assert_close(columns["input"].norm(dim=2).amax(1), torch.ones(8))
+    offsets = PART_OFFSETS[50]
+    for points, label, category in zip(columns["input"], columns["label"], columns["category"].tolist(), strict=True):
+        heights = [points[label == part, 1] for part in range(*offsets[category : category + 2])]
+        assert all(low.max() <= high.min() for low, high in itertools.pairwise(heights))
+        assert sum(map(len, heights)) == 2048
+    prepare(LAYOUTS["ShapeNet-55"], make_shapenet55(tmp_path / "shapenet55"))
+    assert "HDF5 files do not name them" in shapenet.load_pool(["ShapeNetPart", "ShapeNet-55"]).note
+    clouds, categories = make_clouds(np.arange(2), 2048), np.array([[0], [1]])
+    make_hdf5(root / "ply_data_val0.h5", clouds, label=categories, pid=np.zeros((2, 2048), int))
+    said = lost(prepare(LAYOUTS["ShapeNetPart"], root))
+    assert "ply_data_val0.h5#1 has parts from 0 to 0; those of Bag are 4 to 5" in said
+    (root / "test_hdf5_file_list.txt").write_text("../../etc/passwd\nply_data_test0.h5\n")
+    assert "leads out" in lost(prepare(LAYOUTS["ShapeNetPart"], root))
 
 
 def test_shapes_of_the_pool_that_are_tested_on_are_noted(tmp_path):

@@ -1,7 +1,8 @@
 """ShapeNetPart and ShapeNet-55 as they are distributed in, splits with parts and the pool of pretraining out.
 
 ShapeNetPart: normalised over all points, then 2048 drawn with replacement, as in the released code; ours are drawn once for
-each shape, theirs anew at every reading. Its official validation split is ours; the paper trains on it too.
+each shape, theirs anew at every reading. HDF5 files (PointNet's) have 2048 points of each shape, which are used as they are.
+The official validation split is ours; the paper trains on it too.
 
 ShapeNet-55: a random part of each cloud's 8192 points for every epoch, normalised after the choice, as in Point-MAE. Its
 list "train" is the pool.
@@ -27,12 +28,14 @@ from tasks.points_official import (
     apart,
     cached,
     each,
+    hdf5_entries,
     label_of,
     listed,
     load_bytes,
     normalised,
     notes,
     parse_array,
+    parse_hdf5,
     parse_table,
     read_lines,
     stack,
@@ -54,13 +57,18 @@ CATEGORIES = ("Airplane", "Bag", "Cap", "Car", "Chair", "Earphone", "Guitar", "K
 OFFSETS = PART_OFFSETS[50]
 SYNSETS = "synsetoffset2category.txt"
 KEPT = 2048  # points of a shape with parts
+HDF5_LIST = "{}_hdf5_file_list.txt"
 STORED = 8192  # points of a cloud of the pool
 
 
 def enumerate_parts(root: Path) -> Listing:
-    """The three official lists"""
-    categories = read_categories(root / SYNSETS)
+    """The three official lists, of texts or of HDF5 files"""
     splits: dict[Split, list[Entry]] = {}
+    if (root / HDF5_LIST.format("train")).is_file():
+        for split in SPLITS:
+            splits[split] = hdf5_entries(root, read_lines(root / HDF5_LIST.format(split)), _read_categories_of)
+        return apart(Listing(splits, list(CATEGORIES)), PARTS)
+    categories = read_categories(root / SYNSETS)
     for split in SPLITS:
         path = root / "train_test_split" / f"shuffled_{split}_file_list.json"
         try:
@@ -91,7 +99,10 @@ def _read_categories(path: Path, _modified_ns: int) -> Mapping[str, int]:
 
 
 def look_parts(path: Path) -> None:
-    """Read a shape; raises `DataError`."""
+    """Read a shape, or a file of many; raises `DataError`."""
+    if path.suffix == ".h5":
+        _parse_hdf5(path.read_bytes(), path)
+        return
     category = read_categories(path.parents[1] / SYNSETS).get(path.parent.name)
     if category is None:
         raise DataError(f"{path}: its category is not in {path.parents[1] / SYNSETS}")
@@ -106,6 +117,22 @@ def _parse_shape(data: bytes, path: Path, category: int) -> tuple[Array, Array]:
         raise DataError(f"{path} has parts from {parts.min():g} to {parts.max():g}; those of {CATEGORIES[category]} are "
                         f"{first} to {end - 1}")
     return normalised(table[:, :3], path), parts.astype(np.int64)
+
+
+def _read_categories_of(path: Path) -> tuple[Array, Array]:
+    return parse_hdf5(path.read_bytes(), path, "label", KEPT, len(CATEGORIES))
+
+
+def _parse_hdf5(data: bytes, path: Path) -> tuple[Array, Array, Array]:
+    """(S, K, 3) float32, normalised, parts (S, K) and categories (S,) of "data", "pid" and "label"; raises `DataError`."""
+    clouds, parts = parse_hdf5(data, path, "pid", KEPT, OFFSETS[-1], of_points=True)
+    categories = parse_hdf5(data, path, "label", KEPT, len(CATEGORIES))[1]
+    for index, (part, category) in enumerate(zip(parts, categories, strict=True)):
+        first, end = OFFSETS[category : category + 2]
+        if part.min() < first or part.max() >= end:
+            raise DataError(f"{path}#{index} has parts from {part.min()} to {part.max()}; those of {CATEGORIES[category]} are "
+                            f"{first} to {end - 1}")
+    return np.stack([normalised(cloud, f"{path}#{index}") for index, cloud in enumerate(clouds)]), parts, categories
 
 
 def _make_shape(prepared: Prepared, item: Item) -> tuple[Array, Array]:
@@ -123,13 +150,22 @@ def shapes_of(prepared: Prepared) -> dict[str, Array]:
 
 
 def _make_shapes(prepared: Prepared) -> dict[str, Array]:
-    arrays = {}
+    arrays: dict[str, Array] = {}
     for split, found in listed(prepared).items():
+        if _is_hdf5(found):
+            columns = zip(*(_parse_hdf5(load_bytes(prepared, item), prepared.root / item.path) for item in found), strict=True)
+            points, labels, categories = (np.concatenate(column) for column in columns)
+            arrays |= {f"input_{split}": points, f"label_{split}": labels.astype(np.int8), f"category_{split}": categories}
+            continue
         shapes = each(partial(_make_shape, prepared), found)
         arrays[f"input_{split}"] = stack([points for points, _ in shapes], (KEPT, 3), np.float32)
         arrays[f"label_{split}"] = stack([parts for _, parts in shapes], (KEPT,), np.int8)
         arrays[f"category_{split}"] = np.array([label_of(item, len(CATEGORIES)) for item in found], np.int64)
     return arrays
+
+
+def _is_hdf5(found: Sequence[Item]) -> bool:
+    return bool(found) and found[0].path.endswith(".h5")
 
 
 def measure_chance(prepared: Prepared) -> dict[str, Any]:
@@ -233,7 +269,8 @@ def normalise(points: Tensor) -> Tensor:
 def load_pool(names: Sequence[str]) -> Examples:
     """The training list of ShapeNet-55: "input" (8192, 3) float32, see `Subsampled`.
 
-    Noted is how many of its clouds are shapes that ShapeNetPart, where it is among `names`, is tested on.
+    Noted is how many of its clouds are shapes that ShapeNetPart, where it is among `names`, is tested on; HDF5 files do not
+    name their shapes.
     """
     import torch
 
@@ -245,16 +282,20 @@ def load_pool(names: Sequence[str]) -> Examples:
     pool = Subsampled({"input": points})
     shared = ""
     if PARTS in names:
-        tested = {item.path.removesuffix(".txt").replace("/", "-") for item in items(find(PARTS), "test")}
+        used = items(find(PARTS), "test")
+        tested = {item.path.removesuffix(".txt").replace("/", "-") for item in used}
         number = sum(PurePosixPath(item.path).stem in tested for item in found)
         shared = f"{number:,} of {len(found):,} clouds are test shapes of {PARTS}, without their parts" if number else ""
+        if _is_hdf5(used):
+            shared = f"test shapes of {PARTS} may be among its clouds, without their parts: HDF5 files do not name them"
     pool.note = notes(prepared.note("train"), shared)
     return pool
 
 
 LAYOUTS = (
     Layout(PARTS, f"ROOT/{SYNSETS}, train_test_split/shuffled_{{train,val,test}}_file_list.json and SYNSET/ID.txt "
-           "(shapenetcore_partanno_segmentation_benchmark_v0_normal)", enumerate_parts, look_parts, measure_chance),
+           "(shapenetcore_partanno_segmentation_benchmark_v0_normal); or ROOT/{train,val,test}_hdf5_file_list.txt and the .h5 "
+           "files that they name (hdf5_data)", enumerate_parts, look_parts, measure_chance),
     Layout(POOL, f"ROOT/{POOL}/{{train,test}}.txt and shapenet_pc/SYNSET-ID.npy, of which train.txt is trained on",
            enumerate_pool, look_pool),
 )
