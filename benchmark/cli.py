@@ -27,7 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = ["benchmark", *(sys.argv[1:] if arguments is None else arguments)]
     try:
         options = build_parser().parse_args(command[1:])
-        code = int(options.run(options, shlex.join(command)))
+        text = shlex.join(command).encode(errors="backslashreplace").decode()  # a name of other bytes is no text for a record
+        code = int(options.run(options, text))
         sys.stdout.flush()  # here, where a reader that has gone is no error
         return code
     except KeyboardInterrupt:

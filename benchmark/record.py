@@ -65,7 +65,7 @@ class Layer(Frozen):
 class Record(Frozen):
     """A finished run."""
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int = Field(SCHEMA_VERSION, strict=True)
     run_id: str
     spec: RunSpec
     measurements: list[Measurement]
@@ -117,11 +117,12 @@ def _first_fault(text: bytes, error: ValidationError) -> str:
     version = data.get("schema_version") if isinstance(data, dict) else None
     if version != SCHEMA_VERSION:
         return _wrong_version(version)
-    return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+    place = ".".join(str(part) for part in first["loc"])
+    return " ".join(f"{place}: {first['msg']}".split())
 
 
 def _wrong_version(version: object) -> str:
-    return f"schema version {version!r}, this release reads {SCHEMA_VERSION}"
+    return f"schema version {repr(version)[:40]}, this release reads {SCHEMA_VERSION}"
 
 
 def _out_of_range(record: Record) -> str | None:

@@ -12,7 +12,7 @@ import pytest
 from synthetic import make_record
 
 from baselines import ARMS
-from benchmark import __version__
+from benchmark import __version__, commands
 from benchmark.bench.run import MEASUREMENTS
 from benchmark.cli import build_parser, main
 from benchmark.commands import make_plan
@@ -316,3 +316,11 @@ def test_records_and_failures_of_a_folder_are_found_again(states, tmp_path):
     (failure,) = Store(tmp_path).failures()
     assert (failure.spec.cell, failure.error, failure.traceback) == ("audio pretraining", "ValueError: too loud",
                                                                      "Traceback ...")
+
+
+def test_a_command_line_that_is_no_text_can_be_recorded(monkeypatch):
+    """Names of files may have any bytes, which Python holds as half of a pair of surrogates."""
+    seen = []
+    monkeypatch.setattr(commands, "show_list", lambda options, command: seen.append(command) or 0)
+    assert main(["list", "tasks", "--plugins", "caf\udce9"]) == 0
+    assert seen == ["benchmark list tasks --plugins 'caf\\udce9'"]

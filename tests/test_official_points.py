@@ -563,6 +563,9 @@ def test_fine_parts_are_measured_over_all_shapes_without_what_is_other():
     assert meter.compute() == pytest.approx({
         "part mIoU": 100 * ((first + second) / 2 + (third + fourth) / 2) / 2,  # category 2 does not occur
         "shape mIoU": 100 * ((1 / 2 + 1 / 2) / 2 + (2 / 3 + 0) / 2 + (0 + 1 / 2) / 2) / 3})
+    spare = FinePartMeter((0, 4))
+    spare.update(torch.eye(4)[[[1, 1, 2, 3]]], {"label": torch.tensor([[1, 1, 2, 2]]), "category": torch.tensor([0])})
+    assert spare.compute() == pytest.approx({"part mIoU": 100 * (1 + 1 / 2) / 2, "shape mIoU": 100 * (1 + 1 / 2 + 0) / 3})
     with pytest.raises(ValueError, match="no predictions"):
         FinePartMeter((0, 3)).compute()
 
@@ -591,8 +594,8 @@ def test_the_commands_prepare_verify_and_show_point_sets(tmp_path, capsys):
 
 
 SHALLOW = {"shape.depth": 1, "shape.hidden_dim": 32, "shape.decoder_embed_dim": 96,
-          "shape.decoder_depth": 1, "shape.decoder_num_heads": 3, "recipe.batch_size": 8, "pretrain.batch_size": 4,
-          "pretrain.warmup_epochs": 0}
+           "shape.decoder_depth": 1, "shape.decoder_num_heads": 3, "recipe.batch_size": 8, "pretrain.batch_size": 4,
+           "pretrain.warmup_epochs": 0}
 
 
 def test_the_papers_recipes_train_on_them(tmp_path, capsys):

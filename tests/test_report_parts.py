@@ -251,6 +251,8 @@ def bad_records() -> dict[str, tuple[str, str]]:
     return {
         "truncated": (record_text(make_record(make_spec(seed=9)))[:900], "unreadable (Invalid JSON"),
         "empty": ("", "unreadable (Invalid JSON"), "list": ("[]", "schema version None"),
+        "text-version": (changed(schema_version="1"), "schema version '1', this release reads 1"),
+        "unknown": (json.dumps(good | {"a\nb": 1}), "a b: Extra inputs are not permitted"),
         "schema": (changed(schema_version=99), "schema version 99, this release reads 1"),
         "unversioned": (json.dumps({key: good[key] for key in good if key != "schema_version"}), "schema version None"),
         "no-fields": ('{"schema_version": 1}', "Field required"),

@@ -78,7 +78,7 @@ def test_every_number_of_the_paper_profile_has_its_source(name, capsys):
         assert chosen == {number: value for number, (value, _) in known[title].items()}, title
         for number, (_, source) in known[title].items():
             key, _, place = source.partition(" ")
-            assert source.startswith(("ours: ", "PROTOCOL section ")) or (
+            assert source.startswith("ours: ") or (
                 key in load_sources().repositories and re.match(r"[\w./-]+:\d+(: |; |$)", place)), (title, number)
     assert main(["info", name, "--profile", "paper"]) == 0
     printed = capsys.readouterr().out

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 class Kinetics(PixelClassification):
     """ViT over tubelets, no class token: mean of tokens -> LayerNorm -> linear; pretrained as VideoMAE (tube masking).
+    The tubelets of profile tiny are as long as its clips, so that there every mask is one of tubes.
 
     Test views are windows in time and space; the embedded clips are one window long, seen as they are and mirrored.
     """

@@ -17,12 +17,13 @@ class FinePartMeter:
     """Part mIoU and shape mIoU, in percent. Category c has the labels from offsets[c] up to offsets[c + 1].
 
     The first label of a category, "other", is never predicted, and points that have it count nowhere. Part mIoU: the
-    intersection over union of a part over all shapes, its mean over the parts of a category that occur, and that mean over
-    categories. Shape mIoU: the mean over the parts that are in a shape or its prediction, and that mean over all shapes.
+    intersection over union of a part over all shapes, its mean over the parts of a category that any shape has, and that
+    mean over categories. Shape mIoU: the mean over the parts that are in a shape or its prediction, and that mean over shapes.
     """
 
     def __init__(self, offsets: Sequence[int]):
         self.offsets = offsets
+        self.actual = torch.zeros(offsets[-1], dtype=torch.int64)
         self.both = torch.zeros(offsets[-1], dtype=torch.int64)
         self.either = torch.zeros(offsets[-1], dtype=torch.int64)
         self.of_shapes: list[float] = []
@@ -36,6 +37,7 @@ class FinePartMeter:
             counts = [torch.bincount(part, minlength=end - first).cpu() for part in (
                 actual[actual == predicted], actual, predicted)]
             either = counts[1] + counts[2] - counts[0]
+            self.actual[first:end] += counts[1]
             self.both[first:end] += counts[0]
             self.either[first:end] += either
             if (occur := either > 0).any():
@@ -43,9 +45,9 @@ class FinePartMeter:
 
     def compute(self) -> dict[str, float]:
         """Raises `ValueError` where nothing was collected."""
-        shares = self.both / self.either  # nan for parts that do not occur
-        means = [shares[first:end].nanmean().item() for first, end in zip(self.offsets, self.offsets[1:], strict=False)
-                 if self.either[first:end].any()]
+        shares, occur = self.both / self.either, self.actual > 0
+        means = [shares[first:end][occur[first:end]].mean().item()
+                 for first, end in zip(self.offsets, self.offsets[1:], strict=False) if occur[first:end].any()]
         if not means:
             raise ValueError("no predictions were collected")
         return {"part mIoU": 100 * sum(means) / len(means), "shape mIoU": 100 * sum(self.of_shapes) / len(self.of_shapes)}

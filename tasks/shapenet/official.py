@@ -1,7 +1,7 @@
 """ShapeNetPart and ShapeNet-55 as they are distributed in, splits with parts and the pool of pretraining out.
 
 ShapeNetPart: normalised over all points, then 2048 drawn with replacement, as in the released code; ours are drawn once for
-each shape, theirs anew at every reading. HDF5 files (PointNet's) have 2048 points of each shape, which are used as they are.
+each shape, theirs anew at every reading. HDF5 files (PointNet's) have 2048 points of each shape: all of them, normalised.
 The official validation split is ours; the paper trains on it too.
 
 ShapeNet-55: a random part of each cloud's 8192 points for every epoch, normalised after the choice, as in Point-MAE. Its
