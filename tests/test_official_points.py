@@ -564,7 +564,7 @@ def test_fine_parts_are_measured_over_all_shapes_without_what_is_other():
         "part mIoU": 100 * ((first + second) / 2 + (third + fourth) / 2) / 2,  # category 2 does not occur
         "shape mIoU": 100 * ((1 / 2 + 1 / 2) / 2 + (2 / 3 + 0) / 2 + (0 + 1 / 2) / 2) / 3})
     spare = FinePartMeter((0, 4))
-    spare.update(torch.eye(4)[[[1, 1, 2, 3]]], {"label": torch.tensor([[1, 1, 2, 2]]), "category": torch.tensor([0])})
+    spare.update(torch.eye(4)[[1, 1, 2, 3]][None], {"label": torch.tensor([[1, 1, 2, 2]]), "category": torch.tensor([0])})
     assert spare.compute() == pytest.approx({"part mIoU": 100 * (1 + 1 / 2) / 2, "shape mIoU": 100 * (1 + 1 / 2 + 0) / 3})
     with pytest.raises(ValueError, match="no predictions"):
         FinePartMeter((0, 3)).compute()
