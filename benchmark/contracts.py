@@ -97,7 +97,12 @@ class Task(ABC):
         return splits
 
     def load_pretraining(self, profile: str) -> Examples:
-        """The unlabelled pool of masked pretraining: training splits only, no label column."""
+        """The unlabelled pool of masked pretraining: training splits only, no label column.
+
+        Raises `ValueError` for a task that another one pretrains for.
+        """
+        if self.pretrained_by:
+            raise ValueError(f"{self.name} has no pretraining of its own: it starts from that of {self.pretrained_by}")
         if self.profiles[profile].reader and hasattr(self.reader(profile), "load_pool"):
             pool: Examples = self.reader(profile).load_pool(self.profiles[profile].data_sets)
             return pool

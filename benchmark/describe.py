@@ -9,8 +9,8 @@ from benchmark.claims import Claim, load_claims
 from benchmark.contracts import Arm, Task
 from benchmark.matrix import nearest
 from benchmark.presets import PRESETS, Matrix
-from benchmark.sources import PROFILE, load_sources, numbers_of, sections_of
-from benchmark.variants import Variant, load_variants
+from benchmark.sources import load_sources, numbers_of, sections_of
+from benchmark.variants import PROFILE, Variant, load_variants
 
 LISTED = ("tasks", "arms", "matrices")  # without asking for more
 

@@ -12,7 +12,6 @@ from benchmark.contracts import ProfileSpec
 from benchmark.recipes import Frozen
 
 PUBLISHED = Path(__file__).parents[1] / "baselines" / "m2pt" / "sources.yaml"
-PROFILE = "paper"  # whose numbers they are of
 SPREAD = ("augment", "test_views")  # fields that hold numbers by name
 
 

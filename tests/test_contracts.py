@@ -109,6 +109,12 @@ def test_labels_never_enter_pretraining(task):
     assert not {"label", "part", "category"} & set(task.load_pretraining("tiny").columns)
 
 
+@pytest.mark.parametrize("task", [task for task in TASKS.values() if task.pretrained_by], ids=lambda task: task.name)
+def test_a_task_that_another_pretrains_for_has_no_pool(task):
+    with pytest.raises(ValueError, match=f"{task.name} has no pretraining of its own: .* that of {task.pretrained_by}"):
+        task.load_pretraining(next(iter(task.profiles)))
+
+
 @every_task
 def test_preparing_a_batch_without_randomness_changes_nothing_stored(task):
     examples = task.load("tiny")["val"]

@@ -12,7 +12,7 @@ from tasks.modelnet.profiles import PAPER, SMALL, TINY
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from benchmark.data import Batch, Examples
+    from benchmark.data import Batch
     from benchmark.encoder import Head, Tokenizer
     from benchmark.mae import MaskedTarget
     from benchmark.seeds import SampleRandom
@@ -27,10 +27,6 @@ class ModelNet(Task):
     sources = frozenset({"0 A.D.", "Sweet Home 3D"})
     profiles: ClassVar[Mapping[str, ProfileSpec]] = {"tiny": TINY, "small": SMALL, "paper": PAPER}
     pretrained_by = "shapenet"
-
-    def load_pretraining(self, profile: str) -> Examples:
-        """shapenet pretrains for the modality; raises `ValueError`."""
-        raise ValueError("modelnet has no pretraining of its own: it starts from that of shapenet")
 
     def tokenizer(self, shape: ModelShape) -> Tokenizer:
         """With a class token, which masked pretraining does not have."""

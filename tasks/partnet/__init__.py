@@ -16,7 +16,7 @@ from tasks.partnet.profiles import CATEGORIES, OFFSETS, PAPER
 from tasks.shapenet import ShapeNet
 
 if TYPE_CHECKING:
-    from benchmark.data import Batch, Examples
+    from benchmark.data import Batch
     from benchmark.encoder import Head
     from benchmark.seeds import SampleRandom
 
@@ -28,10 +28,6 @@ class PartNet(ShapeNet):
     sources = frozenset({"ShapeNet"})
     profiles: ClassVar[Mapping[str, ProfileSpec]] = {"paper": PAPER}
     pretrained_by = "shapenet"
-
-    def load_pretraining(self, profile: str) -> Examples:
-        """shapenet pretrains for the modality; raises `ValueError`."""
-        raise ValueError("partnet has no pretraining of its own: it starts from that of shapenet")
 
     def head(self, shape: ModelShape, num_classes: int, setting: Setting) -> Head:
         """That of `shapenet`, for other categories"""
