@@ -62,17 +62,17 @@ def describe_task(task: Task, profile: str | None = None) -> str:
     if profile != PROFILE:
         lines[-1] += f"; sources: {', '.join(sorted(task.sources))}"
     lines += [f"shortcut: {name} {value:g}" for name, value in (spec.shortcuts or {}).items()]
-    sections = {name: section for name, section in sections_of(spec).items() if name != "pretrain" or not task.pretrained_by}
+    sections = sections_of(task, profile)
     titles = {name: f"recipe, {name}" if name in spec.train else name for name in sections}
     known = load_sources().recipes.get(task.name) if profile == PROFILE else None
     if known is None:
         lines += [f"{titles[name]}: {_assigned(section.model_dump())}" for name, section in sections.items()]
         return "\n".join(lines)
     for name, section in sections.items():
-        chosen, others = numbers_of(section)
-        texts = {number: f"{number}={value}" for number, value in chosen.items()}
+        numbers, neutral = numbers_of(section, known[name])
+        texts = {number: f"{number}={value}" for number, value in numbers.items()}
         width = max(map(len, texts.values()))
-        lines += ["", f"{titles[name]}: not set, so {_assigned(others)}",
+        lines += ["", titles[name] + (f": left at {_assigned(neutral)}" if neutral else ""),
                   *(f"  {text:<{width}}  {known[name][number][1]}" for number, text in texts.items())]
     repositories = load_sources().repositories
     cited = "\n".join(lines)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field, ValidationError
 
-from benchmark.contracts import ProfileSpec
+from benchmark.contracts import Task
 from benchmark.recipes import Frozen
 
 PUBLISHED = Path(__file__).parents[1] / "baselines" / "m2pt" / "sources.yaml"
 SPREAD = ("augment", "test_views")  # fields that hold numbers by name
+NEUTRAL = (None, 0, 1, (), {})  # a field of these, left as it is, does nothing
 
 
 class Repository(Frozen):
@@ -41,16 +43,25 @@ def load_sources(path: Path = PUBLISHED) -> Sources:
         raise ValueError(f"{path} holds no sources of recipes: {error}") from error
 
 
-def sections_of(spec: ProfileSpec) -> dict[str, Frozen]:
-    """What a profile sets numbers in, by the name that `Sources` has for it"""
-    return {"shape": spec.shape, "pretrain": spec.pretrain, **{str(setting): recipe for setting, recipe in spec.train.items()}}
+def sections_of(task: Task, profile: str) -> dict[str, Frozen]:
+    """What a profile has numbers in, by the name that `Sources` has for it; no pretraining where another task does it"""
+    spec = task.profiles[profile]
+    pretrain = {} if task.pretrained_by else {"pretrain": spec.pretrain}
+    return {"shape": spec.shape, **pretrain, **{str(setting): recipe for setting, recipe in spec.train.items()}}
 
 
-def numbers_of(section: Frozen) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What a shape or recipe sets, with augmentations and views by themselves ("augment.crop"), and what it leaves as it is."""
-    chosen: dict[str, Any] = {}
-    for name in type(section).model_fields:
-        value = getattr(section, name)
-        if name in section.model_fields_set:
-            chosen |= {f"{name}.{part}": number for part, number in value.items()} if name in SPREAD else {name: value}
-    return chosen, {name: value for name, value in section.model_dump().items() if name not in section.model_fields_set}
+def numbers_of(section: Frozen, sourced: Container[str] = ()) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The numbers in force, with augmentations and views by themselves ("augment.crop"), and those that alter nothing.
+
+    The latter are defaults of none, false, 0 or 1 that are not among `sourced`.
+    """
+    numbers: dict[str, Any] = {}
+    neutral: dict[str, Any] = {}
+    for name, value in section.model_dump().items():
+        if name in SPREAD and value:
+            numbers |= {f"{name}.{part}": number for part, number in value.items()}
+        elif name in section.model_fields_set or name in sourced or value is True or value not in NEUTRAL:
+            numbers[name] = value
+        else:
+            neutral[name] = value
+    return numbers, neutral

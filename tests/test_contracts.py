@@ -35,7 +35,7 @@ def plan_of(task: Task, arm: Arm, setting: str, *overrides: str) -> Plan:
     return planner.plan([Cell(task, arm, setting, auxiliary if arm.uses_auxiliary else None)], [0])
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def folder(tmp_path_factory) -> Path:
     """Shared, so that a pretraining is computed once for all arms."""
     return tmp_path_factory.mktemp("contracts")

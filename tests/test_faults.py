@@ -81,7 +81,7 @@ def carry_out(folder: str, index: int, kill_at: tuple[str, int] | None) -> None:
     store.save(record)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def processes():
     """Processes that have the engine imported, as a runner's are."""
     context = multiprocessing.get_context("forkserver")
@@ -95,7 +95,7 @@ def processes():
     return start
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def uninterrupted(processes, tmp_path_factory) -> tuple[Path, list[Record], list[float]]:
     """Every run, never stopped; and how long each took."""
     folder = tmp_path_factory.mktemp("uninterrupted")
@@ -112,6 +112,7 @@ def uninterrupted(processes, tmp_path_factory) -> tuple[Path, list[Record], list
     return folder, records, seconds
 
 
+@pytest.mark.xdist_group("kills")  # they share the runs that nothing stops
 @pytest.mark.parametrize("number", range(KILLS))
 def test_a_run_killed_at_any_moment_ends_in_the_same_bits(uninterrupted, processes, tmp_path, number):
     folder, records, seconds = uninterrupted

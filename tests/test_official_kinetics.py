@@ -18,8 +18,9 @@ from benchmark.cli import main
 from benchmark.data.catalogue import prepare
 from benchmark.data.embedded import DataError
 from benchmark.recipes import ModelShape, PretrainRecipe, TrainRecipe
-from tasks.kinetics import SINGLE_FRAME, TASK, official
-from tasks.kinetics.official import LAYOUTS, Clips, Video, load, load_pool, look, multi_scale_box, read_list
+from tasks.kinetics import SINGLE_FRAME, TASK
+from tasks.kinetics.official import LAYOUTS, Clips, load, load_pool, multi_scale_box, read_list
+from tasks.kinetics.video import Video, look
 
 (LAYOUT,) = LAYOUTS
 SHAPE = ModelShape(input_size=(16, 32, 32), patch_size=(2, 16, 16))
@@ -35,7 +36,7 @@ CODECS = {"b-frames.mp4": ("libx264", {"g": "24", "bf": "3"}),
           "b-frames.avi": ("libx264", {"g": "12", "bf": "2"})}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def made(tmp_path_factory) -> Path:
     return make_kinetics(tmp_path_factory.mktemp("data") / "kinetics")
 
@@ -152,7 +153,7 @@ def test_faults_are_named_and_nothing_is_trained_on_until_told(root, tmp_path, m
 @pytest.mark.parametrize("constant", ["MOST_PIXELS", "MOST_FRAMES", "MOST_ASPECT"])
 def test_absurd_sizes_are_refused(clip, monkeypatch, constant):
     look(clip)
-    monkeypatch.setattr(official, constant, 1)
+    monkeypatch.setattr(f"tasks.kinetics.video.{constant}", 1)
     with pytest.raises(DataError, match=r"too large|more than 1 frames"):
         look(clip)
 
@@ -289,9 +290,8 @@ def test_reading_depends_on_seed_epoch_and_sample_alone(root, monkeypatch):
     assert all(torch.equal(view["input"][:, :, 0], view["input"][:, :, 15]) for view in views)
 
 
-def test_the_papers_recipes_train_on_it(root, tmp_path, capsys, monkeypatch):
+def test_the_papers_recipes_train_on_it(root, tmp_path, capsys):
     """ViT-B's width and tubelets, cut to one block and 32 pixels; real steps, and records with the digest of the files."""
-    monkeypatch.setenv("M2PT_WORKERS", "0")
     prepare(LAYOUT, root)
     records = run_paper(["kinetics"], tmp_path / "results", {
         "shape.depth": 1, "shape.decoder_depth": 1, "shape.input_size": [16, 32, 32], "recipe.batch_size": 8,

@@ -26,6 +26,7 @@ from benchmark.record import Record, read_record, record_text
 from benchmark.spec import Site
 from benchmark.store import Store
 
+pytestmark = pytest.mark.xdist_group("runner")  # they share what takes long to run
 ROOT = Path(__file__).parents[1]
 PLUGINS = {
     # A task whose training can be told, by files beside it, to die once at the start of an epoch, or to wait there.
@@ -102,7 +103,7 @@ ARM = Leaving()
 MORTAL = ("--matrix", "smoke", "-t", "mortal", "-x", "signal", "--set", "shape.depth=1", "--set", "recipe.epochs=4")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def plugins(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("plugins")
     (folder / "sixth_task.py").symlink_to(sixth_task.__file__)
@@ -138,7 +139,7 @@ def outcome(record: Record) -> tuple:
 # --- a matrix that goes well -----------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def reference(plugins, tmp_path_factory) -> tuple[Path, list[Event]]:
     """Two seeds of a small matrix, never interrupted, with what was told meanwhile."""
     results = tmp_path_factory.mktemp("reference")
@@ -436,7 +437,7 @@ def steps_saved(checkpoint: Path) -> int:
     return load_checkpoint(checkpoint)["step"]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def stopped(plugins, tmp_path_factory):
     """A matrix that Ctrl-C ends, then SIGTERM, SIGUSR2, then a kill of the runner, all in the third epoch of both trainings;
     then it is run to its end. Gives the folder and what was seen.
@@ -563,7 +564,7 @@ BROKEN = ("--matrix", "smoke", "-t", "waveforms,echoes", "-x", "signal,mortal", 
           "--set", "shape.depth=1", "--set", "echoes.recipe.lr=1e30", "--set", "mortal.pretrain.lr=1e30")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def broken(plugins, tmp_path_factory) -> tuple[Path, int, str]:
     """A matrix with an arm that raises, one that ends its process, and losses that are not numbers."""
     results = tmp_path_factory.mktemp("broken")

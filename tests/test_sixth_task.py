@@ -12,6 +12,7 @@ from benchmark.cli import main
 from benchmark.record import Record
 from benchmark.store import Store
 
+pytestmark = pytest.mark.xdist_group("sixth task")  # they share one matrix
 FILE = Path(sixth_task.__file__)
 MATRIX = ["--matrix", "smoke", "-t", "waveforms,imagenet", "-x", "image,signal", "--set", "waveforms.recipe.epochs=12",
           "--set", "shape.depth=1", "--set", "shape.embed_dim=24", "--set", "shape.num_heads=2",
@@ -19,7 +20,7 @@ MATRIX = ["--matrix", "smoke", "-t", "waveforms,imagenet", "-x", "image,signal",
 PATHWAYS = ("waveforms m2pt(image)", "imagenet m2pt(signal)")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def plugins(tmp_path_factory) -> list[str]:
     """The option that names a folder with the task and nothing else."""
     folder = tmp_path_factory.mktemp("plugins")
@@ -27,7 +28,7 @@ def plugins(tmp_path_factory) -> list[str]:
     return ["--plugins", str(folder)]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def results(tmp_path_factory, plugins) -> Path:
     """The sixth task as target and as auxiliary, each beside its baseline."""
     folder = tmp_path_factory.mktemp("sixth") / "results"
@@ -36,7 +37,7 @@ def results(tmp_path_factory, plugins) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def records(results) -> dict[str, Record]:
     found, problems = Store(results).records()
     assert not problems

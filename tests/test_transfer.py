@@ -20,7 +20,7 @@ from tasks import TASKS
 SHAPE = TASKS["imagenet"].profiles["paper"].shape.model_copy(update={"depth": 1})
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def weights(tmp_path_factory) -> Path:
     """A ViT-B of one block, merged with an auxiliary's weights and exported."""
     torch.manual_seed(0)
