@@ -14,7 +14,7 @@ from benchmark.recipes import Frozen
 
 PUBLISHED = Path(__file__).parents[1] / "baselines" / "m2pt" / "sources.yaml"
 SPREAD = ("augment", "test_views")  # fields that hold numbers by name
-NEUTRAL = (None, 0, 1, (), {})  # a field of these, left as it is, does nothing
+NEUTRAL: tuple[object, ...] = (None, 0, 1, (), {})  # a field of these, left as it is, does nothing
 
 
 class Repository(Frozen):

@@ -112,7 +112,6 @@ def uninterrupted(processes, tmp_path_factory) -> tuple[Path, list[Record], list
     return folder, records, seconds
 
 
-@pytest.mark.xdist_group("kills")  # they share the runs that nothing stops
 @pytest.mark.parametrize("number", range(KILLS))
 def test_a_run_killed_at_any_moment_ends_in_the_same_bits(uninterrupted, processes, tmp_path, number):
     folder, records, seconds = uninterrupted

@@ -26,7 +26,6 @@ from benchmark.record import Record, read_record, record_text
 from benchmark.spec import Site
 from benchmark.store import Store
 
-pytestmark = pytest.mark.xdist_group("runner")  # they share what takes long to run
 ROOT = Path(__file__).parents[1]
 PLUGINS = {
     # A task whose training can be told, by files beside it, to die once at the start of an epoch, or to wait there.

@@ -12,7 +12,6 @@ from benchmark.cli import main
 from benchmark.record import Record
 from benchmark.store import Store
 
-pytestmark = pytest.mark.xdist_group("sixth task")  # they share one matrix
 FILE = Path(sixth_task.__file__)
 MATRIX = ["--matrix", "smoke", "-t", "waveforms,imagenet", "-x", "image,signal", "--set", "waveforms.recipe.epochs=12",
           "--set", "shape.depth=1", "--set", "shape.embed_dim=24", "--set", "shape.num_heads=2",
