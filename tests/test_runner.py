@@ -628,11 +628,15 @@ def test_the_report_names_what_failed(broken, plugins, tmp_path):
     assert "this arm always fails" in (tmp_path / "report.md").read_text(encoding="utf-8")
 
 
-def test_a_failure_is_tried_again_and_forgotten_when_it_succeeds(broken, plugins):
-    results = broken[0]
-    (plugins / "repaired").touch()
-    code, printed = call(plugins, results, "--matrix", "smoke", "-t", "waveforms", "--arm", "raising",
-                         "--set", "shape.depth=1")
+def test_a_failure_is_tried_again_and_forgotten_when_it_succeeds(broken, plugins, tmp_path):
+    results = shutil.copytree(broken[0], tmp_path / "results")
+    repaired = plugins / "repaired"
+    repaired.touch()
+    try:
+        code, printed = call(plugins, results, "--matrix", "smoke", "-t", "waveforms", "--arm", "raising",
+                             "--set", "shape.depth=1")
+    finally:
+        repaired.unlink()
     assert code == 0
     assert "1 runs done, 1 kept, 0 failed" in printed
     assert ("waveforms raising", 0) in records_of(results)
