@@ -72,7 +72,7 @@ def describe_task(task: Task, profile: str | None = None) -> str:
         numbers, neutral = numbers_of(section, known[name])
         texts = {number: f"{number}={value}" for number, value in numbers.items()}
         width = max(map(len, texts.values()))
-        lines += ["", f"{titles[name]}:" + (f" left at {_assigned(neutral)}" if neutral else ""),
+        lines += ["", f"{titles[name]}: {_assigned(neutral) or 'nothing'} left as it is",
                   *(f"  {text:<{width}}  {known[name][number][1]}" for number, text in texts.items())]
     repositories = load_sources().repositories
     cited = "\n".join(lines)

@@ -50,7 +50,7 @@ def sections_of(task: Task, profile: str) -> dict[str, Frozen]:
     return {"shape": spec.shape, **pretrain, **{str(setting): recipe for setting, recipe in spec.train.items()}}
 
 
-def numbers_of(section: Frozen, sourced: Container[str] = ()) -> tuple[dict[str, Any], dict[str, Any]]:
+def numbers_of(section: Frozen, sourced: Container[str]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The numbers in force, with augmentations and views by themselves ("augment.crop"), and those that alter nothing.
 
     The latter are defaults of none, false, 0 or 1 that are not among `sourced`.

@@ -254,8 +254,8 @@ def test_everything_that_is_listed_is_explained(name, capsys):
     known = {**TASKS, **ARMS, **PRESETS, **load_variants()}[name]
     assert printed.startswith(f"{name}: {known.summary}\n")
     if name in TASKS:
-        assert all(part in printed for part in ("chance", "\nshape:", "embed_dim=", "recipe, pretrained:"))
-        assert ("\npretrain:" in printed) == (TASKS[name].pretrained_by is None)
+        assert all(part in printed for part in ("chance", "\nshape: ", "embed_dim=", "recipe, pretrained:"))
+        assert ("\npretrain: " in printed) == (TASKS[name].pretrained_by is None)
     elif name in ARMS:
         assert all(f"--set arm.{option}=" in printed for option in type(known).model_fields)
     elif name in PRESETS:
