@@ -22,20 +22,22 @@ from benchmark.seeds import SampleRandom
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-STRENGTHS = ("crop", "translate", "flip", "jitter", "erase")
+STRENGTHS = ("crop", "translate", "flip", "recolour", "jitter", "erase")
 
 
 def prepare_pixels(x: Tensor, random: SampleRandom | None, strengths: Mapping[str, float]) -> Tensor:
     """RGB bytes -> floats, altered by `strengths` unless `random` is None, normalised by ImageNet's mean and deviation.
 
     Strengths: crop (largest share of the area that is cut away), translate (share of the side), flip and erase
-    (probabilities), jitter (of brightness, contrast, saturation). Raises `ValueError` for any other name.
+    (probabilities), recolour (probability that the colour channels change places), jitter (of brightness, contrast,
+    saturation). Raises `ValueError` for any other name.
     """
     unknown = sorted(set(strengths) - set(STRENGTHS))
     if unknown:
         raise ValueError(f"unknown augmentation {', '.join(unknown)}; known: {', '.join(STRENGTHS)}")
     if random is not None:
         x = horizontal_flip(x, random, strengths.get("flip", 0.0))  # while it is bytes, a quarter of the size
+        x = recolour(x, random, strengths.get("recolour", 0.0))
     x = x.to(torch.float32, copy=True).div_(255)
     if random is not None:
         x = resized_crop(x, random, strengths.get("crop", 0.0))
@@ -143,6 +145,15 @@ def horizontal_flip(x: Tensor, random: SampleRandom, probability: float) -> Tens
         return x
     chosen = random.chance("flip", probability).nonzero()[:, 0]
     return x.index_copy(0, chosen, x[chosen].flip(-1))
+
+
+def recolour(x: Tensor, random: SampleRandom, probability: float) -> Tensor:
+    """Exchange the colour channels of a sample, in any order, with the given probability."""
+    if probability <= 0:
+        return x
+    order = random.uniform("recolour order", x.shape[1]).argsort(1)
+    order = torch.where(random.chance("recolour", probability)[:, None], order, torch.arange(x.shape[1], device=x.device))
+    return x[torch.arange(len(x), device=x.device)[:, None], order]
 
 
 def colour_jitter(x: Tensor, random: SampleRandom, strength: float) -> Tensor:

@@ -170,7 +170,7 @@ def _print_states(plan: Plan, store: Store) -> int:
         print(f"{cell:<{width}}  {'  '.join(states)}")
     for line in failures:
         print(f"failed  {line}")
-    for line in store.check_records():
+    for line in store.unreadable():
         print(f"unreadable  {line}")
     print(f"{len(plan.jobs)} runs in {store.folder}: " + ", ".join(f"{count} {state}" for state, count in counts.items()))
     return 0

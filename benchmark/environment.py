@@ -17,7 +17,7 @@ import torch
 from benchmark.record import Environment
 
 SOURCES = ("benchmark", "tasks", "baselines")
-RECORDED_PACKAGES = ("timm", "torchvision", "torchaudio", "numpy", "scikit-learn", "safetensors")
+RECORDED_PACKAGES = ("timm", "torchvision", "torchaudio", "numpy", "numba", "scikit-learn", "safetensors")
 
 
 def describe_environment(device: torch.device) -> Environment:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Generic, TypeVar
 
 import torch
 from timm.optim import Lars
 from torch import Tensor, nn
 
+from benchmark import loops
 from benchmark.pathway import CrossModal, Gain, connected, is_scale, merge, trained_parameters, weight_norms
 from benchmark.recipes import OptimRecipe, TrainRecipe
 
@@ -24,13 +25,16 @@ Tune = Callable[[str, float, float], tuple[float, float]]  # see `benchmark.cont
 class PathwayAdamW(torch.optim.AdamW):
     """Fused AdamW that steps W, A and s, and writes their sum.
 
-    Equal to AdamW over parameters W, A and s of a `torch.nn.utils.parametrize`d layer. Large layers are stepped in pieces
-    that stay in the cache (on a GPU one layer at a time), so that s G never exists for more than one of them.
+    Equal to AdamW over parameters W, A and s of a `torch.nn.utils.parametrize`d layer. What the paper trains, W and A of a
+    layer with one scale, is stepped in one pass where a CPU has it. Other large layers are stepped in pieces that stay in
+    the cache (on a GPU one layer at a time), so that s G never exists for more than one of them, and where the scale is
+    frozen W takes, to the last bit, the step that it takes in a plain layer.
     """
 
     def __init__(self, groups: list[dict[str, Any]], pathways: list[CrossModal | Gain], **options: Any):
         super().__init__(groups, fused=True, **options)
         self.pathways = pathways
+        self._kept: dict[int, Tensor] = {}
         self._step_supports_amp_scaling = False  # a scaler asks whether gradients are finite before it calls `step`
 
     @torch.no_grad()
@@ -40,17 +44,19 @@ class PathwayAdamW(torch.optim.AdamW):
         small, large = [], []
         for pathway in self.pathways:
             pathway.pull_back()
-            scale = pathway.scale.clone()
             if pathway.weight.numel() > CHUNK:
-                large.append((pathway, scale))
+                large.append((pathway, pathway.scale.clone()))
                 continue
             small.append(pathway)
             gradient = pathway.linear.weight.grad
-            for parameter, factor in pathway.factors(scale):  # so small that one call for all layers is faster
-                parameter.grad = gradient if factor is None else gradient * factor  # type: ignore[operator]
+            for parameter, factor in pathway.factors(pathway.scale):  # so small that one call for all layers is faster
+                parameter.grad = gradient if factor is None else self._scaled(parameter, gradient, factor)
         loss: float | None = super().step(closure)  # leaves out the weights of large layers, which hold no gradient
+        loops.spread(loops.step_pathway, (call for pathway, scale in large if _suits_one_loop(pathway)
+                                          for call in self._in_one_loop(pathway, scale, groups)))
         for pathway, scale in large:
-            self._step_weights(pathway, scale, groups)
+            if not _suits_one_loop(pathway):
+                self._step_weights(pathway, scale, groups)
         for pathway in small:
             pathway.write_sum()
             for parameter, _ in pathway.factors(pathway.scale):
@@ -60,17 +66,20 @@ class PathwayAdamW(torch.optim.AdamW):
                 pathway.write_bias()
         return loss
 
+    def _scaled(self, parameter: Tensor, gradient: Tensor | None, factor: Tensor) -> Tensor:
+        """`gradient` times `factor`, in memory that is kept for the next step: to ask for it anew takes longer."""
+        kept = self._kept.get(id(parameter))
+        if kept is None:
+            kept = self._kept[id(parameter)] = torch.empty_like(parameter)
+        return torch.mul(gradient, factor, out=kept)  # type: ignore[arg-type]
+
     def _step_weights(self, pathway: CrossModal | Gain, scale: Tensor, groups: dict[int, dict[str, Any]]) -> None:
-        """One pass over W, A and their sum; the gradients were taken at `scale`, the sum is written at the new one."""
+        """Step W and A by gradients that were taken at `scale`, and write their sum at the new one, in one pass."""
         size = len(pathway.weight)
         rows = size if pathway.weight.is_cuda else max(1, CHUNK // pathway.weight[0].numel())
         stepped = []
         for parameter, factor in pathway.factors(scale):
-            state, group = self.state[parameter], groups[id(parameter)]
-            if not state:
-                state.update(step=torch.zeros((), device=parameter.device), exp_avg=torch.zeros_like(parameter),
-                             exp_avg_sq=torch.zeros_like(parameter))
-            state["step"] += 1
+            state, group = self._state_of(parameter), groups[id(parameter)]
             options = {"lr": group["lr"], "beta1": group["betas"][0], "beta2": group["betas"][1], "eps": group["eps"],
                        "weight_decay": group["weight_decay"], "amsgrad": False, "maximize": False}
             parts = [tensor.split(rows) for tensor in (parameter, state["exp_avg"], state["exp_avg_sq"])]
@@ -84,6 +93,49 @@ class PathwayAdamW(torch.optim.AdamW):
                     gradient = gradient * part_factor
                 torch._fused_adamw_([parts[0][index]], [gradient], [parts[1][index]], [parts[2][index]], [], steps, **options)
             pathway.write_sum(slice(start, start + rows))
+
+    def _state_of(self, parameter: Tensor) -> dict[str, Any]:
+        """The state of AdamW, begun where there is none, with one step more."""
+        state: dict[str, Any] = self.state[parameter]
+        if not state:
+            state.update(step=torch.zeros((), device=parameter.device), exp_avg=torch.zeros_like(parameter),
+                         exp_avg_sq=torch.zeros_like(parameter))
+        state["step"] += 1
+        return state
+
+    def _in_one_loop(self, pathway: CrossModal | Gain, scale: Tensor,
+                     groups: dict[int, dict[str, Any]]) -> Iterator[tuple[Any, ...]]:
+        """What `_step_weights` does, as calls of `loops.step_pathway`, one for each thread."""
+        dtype = pathway.weight.numpy().dtype.type
+        moved, rates = [], []
+        for parameter, _ in pathway.factors(scale):
+            state, group = self._state_of(parameter), groups[id(parameter)]
+            (beta1, beta2), step, lr = group["betas"], state["step"].item(), group["lr"]
+            moved.append([_flat(tensor) for tensor in (parameter, state["exp_avg"], state["exp_avg_sq"])])
+            rates.append(tuple(map(dtype, (1 - lr * group["weight_decay"], 1 - beta1, beta2, 1 - beta2, lr / (1 - beta1**step),
+                                           math.sqrt(1 - beta2**step), group["eps"]))))
+        sums, gradients = _flat(pathway.linear.weight), _flat(pathway.linear.weight.grad)
+        size = -(-len(sums) // torch.get_num_threads())
+        for start in range(0, len(sums), size):
+            part = slice(start, start + size)
+            weight, auxiliary = (tuple(array[part] for array in arrays) for arrays in moved)
+            yield (sums[part], gradients[part], dtype(scale.item()), dtype(pathway.scale.item()), weight, rates[0], auxiliary,
+                   rates[1])
+
+
+def _suits_one_loop(pathway: CrossModal | Gain) -> bool:
+    """Whether W, A and one scale train, as arrays that `loops.step_pathway` takes"""
+    return (isinstance(pathway, CrossModal) and pathway.weight.device.type == "cpu" and not pathway.scale.ndim
+            and all(parameter.requires_grad for parameter in (pathway.weight, pathway.auxiliary, pathway.scale))
+            and pathway.weight.dtype in (torch.float32, torch.float64)
+            and all(tensor is not None and tensor.is_contiguous()
+                    for tensor in (pathway.weight, pathway.auxiliary, pathway.linear.weight, pathway.linear.weight.grad)))
+
+
+def _flat(tensor: Tensor | None) -> loops.Array:
+    assert tensor is not None
+    array: loops.Array = tensor.detach().view(-1).numpy()
+    return array
 
 
 def build_optimizer(model: nn.Module, recipe: OptimRecipe, depth: int, tune: Tune | None = None) -> torch.optim.Optimizer:

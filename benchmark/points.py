@@ -1,7 +1,7 @@
 """Point clouds in, tokens, neighbourhoods and interpolated features out: what every point task is made of.
 
-Plain batched torch (numpy where nothing needs a gradient and the CPU is faster so), the same on every device and without
-scattered sums, so that gradients are deterministic too.
+Plain batched torch, the same on every device and without scattered sums, so that gradients are deterministic too; searches,
+which need no gradient, are compiled loops on a CPU (`benchmark.loops`).
 Distances are squared and taken difference by difference, so that coinciding points are exactly 0 apart.
 
 Shapes: B batch, N points, G centres (groups), K neighbours, C channels, D embed_dim, E decoder_embed_dim,
@@ -12,13 +12,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from benchmark import loops
 from benchmark.data import Batch
 from benchmark.encoder import Tokenizer, Tokens, gather_tokens
 from benchmark.mae import MaskedTarget
@@ -26,8 +24,6 @@ from benchmark.recipes import ModelShape
 from benchmark.seeds import SampleRandom, derive_seed
 
 UP_AXIS = 1
-CLOUDS_AT_ONCE = 2  # whose distances to their centres a CPU's cache holds
-Array = NDArray[Any]
 
 
 def square_distance(a: Tensor, b: Tensor) -> Tensor:
@@ -45,7 +41,7 @@ def farthest_point_sample(points: Tensor, num_samples: int) -> Tensor:
     if not 0 < num_samples <= points.shape[1]:
         raise ValueError(f"cannot choose {num_samples} of {points.shape[1]} points")
     if points.device.type == "cpu":
-        return torch.from_numpy(_farthest_on_cpu(points.detach().numpy(), num_samples))
+        return torch.from_numpy(loops.farthest(points.detach().numpy(), num_samples))
     return _farthest(points, num_samples)
 
 
@@ -64,62 +60,14 @@ def _farthest(points: Tensor, num_samples: int) -> Tensor:
     return chosen
 
 
-def _farthest_on_cpu(points: Array, num_samples: int) -> Array:
-    """As `_farthest`; in place, as what a step writes stays in the cache, and with numpy's faster argmax."""
-    axes = np.ascontiguousarray(points.transpose(2, 0, 1))
-    batch = np.arange(len(points))
-    chosen = np.zeros((num_samples, len(points)), np.int64)
-    nearest = np.full(axes.shape[1:], np.inf, axes.dtype)
-    for step in range(1, num_samples):
-        last = axes[:, batch, chosen[step - 1], None]
-        np.minimum(nearest, _square_distance_on_cpu(axes, last), out=nearest)
-        nearest.argmax(1, out=chosen[step])
-    return np.ascontiguousarray(chosen.T)
-
-
-def _square_distance_on_cpu(a: Array, b: Array) -> Array:
-    """(3, ...), (3, ...) that broadcast -> (...), rounded as `square_distance` rounds"""
-    total: Array = a[0] - b[0]
-    np.multiply(total, total, out=total)
-    along = np.empty_like(total)
-    for axis in (1, 2):
-        np.subtract(a[axis], b[axis], out=along)
-        np.multiply(along, along, out=along)
-        np.add(total, along, out=total)
-    return total
-
-
 @torch.no_grad()
 def nearest_neighbours(centres: Tensor, points: Tensor, num_neighbours: int) -> Tensor:
     """(B, G, 3), (B, N, 3) -> (B, G, K) indices of the nearest points, nearest first; a centre is its own."""
     if num_neighbours > points.shape[1]:
         raise ValueError(f"cannot choose {num_neighbours} neighbours of {points.shape[1]} points")
     if points.device.type == "cpu":
-        return torch.from_numpy(_nearest_on_cpu(centres.detach().numpy(), points.detach().numpy(), num_neighbours))
+        return torch.from_numpy(loops.nearest(centres.detach().numpy(), points.detach().numpy(), num_neighbours))
     return square_distance(centres, points).topk(num_neighbours, largest=False).indices
-
-
-def _nearest_on_cpu(centres: Array, points: Array, num_neighbours: int) -> Array:
-    """Of points that are equally far, the first. Few clouds at once, so that their distances stay in the cache."""
-    found = []
-    for start in range(0, len(points), CLOUDS_AT_ONCE):
-        here = slice(start, start + CLOUDS_AT_ONCE)
-        distance = _square_distance_on_cpu(centres[here].transpose(2, 0, 1)[..., None],
-                                           np.ascontiguousarray(points[here].transpose(2, 0, 1))[:, :, None])
-        rows = distance.reshape(-1, points.shape[1])
-        # numpy selects values many times faster than their places
-        last = np.partition(rows, num_neighbours - 1, axis=1)[:, num_neighbours - 1, None]
-        if np.isnan(last).any():
-            raise ValueError("a point cloud has coordinates that are not numbers")
-        near = rows <= last
-        tied = np.flatnonzero(near.sum(1) > num_neighbours)
-        at_last = rows[tied] == last[tied]
-        room = num_neighbours - (rows[tied] < last[tied]).sum(1, keepdims=True)
-        near[tied] &= ~at_last | (at_last.cumsum(1) <= room)
-        places = np.flatnonzero(near).reshape(len(rows), num_neighbours) % points.shape[1]
-        order = np.take_along_axis(rows, places, 1).argsort(1, kind="stable")
-        found.append(np.take_along_axis(places, order, 1).reshape(*distance.shape[:2], num_neighbours))
-    return np.concatenate(found)
 
 
 def gather_points(points: Tensor, ids: Tensor) -> Tensor:

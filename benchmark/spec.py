@@ -7,14 +7,15 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field, PositiveInt
 
 from benchmark.recipes import Frozen, ModelShape, PretrainRecipe, Setting, TrainRecipe
 
 Role = Literal["pretraining", "baseline", "method", "control"]
 FOLDS = 10  # of a task whose recipes have a "fold": seed s takes fold s % FOLDS, unless the recipe names one
+Count = Annotated[int, Field(ge=0, lt=2**62)]
 LABELS = {"role", "variant"}  # say what a run is for; its result does not depend on them
 
 
@@ -25,11 +26,11 @@ class RunSpec(Frozen):
     task: str
     modality: str
     profile: str
-    seed: NonNegativeInt
+    seed: Count
     shape: ModelShape
     recipe: TrainRecipe | PretrainRecipe
     num_classes: PositiveInt | None = None
-    limit: PositiveInt | None = None  # samples of each split; None: all
+    limit: Annotated[PositiveInt, Field(lt=2**62)] | None = None  # samples of each split; None: all
     setting: Setting | None = None
     arm: str | None = None
     options: dict[str, object] = Field(default_factory=dict)  # of the arm, all of them

@@ -11,7 +11,8 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import IO, Literal
 
@@ -21,6 +22,7 @@ from benchmark.recipes import Frozen
 from benchmark.record import Record, RecordError, read_record, record_text, records_under, write_json
 from benchmark.spec import RunSpec
 
+MANY = 1000  # records, which it takes a second to read: from there on all cores do
 State = Literal["done", "failed", "stale", "missing"]
 
 
@@ -135,19 +137,22 @@ class Store:
         return read_failure(self.run_folder(spec) / "failure.json")
 
     def records(self) -> tuple[list[Record], list[str]]:
-        """Every readable record, and one line for each that is not."""
-        records: list[Record] = []
-        return records, self.check_records(records.append)
-
-    def check_records(self, use: Callable[[Record], object] = lambda record: None) -> list[str]:
-        """One line for each record that is not readable; `use` is called with each that is, in a stable order."""
-        problems = []
+        """Every readable record in a stable order, and one line for each that is not."""
+        records, problems = [], []
         for path in records_under(self.folder):
             try:
-                use(read_record(path))
+                records.append(read_record(path))
             except RecordError as error:
                 problems.append(str(error))
-        return problems
+        return records, problems
+
+    def unreadable(self) -> list[str]:
+        """One line for each record that is not readable."""
+        paths = list(records_under(self.folder))
+        if len(paths) < MANY:
+            return [fault for path in paths if (fault := _fault_of(path))]
+        with ProcessPoolExecutor() as pool:
+            return [fault for fault in pool.map(_fault_of, paths, chunksize=250) if fault]
 
     def failures(self) -> list[Failure]:
         """Every recorded failure."""
@@ -168,6 +173,14 @@ class Store:
         except OSError:
             return ""
         return "\n".join(text.splitlines()[-lines:])
+
+
+def _fault_of(path: Path) -> str:
+    try:
+        read_record(path)
+    except RecordError as error:
+        return str(error)
+    return ""
 
 
 def read_failure(path: Path) -> Failure | None:

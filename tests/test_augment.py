@@ -14,6 +14,7 @@ from benchmark.augment import (
     mix,
     prepare_pixels,
     random_erasing,
+    recolour,
     resized_crop,
     translate,
 )
@@ -21,7 +22,7 @@ from benchmark.classification import AccuracyMeter, soft_cross_entropy
 from benchmark.seeds import SampleRandom
 
 Augmentation = Callable[[torch.Tensor, SampleRandom, float], torch.Tensor]
-EACH = pytest.mark.parametrize("alter", [resized_crop, translate, horizontal_flip, colour_jitter, random_erasing],
+EACH = pytest.mark.parametrize("alter", [resized_crop, translate, horizontal_flip, recolour, colour_jitter, random_erasing],
                                ids=lambda f: f.__name__)
 SIZES = pytest.mark.parametrize("size", [(3, 16, 24), (3, 4, 16, 24)], ids=["image", "clip"])
 
@@ -72,7 +73,8 @@ def test_augmentation_differs_between_samples_epochs_and_seeds(alter: Augmentati
     assert not torch.equal(altered, alter(x, draws(*range(16), seed=1), 0.5))
 
 
-@pytest.mark.parametrize("alter", [resized_crop, translate, horizontal_flip, colour_jitter], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("alter", [resized_crop, translate, horizontal_flip, recolour, colour_jitter],
+                         ids=lambda f: f.__name__)
 def test_frames_of_a_clip_are_altered_alike(alter: Augmentation):
     still = pixels(6, 3, 1, 16, 24).expand(-1, -1, 5, -1, -1)
     altered = alter(still, draws(*range(6)), 0.7)
@@ -99,6 +101,14 @@ def test_translation_moves_whole_pixels_and_repeats_the_border():
         padded = torch.nn.functional.pad(before[None], (6, 6, 4, 4), mode="replicate")[0]
         windows = padded.unfold(1, 16, 1).unfold(2, 24, 1)
         assert (windows == after[:, None, None]).all((0, 3, 4)).any()
+
+
+def test_recolouring_gives_the_channels_every_order_and_leaves_the_stated_share_as_it_is():
+    x = torch.arange(3.0).view(1, 3, 1, 1, 1).expand(600, 3, 2, 4, 4)
+    orders, counts = recolour(x, draws(*range(600)), 0.6)[:, :, 0, 0, 0].unique(dim=0, return_counts=True)
+    assert orders.tolist() == [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]]
+    assert all(30 < count < 90 for count in counts[1:].tolist())
+    assert 240 < counts[0] < 360  # the two fifths that are left, and a sixth of the others
 
 
 def test_crop_shows_a_part_of_the_image_without_padding():

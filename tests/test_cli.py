@@ -189,8 +189,10 @@ def states(tmp_path) -> tuple[str, ...]:
     return options
 
 
+@pytest.mark.parametrize("many", [1, 1000], ids=["by all cores", "by one"])
 @pytest.mark.parametrize("command", [("status",), ("run", "--dry-run")], ids=" ".join)
-def test_every_state_is_shown(states, capsys, command):
+def test_every_state_is_shown(states, capsys, command, many, monkeypatch):
+    monkeypatch.setattr("benchmark.store.MANY", many)
     assert main([*command, *states]) == 0
     lines = capsys.readouterr().out.splitlines()
     if "--dry-run" in command:

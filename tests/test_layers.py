@@ -34,7 +34,7 @@ LAYERS = (  # from top to bottom; a module is named by the longest prefix that i
      "benchmark.mae", "benchmark.pathway", "benchmark.points", "benchmark.patches", "benchmark.augment",
      "benchmark.classification", "benchmark.environment"},
     {"benchmark.contracts", "benchmark.recipes", "benchmark.spec", "benchmark.seeds", "benchmark.identity",
-     "benchmark.data", "benchmark"},
+     "benchmark.data", "benchmark.loops", "benchmark"},
 )
 LEVELS = {name: len(LAYERS) - index for index, layer in enumerate(LAYERS) for name in layer}
 WITHOUT_TORCH = ("store", "stats", "matrix", "plugins", "presets", "report", "record", "spec", "contracts", "cli", "progress",

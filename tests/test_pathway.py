@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from timm.models import create_model
 from torch import nn
 
+from benchmark import optim
 from benchmark.bench.parametrized import parametrized, plain_adamw
 from benchmark.encoder import build_blocks
 from benchmark.optim import build_optimizer, clear_gradients, clip_gradients, set_learning_rate
@@ -83,7 +84,9 @@ def test_the_auxiliary_is_copied_and_never_tied():
     assert first[0].cross_modal.auxiliary.data_ptr() != source[0].attn.qkv.weight.data_ptr()
 
 
-def test_scale_frozen_at_zero_equals_the_plain_model_bit_for_bit_after_training():
+@pytest.mark.parametrize("chunk", [optim.CHUNK, 96], ids=["all layers at once", "layer by layer, in pieces"])
+def test_scale_frozen_at_zero_equals_the_plain_model_bit_for_bit_after_training(chunk, monkeypatch):
+    monkeypatch.setattr("benchmark.optim.CHUNK", chunk)
     plain, joined = blocks(), blocks()
     connect(joined, blocks(1), train_scale=False)
     recipe = TrainRecipe(epochs=1, batch_size=1, lr=1e-2, clip_norm=0.5, layer_decay=0.7)
@@ -328,6 +331,29 @@ def test_the_fast_path_trains_as_the_plain_parametrization_does(variant, changes
     for name, parameter in named.items():
         torch.testing.assert_close(ours[name], parameter, rtol=0, atol=1e-10, msg=lambda text, name=name: f"{name}: {text}")
     torch.testing.assert_close(run_as(model["blocks"], 99), run_as(reference["blocks"], 99), rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_threads_share_the_step_of_large_layers_without_changing_it(dtype, monkeypatch):
+    monkeypatch.setattr("benchmark.optim.CHUNK", 96)
+    recipe = TrainRecipe(epochs=1, batch_size=6, lr=2e-3, weight_decay=0.1)
+    before, stepped = torch.get_num_threads(), []
+    try:
+        for threads in (1, 3):
+            model = as_model(blocks(1)).to(dtype)
+            connect(model["blocks"], blocks(2).to(dtype), scale_init=1e-2)
+            optimizer = build_optimizer(model, recipe, depth=2)
+            for step in range(3):
+                clear_gradients(model)
+                torch.set_num_threads(1)  # for gradients that are the same
+                model["head"](run_as(model["blocks"], step)).square().mean().backward()
+                torch.set_num_threads(threads)
+                optimizer.step()
+            stepped.append(model.state_dict())
+    finally:
+        torch.set_num_threads(before)
+    for name, value in stepped[0].items():
+        assert torch.equal(value, stepped[1][name]), name
 
 
 @pytest.mark.parametrize("precision", [torch.bfloat16, torch.float16])

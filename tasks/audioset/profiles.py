@@ -5,7 +5,7 @@ from benchmark.recipes import ModelShape, PretrainRecipe, TrainRecipe
 
 CLIP_AUGMENT = {"gain_db": 3.0, "roll": 0.125, "time_mask": 6.0, "freq_mask": 6.0}
 
-TINY_TRAIN = TrainRecipe(epochs=32, batch_size=32, lr=3e-3, warmup_epochs=3, layer_decay=0.9, eval_every=8,
+TINY_TRAIN = TrainRecipe(epochs=32, batch_size=32, lr=3e-3, warmup_epochs=3, layer_decay=0.65, eval_every=8,
                          augment=CLIP_AUGMENT)
 TINY = ProfileSpec(
     data_sets=("audio_tags",), reader="tasks.audioset.embedded",

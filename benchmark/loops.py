@@ -1,0 +1,133 @@
+"""Loops that a CPU runs in one pass where torch and numpy need many: searches in point clouds, a pathway's optimizer step.
+
+numba compiles each where it is first called, and keeps it beside this file or, where that cannot be written, in the user's
+cache (NUMBA_CACHE_DIR names another). Every operation is rounded by itself, so that places of points agree with those
+that torch finds on other devices.
+
+Shapes: B clouds, N points, S samples, G centres, K neighbours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import torch
+from numba import njit
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Moved = tuple[Array, Array, Array]
+Rates = tuple[Any, Any, Any, Any, Any, Any, Any]
+compiled = njit(cache=True, nogil=True, error_model="numpy")
+
+
+def farthest(points: Array, num_samples: int) -> Array:
+    """(B, N, 3) -> (B, S) places: point 0, then each time the first of those farthest from the chosen ones."""
+    chosen = np.empty((len(points), num_samples), np.int64)
+    spread(_farthest, _parts(_axes(points), chosen))
+    return chosen
+
+
+def nearest(centres: Array, points: Array, num_neighbours: int) -> Array:
+    """(B, G, 3), (B, N, 3) -> (B, G, K) places of the nearest points, nearest first and of equally far ones the first.
+
+    Raises `ValueError` where a centre has fewer than K points at a distance that is a number.
+    """
+    places = np.empty((*centres.shape[:2], num_neighbours), np.int64)
+    distances = np.full(places.shape, np.inf, points.dtype)
+    spread(_nearest, _parts(np.ascontiguousarray(centres), _axes(points), places, distances))
+    if np.isinf(distances).any():
+        raise ValueError("a point cloud has coordinates that are not numbers")
+    return places
+
+
+def spread(work: Callable[..., None], calls: Iterable[tuple[Any, ...]]) -> None:
+    """Call `work` with each tuple of arguments, in as many threads as torch has (numba's own would not survive a fork)."""
+    threads = torch.get_num_threads()
+    if threads == 1:
+        for arguments in calls:
+            work(*arguments)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        for done in [pool.submit(work, *arguments) for arguments in calls]:
+            done.result()
+
+
+def _parts(*arrays: Array) -> Iterable[tuple[Array, ...]]:
+    """The arrays along their first axis, in one part for each thread"""
+    parts = min(torch.get_num_threads(), len(arrays[0]))
+    return zip(*(np.array_split(array, parts) for array in arrays), strict=True)
+
+
+def _axes(points: Array) -> Array:
+    """(B, N, 3) -> (B, 3, N), as the loops read one axis after the other"""
+    return np.ascontiguousarray(points.transpose(0, 2, 1))
+
+
+@compiled
+def _farthest(axes: Array, chosen: Array) -> None:
+    for cloud in range(len(axes)):
+        x, y, z, found = axes[cloud, 0], axes[cloud, 1], axes[cloud, 2], chosen[cloud]
+        left = np.full(len(x), np.inf, axes.dtype)  # from each point to the nearest chosen one
+        found[0] = 0
+        for step in range(1, len(found)):
+            last = found[step - 1]
+            across, along, up = x[last], y[last], z[last]
+            for i in range(len(x)):
+                distance = (x[i] - across) * (x[i] - across) + (y[i] - along) * (y[i] - along) + (z[i] - up) * (z[i] - up)
+                left[i] = min(left[i], distance)
+            place, most = 0, left[0]
+            for i in range(1, len(x)):
+                if left[i] > most:
+                    place, most = i, left[i]
+            found[step] = place
+
+
+@compiled
+def _nearest(centres: Array, axes: Array, places: Array, distances: Array) -> None:
+    last = places.shape[2] - 1
+    for cloud in range(len(axes)):
+        x, y, z = axes[cloud, 0], axes[cloud, 1], axes[cloud, 2]
+        every = np.empty(len(x), axes.dtype)
+        for centre in range(centres.shape[1]):
+            across, along, up = centres[cloud, centre, 0], centres[cloud, centre, 1], centres[cloud, centre, 2]
+            for i in range(len(x)):
+                every[i] = (x[i] - across) * (x[i] - across) + (y[i] - along) * (y[i] - along) + (z[i] - up) * (z[i] - up)
+            near, far = places[cloud, centre], distances[cloud, centre]
+            for i in range(len(x)):  # insertion: few points are nearer than the K nearest before them
+                if every[i] < far[last]:
+                    at = last
+                    while at > 0 and far[at - 1] > every[i]:
+                        far[at], near[at] = far[at - 1], near[at - 1]
+                        at -= 1
+                    far[at], near[at] = every[i], i
+
+
+@compiled
+def step_pathway(sums: Array, gradients: Array, scale: Any, new_scale: Any, weight: Moved, weight_rates: Rates,
+                 auxiliary: Moved, auxiliary_rates: Rates) -> None:
+    """AdamW over W and A, each given with its two moments, and their sum: flat arrays of one length.
+
+    `gradients` are of the sums and taken at `scale`; sums are written at `new_scale`. Rates are numbers of the arrays'
+    dtype: the share that weight decay leaves, 1 - beta1, beta2, 1 - beta2, the rate over the first moment's bias
+    correction, the root of the second's, epsilon.
+    """
+    w, w_first, w_second = weight
+    a, a_first, a_second = auxiliary
+    w_kept, w_new, w_old2, w_new2, w_rate, w_root, w_eps = weight_rates
+    a_kept, a_new, a_old2, a_new2, a_rate, a_root, a_eps = auxiliary_rates
+    for i in range(len(sums)):
+        g = gradients[i]
+        first = w_first[i] + w_new * (g - w_first[i])
+        second = w_old2 * w_second[i] + w_new2 * g * g
+        stepped = w[i] * w_kept - w_rate * first / (np.sqrt(second) / w_root + w_eps)
+        w_first[i], w_second[i], w[i] = first, second, stepped
+        g = scale * g
+        first = a_first[i] + a_new * (g - a_first[i])
+        second = a_old2 * a_second[i] + a_new2 * g * g
+        other = a[i] * a_kept - a_rate * first / (np.sqrt(second) / a_root + a_eps)
+        a_first[i], a_second[i], a[i] = first, second, other
+        sums[i] = stepped + new_scale * other
