@@ -57,7 +57,7 @@ def test_nearest_neighbours_equal_a_tree_search_and_begin_with_the_centre_itself
 @pytest.mark.parametrize("grid", [None, 3, 12], ids=["in general position", "27 places", "1728 places"])
 @pytest.mark.parametrize("batch_size", [1, 2, 5])
 def test_the_search_of_the_cpu_finds_what_that_of_other_devices_does(grid, batch_size):
-    """Also where many points coincide or are equally far: then places may differ, and distances do not."""
+    """Also where many points coincide or are equally far: then another device may find other places, equally far."""
     points = clouds(batch_size, 200)
     if grid is not None:
         points = torch.randint(grid, points.shape, generator=torch.Generator().manual_seed(1)).float() / 7
@@ -67,7 +67,7 @@ def test_the_search_of_the_cpu_finds_what_that_of_other_devices_does(grid, batch
     found = nearest_neighbours(centres, points, 16)
     expected = square_distance(centres, points).topk(16, largest=False)
     assert torch.equal(square_distance(centres, points).gather(2, found), expected.values)
-    assert all(len(set(row.tolist())) == 16 for row in found.flatten(0, 1))
+    assert torch.equal(found, square_distance(centres, points).argsort(dim=2, stable=True)[..., :16]), "the first of equals"
     if grid is None:
         assert torch.equal(found, expected.indices)
 
