@@ -28,9 +28,9 @@ STRENGTHS = ("crop", "translate", "flip", "recolour", "jitter", "erase")
 def prepare_pixels(x: Tensor, random: SampleRandom | None, strengths: Mapping[str, float]) -> Tensor:
     """RGB bytes -> floats, altered by `strengths` unless `random` is None, normalised by ImageNet's mean and deviation.
 
-    Strengths: crop (largest share of the area that is cut away), translate (share of the side), flip and erase
-    (probabilities), recolour (probability that the colour channels change places), jitter (of brightness, contrast,
-    saturation). Raises `ValueError` for any other name.
+    Strengths: crop (largest share of the area that is cut away), translate (share of the side), flip, recolour (colour
+    channels in a random order) and erase (probabilities), jitter (of brightness, contrast, saturation). Raises
+    `ValueError` for any other name.
     """
     unknown = sorted(set(strengths) - set(STRENGTHS))
     if unknown:
@@ -148,10 +148,10 @@ def horizontal_flip(x: Tensor, random: SampleRandom, probability: float) -> Tens
 
 
 def recolour(x: Tensor, random: SampleRandom, probability: float) -> Tensor:
-    """Exchange the colour channels of a sample, in any order, with the given probability."""
+    """Put the colour channels of a sample in a random order, with the given probability."""
     if probability <= 0:
         return x
-    order = random.uniform("recolour order", x.shape[1]).argsort(1)
+    order = random.uniform("recolour order", x.shape[1]).argsort(dim=1, stable=True)
     order = torch.where(random.chance("recolour", probability)[:, None], order, torch.arange(x.shape[1], device=x.device))
     return x[torch.arange(len(x), device=x.device)[:, None], order]
 

@@ -1,8 +1,8 @@
 """Loops that a CPU runs in one pass where torch and numpy need many: searches in point clouds, a pathway's optimizer step.
 
 numba compiles each where it is first called, and keeps it beside this file or, where that cannot be written, in the user's
-cache (NUMBA_CACHE_DIR names another). Every operation is rounded by itself, so that places of points agree with those
-that torch finds on other devices.
+cache (NUMBA_CACHE_DIR names another); where neither can, every process compiles anew. Every operation is rounded by
+itself, so that places of points agree with those that torch finds on other devices.
 
 Shapes: B clouds, N points, S samples, G centres, K neighbours.
 """
@@ -21,26 +21,36 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 Moved = tuple[Array, Array, Array]
 Rates = tuple[Any, Any, Any, Any, Any, Any, Any]
-compiled = njit(cache=True, nogil=True, error_model="numpy")
+
+
+def compiled(loop: Callable[..., None]) -> Callable[..., None]:
+    """`loop` as machine code, which does not hold the interpreter's lock."""
+    try:
+        return njit(cache=True, nogil=True, error_model="numpy")(loop)
+    except RuntimeError:  # there is no folder to keep it in
+        return njit(nogil=True, error_model="numpy")(loop)
 
 
 def farthest(points: Array, num_samples: int) -> Array:
     """(B, N, 3) -> (B, S) places: point 0, then each time the first of those farthest from the chosen ones."""
     chosen = np.empty((len(points), num_samples), np.int64)
-    spread(_farthest, _parts(_axes(points), chosen))
+    left = np.full(points.shape[:2], np.inf, points.dtype)
+    spread(_farthest, _parts(_axes(points), left, left.view(f"i{left.itemsize}"), chosen))
     return chosen
 
 
 def nearest(centres: Array, points: Array, num_neighbours: int) -> Array:
     """(B, G, 3), (B, N, 3) -> (B, G, K) places of the nearest points, nearest first and of equally far ones the first.
 
-    Raises `ValueError` where a centre has fewer than K points at a distance that is a number.
+    Raises `ValueError` where a centre has fewer than K points at a finite distance.
     """
+    if len(centres) != len(points) or centres.shape[2:] != (3,):
+        raise ValueError(f"centres of shape {centres.shape} do not fit points of shape {points.shape}")
     places = np.empty((*centres.shape[:2], num_neighbours), np.int64)
     distances = np.full(places.shape, np.inf, points.dtype)
     spread(_nearest, _parts(np.ascontiguousarray(centres), _axes(points), places, distances))
     if np.isinf(distances).any():
-        raise ValueError("a point cloud has coordinates that are not numbers")
+        raise ValueError("a point cloud has coordinates that are not numbers, or too large")
     return places
 
 
@@ -58,31 +68,36 @@ def spread(work: Callable[..., None], calls: Iterable[tuple[Any, ...]]) -> None:
 
 def _parts(*arrays: Array) -> Iterable[tuple[Array, ...]]:
     """The arrays along their first axis, in one part for each thread"""
-    parts = min(torch.get_num_threads(), len(arrays[0]))
+    parts = max(1, min(torch.get_num_threads(), len(arrays[0])))
     return zip(*(np.array_split(array, parts) for array in arrays), strict=True)
 
 
 def _axes(points: Array) -> Array:
-    """(B, N, 3) -> (B, 3, N), as the loops read one axis after the other"""
+    """(B, N, 3) -> (B, 3, N), as the loops, which check nothing, read one axis after the other"""
+    if points.shape[2:] != (3,):
+        raise ValueError(f"points of shape {points.shape}: expected (clouds, points, 3)")
     return np.ascontiguousarray(points.transpose(0, 2, 1))
 
 
 @compiled
-def _farthest(axes: Array, chosen: Array) -> None:
+def _farthest(axes: Array, left: Array, bits: Array, chosen: Array) -> None:
+    """`left`: squared distances to the nearest chosen point; `bits`: the same memory as integers, which are ordered as the
+    distances are, and whose largest is found many at once."""
     for cloud in range(len(axes)):
-        x, y, z, found = axes[cloud, 0], axes[cloud, 1], axes[cloud, 2], chosen[cloud]
-        left = np.full(len(x), np.inf, axes.dtype)  # from each point to the nearest chosen one
+        x, y, z, near, order, found = axes[cloud, 0], axes[cloud, 1], axes[cloud, 2], left[cloud], bits[cloud], chosen[cloud]
         found[0] = 0
         for step in range(1, len(found)):
             last = found[step - 1]
             across, along, up = x[last], y[last], z[last]
             for i in range(len(x)):
                 distance = (x[i] - across) * (x[i] - across) + (y[i] - along) * (y[i] - along) + (z[i] - up) * (z[i] - up)
-                left[i] = min(left[i], distance)
-            place, most = 0, left[0]
-            for i in range(1, len(x)):
-                if left[i] > most:
-                    place, most = i, left[i]
+                near[i] = min(near[i], distance)
+            most = order[0]
+            for i in range(len(x)):
+                most = max(most, order[i])
+            place = 0
+            while order[place] != most:
+                place += 1
             found[step] = place
 
 

@@ -25,10 +25,10 @@ Tune = Callable[[str, float, float], tuple[float, float]]  # see `benchmark.cont
 class PathwayAdamW(torch.optim.AdamW):
     """Fused AdamW that steps W, A and s, and writes their sum.
 
-    Equal to AdamW over parameters W, A and s of a `torch.nn.utils.parametrize`d layer. What the paper trains, W and A of a
-    layer with one scale, is stepped in one pass where a CPU has it. Other large layers are stepped in pieces that stay in
-    the cache (on a GPU one layer at a time), so that s G never exists for more than one of them, and where the scale is
-    frozen W takes, to the last bit, the step that it takes in a plain layer.
+    Equal to AdamW over parameters W, A and s of a `torch.nn.utils.parametrize`d layer. Of large layers those that the paper
+    trains, W and A with one scale, are stepped in one pass on a CPU. Others are stepped in pieces that stay in its cache (on
+    a GPU one layer at a time), so that s G never exists for more than one of them; where the scale is frozen, W takes the
+    very step that it takes in a plain layer.
     """
 
     def __init__(self, groups: list[dict[str, Any]], pathways: list[CrossModal | Gain], **options: Any):
@@ -41,22 +41,23 @@ class PathwayAdamW(torch.optim.AdamW):
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         """Step everything that holds a gradient, and write the sums anew."""
         groups = {id(parameter): group for group in self.param_groups for parameter in group["params"]}
-        small, large = [], []
+        small, looped, pieced = [], [], []
         for pathway in self.pathways:
             pathway.pull_back()
-            if pathway.weight.numel() > CHUNK:
-                large.append((pathway, pathway.scale.clone()))
-                continue
-            small.append(pathway)
-            gradient = pathway.linear.weight.grad
-            for parameter, factor in pathway.factors(pathway.scale):  # so small that one call for all layers is faster
-                parameter.grad = gradient if factor is None else self._scaled(parameter, gradient, factor)
+            if _suits_one_loop(pathway):
+                looped.append((pathway, pathway.scale.clone()))
+            elif pathway.weight.numel() > CHUNK:
+                pieced.append((pathway, pathway.scale.clone()))
+            else:
+                small.append(pathway)
+                gradient = pathway.linear.weight.grad
+                for parameter, factor in pathway.factors(pathway.scale):  # so small that one call for all is faster
+                    parameter.grad = gradient if factor is None else self._scaled(parameter, gradient, factor)
         loss: float | None = super().step(closure)  # leaves out the weights of large layers, which hold no gradient
-        loops.spread(loops.step_pathway, (call for pathway, scale in large if _suits_one_loop(pathway)
+        loops.spread(loops.step_pathway, (call for pathway, scale in looped
                                           for call in self._in_one_loop(pathway, scale, groups)))
-        for pathway, scale in large:
-            if not _suits_one_loop(pathway):
-                self._step_weights(pathway, scale, groups)
+        for pathway, scale in pieced:
+            self._step_weights(pathway, scale, groups)
         for pathway in small:
             pathway.write_sum()
             for parameter, _ in pathway.factors(pathway.scale):
@@ -124,10 +125,10 @@ class PathwayAdamW(torch.optim.AdamW):
 
 
 def _suits_one_loop(pathway: CrossModal | Gain) -> bool:
-    """Whether W, A and one scale train, as arrays that `loops.step_pathway` takes"""
-    return (isinstance(pathway, CrossModal) and pathway.weight.device.type == "cpu" and not pathway.scale.ndim
+    """Whether a large layer's W, A and one scale train, as arrays that `loops.step_pathway` takes"""
+    return (isinstance(pathway, CrossModal) and pathway.weight.numel() > CHUNK and not pathway.scale.ndim
+            and pathway.weight.device.type == "cpu" and pathway.weight.dtype in (torch.float32, torch.float64)
             and all(parameter.requires_grad for parameter in (pathway.weight, pathway.auxiliary, pathway.scale))
-            and pathway.weight.dtype in (torch.float32, torch.float64)
             and all(tensor is not None and tensor.is_contiguous()
                     for tensor in (pathway.weight, pathway.auxiliary, pathway.linear.weight, pathway.linear.weight.grad)))
 

@@ -1,7 +1,7 @@
 """Point clouds in, tokens, neighbourhoods and interpolated features out: what every point task is made of.
 
-Plain batched torch, the same on every device and without scattered sums, so that gradients are deterministic too; searches,
-which need no gradient, are compiled loops on a CPU (`benchmark.loops`).
+Plain batched torch, the same on every device and without scattered sums, so that gradients are deterministic too. The
+searches behind `group`, which need no gradient, are compiled loops on a CPU (`benchmark.loops`).
 Distances are squared and taken difference by difference, so that coinciding points are exactly 0 apart.
 
 Shapes: B batch, N points, G centres (groups), K neighbours, C channels, D embed_dim, E decoder_embed_dim,
@@ -63,7 +63,7 @@ def _farthest(points: Tensor, num_samples: int) -> Tensor:
 @torch.no_grad()
 def nearest_neighbours(centres: Tensor, points: Tensor, num_neighbours: int) -> Tensor:
     """(B, G, 3), (B, N, 3) -> (B, G, K) indices of the nearest points, nearest first; a centre is its own."""
-    if num_neighbours > points.shape[1]:
+    if not 0 < num_neighbours <= points.shape[1]:
         raise ValueError(f"cannot choose {num_neighbours} neighbours of {points.shape[1]} points")
     if points.device.type == "cpu":
         return torch.from_numpy(loops.nearest(centres.detach().numpy(), points.detach().numpy(), num_neighbours))

@@ -158,4 +158,4 @@ def records_under(folder: Path) -> Iterator[Path]:
     """Every record file below a results folder, in a stable order."""
     runs = folder / "runs"
     names = sorted(os.listdir(runs)) if runs.is_dir() else []
-    return (path for name in names if (path := runs / name / "record.json").exists())
+    return (runs / name / "record.json" for name in names if os.path.exists(f"{runs}/{name}/record.json"))

@@ -22,7 +22,7 @@ from benchmark.recipes import Frozen
 from benchmark.record import Record, RecordError, read_record, record_text, records_under, write_json
 from benchmark.spec import RunSpec
 
-MANY = 1000  # records, which it takes a second to read: from there on all cores do
+MANY, PART = 1000, 250  # records: so many take a second to read, and from there on processes do, each a part at a time
 State = Literal["done", "failed", "stale", "missing"]
 
 
@@ -149,8 +149,8 @@ class Store:
         paths = list(records_under(self.folder))
         if len(paths) < MANY:
             return [fault for path in paths if (fault := _fault_of(path))]
-        with ProcessPoolExecutor() as pool:
-            return [fault for fault in pool.map(_fault_of, paths, chunksize=250) if fault]
+        with ProcessPoolExecutor(min(os.cpu_count() or 1, -(-len(paths) // PART))) as pool:
+            return [fault for fault in pool.map(_fault_of, paths, chunksize=PART) if fault]
 
     def failures(self) -> list[Failure]:
         """Every recorded failure."""

@@ -1,4 +1,4 @@
-"""Do the tests catch wrong code? Some thirty hand-made errors, one at a time, in a copy of the repository.
+"""Do the tests catch wrong code? Some forty hand-made errors, one at a time, in a copy of the repository.
 
     python tests/mutate.py [-j 2] [NUMBER...]
 
@@ -45,10 +45,12 @@ ERRORS = (
           PATHWAY),
     Error("the scale's gradient of W", "benchmark/pathway.py", "torch.dot(gradient.flatten(), self.auxiliary.flatten())",
           "torch.dot(gradient.flatten(), self.weight.flatten())", PATHWAY),
-    Error("A steps with the scale of after the step", "benchmark/optim.py", "large.append((pathway, pathway.scale.clone()))",
-          "large.append((pathway, pathway.scale))", PATHWAY),
+    Error("A steps with the scale of after the step", "benchmark/optim.py", "pieced.append((pathway, pathway.scale.clone()))",
+          "pieced.append((pathway, pathway.scale))", PATHWAY),
     Error("the same in one loop", "benchmark/loops.py", "g = scale * g", "g = new_scale * g", PATHWAY),
-    Error("a farthest point too near", "benchmark/loops.py", "left[i] = min(left[i], distance)", "left[i] = distance",
+    Error("half of a layer is stepped", "benchmark/optim.py", "range(0, len(sums), size)", "range(0, len(sums) // 2, size)",
+          PATHWAY),
+    Error("a farthest point too near", "benchmark/loops.py", "near[i] = min(near[i], distance)", "near[i] = distance",
           "tests/test_points.py"),
     Error("of equally near points the last", "benchmark/loops.py", "if every[i] < far[last]:", "if every[i] <= far[last]:",
           "tests/test_points.py"),

@@ -205,7 +205,7 @@ def test_results_are_read_where_only_the_light_requirements_are_installed(tmp_pa
                "class Refuse:\n"
                "    def find_spec(self, name, path=None, target=None):\n"
                "        if name.split('.')[0] in ('torch', 'torchvision', 'torchaudio', 'timm', 'open3d', 'sklearn',\n"
-               "                                  'safetensors', 'soundfile'):\n"
+               "                                  'safetensors', 'soundfile', 'av', 'h5py', 'numba'):\n"
                "            raise ModuleNotFoundError(f'No module named {name!r}', name=name)\n"
                "sys.meta_path.insert(0, Refuse())\n"
                "from benchmark.cli import main\n"

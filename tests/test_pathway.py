@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from timm.models import create_model
 from torch import nn
 
-from benchmark import optim
+from benchmark import loops, optim
 from benchmark.bench.parametrized import parametrized, plain_adamw
 from benchmark.encoder import build_blocks
 from benchmark.optim import build_optimizer, clear_gradients, clip_gradients, set_learning_rate
@@ -336,6 +336,8 @@ def test_the_fast_path_trains_as_the_plain_parametrization_does(variant, changes
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_threads_share_the_step_of_large_layers_without_changing_it(dtype, monkeypatch):
     monkeypatch.setattr("benchmark.optim.CHUNK", 96)
+    taken, step_pathway = [], loops.step_pathway
+    monkeypatch.setattr(loops, "step_pathway", lambda *arguments: (taken.append(arguments), step_pathway(*arguments)))
     recipe = TrainRecipe(epochs=1, batch_size=6, lr=2e-3, weight_decay=0.1)
     before, stepped = torch.get_num_threads(), []
     try:
@@ -352,6 +354,7 @@ def test_threads_share_the_step_of_large_layers_without_changing_it(dtype, monke
             stepped.append(model.state_dict())
     finally:
         torch.set_num_threads(before)
+    assert len(taken) == 3 * 8 * (1 + 3), "steps, layers, threads"
     for name, value in stepped[0].items():
         assert torch.equal(value, stepped[1][name]), name
 

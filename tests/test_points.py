@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy.spatial import cKDTree
 
+from benchmark import loops
 from benchmark.mae import MaskedAutoencoder
 from benchmark.points import (
     ChamferTarget,
@@ -110,6 +111,24 @@ def test_too_few_points_are_refused():
         farthest_point_sample(clouds(1, 8), 9)
     with pytest.raises(ValueError, match="cannot choose 9 neighbours of 8 points"):
         nearest_neighbours(clouds(1, 2), clouds(1, 8), 9)
+    with pytest.raises(ValueError, match="cannot choose 0 neighbours of 8 points"):
+        nearest_neighbours(clouds(1, 2), clouds(1, 8), 0)
+
+
+def test_what_the_loops_would_read_beyond_is_refused():
+    with pytest.raises(ValueError, match=r"centres of shape \(1, 4, 3\) do not fit points of shape \(2, 8, 3\)"):
+        nearest_neighbours(clouds(1, 4), clouds(2, 8), 2)
+    with pytest.raises(ValueError, match=r"points of shape \(2, 8, 2\)"):
+        farthest_point_sample(clouds(2, 8)[..., :2], 4)
+    assert farthest_point_sample(clouds(1, 8)[:0], 4).shape == (0, 4)
+    assert nearest_neighbours(clouds(1, 8)[:0], clouds(1, 8)[:0], 4).shape == (0, 8, 4)
+
+
+def test_loops_are_compiled_also_where_they_cannot_be_kept(monkeypatch):
+    monkeypatch.setattr("numba.core.caching.CacheImpl._locator_classes", [])
+    points = clouds(1, 30).numpy()
+    monkeypatch.setattr(loops, "_farthest", loops.compiled(loops._farthest.py_func))
+    assert loops.farthest(points, 5).tolist() == _farthest(torch.from_numpy(points), 5).tolist()
 
 
 def test_groups_are_relative_to_their_centres():
