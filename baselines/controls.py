@@ -37,14 +37,14 @@ class RandomInit(_Origin):
     """A as an untrained transformer has it."""
 
     name: ClassVar[str] = "random-init"
-    summary: ClassVar[str] = "pathways from untrained blocks (Xavier uniform)"
+    summary: ClassVar[str] = "pathways from untrained blocks (Xavier uniform, biases 0)"
     source: ClassVar[str] = "control of section 4.4.1, which compares with a number of another setting"
 
     def auxiliary_blocks(self, model: TransformerModel, blocks: Mapping[str, nn.ModuleList],
                          random: torch.Generator) -> nn.ModuleList:
-        from torch.nn.init import xavier_uniform_
+        from torch.nn.init import xavier_uniform_, zeros_
 
-        return _rewritten(model.blocks, lambda weight: xavier_uniform_(weight, generator=random))
+        return _rewritten(model.blocks, lambda held: xavier_uniform_(held, generator=random) if held.ndim > 1 else zeros_(held))
 
 
 class RandomNorm(_Origin):
@@ -90,9 +90,10 @@ class Permuted(_Origin):
                          random: torch.Generator) -> nn.ModuleList:
         import torch
 
-        def permute(weight: Tensor) -> Tensor:
-            rows, columns = (torch.randperm(size, generator=random) for size in weight.shape)
-            return weight[rows][:, columns]
+        def permute(values: Tensor) -> Tensor:
+            for axis, size in enumerate(values.shape):
+                values = values.index_select(axis, torch.randperm(size, generator=random))
+            return values
 
         return _rewritten(blocks["auxiliary"], permute)
 
@@ -244,24 +245,26 @@ class MergeRandom(MergeOwn):
 
 
 def _gaussian(blocks: nn.ModuleList, random: torch.Generator) -> nn.ModuleList:
-    """The same blocks, every linear weight replaced by normal noise of its Frobenius norm."""
+    """The same blocks, weights and biases of linear layers replaced by normal noise of their norms."""
     import torch
 
-    def draw(weight: Tensor) -> Tensor:
-        drawn = torch.randn(weight.shape, generator=random, dtype=weight.dtype)
-        noise: Tensor = drawn * (weight.norm() / drawn.norm())
+    def draw(values: Tensor) -> Tensor:
+        drawn = torch.randn(values.shape, generator=random, dtype=values.dtype)
+        noise: Tensor = drawn * (values.norm() / drawn.norm())
         return noise
 
     return _rewritten(blocks, draw)
 
 
 def _rewritten(blocks: nn.ModuleList, rewrite: Callable[[Tensor], Tensor]) -> nn.ModuleList:
-    """A copy of the blocks, every linear weight replaced by what `rewrite` makes of it; layers in their order."""
+    """A copy of the blocks, what linear layers hold replaced by what `rewrite` makes of it; weights before biases, which only
+    pathways with joined biases use, so that these alter no weight."""
     from benchmark.pathway import linear_layers
 
     rewritten = copy.deepcopy(blocks)
-    for _, linear in linear_layers(rewritten):
-        linear.weight.data = rewrite(linear.weight.detach())
+    linears = [linear for _, linear in linear_layers(rewritten)]
+    for held in (*(linear.weight for linear in linears), *(linear.bias for linear in linears if linear.bias is not None)):
+        held.data = rewrite(held.detach())
     return rewritten
 
 

@@ -19,7 +19,7 @@ from benchmark.stats import ALPHA
 LEDGER = Path(__file__).parents[1] / "baselines" / "m2pt" / "claims.yaml"
 TESTED_PROFILE = "paper"  # the only one whose data, shapes and recipes are the paper's
 PARAMETER_TOLERANCE = 0.02  # of parameter counts: 172.6 M is printed for what connects to 171.5 M
-Quantity = Literal["gain", "value", "train time", "training parameters", "merged parameters"]
+Quantity = Literal["gain", "value", "train time", "inference time", "training parameters", "merged parameters"]
 
 
 class Verdict(StrEnum):
@@ -147,7 +147,7 @@ def judge(claim: Claim, evidence: Evidence | None, elsewhere: str | None = None)
         return Judgement(Verdict.NOT_RUN, f"no record; {claim.test.command}")
     if claim.test.quantity == "gain":
         return judge_gain(claim.absolute_gain or 0.0, evidence)
-    if claim.test.quantity == "train time":
+    if claim.test.quantity.endswith(" time"):
         return judge_ratio(claim.reported_value / (claim.reported_baseline_value or claim.reported_value), evidence)
     if claim.test.quantity in ("training parameters", "merged parameters"):
         return judge_count(claim.reported_value, evidence)

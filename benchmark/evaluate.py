@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import statistics
+import time
 from collections.abc import Iterator
 
 import torch
@@ -69,6 +71,21 @@ def logits_of(model: TransformerModel, task: Task, examples: Examples, spec: Run
     """Logits of the first test view of at most `limit` samples, to compare a model before and after merging"""
     model.eval()
     return torch.cat([model(view).float() for view in _first_views(task, examples, spec, device, limit)])
+
+
+@torch.inference_mode()
+def seconds_per_sample(model: TransformerModel, task: Task, examples: Examples, spec: RunSpec, device: torch.device,
+                       repeats: int = 5) -> float:
+    """Median wall-clock seconds that the logits of one sample take, in a batch as it is evaluated, prepared beforehand."""
+    model.eval()
+    view = next(_first_views(task, examples, spec, device, _batch_size(spec)))
+    spent = []
+    for _ in range(1 + repeats):  # the first warms up
+        began = time.perf_counter()
+        with autocast(spec.recipe, device):
+            model(view).sum().item()  # waits for the device
+        spent.append(time.perf_counter() - began)
+    return statistics.median(spent[1:]) / len(view["index"])
 
 
 def _first_views(task: Task, examples: Examples, spec: RunSpec, device: torch.device, limit: int) -> Iterator[Batch]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from safetensors import safe_open
 from torch import Tensor, nn
 from torch.utils import deterministic
 
@@ -19,13 +20,13 @@ from benchmark.contracts import Arm, Task
 from benchmark.data import SPLITS, Batch, Examples, Split
 from benchmark.encoder import TransformerModel
 from benchmark.environment import describe_environment, peak_memory_bytes
-from benchmark.evaluate import evaluate, logits_of, representations
+from benchmark.evaluate import evaluate, logits_of, representations, seconds_per_sample
 from benchmark.mae import MaskedAutoencoder
 from benchmark.optim import WeightAverage, autocast, clear_gradients
 from benchmark.pathway import Pathway, apart, merge, trained_parameters
 from benchmark.pretrained import export_weights, load_blocks, load_encoder, save_tensors, save_weights
 from benchmark.recipes import PretrainRecipe, TrainRecipe
-from benchmark.record import Record
+from benchmark.record import Layer, Record
 from benchmark.seeds import SampleRandom, derive_seed, generator
 from benchmark.spec import Pretrained, RunSpec, Site
 from benchmark.train import Progress, backward, batches, epoch_order, fit, micro_batches, random_of
@@ -130,6 +131,9 @@ def _train(spec: RunSpec, task: Task, arm: Arm | None, device: torch.device, wor
         for pathway in pathways:
             pathway.freeze_auxiliary()
     del blocks
+    if pathways:  # on the disk, as these weights, twice the size of all blocks, are wanted once, at the end
+        save_tensors({f"{pathway.name}.{part}": value for pathway in pathways for part, value in pathway.weights().items()},
+                     work / "initial.safetensors")
     model.to(device)
     parameters = {"training": count_parameters(model), "trainable": count_parameters(model, trainable=True)}
     # What is tested and exported is the average, where there is one; scales and the merge difference are the model's.
@@ -167,9 +171,10 @@ def _train(spec: RunSpec, task: Task, arm: Arm | None, device: torch.device, wor
     gradients = initial_gradients(model, pathways, compute_loss, splits["train"], recipe, spec.seed, device)
     progress = fit(model, compute_loss, recipe, spec.shape.depth, splits["train"], spec.seed, device,
                    work / "checkpoint.pt", spec.run_id, after_epoch, train_mode, arm.tune, average)
-    layers = [pathway.describe().model_copy(update={"initial_gradient": gradients[pathway.name]}) for pathway in pathways]
+    layers = describe(pathways, work / "initial.safetensors", gradients) if pathways else []
     difference = merge_and_compare(model, task, splits["test"], spec, device) if pathways else None
     measure(progress)
+    progress.seconds["inference"] = seconds_per_sample(tested, task, splits["test"], spec, device)
     parameters["merged"] = count_parameters(model)
     weights = {role: _sha256(start.weights) for role, start in starts.items()}
     weights["result"] = export_weights(tested, work / "weights.safetensors")
@@ -214,6 +219,17 @@ def initial_gradients(model: TransformerModel, pathways: Sequence[Pathway],
     norms = {pathway.name: pathway.gradients() for pathway in pathways}
     clear_gradients(model)
     return norms
+
+
+def describe(pathways: Sequence[Pathway], initial: Path, gradients: Mapping[str, dict[str, float]]) -> list[Layer]:
+    """Every pathway after training, layer by layer beside its weights of the start, whose file is not kept."""
+    layers = []
+    with safe_open(initial, "pt") as file:
+        for pathway in pathways:
+            start = {part: file.get_tensor(f"{pathway.name}.{part}") for part in pathway.weights()}
+            layers.append(pathway.describe(start).model_copy(update={"initial_gradient": gradients[pathway.name]}))
+    initial.unlink()
+    return layers
 
 
 def merge_and_compare(model: TransformerModel, task: Task, examples: Examples, spec: RunSpec, device: torch.device) -> float:

@@ -11,7 +11,7 @@ training the child is dropped: the merged model is a plain one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -152,12 +152,10 @@ class Gain(nn.Module):
 
 @dataclass(frozen=True)
 class Pathway:
-    """One connected layer, with the weights that it started from (for diagnostics)."""
+    """One connected layer."""
 
     name: str  # within the blocks, e.g. "0.attn.qkv"
     linear: nn.Linear
-    initial_weight: Tensor
-    initial_auxiliary: Tensor | None = None  # None: a gain
 
     @property
     def cross_modal(self) -> CrossModal | Gain:
@@ -185,17 +183,23 @@ class Pathway:
         held = {id(parameter): name for name, parameter in self.cross_modal.named_parameters()}
         return [(held[id(parameter)], parameter) for parameter, _ in self.cross_modal.factors(self.cross_modal.scale)]
 
-    def describe(self) -> Layer:
-        """Scale and diagnostics, from the connected layer."""
+    def weights(self) -> dict[str, Tensor]:
+        """W and A (a gain has none) as they are: what `describe` needs to know of the start."""
+        child = self.cross_modal
+        pairs = {"weight": child.weight, "auxiliary": child.auxiliary}
+        return {name: value.detach() for name, value in pairs.items() if value is not None}
+
+    @torch.no_grad()
+    def describe(self, initial: Mapping[str, Tensor]) -> Layer:
+        """Scale and diagnostics of a layer whose `weights` were `initial` before it was trained."""
         share = cosine = None
-        with torch.no_grad():
-            scale, auxiliary = self.cross_modal.scale, self.cross_modal.auxiliary
-            if auxiliary is not None and self.initial_auxiliary is not None:
-                change = (self.linear.weight - self.initial_weight.to(auxiliary)).norm().item()
-                share = (scale * auxiliary).norm().item() / change if change else None
-                one, other = (x.flatten().double() for x in (auxiliary, self.initial_auxiliary.to(auxiliary.device)))
-                if one.any() and other.any():
-                    cosine = nn.functional.cosine_similarity(one, other, dim=0).item()
+        scale, auxiliary = self.cross_modal.scale, self.cross_modal.auxiliary
+        if auxiliary is not None:
+            change = (self.linear.weight - initial["weight"].to(auxiliary)).norm().item()
+            share = (scale * auxiliary).norm().item() / change if change else None
+            one, other = (x.flatten().double() for x in (auxiliary, initial["auxiliary"].to(auxiliary.device)))
+            if one.any() and other.any():
+                cosine = nn.functional.cosine_similarity(one, other, dim=0).item()
         return Layer(name=f"blocks.{self.name}", scale=scale.mean().item(), update_share=share, auxiliary_cosine=cosine)
 
 
@@ -239,7 +243,7 @@ def connect(target: nn.ModuleList, auxiliary: nn.ModuleList, *, layers: Sequence
     pathways = []
     for (name, linear, _), (weight, bias) in zip(pairs, copies, strict=True):
         scale = weight.new_full((len(weight), 1) if scale_per_output else (), scale_init)
-        pathways.append(Pathway(name, linear, linear.weight.detach().cpu().clone(), weight.cpu().clone()))
+        pathways.append(Pathway(name, linear))
         linear.add_module(CHILD, CrossModal(linear, weight, scale, train_scale, train_auxiliary, bias))
     return pathways
 
@@ -253,7 +257,7 @@ def connect_gain(target: nn.ModuleList) -> list[Pathway]:
     for name, linear in linears:
         _check_free(name, linear)
     for name, linear in linears:
-        pathways.append(Pathway(name, linear, linear.weight.detach().cpu().clone()))
+        pathways.append(Pathway(name, linear))
         linear.add_module(CHILD, Gain(linear))
     return pathways
 

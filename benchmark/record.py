@@ -77,7 +77,7 @@ class Record(Frozen):
     loading: dict[str, list[str]] = Field(default_factory=dict)  # keys that the starting checkpoint lacked or had too many
     data_notes: dict[str, str] = Field(default_factory=dict)  # of a split: what readers of a result should know of its data
     environment: Environment
-    seconds: dict[str, Seconds] = Field(default_factory=dict)  # "train", "evaluate", "wall"
+    seconds: dict[str, Seconds] = Field(default_factory=dict)  # "train", "evaluate", "wall"; "inference": of one sample, merged
     peak_memory_bytes: Count | None = None
     started: str  # ISO 8601, UTC
     resumed: int = 0  # how often the run was continued from a checkpoint

@@ -59,6 +59,20 @@ def test_shuffling_keeps_the_values_and_permuting_the_singular_values(models):
         assert not torch.equal(permuted[name], weight)
 
 
+@pytest.mark.parametrize("name", ["random-init", "random-norm", "shuffled", "permuted", "zero"])
+def test_no_control_keeps_a_bias_of_what_it_stands_for(name, models):
+    """Only pathways with joined biases use them."""
+    target, auxiliary = models
+    for model in models:
+        for block in model.blocks:
+            torch.nn.init.normal_(block.mlp.fc1.bias)
+    made = ARMS[name].auxiliary_blocks(target, {"auxiliary": auxiliary.blocks}, torch.Generator().manual_seed(0))
+    for block, other in zip(made, auxiliary.blocks, strict=True):
+        norm = 0.0 if name in ("random-init", "zero") else other.mlp.fc1.bias.norm().item()
+        assert block.mlp.fc1.bias.norm().item() == pytest.approx(norm, rel=1e-5)
+        assert not torch.isclose(block.mlp.fc1.bias, other.mlp.fc1.bias).all()
+
+
 def test_a_self_copy_is_the_target_as_it_was_and_zero_is_zero(models):
     before, _, copied = origin("self-copy", models)
     assert all(torch.equal(copied[name], weight) for name, weight in before.items())

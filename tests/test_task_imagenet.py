@@ -1,14 +1,18 @@
 """The image task: its facts are those of its data, its parts fit at tiny and at full size."""
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+import timm
 import torch
 
 from benchmark.data.embedded import DataError
 from benchmark.encoder import TransformerModel
 from benchmark.mae import MaskedAutoencoder
+from benchmark.pretrained import export_weights, read_weights
 from benchmark.recipes import SETTINGS
 from benchmark.seeds import SampleRandom
 from tasks.imagenet import TASK
@@ -53,6 +57,20 @@ def test_official_data_is_refused_in_one_line(tmp_path, monkeypatch):
     for ask in (TASK.load, TASK.load_pretraining, TASK.data_digests):
         with pytest.raises(DataError, match="imagenet1k is not prepared"):
             ask("paper")
+
+
+def test_weights_that_are_loaded_as_the_readme_says_give_the_features_of_the_model(tmp_path):
+    ours = TransformerModel(TASK.tokenizer(PAPER.shape), TASK.head(PAPER.shape, 10, "pretrained"), PAPER.shape).eval()
+    torch.nn.init.normal_(ours.head.fc_norm.weight)
+    export_weights(ours, tmp_path / "vit.safetensors")
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    (create,) = re.findall(r"`timm\.create_model\((.*?)\)`", readme)
+    theirs = eval(f"timm.create_model({create})", {"timm": timm}).eval()
+    missing = theirs.load_state_dict(read_weights(tmp_path / "vit.safetensors"), strict=False)
+    assert (missing.missing_keys, sorted(missing.unexpected_keys)) == ([], ["head.bias", "head.weight"])
+    x = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        torch.testing.assert_close(ours.head.head(theirs(x)), ours({"input": x}), rtol=0, atol=1e-5)
 
 
 def test_model_of_paper_scale_has_86567656_parameters():

@@ -174,10 +174,10 @@ def seeded(random: Random) -> Iterator[None]:
 
 
 def count_workers() -> int:
-    """From M2PT_WORKERS, or half of the cores; raises `DataError` where it is no number."""
+    """From M2PT_WORKERS, or half of the cores that are this process's share; raises `DataError` where it is no number."""
     text = os.environ.get(WORKERS)
     if text is None:
-        return (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1) // 2
+        return torch.get_num_threads() // 2
     if not text.isdecimal():
         raise DataError(f"{WORKERS}={text!r}: expected a number of processes, 0 or more")
     return int(text)

@@ -13,14 +13,15 @@ from benchmark.report.tables import cell_label, rows_of
 from benchmark.stats import mean_interval
 
 MEGA = 1e6
-COST_COLUMNS = [*CELL, "n", "time_ratio", "time_low", "time_high", "memory_ratio", "trainable", "training", "merged",
-                "baseline_trainable"]
+COST_COLUMNS = [*CELL, "n", *(f"{what}_{part}" for what in ("time", "inference") for part in ("ratio", "low", "high")),
+                "memory_ratio", "trainable", "training", "merged", "baseline_trainable"]
 
 
 def estimate_cost(collection: Collection) -> pd.DataFrame:
-    """One row a cell that is paired with a baseline: training time and peak memory over the baseline's, and parameters.
+    """One row a cell that is paired with a baseline: times and peak memory over the baseline's, and parameters.
 
-    Ratios are means over seeds, of seconds spent in training steps and of bytes. Parameters are counts: `trainable` that
+    Ratios are means over seeds, of seconds spent in training steps, of seconds that a sample takes after merging, and of
+    bytes. Parameters are counts: `trainable` that
     get gradients, `training` all that are in memory while training, `merged` what is left after merging.
     """
     groups: dict[tuple[int, str, str, str, str], list[tuple[Run, Run]]] = {}
@@ -30,12 +31,13 @@ def estimate_cost(collection: Collection) -> pd.DataFrame:
     rows = []
     for key, pairs in groups.items():
         row: dict[str, object] = dict(zip(CELL, key, strict=True)) | {"n": len(pairs)}
-        times = [ours / theirs for run, baseline in pairs
-                 if (ours := run.record.seconds.get("train")) and (theirs := baseline.record.seconds.get("train"))]
-        if times:
-            estimate = mean_interval(times)
-            low, high = estimate.interval or (None, None)
-            row |= {"time_ratio": estimate.mean, "time_low": low, "time_high": high}
+        for what, name in (("time", "train"), ("inference", "inference")):
+            times = [ours / theirs for run, baseline in pairs
+                     if (ours := run.record.seconds.get(name)) and (theirs := baseline.record.seconds.get(name))]
+            if times:
+                estimate = mean_interval(times)
+                low, high = estimate.interval or (None, None)
+                row |= {f"{what}_ratio": estimate.mean, f"{what}_low": low, f"{what}_high": high}
         memory = [ours / theirs for run, baseline in pairs
                   if (ours := run.record.peak_memory_bytes) and (theirs := baseline.record.peak_memory_bytes)]
         if memory:
@@ -54,16 +56,16 @@ def cost_table(collection: Collection, cost: pd.DataFrame, section: int) -> Tabl
     """Every cell of a section."""
     rows = []
     for row in rows_of(cost[cost["section"] == section]):
-        interval = "" if pd.isna(row.time_low) else f" [{row.time_low:.2f}, {row.time_high:.2f}]"
-        time = NONE if pd.isna(row.time_ratio) else f"{row.time_ratio:.2f}{interval}"
+        times = [_ratio(row.time_ratio, row.time_low, row.time_high),
+                 _ratio(row.inference_ratio, row.inference_low, row.inference_high)]
         memory = NONE if pd.isna(row.memory_ratio) else f"{row.memory_ratio:.2f}"
         counts = [_millions(value) for value in (row.baseline_trainable, row.trainable, row.merged)]
-        rows.append([row.task, cell_label(row.arm, row.auxiliary, row.variant), str(row.n), time, memory, *counts])
-    header = ("Target", "Cell", "n", "Training time", "Peak memory", "Trainable, baseline (M)", "Trainable (M)",
-              "After merging (M)")
-    notes = ("Training time and peak memory over those of the baseline of the same seed and hardware, mean over seeds with the "
-             "95 % t-interval; times of runs that shared a machine with others are rough. A merged model is the baseline's: "
-             "inference costs the same by construction, and the record of every run holds how far merging moved its logits.",)
+        rows.append([row.task, cell_label(row.arm, row.auxiliary, row.variant), str(row.n), *times, memory, *counts])
+    header = ("Target", "Cell", "n", "Training time", "Inference time", "Peak memory", "Trainable, baseline (M)",
+              "Trainable (M)", "After merging (M)")
+    notes = ("Times and peak memory over those of the baseline of the same seed and hardware, mean over seeds with the "
+             "95 % t-interval; times of runs that shared a machine with others are rough. Inference is that of the merged "
+             "model, which is the baseline's by construction; the record of every run holds how far merging moved its logits.",)
     return Table(f"Cost beside the baseline: {collection.sections[section].title}", header, text_rows(rows), notes,
                  num_labels=2)
 
@@ -82,6 +84,11 @@ def draw_cost(collection: Collection, cost: pd.DataFrame, section: int) -> Figur
     figure = forest(groups, 1, "training time over the baseline's of the same seed, 95 % interval; hollow: no interval")
     figure.suptitle(make_title("What the arms cost while training", collection, section), x=0.01, ha="left", fontsize=10)
     return figure
+
+
+def _ratio(mean: float, low: float, high: float) -> str:
+    interval = "" if pd.isna(low) else f" [{low:.2f}, {high:.2f}]"
+    return NONE if pd.isna(mean) else f"{mean:.2f}{interval}"
 
 
 def _millions(count: object) -> str:

@@ -215,10 +215,11 @@ def _evidence(
             return Evidence(int(n), float(mean), _known(low), _known(high), _known(p), _known(mde))
         n, mean, low, high = (row[f"{prefix}{name}"] for name in ("n", "mean", "low", "high"))
         return Evidence(int(n), float(mean), _known(low), _known(high))
-    if test.quantity == "train time":
-        values = [run.record.seconds["train"] / other.record.seconds["train"] for run in runs
+    if test.quantity.endswith(" time"):
+        name = test.quantity.removesuffix(" time")
+        values = [run.record.seconds[name] / other.record.seconds[name] for run in runs
                   if (other := collection.paired.baseline_of.get(run)) is not None
-                  and run.record.seconds.get("train") and other.record.seconds.get("train")]
+                  and run.record.seconds.get(name) and other.record.seconds.get(name)]
     else:
         name = test.quantity.removesuffix(" parameters")
         values = [run.record.parameters[name] / 1e6 for run in runs if name in run.record.parameters]
