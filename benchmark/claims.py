@@ -159,7 +159,8 @@ def judge_gain(published: float, evidence: Evidence) -> Judgement:
 
     Significant in its direction: reproduced where the interval reaches the published gain, direction only where all of
     it falls short. Significant in the other direction: contradicted. Not significant: not reproduced where an effect of
-    the published size would have been found with the stated power, else inconclusive.
+    the published size would have been found with the stated power, by a test as strict, and the interval does not speak
+    for one; else inconclusive. Significance is that after Holm's adjustment.
     """
     if evidence.low is None or evidence.high is None:
         return Judgement(Verdict.INCONCLUSIVE, f"{_shown(evidence)}: no interval, so no test")
@@ -173,6 +174,10 @@ def judge_gain(published: float, evidence: Evidence) -> Judgement:
     if significant and sign * evidence.mean < 0:
         return Judgement(Verdict.CONTRADICTED, f"{_shown(evidence)} against {published:+g} published")
     mde = evidence.minimal_detectable_effect
+    near = evidence.low if sign > 0 else -evidence.high
+    if near > 0 and far >= abs(published):
+        return Judgement(Verdict.INCONCLUSIVE, f"{_shown(evidence)} holds {published:+g} and not 0, but is not significant "
+                                               "among so many tests (Holm)")
     if mde is not None and mde <= abs(published):
         excluded = "" if far >= abs(published) else f", which excludes {published:+g}"
         return Judgement(Verdict.NOT_REPRODUCED, f"{_shown(evidence)}{excluded}; an effect of {mde:.2g} would have been found")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 
 import pytest
 import yaml
@@ -27,6 +28,7 @@ from benchmark.report.evidence import (
 )
 from benchmark.report.inputs import Problem, TaskInfo
 from benchmark.report.write import write_report
+from benchmark.stats import holm, minimal_detectable_effect
 from tasks import TASKS
 
 INFOS = SYNTHETIC | {
@@ -74,7 +76,8 @@ def test_a_ledger_that_is_wrong_is_refused(tmp_path, change, said):
     (0.6, 0.2, 0.1, 0.3, 0.01, 0.15, Verdict.DIRECTION_ONLY),
     (0.6, 0.05, -0.1, 0.2, 0.4, 0.2, Verdict.NOT_REPRODUCED),
     (0.6, 0.3, -0.6, 1.2, 0.4, 1.1, Verdict.INCONCLUSIVE),
-    (0.6, 0.5, 0.1, 0.9, 0.08, 0.5, Verdict.NOT_REPRODUCED),  # significant before Holm only
+    (0.6, 0.5, 0.1, 0.9, 0.08, 0.5, Verdict.INCONCLUSIVE),  # significant before Holm only
+    (0.6, 0.3, 0.1, 0.5, 0.08, 0.5, Verdict.NOT_REPRODUCED),
     (0.6, -0.4, -0.6, -0.2, 0.01, 0.3, Verdict.CONTRADICTED),
     (0.6, 0.6, None, None, None, None, Verdict.INCONCLUSIVE),
     (-5.0, -4.0, -6.0, -2.0, 0.01, 2.5, Verdict.REPRODUCED),  # lower is better
@@ -196,6 +199,33 @@ def test_tuned_arms_are_compared_in_the_variants_that_validation_chose():
     assert tuned.loc["random-norm", "difference"] == pytest.approx(0.0, abs=1e-6)
     verdicts = judge_contrasts(collection, contrasts)
     assert list(verdicts.loc[verdicts["tuned"], "verdict"]) == [NO_EVIDENCE]
+    altered = verdicts["variant"] == "scale_lr_factor=10.0"
+    assert list(verdicts.loc[altered & ~verdicts["tuned"], "verdict"]) == [NO_EVIDENCE], "each beside its own kind"
+    alone = [record for record in records if record.spec.arm in ("finetune", "m2pt") or not record.spec.variant]
+    collection = collect(alone, tasks=INFOS)
+    verdicts = judge_contrasts(collection, estimate_contrasts(collection, RIVALS)).set_index("variant")
+    assert verdicts.loc["scale_lr_factor=10.0", "verdict"] == NOT_JUDGED, "no control was given this chance"
+    assert verdicts.loc["", "verdict"] == NO_EVIDENCE
+
+
+def test_variants_are_tried_as_one_family():
+    """Eight variants of an arm, of which chance makes one look well, are eight chances."""
+    records = []
+    for seed in range(6):
+        for arm, variant in (("finetune", ""), *(("m2pt", f"scale_init={number}") for number in range(8)), ("m2pt", "")):
+            noise = random.Random(f"{seed} {arm} {variant}").gauss(46, 1)
+            record = imagenet(seed, arm, None if arm == "finetune" else "audio", noise, "tiny")
+            spec = record.spec.model_copy(update={"variant": variant, "options": {"scale_init": variant}})
+            records.append(record.model_copy(update={"spec": spec, "run_id": spec.run_id}))
+    contrasts = estimate_contrasts(collect(records, tasks=INFOS), {"m2pt": ()})
+    assert len(contrasts) == 9
+    altered = contrasts[contrasts["variant"] != ""]
+    assert altered["p_holm"].tolist() == pytest.approx(holm(altered["p"].tolist()))
+    as_it_is = contrasts[contrasts["variant"] == ""].iloc[0]
+    assert as_it_is["p_holm"] == pytest.approx(as_it_is["p"])
+    assert as_it_is["mde_holm"] == pytest.approx(as_it_is["mde"])
+    row = altered.iloc[0]
+    assert row["mde_holm"] == pytest.approx(minimal_detectable_effect(row["sd"], 6, 0.05 / 8))
 
 
 def test_pairs_that_share_a_source_are_named_and_counted_apart():

@@ -130,7 +130,7 @@ def answer(analysis: Analysis) -> list[str]:
         title = section.title[0].upper() + section.title[1:]
         text = (f"{title}: of {len(ours)} target x auxiliary pairs, {int((found & better).sum())} gain over their baseline and "
                 f"{int((found & ~better).sum())} lose beyond chance (paired by seed, Holm-adjusted")
-        known = ours["mde"].dropna().astype(float)
+        known = ours["mde_holm"].dropna().astype(float)
         text += f"; effects from {known.min():.1f} to {known.max():.1f} could have been found)." if len(known) else ")."
         judged = dict(control_verdicts(analysis, number)).get("m2pt", "")
         lines.append(text + (f" {judged}" if judged and not judged.startswith("Not judged") else ""))

@@ -8,10 +8,18 @@ import pandas as pd
 
 from benchmark.record import Selection
 from benchmark.report.collect import CELL, SELECTIONS, Collection
-from benchmark.stats import Estimate, PairedDifference, holm, mean_interval, paired_difference
+from benchmark.stats import (
+    ALPHA,
+    Estimate,
+    PairedDifference,
+    holm,
+    mean_interval,
+    minimal_detectable_effect,
+    paired_difference,
+)
 
 ESTIMATE = ["n", "mean", "sd", "low", "high"]
-DIFFERENCE = ["n", "difference", "sd", "low", "high", "p", "p_holm", "mde", "seeds"]
+DIFFERENCE = ["n", "difference", "sd", "low", "high", "p", "mde", "seeds", "p_holm", "mde_holm"]
 CELL_COLUMNS = [*CELL, "role", "stale", "metric"]
 CELL_COLUMNS += [f"{name}_{key}" for name in (*SELECTIONS, "optimism") for key in ESTIMATE]
 EFFECT_COLUMNS = [*CELL, "role", "stale", "metric", "select", *DIFFERENCE]
@@ -104,17 +112,22 @@ def difference_of(seeds: Iterable[int], treated: Iterable[float], reference: Ite
     sides = [dict(zip(seeds, map(float, side), strict=True)) for side in (treated, reference)]
     result: PairedDifference = paired_difference(*sides)
     low, high = result.interval or (None, None)
-    values = (result.n, result.mean, result.sd, low, high, result.p_value, None, result.minimal_detectable_effect)
-    return dict(zip(DIFFERENCE, (*values, " ".join(map(str, seeds))), strict=True))
+    values = (result.n, result.mean, result.sd, low, high, result.p_value, result.minimal_detectable_effect)
+    return dict(zip(DIFFERENCE, (*values, " ".join(map(str, seeds)), None, None), strict=True))
 
 
 def adjust(frame: pd.DataFrame, family: Sequence[str]) -> pd.DataFrame:
-    """`p_holm` from `p`, over the rows that share the columns `family`"""
+    """`p_holm` from `p`, over the rows that share the columns `family`, and `mde_holm`: what a test of so many finds where
+    it finds nothing else, as it is then held to ALPHA over their number."""
     adjusted: dict[object, float | None] = {}
+    found: dict[object, float | None] = {}
     for _, group in frame.groupby(list(family), sort=False, dropna=False):
         p_values = [None if pd.isna(p) else float(p) for p in group["p"]]
         adjusted |= dict(zip(group.index, holm(p_values), strict=True))
-    return frame.assign(p_holm=pd.Series(adjusted, dtype="float64"))
+        tests = sum(p is not None for p in p_values)
+        found |= {index: None if pd.isna(p) else minimal_detectable_effect(float(sd), int(n), ALPHA / tests)
+                  for index, n, sd, p in zip(group.index, group["n"], group["sd"], group["p"], strict=True)}
+    return frame.assign(p_holm=pd.Series(adjusted, dtype="float64"), mde_holm=pd.Series(found, dtype="float64"))
 
 
 def _in_order(frame: pd.DataFrame, collection: Collection) -> pd.DataFrame:

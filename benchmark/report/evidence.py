@@ -5,6 +5,9 @@ plain baseline and every rival control, each difference paired by seed, positive
 over all such differences of the section (every target, auxiliary and reference of that arm). Otherwise there is *no
 evidence*, and the upper end of the interval against the baseline says which effects are excluded. Where a control has not
 been run, nothing is said.
+
+A variant of an arm is held against the same variant of each control, as a method that was tuned beats controls that were
+not. All variants but the arm as it is are adjusted together: who tries eight has eight chances.
 """
 
 from __future__ import annotations
@@ -38,8 +41,9 @@ def estimate_contrasts(
     """One row for each cell of an arm that has rivals, and reference: the baseline, and every rival.
 
     Paired are runs of one comparison, seed, environment and target checkpoint. A rival that starts from an auxiliary is
-    taken with the same one. A reference that was not run has n = 0. Where arm and rivals were run in the same several
-    variants, a further row (`tuned`) compares the variant of each that the validation split chose.
+    taken with the same one, and each in the same variant. A reference that was not run has n = 0. Where arm and rivals
+    were run in the same several variants, a further row (`tuned`) compares the variant of each that the validation split
+    chose.
     """
     value = {row.run: value for row, value in main_values(collection, select)}
     runs: dict[Place, dict[int, Run]] = {}
@@ -65,7 +69,9 @@ def estimate_contrasts(
     tasks, modalities = list(collection.tasks), ["", *collection.modalities]
     rows.sort(key=lambda row: (row["section"], tasks.index(str(row["task"])), str(row["arm"]),
                                modalities.index(str(row["auxiliary"])), bool(row["tuned"]), str(row["variant"])))
-    return adjust(pd.DataFrame(rows, columns=CONTRAST_COLUMNS), ["section", "arm", "variant", "tuned"])
+    frame = pd.DataFrame(rows, columns=CONTRAST_COLUMNS)
+    frame = frame.assign(altered=~frame["tuned"].astype(bool) & (frame["variant"] != ""))
+    return adjust(frame, ["section", "arm", "altered", "tuned"]).drop(columns="altered")
 
 
 def _contrasts(
@@ -82,7 +88,7 @@ def _contrasts(
         places = {rival: place if place in variants else (*place[:2], "") for rival, place in places.items()}
         for variant in own:
             yield (comparison, arm, auxiliary, variant), {
-                BASELINE: None, **{rival: (*place, "") for rival, place in places.items()}}, False
+                BASELINE: None, **{rival: (*place, variant) for rival, place in places.items()}}, False
         if len(own) > 1 and places and all(set(variants.get(place, ())) == set(own) for place in places.values()):
             chosen = {place: _chosen_on_val(collection, runs, place, own)
                       for place in ((comparison, arm, auxiliary), *places.values())}
@@ -211,7 +217,7 @@ def _evidence(
             return None
         row = frame.iloc[0]
         if test.quantity == "gain":
-            n, mean, low, high, p, mde = (row[name] for name in ("n", "difference", "low", "high", "p_holm", "mde"))
+            n, mean, low, high, p, mde = (row[name] for name in ("n", "difference", "low", "high", "p_holm", "mde_holm"))
             return Evidence(int(n), float(mean), _known(low), _known(high), _known(p), _known(mde))
         n, mean, low, high = (row[f"{prefix}{name}"] for name in ("n", "mean", "low", "high"))
         return Evidence(int(n), float(mean), _known(low), _known(high))

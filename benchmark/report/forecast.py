@@ -56,8 +56,8 @@ def forecast_effects(specs: Iterable[RunSpec], records: Sequence[Record], tasks:
         pooled = math.sqrt(sum(sd**2 * (n - 1) for sd, n in spreads) / sum(n - 1 for _, n in spreads))
         effect = minimal_detectable_effect(pooled, len(chosen))
         found = "one seed shows no effect" if effect is None else f"effects from {effect:.2g} {metric.unit} on"
-        lines.append(f"{task}, {setting}: {len(chosen)} seeds would show {found} (power {POWER:g}; differences to the baseline "
-                     f"spread by {pooled:.2g} in {len(spreads)} cells)")
+        lines.append(f"{task}, {setting}: {len(chosen)} seeds would show {found} (power {POWER:g}, tested alone; "
+                     f"differences to the baseline spread by {pooled:.2g} in {len(spreads)} cells)")
     return lines
 
 
