@@ -75,10 +75,10 @@ def logits_of(model: TransformerModel, task: Task, examples: Examples, spec: Run
 
 @torch.inference_mode()
 def seconds_per_sample(model: TransformerModel, task: Task, examples: Examples, spec: RunSpec, device: torch.device,
-                       repeats: int = 5) -> float:
-    """Median wall-clock seconds that the logits of one sample take, in a batch as it is evaluated, prepared beforehand."""
+                       repeats: int = 3, limit: int = 32) -> float:
+    """Median wall-clock seconds that the logits of one sample take, in a batch of at most `limit` that is prepared before."""
     model.eval()
-    view = next(_first_views(task, examples, spec, device, _batch_size(spec)))
+    view = next(_first_views(task, examples, spec, device, limit))
     spent = []
     for _ in range(1 + repeats):  # the first warms up
         began = time.perf_counter()
