@@ -35,7 +35,7 @@ def farthest(points: Array, num_samples: int) -> Array:
     """(B, N, 3) -> (B, S) places: point 0, then each time the first of those farthest from the chosen ones."""
     chosen = np.empty((len(points), num_samples), np.int64)
     left = np.full(points.shape[:2], np.inf, points.dtype)
-    spread(_farthest, _parts(_axes(points), left, left.view(f"i{left.itemsize}"), chosen))
+    spread(_farthest, parts_of(_axes(points), left, left.view(f"i{left.itemsize}"), chosen))
     return chosen
 
 
@@ -48,7 +48,7 @@ def nearest(centres: Array, points: Array, num_neighbours: int) -> Array:
         raise ValueError(f"centres of shape {centres.shape} do not fit points of shape {points.shape}")
     places = np.empty((*centres.shape[:2], num_neighbours), np.int64)
     distances = np.full(places.shape, np.inf, points.dtype)
-    spread(_nearest, _parts(np.ascontiguousarray(centres), _axes(points), places, distances))
+    spread(_nearest, parts_of(np.ascontiguousarray(centres), _axes(points), places, distances))
     if np.isinf(distances).any():
         raise ValueError("a point cloud has coordinates that are not numbers, or too large")
     return places
@@ -66,7 +66,7 @@ def spread(work: Callable[..., None], calls: Iterable[tuple[Any, ...]]) -> None:
             done.result()
 
 
-def _parts(*arrays: Array) -> Iterable[tuple[Array, ...]]:
+def parts_of(*arrays: Array) -> Iterable[tuple[Array, ...]]:
     """The arrays along their first axis, in one part for each thread"""
     parts = max(1, min(torch.get_num_threads(), len(arrays[0])))
     return zip(*(np.array_split(array, parts) for array in arrays), strict=True)

@@ -34,7 +34,6 @@ class PathwayAdamW(torch.optim.AdamW):
     def __init__(self, groups: list[dict[str, Any]], pathways: list[CrossModal | Gain], **options: Any):
         super().__init__(groups, fused=True, **options)
         self.pathways = pathways
-        self._kept: dict[int, Tensor] = {}
         self._step_supports_amp_scaling = False  # a scaler asks whether gradients are finite before it calls `step`
 
     @torch.no_grad()
@@ -52,7 +51,7 @@ class PathwayAdamW(torch.optim.AdamW):
                 small.append(pathway)
                 gradient = pathway.linear.weight.grad
                 for parameter, factor in pathway.factors(pathway.scale):  # so small that one call for all is faster
-                    parameter.grad = gradient if factor is None else self._scaled(parameter, gradient, factor)
+                    parameter.grad = gradient if factor is None else gradient * factor  # type: ignore[operator]
         loss: float | None = super().step(closure)  # leaves out the weights of large layers, which hold no gradient
         loops.spread(loops.step_pathway, (call for pathway, scale in looped
                                           for call in self._in_one_loop(pathway, scale, groups)))
@@ -66,13 +65,6 @@ class PathwayAdamW(torch.optim.AdamW):
             if isinstance(pathway, CrossModal) and pathway.joins_bias:
                 pathway.write_bias()
         return loss
-
-    def _scaled(self, parameter: Tensor, gradient: Tensor | None, factor: Tensor) -> Tensor:
-        """`gradient` times `factor`, in memory that is kept for the next step: to ask for it anew takes longer."""
-        kept = self._kept.get(id(parameter))
-        if kept is None:
-            kept = self._kept[id(parameter)] = torch.empty_like(parameter)
-        return torch.mul(gradient, factor, out=kept)  # type: ignore[arg-type]
 
     def _step_weights(self, pathway: CrossModal | Gain, scale: Tensor, groups: dict[int, dict[str, Any]]) -> None:
         """Step W and A by gradients that were taken at `scale`, and write their sum at the new one, in one pass."""
@@ -112,16 +104,12 @@ class PathwayAdamW(torch.optim.AdamW):
         for parameter, _ in pathway.factors(scale):
             state, group = self._state_of(parameter), groups[id(parameter)]
             (beta1, beta2), step, lr = group["betas"], state["step"].item(), group["lr"]
-            moved.append([_flat(tensor) for tensor in (parameter, state["exp_avg"], state["exp_avg_sq"])])
+            moved += [_flat(tensor) for tensor in (parameter, state["exp_avg"], state["exp_avg_sq"])]
             rates.append(tuple(map(dtype, (1 - lr * group["weight_decay"], 1 - beta1, beta2, 1 - beta2, lr / (1 - beta1**step),
                                            math.sqrt(1 - beta2**step), group["eps"]))))
-        sums, gradients = _flat(pathway.linear.weight), _flat(pathway.linear.weight.grad)
-        size = -(-len(sums) // torch.get_num_threads())
-        for start in range(0, len(sums), size):
-            part = slice(start, start + size)
-            weight, auxiliary = (tuple(array[part] for array in arrays) for arrays in moved)
-            yield (sums[part], gradients[part], dtype(scale.item()), dtype(pathway.scale.item()), weight, rates[0], auxiliary,
-                   rates[1])
+        scales = dtype(scale.item()), dtype(pathway.scale.item())
+        for part in loops.parts_of(_flat(pathway.linear.weight), _flat(pathway.linear.weight.grad), *moved):
+            yield *part[:2], *scales, part[2:5], rates[0], part[5:], rates[1]
 
 
 def _suits_one_loop(pathway: CrossModal | Gain) -> bool:

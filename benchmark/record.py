@@ -157,5 +157,10 @@ def record_text(record: Record) -> str:
 def records_under(folder: Path) -> Iterator[Path]:
     """Every record file below a results folder, in a stable order."""
     runs = folder / "runs"
-    names = sorted(os.listdir(runs)) if runs.is_dir() else []
-    return (runs / name / "record.json" for name in names if os.path.exists(f"{runs}/{name}/record.json"))
+    return (runs / name / "record.json" for name in names_under(folder) if os.path.exists(f"{runs}/{name}/record.json"))
+
+
+def names_under(folder: Path) -> list[str]:
+    """What the runs of a results folder are called, recorded or not, in a stable order; none where it is no such folder."""
+    runs = folder / "runs"
+    return sorted(os.listdir(runs)) if runs.is_dir() else []

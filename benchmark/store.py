@@ -19,7 +19,7 @@ from typing import IO, Literal
 from pydantic import ValidationError
 
 from benchmark.recipes import Frozen
-from benchmark.record import Record, RecordError, read_record, record_text, records_under, write_json
+from benchmark.record import Record, RecordError, names_under, read_record, record_text, records_under, write_json
 from benchmark.spec import RunSpec
 
 MANY, PART = 1000, 250  # records: so many take a second to read, and from there on processes do, each a part at a time
@@ -94,8 +94,7 @@ class Store:
 
     def states(self, specs: Iterable[RunSpec]) -> list[State]:
         """The state of each planned run; the folder is listed once."""
-        runs = self.folder / "runs"
-        present = set(os.listdir(runs)) if runs.is_dir() else set()
+        runs, present = self.folder / "runs", set(names_under(self.folder))
         of_cell: dict[str, list[str]] = {}
         for name in present:
             of_cell.setdefault(name.rpartition("-")[0], []).append(name)

@@ -48,7 +48,7 @@ ERRORS = (
     Error("A steps with the scale of after the step", "benchmark/optim.py", "pieced.append((pathway, pathway.scale.clone()))",
           "pieced.append((pathway, pathway.scale))", PATHWAY),
     Error("the same in one loop", "benchmark/loops.py", "g = scale * g", "g = new_scale * g", PATHWAY),
-    Error("half of a layer is stepped", "benchmark/optim.py", "range(0, len(sums), size)", "range(0, len(sums) // 2, size)",
+    Error("W steps in the place of A", "benchmark/optim.py", "*moved):", "*moved[:3], *moved[:3]):",
           PATHWAY),
     Error("a farthest point too near", "benchmark/loops.py", "near[i] = min(near[i], distance)", "near[i] = distance",
           "tests/test_points.py"),

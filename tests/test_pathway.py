@@ -8,6 +8,7 @@ from timm.models import create_model
 from torch import nn
 
 from benchmark import loops, optim
+from benchmark.bench.measure import torch_threads
 from benchmark.bench.parametrized import parametrized, plain_adamw
 from benchmark.encoder import build_blocks
 from benchmark.optim import build_optimizer, clear_gradients, clip_gradients, set_learning_rate
@@ -333,7 +334,7 @@ def test_in_single_precision_the_fast_path_stays_within_1e_5_of_the_plain_parame
 
 
 def trained_both_ways(variant, changes, frozen, dtype) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
-    """What five steps make of each parameter, by ours and by the plain parametrization; and of an output, with ours merged."""
+    """What five steps make of each parameter, by ours and by the plain parametrization; and of an output."""
     recipe = TrainRecipe(epochs=1, batch_size=6, lr=2e-3, weight_decay=0.1, **changes)
     target = blocks(1)
     for block in target:
@@ -356,7 +357,6 @@ def trained_both_ways(variant, changes, frozen, dtype) -> dict[str, tuple[torch.
     assert ours.keys() == named.keys()
     both = {name: (torch.atleast_1d(ours[name].detach()), torch.atleast_1d(parameter.detach()))
             for name, parameter in named.items()}
-    merge(model["blocks"])
     return {**both, "output": (run_as(model["blocks"], 99), run_as(reference["blocks"], 99))}
 
 
@@ -366,21 +366,18 @@ def test_threads_share_the_step_of_large_layers_without_changing_it(dtype, monke
     taken, step_pathway = [], loops.step_pathway
     monkeypatch.setattr(loops, "step_pathway", lambda *arguments: (taken.append(arguments), step_pathway(*arguments)))
     recipe = TrainRecipe(epochs=1, batch_size=6, lr=2e-3, weight_decay=0.1)
-    before, stepped = torch.get_num_threads(), []
-    try:
-        for threads in (1, 3):
-            model = as_model(blocks(1)).to(dtype)
-            connect(model["blocks"], blocks(2).to(dtype), scale_init=1e-2)
-            optimizer = build_optimizer(model, recipe, depth=2)
-            for step in range(3):
-                clear_gradients(model)
-                torch.set_num_threads(1)  # for gradients that are the same
+    stepped = []
+    for threads in (1, 3):
+        model = as_model(blocks(1)).to(dtype)
+        connect(model["blocks"], blocks(2).to(dtype), scale_init=1e-2)
+        optimizer = build_optimizer(model, recipe, depth=2)
+        for step in range(3):
+            clear_gradients(model)
+            with torch_threads(1):  # for gradients that are the same
                 model["head"](run_as(model["blocks"], step)).square().mean().backward()
-                torch.set_num_threads(threads)
+            with torch_threads(threads):
                 optimizer.step()
-            stepped.append(model.state_dict())
-    finally:
-        torch.set_num_threads(before)
+        stepped.append(model.state_dict())
     assert len(taken) == 3 * 8 * (1 + 3), "steps, layers, threads"
     for name, value in stepped[0].items():
         assert torch.equal(value, stepped[1][name]), name

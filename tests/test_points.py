@@ -8,6 +8,7 @@ import torch
 from scipy.spatial import cKDTree
 
 from benchmark import loops
+from benchmark.bench.measure import torch_threads
 from benchmark.mae import MaskedAutoencoder
 from benchmark.points import (
     ChamferTarget,
@@ -77,13 +78,9 @@ def test_the_search_of_the_cpu_finds_what_that_of_other_devices_does(grid, batch
 def test_the_search_of_several_threads_finds_what_that_of_one_does(threads):
     points = clouds(4, 200)
     chosen, found = (farthest_point_sample(points, 20), nearest_neighbours(points[:, :30], points, 16))
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
+    with torch_threads(threads):
         assert torch.equal(farthest_point_sample(points, 20), chosen)
         assert torch.equal(nearest_neighbours(points[:, :30], points, 16), found)
-    finally:
-        torch.set_num_threads(before)
 
 
 def test_a_cloud_that_is_not_of_numbers_is_refused():

@@ -20,7 +20,7 @@ import torch
 from PIL import Image
 
 from benchmark.bench.imitations import make_modelnet_hdf5, make_shapenet55, make_shapenetpart, write_video
-from benchmark.bench.measure import Bench, Result, seconds_of
+from benchmark.bench.measure import Bench, Result, seconds_of, torch_threads
 from benchmark.contracts import Task
 from benchmark.data import Batch, Examples
 from benchmark.data.catalogue import CATALOGUE, prepare
@@ -98,9 +98,7 @@ SOURCES = {
 
 def measure_inputs(bench: Bench) -> Iterator[Result]:
     """Milliseconds a sample, read and altered as the paper's recipes say in one process with one thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with torch_threads(1):
         for name, source in SOURCES.items():
             with tempfile.TemporaryDirectory() as folder, _environment({CATALOGUE: folder, WORKERS: "0", FBANKS: "0"}):
                 task = bench.tasks[name]
@@ -110,8 +108,6 @@ def measure_inputs(bench: Bench) -> Iterator[Result]:
                     prepare(layouts_of(task)[data_set], root)
                 for stage in source.stages:
                     yield _measure(task, source, stage, bench.repeats)
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _measure(task: Task, source: Source, stage: Stage, repeats: int) -> Result:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -62,6 +63,19 @@ class Bench:
             import torch
 
             torch.cuda.synchronize(self.device)
+
+
+@contextmanager
+def torch_threads(number: int) -> Iterator[None]:
+    """Compute with so many threads inside the block."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def seconds_of(work: Callable[[], object], wait: Callable[[], object] = lambda: None) -> float:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from benchmark.bench.measure import Bench, Result, alternate, milliseconds, ratios
+from benchmark.bench.measure import Bench, Result, alternate, milliseconds, ratios, torch_threads
 from benchmark.points import farthest_point_sample, gather_points, nearest_neighbours
 
 CLOUDS, POINTS, CENTRES, NEIGHBOURS = 32, 1024, 64, 32
@@ -32,12 +32,8 @@ def measure_points(bench: Bench) -> Iterator[Result]:
     if open3d is not None:
         clouds = [open3d.geometry.PointCloud(open3d.utility.Vector3dVector(cloud.astype(float))) for cloud, _ in arrays]
         works["open3d"] = lambda: [cloud.farthest_point_down_sample(CENTRES) for cloud in clouds]
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with torch_threads(1):
         seconds = alternate(works, 3 * bench.repeats, bench.wait)
-    finally:
-        torch.set_num_threads(threads)
     if open3d is not None:
         yield Result("points", "farthest point sampling (32 clouds, 1024 points to 64) over open3d's",
                      ratios(seconds["sample"], seconds["open3d"]), 1.0,

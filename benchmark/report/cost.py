@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from benchmark.report.canvas import BASELINE, Interval, forest, known, make_title, modality_colours, shorten
 from benchmark.report.collect import CELL, Collection
 from benchmark.report.markup import NONE, Table, text_rows
-from benchmark.report.pairing import Run
+from benchmark.report.pairing import Run, time_ratios
 from benchmark.report.tables import cell_label, rows_of
 from benchmark.stats import mean_interval
 
@@ -21,8 +21,8 @@ def estimate_cost(collection: Collection) -> pd.DataFrame:
     """One row a cell that is paired with a baseline: times and peak memory over the baseline's, and parameters.
 
     Ratios are means over seeds, of seconds spent in training steps, of seconds that a sample takes after merging, and of
-    bytes. Parameters are counts: `trainable` that
-    get gradients, `training` all that are in memory while training, `merged` what is left after merging.
+    bytes. Parameters are counts: `trainable` that get gradients, `training` all that are in memory while training,
+    `merged` what is left after merging.
     """
     groups: dict[tuple[int, str, str, str, str], list[tuple[Run, Run]]] = {}
     for run, baseline in collection.paired.baseline_of.items():
@@ -32,8 +32,7 @@ def estimate_cost(collection: Collection) -> pd.DataFrame:
     for key, pairs in groups.items():
         row: dict[str, object] = dict(zip(CELL, key, strict=True)) | {"n": len(pairs)}
         for what, name in (("time", "train"), ("inference", "inference")):
-            times = [ours / theirs for run, baseline in pairs
-                     if (ours := run.record.seconds.get(name)) and (theirs := baseline.record.seconds.get(name))]
+            times = time_ratios(pairs, name)
             if times:
                 estimate = mean_interval(times)
                 low, high = estimate.interval or (None, None)

@@ -21,7 +21,7 @@ from benchmark.claims import TESTED_PROFILE, Claim, ClaimTest, Evidence, Judgeme
 from benchmark.record import Selection
 from benchmark.report.collect import CELL, Collection, main_values
 from benchmark.report.estimates import DIFFERENCE, adjust, difference_of
-from benchmark.report.pairing import Run
+from benchmark.report.pairing import Run, time_ratios
 from benchmark.report.sections import PROFILES
 from benchmark.report.tables import find_metric
 from benchmark.stats import ALPHA, Estimate, mean_interval
@@ -222,10 +222,8 @@ def _evidence(
         n, mean, low, high = (row[f"{prefix}{name}"] for name in ("n", "mean", "low", "high"))
         return Evidence(int(n), float(mean), _known(low), _known(high))
     if test.quantity.endswith(" time"):
-        name = test.quantity.removesuffix(" time")
-        values = [run.record.seconds[name] / other.record.seconds[name] for run in runs
-                  if (other := collection.paired.baseline_of.get(run)) is not None
-                  and run.record.seconds.get(name) and other.record.seconds.get(name)]
+        pairs = ((run, other) for run in runs if (other := collection.paired.baseline_of.get(run)) is not None)
+        values = time_ratios(pairs, test.quantity.removesuffix(" time"))
     else:
         name = test.quantity.removesuffix(" parameters")
         values = [run.record.parameters[name] / 1e6 for run in runs if name in run.record.parameters]

@@ -162,3 +162,9 @@ def _reservations(baseline_of: Mapping[Run, Run]) -> list[Remark]:
         for run, baseline in baseline_of.items()
         if run.spec.code != baseline.spec.code
     ]
+
+
+def time_ratios(pairs: Iterable[tuple[Run, Run]], what: str) -> list[float]:
+    """Seconds of `what` over the other run's, of the pairs in which both were timed"""
+    return [ours / theirs for run, other in pairs
+            if (ours := run.record.seconds.get(what)) and (theirs := other.record.seconds.get(what))]

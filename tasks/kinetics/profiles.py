@@ -3,7 +3,7 @@
 from benchmark.contracts import ProfileSpec
 from benchmark.recipes import ModelShape, PretrainRecipe, TrainRecipe
 
-# Characters of one game are told apart by the colours of clothes, and those of the test split wear others: recolour.
+# Splits are by character, and characters of one game are told apart by the colours of their clothes: recolour.
 TINY_TRAIN = TrainRecipe(
     epochs=18, batch_size=32, lr=3e-3, warmup_epochs=3, layer_decay=0.8, label_smoothing=0.1, drop_path_rate=0.2,
     mixup=0.8, cutmix=1.0, eval_every=6, augment={"crop": 0.5, "flip": 0.5, "recolour": 0.5, "jitter": 0.1},
