@@ -143,7 +143,7 @@ def judge(claim: Claim, evidence: Evidence | None, elsewhere: str | None = None)
         return Judgement(Verdict.NOT_RUN, claim.untested or "")
     if evidence is None:
         if elsewhere is not None:
-            return Judgement(Verdict.NOT_COMPARABLE, f"run with {elsewhere} only: other data and another scale than published")
+            return Judgement(Verdict.NOT_COMPARABLE, f"run with {elsewhere} only: not the data, scale and recipe published")
         return Judgement(Verdict.NOT_RUN, f"no record; {claim.test.command}")
     if claim.test.quantity == "gain":
         return judge_gain(claim.absolute_gain or 0.0, evidence)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -27,6 +28,7 @@ from benchmark.report.evidence import (
     summarise_verdicts,
 )
 from benchmark.report.inputs import Problem, TaskInfo
+from benchmark.report.sections import stated_conditions
 from benchmark.report.write import write_report
 from benchmark.stats import holm, minimal_detectable_effect
 from tasks import TASKS
@@ -97,8 +99,8 @@ def test_absolute_values_allow_for_the_rounding_of_print():
     assert judge_ratio(1.347, Evidence(3, 1.04, 1.02, 1.06)).verdict == Verdict.NOT_REPRODUCED
 
 
-def verdicts_of(records):
-    collection = collect(records, tasks=INFOS)
+def verdicts_of(records, tasks=INFOS):
+    collection = collect(records, tasks=tasks)
     frame = judge_claims(collection, load_claims(), estimate_cells(collection), estimate_effects(collection))
     return frame.set_index("id")
 
@@ -136,6 +138,21 @@ def test_the_embedded_scale_never_judges_a_published_number():
     assert found.loc["t1-m2pt-point-tune", "verdict"] == "not comparable"
     assert "profile tiny" in found.loc["t1-m2pt-point-tune", "reason"]
     assert not set(found["verdict"]) - {"not comparable", "not run"}
+
+
+def test_another_recipe_never_judges_a_published_number():
+    """At the paper's scale, but by a recipe that is not the profile's."""
+    own = paper_scale(0.6)
+    stated = stated_conditions(own[0].spec.shape, own[0].spec.compared_recipe(), own[0].spec.num_classes)
+    tasks = INFOS | {"imagenet": replace(INFOS["imagenet"], conditions={("paper", "pretrained"): stated})}
+    assert verdicts_of(own, tasks).loc["t1-m2pt-point-tune", "verdict"] == "reproduced"
+    quick = own[0].spec.recipe.model_copy(update={"epochs": 3})
+    specs = [record.spec.model_copy(update={"recipe": quick}) for record in own]
+    other = [record.model_copy(update={"spec": spec, "run_id": spec.run_id}) for record, spec in zip(own, specs, strict=True)]
+    found = verdicts_of(other, tasks)
+    assert found.loc["t1-m2pt-point-tune", "verdict"] == "not comparable"
+    assert "epochs=3" in found.loc["t1-m2pt-point-tune", "reason"]
+    assert found.loc["t7-train-hours", "verdict"] == "not comparable"
 
 
 def with_controls(effect, noise=0.1, self_copy=0.0, without=()):

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -18,7 +19,7 @@ from benchmark.report.collect import collect
 from benchmark.report.estimates import estimate_cells, estimate_effects, estimate_pretraining
 from benchmark.report.inputs import Problem, TaskInfo
 from benchmark.report.markup import MINUS, Table, cell, escape_latex, escape_markdown, show_p, to_latex, to_markdown
-from benchmark.report.sections import Section, slugify, unique_slugs
+from benchmark.report.sections import Section, slugify, stated_conditions, unique_slugs
 from benchmark.report.tables import list_matrices, matrix_frame, matrix_table
 from benchmark.stats import paired_difference
 
@@ -189,6 +190,31 @@ def test_the_main_section_is_that_of_the_current_code():
     collection = collect([*stale, fresh], tasks=TASKS, current={fresh.run_id})
     assert [section.conditions for section in collection.sections] == ["", "epochs=5"]
     assert collection.section_of[fresh.spec.comparison] == 0
+
+
+def test_the_main_section_is_that_of_the_profiles_own_recipe_however_many_runs_others_have():
+    own = make_spec()
+    stated = stated_conditions(own.shape, own.compared_recipe(), own.num_classes)
+    tasks = TASKS | {"imagenet": replace(TASKS["imagenet"], conditions={("tiny", "pretrained"): stated})}
+    shuffled = own.recipe.model_copy(update={"shuffle_labels": True})
+    others = [make_record(make_spec(seed=seed, recipe=shuffled), 20.0) for seed in range(9)]
+    collection = collect([*others, make_record(own, 40.0)], tasks=tasks)
+    assert [section.conditions for section in collection.sections] == ["", "shuffle_labels=true"]
+    assert collection.section_of[own.comparison] == 0
+    alone = collect(others, tasks=tasks)
+    assert [section.conditions for section in alone.sections] == ["shuffle_labels=true"], "also where the own was not run"
+    limited = [make_record(make_spec(seed=seed, recipe=shuffled, limit=8), 20.0) for seed in range(9)]
+    assert [section.conditions for section in collect(limited, tasks=tasks).sections] == [""], "of a few samples: no evidence"
+
+
+def test_another_start_is_another_section_and_never_averaged_with_the_main_one():
+    given = [make_record(make_spec(seed=seed, pretrained={"target": "0123456789ab"}), 10.0) for seed in range(2)]
+    collection = collect([*pair([40.0, 50.0, 45.0]), *given], tasks=TASKS)
+    assert [section.conditions for section in collection.sections] == ["", "start=01234567"]
+    cells = estimate_cells(collection)
+    plain = cells[(cells["arm"] == "finetune") & (cells["metric"] == "top-1")].set_index("section")
+    assert plain["last_n"].to_dict() == {0: 3, 1: 2}
+    assert plain["last_mean"].to_dict() == pytest.approx({0: 45.0, 1: 10.0})
 
 
 def test_a_foreign_task_is_shown_by_its_first_test_metric():

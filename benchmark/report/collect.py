@@ -75,7 +75,8 @@ def collect(
     infos, foreign = _with_foreign_tasks(records, found, tasks or {})
     runs = [Run(r, current is not None and r.run_id not in current) for r in records if r.spec.kind == "train"]
     specs = [r.spec for r in runs] + [p.spec for p in found if p.spec is not None and p.spec.kind == "train"]
-    by_comparison = assign_sections(specs, _weights(runs, current is not None))
+    own = {(task, *place): stated for task, info in infos.items() for place, stated in info.conditions.items()}
+    by_comparison = assign_sections(specs, _weights(runs, current is not None), own)
     sections = tuple(sorted(set(by_comparison.values()), key=lambda section: section.order))
     section_of = {comparison: sections.index(section) for comparison, section in by_comparison.items()}
     paired = pair_runs(runs)

@@ -168,9 +168,9 @@ def judge_claims(
         runs.setdefault(_cell_of(run), []).append(run)
     rows = []
     for claim in claims:
-        found = {} if claim.test is None else _find(collection, claim.test, runs, cells, effects)
+        found, other = ({}, []) if claim.test is None else _find(collection, claim.test, runs, cells, effects)
         profile = next((name for name in (*reversed(PROFILES), *sorted(found)) if name in found), None)
-        elsewhere = ", ".join(f"profile {name}" for name in sorted(found)) or None
+        elsewhere = "; ".join([*(f"profile {name}" for name in sorted(found)), *other]) or None
         judgement: Judgement = judge(claim, found.get(TESTED_PROFILE), elsewhere)
         evidence = found.get(profile or "")
         values = (None,) * 6 if evidence is None else (
@@ -183,13 +183,20 @@ def judge_claims(
 def _find(
     collection: Collection, test: ClaimTest, runs: Mapping[tuple[object, ...], Sequence[Run]], cells: pd.DataFrame,
     effects: pd.DataFrame
-) -> dict[str, Evidence]:
-    """The evidence on a claim's cell by profile, of runs on all samples under the main conditions."""
+) -> tuple[dict[str, Evidence], list[str]]:
+    """The evidence on a claim's cell by profile, of runs on all samples by the profile's own recipe, and the titles of the
+    sections that have the cell under other conditions."""
     found: dict[str, Evidence] = {}
+    other: dict[str, None] = {}
     for run in runs.get((test.task, test.setting, test.arm, test.auxiliary), ()):
         section = collection.section_of[run.comparison]
         there = collection.sections[section]
-        if there.profile in found or there.limit is not None or there.conditions or not _has_options(run, test):
+        if not _has_options(run, test):
+            continue
+        if there.limit is not None or there.conditions:
+            other[there.title] = None
+            continue
+        if there.profile in found:
             continue
         key = dict(zip(CELL, (section, test.task, test.arm, test.auxiliary or "", run.spec.variant), strict=True))
         same = [other for other in runs[_cell_of(run)]
@@ -197,7 +204,7 @@ def _find(
         evidence = _evidence(collection, test, key, same, cells, effects)
         if evidence is not None:
             found[there.profile] = evidence
-    return found
+    return found, list(other)
 
 
 def _cell_of(run: Run) -> tuple[object, ...]:

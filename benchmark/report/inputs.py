@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from benchmark.contracts import Arm, Metric, Task
+from benchmark.contracts import Arm, Metric, ProfileSpec, Task
 from benchmark.matrix import code_of
 from benchmark.pictures import FILE, read_pictures
+from benchmark.recipes import Setting
 from benchmark.record import Record
+from benchmark.report.sections import Conditions, stated_conditions
 from benchmark.spec import RunSpec
 from benchmark.store import Store
 
@@ -28,6 +30,7 @@ class TaskInfo:
     shortcuts: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # what cheats reach, by profile and name
     sources: frozenset[str] = frozenset()  # whose work the data is made of
     pretrains: bool = False  # whether auxiliaries of its modality are pretrained on its data
+    conditions: Mapping[tuple[str, str], Conditions] = field(default_factory=dict)  # its own, by profile and setting
 
 
 @dataclass(frozen=True)
@@ -64,9 +67,20 @@ def gather(stores: Sequence[Store], tasks: Mapping[str, Task], arms: Mapping[str
         task.modality, task.metrics,
         {profile: value.chance for profile, value in task.profiles.items() if value.chance is not None},
         {profile: dict(value.shortcuts or {}) for profile, value in task.profiles.items()},
-        task.sources, task.pretrained_by is None)
+        task.sources, task.pretrained_by is None,
+        {(name, setting): profile_conditions(profile, setting) for name, profile in task.profiles.items()
+         for setting in profile.train})
         for name, task in tasks.items()}
     return records, problems, infos, {record.run_id for record in records if is_current(record.spec, tasks, arms)}
+
+
+def profile_conditions(profile: ProfileSpec, setting: Setting) -> Conditions:
+    """What a profile states of the runs of a setting: everything but their data and what they start from."""
+    recipe = profile.train[setting]
+    if recipe.augment.get("fold") == -1:  # the seed's
+        strengths = {name: value for name, value in recipe.augment.items() if name != "fold"}
+        recipe = recipe.model_copy(update={"augment": strengths})
+    return stated_conditions(profile.shape, recipe.model_dump(mode="json", exclude={"scale_lr"}), profile.num_classes)
 
 
 def gather_pictures(stores: Sequence[Store], records: Sequence[Record],

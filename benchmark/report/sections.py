@@ -6,8 +6,10 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from benchmark.recipes import SETTINGS
+from benchmark.recipes import SETTINGS, ModelShape
 from benchmark.spec import RunSpec, canonical_json
+
+Conditions = Mapping[str, str]
 
 PROFILES = ("tiny", "small", "paper")  # in the order of their size; others follow by name
 
@@ -68,34 +70,46 @@ def unique_slugs(sections: Iterable[Section]) -> dict[Section, str]:
     return slugs
 
 
-def assign_sections(specs: Iterable[RunSpec], weights: Mapping[str, tuple[int, int, str]]) -> dict[str, Section]:
+def assign_sections(specs: Iterable[RunSpec], weights: Mapping[str, tuple[int, int, str]],
+                    own: Mapping[tuple[str, str, str], Conditions] | None = None) -> dict[str, Section]:
     """The section of each `spec.comparison`.
 
-    Of several comparisons of one task, profile, setting and limit, the heaviest is the main one; others go to sections
-    named after what differs. `weights` is (runs of the current code, runs, newest start) by comparison.
+    Of several comparisons of one task, profile, setting and limit, the main one is that of the profile's own conditions:
+    `own`, by task, profile and setting. All others go to sections named after what differs, also where the profile's own
+    were not run. Several that fit, and all where the profile's own are not known, go by weight: (runs of the current code,
+    runs, newest start) by comparison. So do runs on a few samples, which are evidence of nothing.
     """
     groups: dict[tuple[str, str, str, int | None], dict[str, RunSpec]] = {}
     for spec in specs:
         key = (spec.task, spec.profile, spec.setting or "none", spec.limit)
         groups.setdefault(key, {}).setdefault(spec.comparison, spec)
     sections = {}
-    for (_, profile, setting, limit), group in groups.items():
+    for (task, profile, setting, limit), group in groups.items():
         ranked = sorted(group, key=lambda comparison: (weights.get(comparison, (0, 0, "")), comparison), reverse=True)
+        stated = (own or {}).get((task, profile, setting)) if limit is None else None
+        fitting = [name for name in ranked if stated is not None and stated.items() <= conditions_of(group[name]).items()]
+        expected = {**conditions_of(group[(fitting or ranked)[0]]), **(stated or {})}
         for comparison in ranked:
-            conditions = "" if comparison == ranked[0] else describe_difference(group[ranked[0]], group[comparison])
-            sections[comparison] = Section(profile, setting, limit, conditions)
+            sections[comparison] = Section(profile, setting, limit,
+                                           describe_difference(expected, conditions_of(group[comparison])))
     return sections
 
 
-def describe_difference(main: RunSpec, other: RunSpec) -> str:
-    """What `other` has instead of the conditions of `main`, e.g. "epochs=2, lr=0.001"."""
-    ours, theirs = _conditions(main), _conditions(other)
-    changed = [key for key in sorted(ours | theirs) if ours.get(key) != theirs.get(key)]
-    return ", ".join(f"{key}={theirs.get(key, 'absent')}" for key in changed)
+def describe_difference(main: Conditions, other: Conditions) -> str:
+    """What `other` has instead of `main`, e.g. "epochs=2, lr=0.001"."""
+    changed = [key for key in sorted(main.keys() | other.keys()) if main.get(key) != other.get(key)]
+    return ", ".join(f"{key}={other.get(key, 'absent')}" for key in changed)
 
 
-def _conditions(spec: RunSpec) -> dict[str, str]:
-    shape = {f"shape.{key}": value for key, value in spec.shape.model_dump(mode="json").items()}
+def conditions_of(spec: RunSpec) -> dict[str, str]:
+    """All that runs of one section share, as text by name."""
     data = {f"data.{key}": value[:8] for key, value in spec.data.items()}
-    everything = {**spec.compared_recipe(), **shape, **data, "num_classes": spec.num_classes}
+    start = {"start": spec.pretrained["target"][:8]} if "target" in spec.pretrained else {}
+    return stated_conditions(spec.shape, spec.compared_recipe(), spec.num_classes) | data | start
+
+
+def stated_conditions(shape: ModelShape, recipe: Mapping[str, object], num_classes: int | None) -> dict[str, str]:
+    """Those of a shape and a recipe (`RunSpec.compared_recipe`)."""
+    shapes = {f"shape.{key}": value for key, value in shape.model_dump(mode="json").items()}
+    everything = {**recipe, **shapes, "num_classes": num_classes}
     return {key: value if isinstance(value, str) else canonical_json(value) for key, value in everything.items()}
