@@ -8,4 +8,6 @@ from benchmark.contracts import Arm
 # The controls that a gain of an arm must beat beside its baseline, to count as knowledge of the auxiliary.
 RIVALS: dict[str, tuple[str, ...]] = {
     "m2pt": ("random-norm", "self-copy"), "merge-own": ("merge-random",), "merge-random": (), "ceiling": ("self-copy",)}
+TUNED_BASELINE = "higher-lr"  # whose variants are the baseline's, for arms that were tuned
+EQUAL_TO_BASELINE = ("zero",)  # to the last bit, or the pipeline is wrong
 ARMS: dict[str, Arm] = {arm.name: arm for arm in (FINETUNE, FIX, SCRATCH, M2PT, *CONTROLS)}

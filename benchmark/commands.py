@@ -192,7 +192,7 @@ def show_info(options: argparse.Namespace, command: str) -> int:
 
 
 def make_report(options: argparse.Namespace, command: str) -> int:
-    from baselines import RIVALS
+    from baselines import EQUAL_TO_BASELINE, RIVALS, TUNED_BASELINE
     from benchmark.alignment import alignments_of
     from benchmark.claims import load_claims
     from benchmark.report.analysis import FINDINGS, Extras, analyse
@@ -215,8 +215,8 @@ def make_report(options: argparse.Namespace, command: str) -> int:
     samples, reconstructions, damaged = gather_pictures(stores, records)
     others = gather([Store(folder) for folder in options.compare], tasks, arms)[0] if options.compare else None
     analysis = analyse(records, [*problems, *damaged], options.select.replace("-", "_"), tasks=infos, current=current,
-                       rivals=RIVALS, claims=load_claims(), extras=Extras(alignments, samples, reconstructions),
-                       compared=others)
+                       rivals=RIVALS, tuned_baseline=TUNED_BASELINE, equal=EQUAL_TO_BASELINE, claims=load_claims(),
+                       extras=Extras(alignments, samples, reconstructions), compared=others)
     try:
         written = write_report(analysis, options.out or folders[0] / "report", _regenerating(options, folders), formats, parts)
     except OSError as error:

@@ -61,6 +61,7 @@ FROM_AUXILIARY = ("random-norm", "shuffled", "permuted", "aux-init", "merge")
 WITHOUT_AUXILIARY = ("random-init", "same-modality", "self-copy", "zero", "ceiling", "gain", "higher-lr")
 LABEL_SHARES = (0.05, 0.1, 0.25, 0.5, 1.0)
 RATES: tuple[dict[str, Any], ...] = ({}, {"scale_lr_factor": 10.0}, {"scale_lr_factor": 100.0})
+PLAIN_RATES: tuple[dict[str, Any], ...] = tuple({"lr_factor": factor} for factor in (0.25, 0.5, 0.7, 1.4, 2.0, 4.0))
 STRONGER = (*RATES, *({"scale_per_output": True, **rate} for rate in RATES), {"join_bias": True})
 
 PRESETS: dict[str, Matrix] = {matrix.name: matrix for matrix in (
@@ -88,6 +89,7 @@ PRESETS: dict[str, Matrix] = {matrix.name: matrix for matrix in (
         Group(arms=(*BASELINES, "m2pt", *FROM_AUXILIARY, *WITHOUT_AUXILIARY), settings=SETTINGS),
         Group(arms=("m2pt",), settings=SETTINGS, options=(
             {"train_auxiliary": False}, {"auxiliary_decay": False}, {"auxiliary_lr_factor": 10.0}, {"order": "reversed"},
+            {"order": "permuted"}, {"maturity": 20 / 300},
             *({"scale_init": value, "train_scale": False} for value in (0.01, 0.1, 1.0)))))),
     Matrix(name="evidence", summary="every pair against the controls that a gain must beat, in every setting", seeds="0-5",
            groups=(Group(arms=(*BASELINES, "m2pt", "random-norm", "self-copy", "same-modality"), settings=SETTINGS),)),
@@ -96,11 +98,13 @@ PRESETS: dict[str, Matrix] = {matrix.name: matrix for matrix in (
     Matrix(name="shuffled-labels", summary="labels dealt out at random: everything must be at chance",
            groups=(Group(set=("recipe.shuffle_labels=true",)),)),
     Matrix(name="labels", summary="5, 10, 25, 50 and 100 % of the labels: does an auxiliary help where labels are few? (4.4.2)",
-           groups=tuple(Group(arms=("finetune", "m2pt", "self-copy"), set=(f"recipe.label_share={share:g}",))
+           groups=tuple(Group(arms=("finetune", "m2pt", "random-norm", "self-copy"), set=(f"recipe.label_share={share:g}",))
                         for share in LABEL_SHARES)),
     Matrix(name="steelman", summary="the method at its best against controls tuned as hard, with few labels and many",
-           groups=tuple(Group(arms=(*BASELINES, "m2pt", "random-norm", "self-copy", "same-modality"), settings=SETTINGS,
-                              options=STRONGER, set=(f"recipe.label_share={share:g}",)) for share in (0.1, 1.0))),
+           groups=tuple(Group(arms=arms, settings=SETTINGS, options=options, set=(f"recipe.label_share={share:g}",))
+                        for share in (0.1, 1.0) for arms, options in (
+                            ((*BASELINES, "m2pt", "random-norm", "self-copy", "same-modality"), STRONGER),
+                            (("higher-lr",), PLAIN_RATES)))),
 )}
 
 

@@ -132,6 +132,13 @@ def equivalence_p(mean: float, sd: float, n: int, margin: float) -> float | None
     return float(max(below, above))
 
 
+def one_sided_p(mean: float, sd: float, n: int) -> float:
+    """p of the one-sided t-test that the mean of `n` values of this spread is above 0; `n` at least 2, `sd` above 0."""
+    from scipy.special import stdtr
+
+    return float(stdtr(n - 1, -mean / (sd / math.sqrt(n))))
+
+
 def tie_groups(names: Sequence[str], differ: Mapping[frozenset[str], bool]) -> dict[str, str]:
     """Letters for names in order of rank, best first: two names that share a letter are not shown to differ.
 

@@ -11,7 +11,7 @@ import yaml
 from synthetic import TASKS as SYNTHETIC
 from synthetic import make_matrix, make_record, make_spec
 
-from baselines import ARMS, RIVALS
+from baselines import ARMS, RIVALS, TUNED_BASELINE
 from benchmark.claims import LEDGER, Evidence, Verdict, judge_count, judge_gain, judge_ratio, judge_value, load_claims
 from benchmark.contracts import Metric
 from benchmark.matrix import describe_difference
@@ -223,6 +223,41 @@ def test_tuned_arms_are_compared_in_the_variants_that_validation_chose():
     verdicts = judge_contrasts(collection, estimate_contrasts(collection, RIVALS)).set_index("variant")
     assert verdicts.loc["scale_lr_factor=10.0", "verdict"] == NOT_JUDGED, "no control was given this chance"
     assert verdicts.loc["", "verdict"] == NO_EVIDENCE
+
+
+def tuned_against(plain_gain, without=()):
+    """The tuned contrasts of an m2pt that gains 1 by its second variant, its controls nothing, the plain model `plain_gain` by
+    its own second variant."""
+    records = []
+    for seed in range(6):
+        for arm, auxiliary, name, gain in (
+                ("m2pt", "audio", "scale_lr_factor", 1), ("random-norm", "audio", "scale_lr_factor", 0),
+                ("self-copy", None, "scale_lr_factor", 0), ("higher-lr", None, "lr_factor", plain_gain),
+                ("finetune", None, "", 0)):
+            for value in (1.0, 10.0) if name else (1.0,):
+                variant = f"{name}={value}" if value > 1 else ""
+                if arm in without or (arm == "higher-lr" and not variant):
+                    continue
+                wiggle = random.Random(f"{seed} {arm} {variant}").gauss(0, 0.05)
+                record = imagenet(seed, arm, auxiliary, 46 + seed + gain * bool(variant) + wiggle, "tiny")
+                spec = record.spec.model_copy(update={"variant": variant, "options": {name: value} if name else {}})
+                records.append(record.model_copy(update={"spec": spec, "run_id": spec.run_id}))
+    collection = collect(records, tasks=INFOS)
+    contrasts = estimate_contrasts(collection, RIVALS, tuned_baseline=TUNED_BASELINE)
+    verdicts = judge_contrasts(collection, contrasts)
+    return contrasts[contrasts["tuned"]].set_index("reference"), verdicts[verdicts["tuned"]].iloc[0]
+
+
+def test_a_tuned_arm_must_beat_the_plain_model_tuned_as_well():
+    found, verdict = tuned_against(0)
+    assert verdict["verdict"] == HELPS
+    assert found.loc["tuned-baseline", "difference"] == pytest.approx(1.0, abs=0.1)
+    found, verdict = tuned_against(1)
+    assert verdict["verdict"] == NO_EVIDENCE, "what tuning alone brings is no other modality's knowledge"
+    assert found.loc["tuned-baseline", "difference"] == pytest.approx(0.0, abs=0.1)
+    assert found.loc["baseline", "difference"] == pytest.approx(1.0, abs=0.1)
+    _, verdict = tuned_against(0, without=("higher-lr",))
+    assert (verdict["verdict"], verdict["missing"]) == (NOT_JUDGED, "tuned-baseline")
 
 
 def test_variants_are_tried_as_one_family():

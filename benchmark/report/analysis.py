@@ -19,6 +19,8 @@ from benchmark.report.estimates import estimate_cells, estimate_effects, estimat
 from benchmark.report.evidence import BASELINE, estimate_contrasts, judge_claims, judge_contrasts, summarise_verdicts
 from benchmark.report.inputs import Problem, TaskInfo
 from benchmark.report.ranks import estimate_power, rank_cells
+from benchmark.report.sanity import WRONG, estimate_sanity
+from benchmark.report.shares import estimate_shares
 from benchmark.stats import ALPHA
 
 if TYPE_CHECKING:
@@ -51,6 +53,8 @@ class Analysis:
     ranks: pd.DataFrame
     power: pd.DataFrame
     cost: pd.DataFrame
+    sanity: pd.DataFrame
+    shares: pd.DataFrame
     claims: Sequence[Claim]
     judged: pd.DataFrame  # the claims with their verdicts
     extras: Extras
@@ -74,6 +78,8 @@ def analyse(
     tasks: Mapping[str, TaskInfo],
     current: AbstractCollection[str] | None = None,
     rivals: Mapping[str, Sequence[str]] | None = None,
+    tuned_baseline: str | None = None,
+    equal: AbstractCollection[str] = (),
     claims: Sequence[Claim] = (),
     extras: Extras | None = None,
     compared: Iterable[Path | Record] | None = None,
@@ -82,16 +88,19 @@ def analyse(
 
     `tasks` says what records do not: modality, metrics and chance, in the order of the tables. `current` holds the run
     ids that the current code would compute, if known; all other runs are marked as stale. `rivals` are the controls by arm
-    that a gain must beat; `claims` the ledger to judge; `compared` other records, to set beside these cell by cell.
+    that a gain must beat, and the variants of `tuned_baseline` those of the baseline that a tuned arm must beat; arms in
+    `equal` are the baseline by construction; `claims` is the ledger to judge; `compared` other records, to set beside these
+    cell by cell.
     """
     collection = collect(records, problems, tasks, current)
     cells, effects = estimate_cells(collection), estimate_effects(collection, select)
-    contrasts = estimate_contrasts(collection, rivals or {}, select)
+    contrasts = estimate_contrasts(collection, rivals or {}, select, tuned_baseline)
     other = None if compared is None else collect(compared, (), tasks)
     return Analysis(
         collection, select, cells, effects, estimate_pretraining(collection, select), contrasts,
         judge_contrasts(collection, contrasts), rank_cells(collection, select), estimate_power(collection, effects, claims),
-        estimate_cost(collection), claims, judge_claims(collection, claims, cells, effects), extras or Extras(), other,
+        estimate_cost(collection), estimate_sanity(collection, equal, select), estimate_shares(collection, effects),
+        claims, judge_claims(collection, claims, cells, effects), extras or Extras(), other,
         compare(collection, other, select) if other is not None else pd.DataFrame())
 
 
@@ -137,14 +146,18 @@ def answer(analysis: Analysis) -> list[str]:
     return lines or ["No target x auxiliary pair has been measured on all data yet."]
 
 
-def badges(collection: Collection) -> list[str]:
+def badges(analysis: Analysis) -> list[str]:
     """Reservations about all that follows"""
+    collection = analysis.collection
     profiles = sorted({section.profile for section in collection.sections} - {TESTED_PROFILE})
     found = [f"Profile {', '.join(profiles)}: embedded data at a small scale, not comparable with published numbers"] \
         if profiles else []
     if any(section.limit is not None for section in collection.sections):
         found.append("Some rows saw a few samples only: they show that everything runs, and nothing else")
     stale = sum(run.stale for run in collection.paired.runs)
+    wrong = int((analysis.sanity["outcome"] == WRONG).sum())
+    if wrong:
+        found.append(f"{wrong} of {len(analysis.sanity)} sanity checks failed: nothing here is to be relied on")
     if stale:
         found.append(f"{stale} of {len(collection.paired.runs)} runs were not computed by the current code")
     return found

@@ -7,7 +7,8 @@ evidence*, and the upper end of the interval against the baseline says which eff
 been run, nothing is said.
 
 A variant of an arm is held against the same variant of each control, as a method that was tuned beats controls that were
-not. All variants but the arm as it is are adjusted together: who tries eight has eight chances.
+not; one that validation chose also against the plain model, tuned. All variants but the arm as it is are adjusted together:
+who tries eight has eight chances.
 """
 
 from __future__ import annotations
@@ -31,19 +32,20 @@ CONTRAST_COLUMNS = [*CELL, "tuned", "metric", "select", "reference", *DIFFERENCE
 VERDICT_COLUMNS = [*CELL, "tuned", "metric", "references", "missing", "verdict", "excluded_above", "shared_sources"]
 CLAIM_COLUMNS = ["id", "source", "target", "setting", "method", "published", "verdict", "reason", "consistent"]
 CLAIM_COLUMNS += ["profile", "n", "measured", "low", "high", "p_holm", "mde"]
-BASELINE = "baseline"
+BASELINE, TUNED = "baseline", "tuned-baseline"
 HELPS, NO_EVIDENCE, NOT_JUDGED = "helps", "no evidence", "controls missing"
 
 
 def estimate_contrasts(
-    collection: Collection, rivals: Mapping[str, Sequence[str]], select: Selection = "last"
+    collection: Collection, rivals: Mapping[str, Sequence[str]], select: Selection = "last", tuned_baseline: str | None = None
 ) -> pd.DataFrame:
     """One row for each cell of an arm that has rivals, and reference: the baseline, and every rival.
 
     Paired are runs of one comparison, seed, environment and target checkpoint. A rival that starts from an auxiliary is
     taken with the same one, and each in the same variant. A reference that was not run has n = 0. Where arm and rivals
     were run in the same several variants, a further row (`tuned`) compares the variant of each that the validation split
-    chose.
+    chose; one more reference is then the baseline, tuned: the best by validation of itself and of the variants of
+    `tuned_baseline`, the plain model under other options.
     """
     value = {row.run: value for row, value in main_values(collection, select)}
     runs: dict[Place, dict[int, Run]] = {}
@@ -51,7 +53,7 @@ def estimate_contrasts(
         if run.record.run_id in value:
             runs.setdefault(run.cell, {})[run.spec.seed] = run
     rows = []
-    for place, others, tuned in _contrasts(collection, rivals, runs):
+    for place, others, tuned in _contrasts(collection, rivals, runs, tuned_baseline):
         comparison, arm, auxiliary, variant = place
         treated = runs[place]
         task = next(iter(treated.values())).spec.task
@@ -75,7 +77,8 @@ def estimate_contrasts(
 
 
 def _contrasts(
-    collection: Collection, rivals: Mapping[str, Sequence[str]], runs: Mapping[Place, Mapping[int, Run]]
+    collection: Collection, rivals: Mapping[str, Sequence[str]], runs: Mapping[Place, Mapping[int, Run]],
+    tuned_baseline: str | None
 ) -> Iterator[tuple[Place, dict[str, Place | None], bool]]:
     """Each cell to judge with its references by name (None: the baseline of each run), and whether it was tuned for."""
     variants: dict[tuple[str, str, str], list[str]] = {}
@@ -90,27 +93,32 @@ def _contrasts(
             yield (comparison, arm, auxiliary, variant), {
                 BASELINE: None, **{rival: (*place, variant) for rival, place in places.items()}}, False
         if len(own) > 1 and places and all(set(variants.get(place, ())) == set(own) for place in places.values()):
-            chosen = {place: _chosen_on_val(collection, runs, place, own)
+            chosen = {place: _chosen_on_val(collection, runs, [(*place, variant) for variant in own])
                       for place in ((comparison, arm, auxiliary), *places.values())}
-            yield (comparison, arm, auxiliary, chosen[comparison, arm, auxiliary]), {
-                BASELINE: None, **{rival: (*place, chosen[place]) for rival, place in places.items()}}, True
+            plain = [place for place, there in runs.items() if place[0] == comparison
+                     and next(iter(there.values())).spec.role == "baseline"]
+            other = [place for place in runs if place[:2] == (comparison, tuned_baseline)]
+            best = {TUNED: _chosen_on_val(collection, runs, [*plain, *other]) if other else (comparison, "", "", "")}
+            yield chosen[comparison, arm, auxiliary], {
+                BASELINE: None, **(best if tuned_baseline else {}),
+                **{rival: chosen[place] for rival, place in places.items()}}, True
 
 
 def _chosen_on_val(
-    collection: Collection, runs: Mapping[Place, Mapping[int, Run]], place: tuple[str, str, str], variants: Sequence[str]
-) -> str:
-    """The variant of the best mean validation value after the last epoch, over the seeds that all variants have."""
-    by_variant = {variant: runs[(*place, variant)] for variant in sorted(variants)}
-    seeds = set.intersection(*(set(by_seed) for by_seed in by_variant.values()))
+    collection: Collection, runs: Mapping[Place, Mapping[int, Run]], places: Sequence[Place]
+) -> Place:
+    """Which has the best mean validation value after the last epoch, over the seeds that all have."""
+    by_place = {place: runs[place] for place in sorted(places)}
+    seeds = set.intersection(*(set(by_seed) for by_seed in by_place.values()))
     means = {}
-    for variant, by_seed in by_variant.items():
+    for place, by_seed in by_place.items():
         spec = next(iter(by_seed.values())).spec
         metric = collection.tasks[spec.task].metrics[0]
         curves = [by_seed[seed].record.curve("val", metric.name) for seed in sorted(seeds)]
         values = [max(curve)[1] for curve in curves if curve]
         if values:
-            means[variant] = fmean(values) * (1 if metric.higher_is_better else -1)
-    return max(means, key=lambda variant: means[variant], default="")
+            means[place] = fmean(values) * (1 if metric.higher_is_better else -1)
+    return max(means, key=lambda place: means[place], default=min(by_place))
 
 
 def judge_contrasts(collection: Collection, contrasts: pd.DataFrame) -> pd.DataFrame:

@@ -20,7 +20,9 @@ from benchmark.report.pictures import draw_reconstructions, draw_samples
 from benchmark.report.provenance import commands_table, facts
 from benchmark.report.published import draw_claims, list_sources, published_lines, published_table
 from benchmark.report.ranks import power_table, rank_table
+from benchmark.report.sanity import sanity_table
 from benchmark.report.sections import PROFILES, slugify, unique_slugs
+from benchmark.report.shares import draw_shares, shares_table
 from benchmark.report.tables import (
     alignment_table,
     cells_table,
@@ -80,6 +82,22 @@ def add_controls(document: Document, analysis: Analysis) -> None:
         document.table(f"order-{place.slug}", rank_table(collection, analysis.ranks, place.number))
     for name, frame in (("contrasts", analysis.contrasts), ("verdicts", analysis.verdicts), ("order", analysis.ranks)):
         document.frame(name, _with_sections(frame, analysis))
+
+
+def add_sanity(document: Document, analysis: Analysis) -> None:
+    """Runs whose outcome is known beforehand; nothing where there are none."""
+    document.table("sanity", sanity_table(analysis.collection, analysis.sanity))
+    document.frame("sanity", _with_sections(analysis.sanity, analysis))
+
+
+def add_shares(document: Document, analysis: Analysis) -> None:
+    """What the arms are worth by how many labels there are; nothing where one share was run."""
+    shares = analysis.shares
+    for profile, setting in dict.fromkeys(zip(shares["profile"], shares["setting"], strict=True)):
+        what, name = (shares, profile, setting), f"labels-{slugify(f'{profile} {setting}')}"
+        document.figure(name, draw_shares(analysis.collection, *what), "Paired differences by share of the labels")
+        document.table(name, shares_table(analysis.collection, analysis.cells, *what))
+    document.frame("labels", shares.drop(columns="section").convert_dtypes())
 
 
 def add_power(document: Document, analysis: Analysis) -> None:
@@ -212,6 +230,8 @@ def add_provenance(document: Document, analysis: Analysis) -> None:
 PARTS: Mapping[str, Part] = {
     "matrix": Part("Target x auxiliary", add_matrices),
     "controls": Part("Beyond every control?", add_controls),
+    "sanity": Part("Sanity: outcomes known beforehand", add_sanity),
+    "labels": Part("Few labels and many", add_shares),
     "power": Part("What these seeds could show", add_power),
     "paper": Part("The paper's tables, published and measured", add_paper_tables),
     "cost": Part("Cost", add_cost),

@@ -24,7 +24,7 @@ def write_report(
     written.
     """
     document = Document(out, formats)
-    lines, reservations = answer(analysis), badges(analysis.collection)
+    lines, reservations = answer(analysis), badges(analysis)
     note = f"Test split, {SELECTED[analysis.select]}; selection on the validation split only."
     document.add(Heading(QUESTION, 1), *(Paragraph(text) for text in (*reservations, *lines, note)))
     with house_style():

@@ -1,0 +1,106 @@
+"""Runs on shares of the labels in; what an arm is worth by how many labels there are (section 4.4.2), out."""
+
+from __future__ import annotations
+
+import re
+
+import pandas as pd
+from matplotlib.container import ErrorbarContainer
+from matplotlib.figure import Figure
+
+from benchmark.report.canvas import FAINT, INK, modality_colours, new_figure, shorten
+from benchmark.report.collect import Collection
+from benchmark.report.estimates import EFFECT_COLUMNS, adjust
+from benchmark.report.markup import NONE, Cell, Table, cell, show_estimate, show_interval, show_p
+from benchmark.report.tables import READ_MEAN, cell_label, find_metric, rows_of, unit_label
+from benchmark.stats import ALPHA
+
+SHARE_COLUMNS = ["profile", "setting", "share", *EFFECT_COLUMNS]
+
+
+def estimate_shares(collection: Collection, effects: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `effects`, main metrics and arms without options, of sections that differ in the share of labels alone.
+
+    Holm's adjustment is over every target, auxiliary and share of an arm: five shares are five chances. Empty where a
+    profile and setting has one share only.
+    """
+    shares = {number: share for number, section in enumerate(collection.sections)
+              if section.limit is None and (share := _share_of(section.conditions)) is not None}
+    main = {task: info.metrics[0].name for task, info in collection.tasks.items()}
+    rows = []
+    for row in rows_of(effects):
+        if row.section in shares and row.metric == main[row.task] and not row.variant:
+            section = collection.sections[row.section]
+            rows.append({"profile": section.profile, "setting": section.setting, "share": shares[row.section], **row._asdict()})
+    frame = pd.DataFrame(rows, columns=SHARE_COLUMNS)
+    several = frame.groupby(["profile", "setting"])["share"].transform("nunique") > 1
+    return adjust(frame[several].reset_index(drop=True), ["profile", "setting", "arm"])
+
+
+def _share_of(conditions: str) -> float | None:
+    """Of the labels, where nothing else differs from the main conditions"""
+    found = re.fullmatch(r"label_share=([0-9.e-]+)", conditions)
+    return float(found[1]) if found else None if conditions else 1.0
+
+
+def shares_table(collection: Collection, cells: pd.DataFrame, shares: pd.DataFrame, profile: str, setting: str) -> Table:
+    """Cells by share: the baseline's mean, then differences to it."""
+    ours = shares[(shares["profile"] == profile) & (shares["setting"] == setting)]
+    columns = sorted(set(ours["share"]))
+    section_of = dict(zip(ours["share"], ours["section"], strict=True))
+    rows: list[tuple[Cell, ...]] = []
+    for task in dict.fromkeys(ours["task"]):
+        metric = collection.tasks[task].metrics[0]
+        plain = cells[(cells["task"] == task) & (cells["metric"] == metric.name) & (cells["role"] == "baseline")]
+        means = {row.section: row for row in rows_of(plain)}
+        name = cell(f"{task}, {unit_label(metric)}")
+        row = [name, cell("baseline")]
+        rows.append((*row, *(cell(NONE) if (found := means.get(section_of[share])) is None else
+                             cell(show_estimate(found, metric, f"{ours['select'].iloc[0]}_")) for share in columns)))
+        for arm, auxiliary in dict.fromkeys(zip(*(ours.loc[ours["task"] == task, key] for key in ("arm", "auxiliary")),
+                                                strict=True)):
+            found = {row.share: row for row in rows_of(ours[(ours["task"] == task) & (ours["arm"] == arm)
+                                                            & (ours["auxiliary"] == auxiliary)])}
+            texts = [cell(NONE) if share not in found else cell(
+                show_interval(found[share], find_metric(collection, task, metric.name)),
+                f"p {show_p(found[share].p_holm)} (n={found[share].n})", bold=found[share].p_holm < ALPHA) for share in columns]
+            rows.append((name, cell(cell_label(arm, auxiliary, "")), *texts))
+    notes = (READ_MEAN, "Differences to the baseline on the same labels, paired by seed, with 95 % t-intervals; p: paired "
+             f"t-test, Holm-adjusted over every target, auxiliary and share of the arm; bold: p < {ALPHA:g}.")
+    return Table(f"By share of the labels: profile {profile}, setting {setting}",
+                 ("Target", "Cell", *(f"{share * 100:g} %" for share in columns)), tuple(rows), notes, num_labels=2)
+
+
+def draw_shares(collection: Collection, shares: pd.DataFrame, profile: str, setting: str) -> Figure:
+    """Differences to the baseline over the share of the labels, a panel per target, a colour per auxiliary."""
+    ours = shares[(shares["profile"] == profile) & (shares["setting"] == setting)]
+    tasks = list(dict.fromkeys(ours["task"]))
+    columns = min(2, len(tasks))
+    figure = new_figure(7.6, 1.2 + 2.2 * -(-len(tasks) // columns))
+    grid = figure.subplots(-(-len(tasks) // columns), columns, squeeze=False).ravel()
+    colours, ticks = modality_colours(collection), sorted(set(ours["share"]))
+    handles: dict[str, ErrorbarContainer] = {}
+    for axes, task in zip(grid, tasks, strict=False):
+        axes.axhline(0, color=INK, linewidth=0.8)
+        cells = list(dict.fromkeys(zip(*(ours.loc[ours["task"] == task, key] for key in ("arm", "auxiliary")), strict=True)))
+        for place, (arm, auxiliary) in enumerate(cells):
+            chosen = ours[(ours["task"] == task) & (ours["arm"] == arm) & (ours["auxiliary"] == auxiliary)].sort_values("share")
+            shift = 1.03 ** (place - (len(cells) - 1) / 2)  # side by side, where intervals would lie on each other
+            method = set(chosen["role"]) == {"method"}
+            line = axes.errorbar(chosen["share"] * shift, chosen["difference"],
+                                 [chosen["difference"] - chosen["low"], chosen["high"] - chosen["difference"]],
+                                 color=colours.get(auxiliary, INK), marker="o" if method else "s", markersize=4,
+                                 linestyle="-" if method else ":", linewidth=1.2 if method else 0.8)
+            handles.setdefault(cell_label(arm, auxiliary, ""), line)
+        axes.set_xscale("log")
+        axes.set_xticks(ticks, [f"{share * 100:g} %" for share in ticks])
+        axes.minorticks_off()
+        axes.grid(axis="y", color=FAINT, linewidth=0.6)
+        axes.set_title(shorten(f"{task}, {unit_label(collection.tasks[task].metrics[0])}", 44))
+    for axes in grid[len(tasks):]:
+        axes.set_visible(False)
+    figure.legend(handles=list(handles.values()), labels=[shorten(label) for label in handles],
+                  loc="outside lower center", ncols=4)
+    figure.suptitle(f"Difference to the baseline by share of the labels, 95 % intervals\nprofile {profile}, setting {setting}",
+                    x=0.01, ha="left", fontsize=10)
+    return figure

@@ -1,0 +1,121 @@
+"""What must come out a known way is checked, and what comes out another way is told; gains by the share of labels."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import pytest
+from scipy import stats as scipy_stats
+from synthetic import TASKS, make_record, make_spec
+
+from baselines import ARMS, EQUAL_TO_BASELINE
+from benchmark.presets import PRESETS
+from benchmark.report.analysis import analyse, badges
+from benchmark.report.collect import collect
+from benchmark.report.estimates import estimate_effects
+from benchmark.report.sanity import AS_EXPECTED, WRONG, estimate_sanity
+from benchmark.report.sections import stated_conditions
+from benchmark.report.shares import estimate_shares
+from benchmark.report.write import write_report
+from benchmark.stats import holm
+
+RECIPE = make_spec().recipe
+OWN = stated_conditions(make_spec().shape, make_spec().compared_recipe(), make_spec().num_classes)
+INFOS = TASKS | {"imagenet": replace(TASKS["imagenet"], conditions={("tiny", "pretrained"): OWN})}
+DEALT = RECIPE.model_copy(update={"shuffle_labels": True})
+
+
+def dealt_out(level, seeds=5):
+    """Trained on labels dealt out at random; chance is 2.1 for imagenet, 12.5 for kinetics."""
+    return [make_record(make_spec(task, seed=seed, recipe=DEALT), value + random.Random(f"{task} {seed}").gauss(0, 0.1))
+            for task, value in (("imagenet", level), ("kinetics", 12.4)) for seed in range(seeds)]
+
+
+def test_labels_dealt_out_at_random_must_leave_a_model_at_chance():
+    sanity = estimate_sanity(collect(dealt_out(2.1), tasks=TASKS), ())
+    assert set(sanity["outcome"]) == {AS_EXPECTED}
+    sanity = estimate_sanity(collect(dealt_out(4.0), tasks=TASKS), ()).set_index("task")
+    assert sanity["outcome"].to_dict() == {"imagenet": WRONG, "kinetics": AS_EXPECTED}
+    values = [record.curve("test", "top-1")[-1][1] for record in dealt_out(4.0)[:5]]
+    expected = scipy_stats.ttest_1samp(values, 2.1, alternative="greater").pvalue
+    assert sanity.loc["imagenet", "p"] == pytest.approx(expected, rel=1e-9)
+    assert sanity["p_holm"].tolist() == pytest.approx(holm(sanity["p"].tolist()))
+    below = estimate_sanity(collect(dealt_out(0.5), tasks=TASKS), ()).set_index("task")
+    assert below.loc["imagenet", "outcome"] == AS_EXPECTED, "below chance nothing leaks"
+
+
+def equal_arms(nudge=0.0):
+    records = []
+    for seed in range(3):
+        plain = make_record(make_spec(seed=seed), 40.0 + seed, weights={"result": f"{seed}"})
+        zero = make_record(make_spec(arm="zero", seed=seed), 40.0 + seed + nudge * (seed == 2), weights={"result": f"{seed}"})
+        records += [plain, zero]
+    return records
+
+
+def test_an_arm_that_is_its_baseline_by_construction_must_agree_to_the_last_bit():
+    (row,) = estimate_sanity(collect(equal_arms(), tasks=TASKS), EQUAL_TO_BASELINE).to_dict("records")
+    assert (row["arm"], row["measured"], row["n"], row["outcome"]) == ("zero", 3, 3, AS_EXPECTED)
+    (row,) = estimate_sanity(collect(equal_arms(1e-9), tasks=TASKS), EQUAL_TO_BASELINE).to_dict("records")
+    assert (row["measured"], row["outcome"]) == (2, WRONG)
+    other = [record if record.spec.arm != "zero" else record.model_copy(update={"weights": {"result": "x"}})
+             for record in equal_arms()]
+    (row,) = estimate_sanity(collect(other, tasks=TASKS), EQUAL_TO_BASELINE).to_dict("records")
+    assert (row["measured"], row["outcome"]) == (0, WRONG)
+
+
+def test_a_report_opens_with_a_check_that_failed(tmp_path):
+    assert set(EQUAL_TO_BASELINE) <= set(ARMS)
+    analysis = analyse([*equal_arms(1e-9), *dealt_out(2.1)], [], tasks=TASKS, equal=EQUAL_TO_BASELINE)
+    assert any(text.startswith("1 of 3 sanity checks failed") for text in badges(analysis))
+    write_report(analysis, tmp_path, parts=["sanity"])
+    page = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "2 of 3 runs" in page
+    assert "chance, 2.1" in page
+    fine = analyse(equal_arms(), [], tasks=TASKS, equal=EQUAL_TO_BASELINE)
+    assert not any("sanity" in text for text in badges(fine))
+
+
+def by_share(gains):
+    """Two auxiliaries and a control of imagenet, on shares of the labels"""
+    records = []
+    for share, gain in gains.items():
+        recipe = RECIPE.model_copy(update={"label_share": share})
+        for seed in range(4):
+            for arm, auxiliary, worth in (("finetune", None, 0), ("m2pt", "audio", gain), ("m2pt", "point", 0),
+                                          ("self-copy", None, 0)):
+                noise = random.Random(f"{share} {seed} {arm} {auxiliary}").gauss(0, 0.1)
+                records.append(make_record(make_spec("imagenet", arm, auxiliary, seed, recipe=recipe), 40 + worth + noise))
+    return records
+
+
+def test_gains_stand_side_by_side_by_share_of_the_labels(tmp_path):
+    records = by_share({0.05: 3.0, 0.1: 1.0, 1.0: 0.0})
+    collection = collect(records, tasks=INFOS)
+    shares = estimate_shares(collection, estimate_effects(collection))
+    audio = shares[(shares["arm"] == "m2pt") & (shares["auxiliary"] == "audio")].set_index("share")["difference"]
+    assert audio.to_dict() == pytest.approx({0.05: 3.0, 0.1: 1.0, 1.0: 0.0}, abs=0.3)
+    ours = shares[shares["arm"] == "m2pt"]
+    assert len(ours) == 6, "two auxiliaries, three shares"
+    assert ours["p_holm"].tolist() == pytest.approx(holm(ours["p"].tolist())), "one family, whatever the share"
+    write_report(analyse(records, [], tasks=INFOS), tmp_path, parts=["labels"])
+    page = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "| 5 % | 10 % | 100 % |" in page
+    assert (tmp_path / "figures" / "labels-tiny-pretrained.svg").is_file()
+    alone = collect(by_share({1.0: 0.0}), tasks=INFOS)
+    assert estimate_shares(alone, estimate_effects(alone)).empty
+
+
+def test_the_matrices_have_what_their_question_needs():
+    labels, steelman, controls = (PRESETS[name].groups for name in ("labels", "steelman", "controls"))
+    assert all({"finetune", "m2pt", "random-norm", "self-copy"} <= set(group.arms) for group in labels)
+    tuned = [group for group in steelman if group.arms == ("higher-lr",)]
+    other = [group for group in steelman if group.arms != ("higher-lr",)]
+    assert len(tuned) == len(other) == 2
+    for plain, method in zip(tuned, other, strict=True):
+        assert plain.set == method.set
+        assert len(plain.options) + 1 == len(method.options), "the plain model as it is counts, too: the same budget"
+    options = [option for group in controls for option in group.options]
+    assert {"order": "permuted"} in options
+    assert {"maturity": 20 / 300} in options
