@@ -21,8 +21,8 @@ SHARE_COLUMNS = ["profile", "setting", "share", *EFFECT_COLUMNS]
 def estimate_shares(collection: Collection, effects: pd.DataFrame) -> pd.DataFrame:
     """The rows of `effects`, main metrics and arms without options, of sections that differ in the share of labels alone.
 
-    Holm's adjustment is over every target, auxiliary and share of an arm: five shares are five chances. Empty where a
-    profile and setting has one share only.
+    Holm's adjustment is over every target, auxiliary and share of an arm: five shares are five chances. Left out are
+    arms that a profile and setting has on one share only.
     """
     shares = {number: share for number, section in enumerate(collection.sections)
               if section.limit is None and (share := _share_of(section.conditions)) is not None}
@@ -33,7 +33,7 @@ def estimate_shares(collection: Collection, effects: pd.DataFrame) -> pd.DataFra
             section = collection.sections[row.section]
             rows.append({"profile": section.profile, "setting": section.setting, "share": shares[row.section], **row._asdict()})
     frame = pd.DataFrame(rows, columns=SHARE_COLUMNS)
-    several = frame.groupby(["profile", "setting"])["share"].transform("nunique") > 1
+    several = frame.groupby(["profile", "setting", "arm"])["share"].transform("nunique") > 1
     return adjust(frame[several].reset_index(drop=True), ["profile", "setting", "arm"])
 
 
