@@ -32,6 +32,7 @@ from benchmark.store import Store
 from benchmark.variants import check_use, overrides_of
 
 if TYPE_CHECKING:
+    from benchmark.claims import Judgement
     from benchmark.progress import Progress
 
 LOG_LINES = 3  # of a failed run, in the closing summary
@@ -180,15 +181,39 @@ def show_list(options: argparse.Namespace, command: str) -> int:
     from benchmark.describe import LISTED, list_names
 
     tasks, arms = load_registry(options.plugins)
-    print("\n".join(list_names(tasks, arms, [options.what] if options.what else LISTED)))
+    states = judge_all(options) if options.what == "claims" else {}
+    print("\n".join(list_names(tasks, arms, [options.what] if options.what else LISTED, states)))
     return 0
 
 
 def show_info(options: argparse.Namespace, command: str) -> int:
     from benchmark.describe import describe
 
-    print(describe(options.name, *load_registry(options.plugins), options.profile))
+    print(describe(options.name, *load_registry(options.plugins), options.profile, lambda: judge_all(options)))
     return 0
+
+
+def judge_all(options: argparse.Namespace) -> dict[str, Judgement]:
+    """The verdict on every claim by the records of the results folders (none given: all below results/)."""
+    from benchmark.claims import Judgement, Verdict, load_claims
+    from benchmark.report.collect import collect
+    from benchmark.report.estimates import estimate_cells, estimate_effects
+    from benchmark.report.evidence import judge_claims
+    from benchmark.report.inputs import gather
+
+    folders = options.results or sorted(path.parent for path in Path("results").glob("*/runs"))
+    for folder in folders:
+        check_results(folder)
+    records, _, tasks, _ = gather([Store(folder) for folder in folders], *load_registry(options.plugins))
+    collection = collect(records, tasks=tasks)
+    judged = judge_claims(collection, load_claims(), estimate_cells(collection), estimate_effects(collection))
+    return {row.id: Judgement(Verdict(row.verdict), row.reason) for row in judged.itertuples(index=False)}
+
+
+def check_results(folder: Path) -> None:
+    """Raises `ValueError` for what is no results folder."""
+    if not (folder / "runs").is_dir():
+        raise ValueError(f"no results in {folder}; run a matrix first, for example: benchmark run --matrix smoke")
 
 
 def make_report(options: argparse.Namespace, command: str) -> int:
@@ -203,8 +228,7 @@ def make_report(options: argparse.Namespace, command: str) -> int:
 
     folders = options.results or [Path("results/tiny")]
     for folder in [*folders, *(options.compare or [])]:
-        if not (folder / "runs").is_dir():
-            raise ValueError(f"no results in {folder}; run a matrix first, for example: benchmark run --matrix smoke")
+        check_results(folder)
     formats = pick([options.format or ""], dict.fromkeys(FORMATS), "format") or FORMATS
     parts = pick([options.only or ""], PARTS, "part") or PARTS
     fatal = pick([options.fail_on or ""], dict.fromkeys(FINDINGS), "finding")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
-from benchmark.claims import Claim, load_claims
+from benchmark.claims import Claim, Judgement, load_claims
 from benchmark.contracts import Arm, Task
 from benchmark.matrix import nearest
 from benchmark.presets import PRESETS, Matrix
@@ -15,8 +15,9 @@ from benchmark.variants import PROFILE, Variant, load_variants
 LISTED = ("tasks", "arms", "matrices")  # without asking for more
 
 
-def list_names(tasks: Mapping[str, Task], arms: Mapping[str, Arm], kinds: Iterable[str]) -> list[str]:
-    """One line a name, under a heading a kind."""
+def list_names(tasks: Mapping[str, Task], arms: Mapping[str, Arm], kinds: Iterable[str],
+               states: Mapping[str, Judgement] | None = None) -> list[str]:
+    """One line a name, under a heading a kind; `states` are the verdicts on claims, by id."""
     lines = []
     for kind in kinds:
         rows = {
@@ -24,15 +25,19 @@ def list_names(tasks: Mapping[str, Task], arms: Mapping[str, Arm], kinds: Iterab
             "arms": lambda: [(name, f"{'/'.join(arm.settings)}: {arm.summary}") for name, arm in arms.items()],
             "matrices": lambda: [(name, matrix.summary) for name, matrix in PRESETS.items()],
             "variants": lambda: [(name, variant.summary) for name, variant in load_variants().items()],
-            "claims": lambda: [(claim.id, _line(claim)) for claim in load_claims()],
+            "claims": lambda: [(claim.id, _line(claim, (states or {}).get(claim.id))) for claim in load_claims()],
         }[kind]()
         width = max(len(name) for name, _ in rows)
         lines += [f"{kind}:", *(f"  {name:<{width}} {text}" for name, text in rows)]
     return lines
 
 
-def describe(name: str, tasks: Mapping[str, Task], arms: Mapping[str, Arm], profile: str | None = None) -> str:
-    """Everything about one task, arm, matrix, variant or claim; raises `ValueError` for an unknown name."""
+def describe(name: str, tasks: Mapping[str, Task], arms: Mapping[str, Arm], profile: str | None = None,
+             judged: Callable[[], Mapping[str, Judgement]] | None = None) -> str:
+    """Everything about one task, arm, matrix, variant or claim; raises `ValueError` for an unknown name.
+
+    `judged` gives the verdicts on claims by id, and is asked for a claim alone, as it reads records.
+    """
     if name in tasks:
         return describe_task(tasks[name], profile)
     if name in arms:
@@ -43,7 +48,7 @@ def describe(name: str, tasks: Mapping[str, Task], arms: Mapping[str, Arm], prof
         return describe_variant(load_variants()[name])
     claims = {claim.id: claim for claim in load_claims()}
     if name in claims:
-        return describe_claim(claims[name])
+        return describe_claim(claims[name], judged().get(name) if judged else None)
     close = nearest(name, [*tasks, *arms, *PRESETS, *load_variants(), *claims]).partition("known: ")[0]
     raise ValueError(f"unknown name {name!r}; {close}known: {', '.join([*tasks, *arms, *PRESETS])}, "
                      "variants and claims (benchmark list variants, list claims)")
@@ -112,8 +117,8 @@ def describe_variant(variant: Variant) -> str:
     return "\n".join(lines)
 
 
-def describe_claim(claim: Claim) -> str:
-    """What was published, what is odd about it, and how it is tested."""
+def describe_claim(claim: Claim, state: Judgement | None = None) -> str:
+    """What was published, what is odd about it, how it is tested, and the verdict where records were read."""
     lines = [f"{claim.id}: {claim.source}, {claim.target_dataset}, {claim.metric}, {claim.setting}, {claim.method}",
              f"published: {claim.published} {claim.unit}"]
     if claim.baseline_name:
@@ -128,10 +133,12 @@ def describe_claim(claim: Claim) -> str:
     if claim.test is None:
         lines.append(f"not tested: {claim.untested}")
     else:
-        lines.append(f"test it: {claim.test.command}\nstate: benchmark report, table of published claims")
+        lines.append(f"test it: {claim.test.command}")
+    if state is not None:
+        lines.append(f"state: {state.verdict}" + ("" if claim.test is None else f" ({state.reason})"))
     return "\n".join(lines)
 
 
-def _line(claim: Claim) -> str:
-    tested = "" if claim.test is not None else "  (not tested)"
+def _line(claim: Claim, state: Judgement | None) -> str:
+    tested = "  (not tested)" if claim.test is None else f"  ({state.verdict})" if state is not None else ""
     return f"{claim.source}: {claim.target_dataset}, {claim.setting}, {claim.method}: {claim.published}{tested}"

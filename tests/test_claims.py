@@ -13,6 +13,7 @@ from synthetic import make_matrix, make_record, make_spec
 
 from baselines import ARMS, RIVALS, TUNED_BASELINE
 from benchmark.claims import LEDGER, Evidence, Verdict, judge_count, judge_gain, judge_ratio, judge_value, load_claims
+from benchmark.cli import main
 from benchmark.contracts import Metric
 from benchmark.matrix import describe_difference
 from benchmark.report.analysis import FINDINGS, analyse
@@ -31,6 +32,7 @@ from benchmark.report.inputs import Problem, TaskInfo
 from benchmark.report.sections import stated_conditions
 from benchmark.report.write import write_report
 from benchmark.stats import holm, minimal_detectable_effect
+from benchmark.store import Store
 from tasks import TASKS
 
 INFOS = SYNTHETIC | {
@@ -315,3 +317,26 @@ def test_an_analysis_counts_what_a_report_may_fail_on(tmp_path):
     rows = json.loads((tmp_path / "tables" / "claims.json").read_text())
     assert len(rows) == 125
     assert {row["verdict"] for row in rows if row["id"] == "t1-m2pt-point-tune"} == {"contradicted"}
+
+
+def test_info_and_list_show_the_state_of_a_claim(tmp_path, capsys):
+    """Gains of the paper's profile, from records on the disk: other records, another state."""
+    for name, gain in (("found", 0.6), ("absent", 0.0)):
+        store = Store(tmp_path / name)
+        store.prepare()
+        for record in paper_scale(gain):
+            own = TASKS["imagenet"].profiles["paper"]
+            spec = record.spec.model_copy(update={
+                "recipe": own.train["pretrained"], "shape": own.shape, "num_classes": own.num_classes,
+                "options": ARMS[record.spec.arm].model_dump(mode="json")})
+            store.save(record.model_copy(update={"spec": spec, "run_id": spec.run_id}))
+    for name, state in (("found", "state: reproduced (+0.60"), ("absent", "state: not reproduced (+0.00")):
+        assert main(["info", "t1-m2pt-point-tune", "--results", str(tmp_path / name)]) == 0
+        assert state in capsys.readouterr().out
+    assert main(["info", "t1-m2pt-audio-tune", "--results", str(tmp_path / "found")]) == 0
+    assert "state: not run (no record; benchmark run --profile paper -t imagenet" in capsys.readouterr().out
+    assert main(["list", "claims", "--results", str(tmp_path / "found")]) == 0
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if "t1-m2pt-point-tune " in line)
+    assert line.endswith("83.9 against 83.3 (+0.6)  (reproduced)")
+    assert main(["info", "t1-m2pt-point-tune", "--results", str(tmp_path / "nowhere")]) == 2
+    assert "no results in" in capsys.readouterr().err
