@@ -207,7 +207,8 @@ def judge_all(options: argparse.Namespace) -> dict[str, Judgement]:
     records, _, tasks, _ = gather([Store(folder) for folder in folders], *load_registry(options.plugins))
     collection = collect(records, tasks=tasks)
     judged = judge_claims(collection, load_claims(), estimate_cells(collection), estimate_effects(collection))
-    return {row.id: Judgement(Verdict(row.verdict), row.reason) for row in judged.itertuples(index=False)}
+    found = zip(*(judged[name].astype(str) for name in ("id", "verdict", "reason")), strict=True)
+    return {claim: Judgement(Verdict(verdict), reason) for claim, verdict, reason in found}
 
 
 def check_results(folder: Path) -> None:

@@ -9,6 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.power import TTestPower
+from statsmodels.stats.weightstats import DescrStatsW
 
 from benchmark.stats import (
     detectable_noncentrality,
@@ -16,6 +19,7 @@ from benchmark.stats import (
     holm,
     mean_interval,
     minimal_detectable_effect,
+    one_sided_p,
     paired_difference,
     seeds_needed,
     tie_groups,
@@ -86,6 +90,32 @@ def test_holm_by_hand():
     assert holm([0.04, 0.01, 0.03, 0.02]) == pytest.approx([0.06, 0.04, 0.06, 0.06])
     assert holm([0.9, 0.8]) == [1.0, 1.0]
     assert holm([]) == []
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
+def test_holm_agrees_with_statsmodels(p_values):
+    assert holm(p_values) == pytest.approx(multipletests(p_values, method="holm")[1].tolist(), abs=1e-9)
+
+
+@given(samples, st.floats(0.1, 5))
+def test_equivalence_agrees_with_statsmodels(values, margin):
+    estimate = mean_interval(values)
+    expected = DescrStatsW(np.array(values)).ttost_mean(-margin, margin)[0]
+    assert equivalence_p(estimate.mean, estimate.sd, estimate.n, margin) == pytest.approx(expected, rel=1e-9, abs=1e-9)
+
+
+@pytest.mark.parametrize("n", [3, 6, 10, 40])
+@pytest.mark.parametrize("alpha", [0.05, 0.05 / 12])
+def test_minimal_detectable_effects_agree_with_statsmodels(n, alpha):
+    power = TTestPower().power(minimal_detectable_effect(1.0, n, alpha), n, alpha, alternative="two-sided")
+    assert power == pytest.approx(0.8, abs=1e-9)
+
+
+@given(samples)
+def test_one_sided_test_agrees_with_scipy(values):
+    estimate = mean_interval(values)
+    expected = scipy_stats.ttest_1samp(values, 0, alternative="greater").pvalue
+    assert one_sided_p(estimate.mean, estimate.sd, estimate.n) == pytest.approx(expected, rel=1e-9, abs=1e-9)
 
 
 def test_holm_does_not_count_what_was_not_tested():
@@ -163,11 +193,12 @@ class TestCalibration:
     EXPERIMENTS, SEEDS, CELLS = 4000, 6, 12
 
     @pytest.fixture(scope="class")
-    def noise(self):
+    @classmethod
+    def noise(cls):
         """(EXPERIMENTS, CELLS, 2, SEEDS): runs that share what a seed decides, as paired runs do"""
         random = np.random.default_rng(2024)
-        shared = random.normal(0, 1.0, (self.EXPERIMENTS, self.CELLS, 1, self.SEEDS))
-        return 46 + shared + random.normal(0, 0.4, (self.EXPERIMENTS, self.CELLS, 2, self.SEEDS))
+        shared = random.normal(0, 1.0, (cls.EXPERIMENTS, cls.CELLS, 1, cls.SEEDS))
+        return 46 + shared + random.normal(0, 0.4, (cls.EXPERIMENTS, cls.CELLS, 2, cls.SEEDS))
 
     def differences(self, experiment, effect=0.0):
         seeds = range(self.SEEDS)
@@ -185,5 +216,14 @@ class TestCalibration:
 
     def test_an_effect_of_the_minimal_detectable_size_is_found_4_times_in_5(self, noise):
         effect = minimal_detectable_effect(0.4 * math.sqrt(2), self.SEEDS)
-        found = [d.p_value < 0.05 for cells in noise[:, :3] for d in self.differences(cells, effect)]
-        assert np.mean(found) >= 0.79
+        found = [d.p_value < 0.05 for cells in noise for d in self.differences(cells, effect)]
+        assert np.mean(found) >= 0.80 - 3 * math.sqrt(0.8 * 0.2 / len(found)), "0.8 to 1e-9 above; here as far as draws tell"
+
+    def test_an_effect_of_the_size_that_is_stated_from_the_measured_spread_is_found_as_often(self, noise):
+        """As reports state it: the spread is estimated from the experiment itself, not known."""
+        found = []
+        for cells in noise[:, :3]:
+            for cell, measured in zip(cells, self.differences(cells), strict=True):
+                (again,) = self.differences([cell], measured.minimal_detectable_effect)
+                found.append(again.p_value < 0.05)
+        assert np.mean(found) >= 0.80
