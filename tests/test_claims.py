@@ -16,7 +16,7 @@ from benchmark.claims import LEDGER, Evidence, Verdict, judge_count, judge_gain,
 from benchmark.cli import main
 from benchmark.contracts import Metric
 from benchmark.matrix import describe_difference
-from benchmark.report.analysis import FINDINGS, analyse
+from benchmark.report.analysis import FINDINGS, analyse, answer
 from benchmark.report.collect import collect
 from benchmark.report.estimates import estimate_cells, estimate_effects
 from benchmark.report.evidence import (
@@ -289,6 +289,16 @@ def test_pairs_that_share_a_source_are_named_and_counted_apart():
     assert summarise_verdicts(verdicts) == (
         "1 of 2 pairs help beyond every control; without pairs that share a data source: "
         "0 of 1 pairs help beyond every control.")
+
+
+def test_pairs_that_share_a_source_are_named_also_where_no_control_was_run(tmp_path):
+    records = [record for record in with_controls(1.0) if record.spec.arm in ("finetune", "m2pt")]
+    analysis = analyse(records, [], tasks=INFOS, rivals=RIVALS)
+    (line,) = answer(analysis)
+    assert "of 2 target x auxiliary pairs, 1 gain" in line
+    assert "Of the 1 that share no data source, 0 gain and 0 lose." in line
+    write_report(analysis, tmp_path, parts=["matrix"])
+    assert "**Pairs that share a data source:** imagenet + audio (B)" in (tmp_path / "report.md").read_text()
 
 
 def test_the_report_shows_controls_and_the_ledger(tmp_path):

@@ -16,7 +16,14 @@ from benchmark.report.collect import Collection, collect
 from benchmark.report.compare import compare
 from benchmark.report.cost import estimate_cost
 from benchmark.report.estimates import estimate_cells, estimate_effects, estimate_pretraining
-from benchmark.report.evidence import BASELINE, estimate_contrasts, judge_claims, judge_contrasts, summarise_verdicts
+from benchmark.report.evidence import (
+    BASELINE,
+    estimate_contrasts,
+    judge_claims,
+    judge_contrasts,
+    shared_sources,
+    summarise_verdicts,
+)
 from benchmark.report.inputs import Problem, TaskInfo
 from benchmark.report.ranks import estimate_power, rank_cells
 from benchmark.report.sanity import WRONG, estimate_sanity
@@ -141,6 +148,11 @@ def answer(analysis: Analysis) -> list[str]:
                 f"{int((found & ~better).sum())} lose beyond chance (paired by seed, Holm-adjusted")
         known = ours["mde_holm"].dropna().astype(float)
         text += f"; effects from {known.min():.1f} to {known.max():.1f} could have been found)." if len(known) else ")."
+        apart = [not shared_sources(collection, str(task), str(name)) for task, name in zip(ours["task"], ours["auxiliary"],
+                                                                                            strict=True)]
+        if not all(apart):
+            text += (f" Of the {sum(apart)} that share no data source, {int((found & better)[apart].sum())} gain and "
+                     f"{int((found & ~better)[apart].sum())} lose.")
         judged = dict(control_verdicts(analysis, number)).get("m2pt", "")
         lines.append(text + (f" {judged}" if judged and not judged.startswith("Not judged") else ""))
     return lines or ["No target x auxiliary pair has been measured on all data yet."]

@@ -14,6 +14,7 @@ from benchmark.report.analysis import Analysis, control_verdicts, has_controls
 from benchmark.report.compare import comparison_table, summarise
 from benchmark.report.cost import cost_table, draw_cost
 from benchmark.report.document import Document, Heading, Items, Paragraph
+from benchmark.report.evidence import shared_sources
 from benchmark.report.inputs import Remark
 from benchmark.report.markup import Table, text_rows
 from benchmark.report.pictures import draw_reconstructions, draw_samples
@@ -68,6 +69,7 @@ def add_matrices(document: Document, analysis: Analysis) -> None:
         document.figure(f"seeds-{place.slug}", figures.draw_seeds(collection, place.number, analysis.select),
                         "Main metric on test of every run, a dot a seed")
         document.table(f"differences-{place.slug}", effects_table(collection, effects, place.number))
+        document.add(*_shared(analysis, place))
     for name, frame in (("differences", effects), ("pairs", collection.pairs), ("cells", cells), ("runs", collection.values)):
         document.frame(name, _with_sections(frame, analysis))
 
@@ -264,6 +266,15 @@ def _matrices(analysis: Analysis, place: Place) -> list[tuple[str, str, str]]:
     found = list_matrices(analysis.collection, place.number)
     return [(f"{place.slug}-{slugify(f'{arm} {variant}')}" + (f"-{index}" if index else ""), arm, variant)
             for index, (arm, variant) in enumerate(found)]
+
+
+def _shared(analysis: Analysis, place: Place) -> list[Paragraph]:
+    """The pairs of a section whose target and auxiliary are not as irrelevant to each other as the question wants them"""
+    pairs = dict.fromkeys((run.spec.task, run.spec.auxiliary) for run in analysis.collection.runs_of(place.number)
+                          if run.spec.auxiliary)
+    found = [f"{task} + {auxiliary} ({', '.join(sources)})" for task, auxiliary in pairs
+             if auxiliary and (sources := shared_sources(analysis.collection, task, auxiliary))]
+    return [Paragraph("; ".join(found), "Pairs that share a data source:")] if found else []
 
 
 def _with_sections(frame: pd.DataFrame, analysis: Analysis) -> pd.DataFrame:

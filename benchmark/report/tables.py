@@ -151,10 +151,18 @@ def cells_table(collection: Collection, cells: pd.DataFrame, section: int) -> Ta
         READ_MEAN,
         "Last: after the last epoch. Best val: at the epoch that the validation split chose by the main metric. "
         "Oracle: each metric's best test epoch, never used for a result. Optimism: oracle minus last, in the better "
-        "direction: what selecting on the test split would have added.",
+        f"direction: what selecting on the test split would have added. {_seen(collection, section)}",
     )
     title = f"All cells: {collection.sections[section].title}"
     return Table(title, header, text_rows(rows), notes, num_labels=3)
+
+
+def _seen(collection: Collection, section: int) -> str:
+    """Out of how many epochs the best was chosen, without which an optimism says little."""
+    counts = sorted(len(run.record.curve("test", collection.tasks[run.spec.task].metrics[0].name))
+                    for run in collection.runs_of(section))
+    shown = f"{counts[0]} to {counts[-1]}" if counts[0] < counts[-1] else str(counts[0])
+    return f"Each run was tested after {shown} of its epochs; the more, the larger the optimism."
 
 
 def effects_table(collection: Collection, effects: pd.DataFrame, section: int) -> Table:
