@@ -8,10 +8,12 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from statistics import median
 
-from benchmark.bench.measure import Bench, Result, seconds_of
+from benchmark.bench.measure import Bench, Result, alternate, ratios, seconds_of
 from benchmark.executors.machine import count_cores, default_jobs
 from benchmark.matrix import Plan
 from benchmark.presets import PRESETS, plan_matrix
@@ -56,23 +58,25 @@ def measure_sharing(bench: Bench) -> Iterator[Result]:
         with tempfile.TemporaryDirectory() as folder:
             _run([*command, "-j", str(at_once), "--results", folder])
 
-    together, alone = seconds_of(lambda: run(jobs)), seconds_of(lambda: run(1))
+    seconds = alternate({"together": lambda: run(jobs), "alone": lambda: run(1)}, bench.repeats if gpu else 1, warm_up=0)
     yield Result("matrix", f"{SHARED_RUNS} small runs, {jobs} at once on {'one GPU' if gpu else 'the cores'}, "
-                 "over one after another", (together / alone,), 0.25 if gpu else None,
-                 detail=f"{together:.0f} s and {alone:.0f} s")
+                 "over one after another", ratios(seconds["together"], seconds["alone"]), 0.25 if gpu else None,
+                 detail=f"{median(seconds['together']):.0f} s and {median(seconds['alone']):.0f} s")
 
 
 def measure_smoke(bench: Bench) -> Iterator[Result]:
     """`run --matrix smoke` by the clock over the seconds that its runs trained and evaluated, shared by the cores."""
-    with tempfile.TemporaryDirectory() as folder:
-        cores = count_cores()
-        command = [sys.executable, "-m", "benchmark", "run", "--matrix", "smoke", "--device", bench.device.type,
-                   "--results", folder]
-        wall = seconds_of(lambda: _run(command))
-        records, _ = Store(Path(folder)).records()
-        busy = sum(record.seconds.get("train", 0) + record.seconds.get("evaluate", 0) for record in records)
-        yield Result("matrix", "smoke by the clock, over training and evaluation shared by the cores",
-                     (wall * cores / busy,), 1.35, detail=f"{wall:.0f} s, {len(records)} runs, {cores} cores")
+    cores, shares, walls = count_cores(), [], []
+    for _ in range(bench.repeats):
+        with tempfile.TemporaryDirectory() as folder:
+            command = [sys.executable, "-m", "benchmark", "run", "--matrix", "smoke", "--device", bench.device.type,
+                       "--results", folder]
+            walls.append(seconds_of(partial(_run, command)))
+            records, _ = Store(Path(folder)).records()
+            busy = sum(record.seconds.get("train", 0) + record.seconds.get("evaluate", 0) for record in records)
+            shares.append(walls[-1] * cores / busy)
+    yield Result("matrix", "smoke by the clock, over training and evaluation shared by the cores", tuple(shares), 1.35,
+                 detail=f"{median(walls):.0f} s, {len(records)} runs, {cores} cores")
 
 
 def measure_records(records: Sequence[Record]) -> Iterator[Result]:

@@ -27,6 +27,7 @@ class Result:
     bound: float | None = None
     unit: str = "ratio"
     detail: str = ""
+    least: float | None = None  # where too small a value would be as wrong as too large a one
 
     @property
     def median(self) -> float:
@@ -43,8 +44,8 @@ class Result:
 
     @property
     def kept(self) -> bool | None:
-        """Whether the median keeps the bound; None where there is none."""
-        return None if self.bound is None else self.median <= self.bound
+        """Whether the median keeps the bounds; None where there are none."""
+        return None if self.bound is None else (self.least or 0) <= self.median <= self.bound
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ def run_bench(bench: Bench, names: Sequence[str], results: Path | None, say: Cal
         raise ValueError(f"{results} has no records to measure; run a matrix there, or leave out --results")
     for result in chain(*(MEASUREMENTS[name](bench) for name in names), measure_records(recorded)):
         found.append(result)
-        bound = "" if result.bound is None else f" (bound {result.bound:g}{', BEYOND' if result.kept is False else ''})"
+        bound = "" if result.bound is None else f" (bound {format_bound(result)}{', BEYOND' if result.kept is False else ''})"
         say(f"{result.what}: {format_value(result)}{bound}  {result.detail}")
     return found
 
@@ -55,9 +55,15 @@ def format_value(result: Result) -> str:
     return value if len(result.samples) < 2 else f"{value} [{low:{digits}}, {high:{digits}}]"
 
 
+def format_bound(result: Result) -> str:
+    """The largest value that keeps it, or the range of those that do"""
+    least = "" if result.least is None else f"{result.least:g} to "
+    return NONE if result.bound is None else f"{least}{result.bound:g}"
+
+
 def bench_table(results: Sequence[Result], environment: Environment) -> Table:
     """A row for each measurement."""
-    rows = [[result.group, result.what, format_value(result), NONE if result.bound is None else f"{result.bound:g}",
+    rows = [[result.group, result.what, format_value(result), format_bound(result),
              {True: "kept", False: "beyond", None: NONE}[result.kept], str(len(result.samples)), result.detail]
             for result in results]
     notes = ("Median of alternating repeats, with quartiles; smaller is better. A ratio sets ours over what it is compared "
