@@ -83,9 +83,25 @@ def test_official_data_that_is_not_prepared_is_refused_in_one_line(tmp_path, mon
 
 def test_views_are_the_clip_and_its_mirror_image():
     batch = TASK.load("tiny")["val"].batch(torch.arange(3))
-    plain, mirrored = TASK.views(batch, TINY.shape, TINY.train["pretrained"].test_views)
+    plain, mirrored = TASK.views(batch, TINY.shape, {"mirror": 2})
     assert torch.equal(plain["input"].flip(-1), mirrored["input"])
     assert torch.equal(plain["label"], mirrored["label"])
+
+
+def test_embedded_clips_are_tested_at_nine_places_and_mirrored():
+    batch = TASK.load("tiny")["val"].batch(torch.arange(3))
+    views = [view["input"] for view in TASK.views(batch, TINY.shape, TINY.train["pretrained"].test_views)]
+    (clip,) = (view["input"] for view in TASK.views(batch, TINY.shape, {}))
+    assert len(views) == 18
+    assert {view.shape for view in views} == {clip.shape}
+    assert torch.equal(views[4], clip)
+    assert torch.equal(views[13], clip.flip(-1))
+    assert torch.equal(views[0][..., 2:, 2:], clip[..., :-2, :-2]), "two pixels down and to the right"
+    assert torch.equal(views[0][..., 0, 2:], clip[..., 0, :-2]), "the edge is repeated"
+    assert torch.equal(views[8][..., :-2, :-2], clip[..., 2:, 2:])
+    assert len({view.numpy().tobytes() for view in views}) == 18
+    with pytest.raises(ValueError, match="shift is odd"):
+        next(TASK.views(batch, TINY.shape, {"shift": 2}))
 
 
 def test_a_longer_and_wider_video_has_five_views_in_time_times_three_in_space():

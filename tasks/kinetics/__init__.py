@@ -11,6 +11,8 @@ from tasks.kinetics.profiles import PAPER, SMALL, TINY
 from tasks.pixels import PixelClassification
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from benchmark.data import Batch
     from benchmark.encoder import Head
     from benchmark.mae import MaskedTarget
@@ -22,7 +24,7 @@ class Kinetics(PixelClassification):
     """ViT over tubelets, no class token: mean of tokens -> LayerNorm -> linear; pretrained as VideoMAE (tube masking).
     The tubelets of profile tiny are as long as its clips, so that there every mask is one of tubes.
 
-    Test views are windows in time and space; the embedded clips are one window long, seen as they are and mirrored.
+    Test views are windows in time and space; the embedded clips are one window, seen as they are, mirrored and moved.
     """
 
     name = "kinetics"
@@ -43,6 +45,15 @@ class Kinetics(PixelClassification):
         if setting == "fix":
             return ProbeHead(shape.embed_dim, num_classes)
         return MeanPoolHead(shape.embed_dim, num_classes)
+
+    def views(self, batch: Batch, shape: ModelShape, counts: Mapping[str, int]) -> Iterator[Batch]:
+        """Those of `benchmark.augment.view_windows`, each of them also moved: "shift" n (odd) is n places along either axis."""
+        shifts = counts.get("shift", 1)
+        if shifts % 2 == 0:
+            raise ValueError(f"test_views {dict(counts)}: shift is odd, so that one place is the clip's own")
+        for view in super().views(batch, shape, {kind: count for kind, count in counts.items() if kind != "shift"}):
+            for moved in moved_by(view["input"], shifts // 2):
+                yield {**view, "input": moved}
 
     def masked_target(self, shape: ModelShape) -> MaskedTarget:
         from benchmark.patches import PixelTarget
@@ -69,6 +80,18 @@ class SingleFrame(Kinetics):
         clip = batch["input"]
         middle = clip.shape[2] // 2
         return {**batch, "input": clip[:, :, middle : middle + 1].expand_as(clip)}
+
+
+def moved_by(clips: Tensor, most: int) -> Iterator[Tensor]:
+    """Clips (B, C, T, H, W) moved by -`most` to `most` steps down and across, a step a sixteenth of the side; edges repeat."""
+    from torch.nn.functional import pad
+
+    height, width = clips.shape[-2:]
+    down, across = (max(1, side // 16) for side in (height, width))
+    wide = pad(clips, (most * across, most * across, most * down, most * down, 0, 0), mode="replicate")
+    for row in range(2 * most + 1):
+        for column in range(2 * most + 1):
+            yield wide[..., row * down : row * down + height, column * across : column * across + width]
 
 
 TASK = Kinetics()

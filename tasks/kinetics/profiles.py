@@ -5,9 +5,9 @@ from benchmark.recipes import ModelShape, PretrainRecipe, TrainRecipe
 
 # Splits are by character, and characters of one game are told apart by the colours of their clothes: recolour.
 TINY_TRAIN = TrainRecipe(
-    epochs=18, batch_size=32, lr=3e-3, warmup_epochs=3, layer_decay=0.8, label_smoothing=0.1, drop_path_rate=0.2,
+    epochs=18, batch_size=32, lr=3e-3, warmup_epochs=3, layer_decay=0.8, label_smoothing=0.1, drop_path_rate=0.1,
     mixup=0.8, cutmix=1.0, eval_every=6, augment={"crop": 0.5, "flip": 0.5, "recolour": 0.5, "jitter": 0.1},
-    test_views={"mirror": 2})
+    test_views={"mirror": 2, "shift": 3})
 
 TINY = ProfileSpec(
     data_sets=("video_actions",), reader="benchmark.data.pixels",
@@ -20,7 +20,7 @@ TINY = ProfileSpec(
     train={
         "pretrained": TINY_TRAIN,
         "fix": TrainRecipe(epochs=30, batch_size=64, lr=1e-2, warmup_epochs=3, weight_decay=0.0, scale_lr=1e-2,
-                           augment={"crop": 0.3, "flip": 0.5}, test_views={"mirror": 2}),
+                           augment={"crop": 0.3, "flip": 0.5}, test_views={"mirror": 2, "shift": 3}),
         "scratch": TINY_TRAIN.model_copy(update={"layer_decay": 1.0}),
     },
     shortcuts={"source": 25.0, "timing": 36.0, "middle frame": 28.9},  # which game; which frames repeat; one still
