@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
@@ -83,15 +84,15 @@ class SingleFrame(Kinetics):
 
 
 def moved_by(clips: Tensor, most: int) -> Iterator[Tensor]:
-    """Clips (B, C, T, H, W) moved by -`most` to `most` steps down and across, a step a sixteenth of the side; edges repeat."""
+    """Clips (B, C, T, H, W) as they are, then moved by up to `most` steps, each a sixteenth of the side; edges repeat."""
     from torch.nn.functional import pad
 
     height, width = clips.shape[-2:]
     down, across = (max(1, side // 16) for side in (height, width))
     wide = pad(clips, (most * across, most * across, most * down, most * down, 0, 0), mode="replicate")
-    for row in range(2 * most + 1):
-        for column in range(2 * most + 1):
-            yield wide[..., row * down : row * down + height, column * across : column * across + width]
+    places = itertools.product(range(2 * most + 1), repeat=2)
+    for row, column in sorted(places, key=lambda place: place != (most, most)):  # what looks at one view sees the clip itself
+        yield wide[..., row * down : row * down + height, column * across : column * across + width]
 
 
 TASK = Kinetics()
