@@ -204,8 +204,8 @@ def judge_all(options: argparse.Namespace) -> dict[str, Judgement]:
     folders = options.results or sorted(path.parent for path in Path("results").glob("*/runs"))
     for folder in folders:
         check_results(folder)
-    records, _, tasks, _ = gather([Store(folder) for folder in folders], *load_registry(options.plugins))
-    collection = collect(records, tasks=tasks)
+    records, _, tasks, current = gather([Store(folder) for folder in folders], *load_registry(options.plugins))
+    collection = collect(records, tasks=tasks, current=current)
     judged = judge_claims(collection, load_claims(), estimate_cells(collection), estimate_effects(collection))
     found = zip(*(judged[name].astype(str) for name in ("id", "verdict", "reason")), strict=True)
     return {claim: Judgement(Verdict(verdict), reason) for claim, verdict, reason in found}

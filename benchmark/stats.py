@@ -87,7 +87,8 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
 def minimal_detectable_effect(sd: float, n: int, alpha: float = ALPHA, power: float = POWER) -> float | None:
     """The true mean difference that a two-sided paired t-test on `n` pairs finds with probability `power`.
 
-    `sd` is the spread of the differences. None where there is no test (one pair, or no spread).
+    `sd` is the spread of the differences, taken as the true one: from six measured pairs it is a rough estimate, and a new
+    experiment finds such an effect with 0.70 rather than 0.8. None where there is no test (one pair, or no spread).
     """
     if n < 2 or sd <= 0:
         return None

@@ -39,6 +39,7 @@ def test_a_result_keeps_its_bound_by_its_median():
     assert result.spread == (1.75, 27.25)
     assert not Result("x", "y", (2.6,), bound=2.5).kept
     assert Result("x", "y", (1.0,)).kept is None
+    assert Result("x", "y", (-0.01,), 1.3).kept, "a difference may be below 0"
     assert [Result("x", "y", (value,), 1.01, least=0.99).kept for value in (0.95, 1.0, 1.05)] == [False, True, False]
     assert Result("x", "y", (1.0,)).spread == (1.0, 1.0)
 

@@ -227,7 +227,7 @@ def test_tuned_arms_are_compared_in_the_variants_that_validation_chose():
     assert verdicts.loc["", "verdict"] == NO_EVIDENCE
 
 
-def tuned_against(plain_gain, without=()):
+def tuned_against(plain_gain, without=(), variants=2):
     """The tuned contrasts of an m2pt that gains 1 by its second variant, its controls nothing, the plain model `plain_gain` by
     its own second variant."""
     records = []
@@ -236,12 +236,13 @@ def tuned_against(plain_gain, without=()):
                 ("m2pt", "audio", "scale_lr_factor", 1), ("random-norm", "audio", "scale_lr_factor", 0),
                 ("self-copy", None, "scale_lr_factor", 0), ("higher-lr", None, "lr_factor", plain_gain),
                 ("finetune", None, "", 0)):
-            for value in (1.0, 10.0) if name else (1.0,):
+            tries = variants if arm != "higher-lr" else 2
+            for value in (1.0, 10.0, 20.0)[:tries] if name else (1.0,):
                 variant = f"{name}={value}" if value > 1 else ""
                 if arm in without or (arm == "higher-lr" and not variant):
                     continue
                 wiggle = random.Random(f"{seed} {arm} {variant}").gauss(0, 0.05)
-                record = imagenet(seed, arm, auxiliary, 46 + seed + gain * bool(variant) + wiggle, "tiny")
+                record = imagenet(seed, arm, auxiliary, 46 + seed + gain * (value == 10.0) + wiggle, "tiny")
                 spec = record.spec.model_copy(update={"variant": variant, "options": {name: value} if name else {}})
                 records.append(record.model_copy(update={"spec": spec, "run_id": spec.run_id}))
     collection = collect(records, tasks=INFOS)
@@ -258,6 +259,8 @@ def test_a_tuned_arm_must_beat_the_plain_model_tuned_as_well():
     assert verdict["verdict"] == NO_EVIDENCE, "what tuning alone brings is no other modality's knowledge"
     assert found.loc["tuned-baseline", "difference"] == pytest.approx(0.0, abs=0.1)
     assert found.loc["baseline", "difference"] == pytest.approx(1.0, abs=0.1)
+    _, verdict = tuned_against(0, variants=3)
+    assert (verdict["verdict"], verdict["missing"]) == (NOT_JUDGED, "tuned-baseline"), "two tries against three"
     _, verdict = tuned_against(0, without=("higher-lr",))
     assert (verdict["verdict"], verdict["missing"]) == (NOT_JUDGED, "tuned-baseline")
 

@@ -15,12 +15,14 @@ from synthetic import TASKS, make_matrix, make_pretraining, make_record, make_sp
 
 from benchmark.contracts import Metric
 from benchmark.record import Measurement, read_record, record_text
+from benchmark.report.analysis import analyse
 from benchmark.report.collect import collect
 from benchmark.report.estimates import estimate_cells, estimate_effects, estimate_pretraining
 from benchmark.report.inputs import Problem, TaskInfo
 from benchmark.report.markup import MINUS, Table, cell, escape_latex, escape_markdown, show_p, to_latex, to_markdown
 from benchmark.report.sections import Section, slugify, stated_conditions, unique_slugs
 from benchmark.report.tables import list_matrices, matrix_frame, matrix_table
+from benchmark.report.write import write_report
 from benchmark.stats import paired_difference
 
 HOSTILE = "<img src=x onerror=alert(1)>|$\\frac{a_b}&#%~^*`[x](http://evil)\n\x00"
@@ -215,6 +217,46 @@ def test_another_start_is_another_section_and_never_averaged_with_the_main_one()
     plain = cells[(cells["arm"] == "finetune") & (cells["metric"] == "top-1")].set_index("section")
     assert plain["last_n"].to_dict() == {0: 3, 1: 2}
     assert plain["last_mean"].to_dict() == pytest.approx({0: 45.0, 1: 10.0})
+
+
+def test_a_pretraining_by_another_recipe_is_not_the_main_section_however_many_runs_start_from_it():
+    own = make_spec()
+    stated = stated_conditions(own.shape, own.compared_recipe(), own.num_classes)
+    pretraining = make_pretraining("imagenet").spec
+    info = replace(TASKS["imagenet"], conditions={("tiny", "pretrained"): stated}, pretraining={
+        "tiny": stated_conditions(pretraining.shape, pretraining.recipe.model_dump(mode="json"), None)})
+    tasks = TASKS | {"imagenet": info}
+    quick = pretraining.recipe.model_copy(update={"epochs": 1})
+    records = []
+    for seed, recipe in ((0, pretraining.recipe), *((seed, quick) for seed in range(1, 5))):
+        start = make_pretraining("imagenet", seed)
+        start = start.model_copy(update={"spec": start.spec.model_copy(update={"recipe": recipe})})
+        start = start.model_copy(update={"run_id": start.spec.run_id})
+        spec = make_spec(seed=seed, starts={"target": start.run_id}, pretrained={"target": start.spec.comparison})
+        records += [start, make_record(spec, 40.0)]
+    collection = collect(records, tasks=tasks)
+    other = records[-1].spec
+    assert [section.conditions for section in collection.sections] == ["", f"start={other.pretrained['target'][:8]}"]
+    assert collection.section_of[records[1].spec.comparison] == 0
+    assert [run.own for run in collection.paired.runs] == [True, False, False, False, False]
+    (alone,) = collect(records[2:], tasks=tasks).sections
+    assert alone.conditions.startswith("start="), "also where nothing starts from the profile's own"
+
+
+def test_another_rate_of_the_scales_never_takes_the_place_of_the_profiles():
+    tasks = TASKS | {"imagenet": replace(TASKS["imagenet"], scale_lr={("tiny", "pretrained"): None})}
+    faster = make_spec().recipe.model_copy(update={"scale_lr": 0.1})
+    treated = make_record(make_spec("imagenet", "m2pt", "audio"), 41.0)
+    other = make_record(make_spec("imagenet", "m2pt", "audio", recipe=faster), 60.0, started="2030-01-01T00:00:00+00:00")
+    collection = collect([make_record(make_spec(), 40.0), treated, other], tasks=tasks)
+    assert effect_of(collection)["difference"] == pytest.approx(1.0)
+    assert "Repeats a cell and seed" in kinds(collection)
+
+
+def test_a_section_of_failures_alone_is_reported(tmp_path):
+    failed = Problem("x", "NaN", spec=make_spec(epochs=3))
+    write_report(analyse(pair([40.0, 50.0]), [failed], tasks=TASKS), tmp_path)
+    assert "x: NaN" in (tmp_path / "report.md").read_text(encoding="utf-8")
 
 
 def test_a_foreign_task_is_shown_by_its_first_test_metric():

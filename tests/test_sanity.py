@@ -11,10 +11,11 @@ from synthetic import TASKS, make_record, make_spec
 
 from baselines import ARMS, EQUAL_TO_BASELINE
 from benchmark.presets import PRESETS
+from benchmark.record import Measurement
 from benchmark.report.analysis import analyse, badges
 from benchmark.report.collect import collect
 from benchmark.report.estimates import estimate_effects
-from benchmark.report.sanity import AS_EXPECTED, WRONG, estimate_sanity
+from benchmark.report.sanity import AS_EXPECTED, UNDECIDED, UNTESTED, WRONG, estimate_sanity
 from benchmark.report.sections import stated_conditions
 from benchmark.report.shares import estimate_shares
 from benchmark.report.write import write_report
@@ -50,7 +51,8 @@ def equal_arms(nudge=0.0):
     for seed in range(3):
         plain = make_record(make_spec(seed=seed), 40.0 + seed, weights={"result": f"{seed}"})
         zero = make_record(make_spec(arm="zero", seed=seed), 40.0 + seed + nudge * (seed == 2), weights={"result": f"{seed}"})
-        records += [plain, zero]
+        scale = Measurement(split="train", metric="mean |scale|", step=1, value=0.0)  # as runs with pathways have
+        records += [plain, zero.model_copy(update={"measurements": [*zero.measurements, scale]})]
     return records
 
 
@@ -63,6 +65,35 @@ def test_an_arm_that_is_its_baseline_by_construction_must_agree_to_the_last_bit(
              for record in equal_arms()]
     (row,) = estimate_sanity(collect(other, tasks=TASKS), EQUAL_TO_BASELINE).to_dict("records")
     assert (row["measured"], row["outcome"]) == (0, WRONG)
+
+
+@pytest.mark.parametrize("change", [
+    {"environment": {"processor": "another"}}, {"environment": {"deterministic": False}}, {"variant": "scale_init=0.1"}])
+def test_arms_that_need_not_agree_are_not_held_to_it(change):
+    records = []
+    for record in equal_arms(1.0):
+        if record.spec.arm == "zero":
+            environment = record.environment.model_copy(update=change.get("environment", {}))
+            spec = record.spec.model_copy(update={"variant": change.get("variant", "")})
+            record = record.model_copy(update={"environment": environment, "spec": spec})
+        records.append(record)
+    sanity = estimate_sanity(collect(records, tasks=TASKS), EQUAL_TO_BASELINE)
+    assert set(sanity["outcome"]) <= {UNTESTED}
+
+
+def test_what_seeds_cannot_tell_is_not_called_as_expected():
+    def outcome(values, limit=None, shortcuts=None):
+        tasks = TASKS | {"imagenet": replace(TASKS["imagenet"], shortcuts={"tiny": shortcuts or {}})}
+        records = [make_record(make_spec(seed=seed, recipe=DEALT, limit=limit), value) for seed, value in enumerate(values)]
+        return estimate_sanity(collect(records, tasks=tasks), ())["outcome"].tolist()
+
+    assert outcome([2.0, 14.0, 20.0]) == [UNDECIDED], "wide spread: a leak may hide"
+    assert outcome([100.0, 100.0, 100.0]) == [WRONG], "a leak without any spread"
+    assert outcome([2.1, 2.1, 2.1]) == [AS_EXPECTED]
+    assert outcome([50.0]) == [UNTESTED]
+    assert outcome([12.0, 12.5, 12.2, 12.3], limit=8) == [], "few samples have another chance level"
+    assert outcome([6.5, 6.6, 6.4, 6.6]) == [WRONG]
+    assert outcome([6.5, 6.6, 6.4, 6.6], shortcuts={"random scores": 6.6}) == [AS_EXPECTED]
 
 
 def test_a_report_opens_with_a_check_that_failed(tmp_path):
@@ -103,6 +134,10 @@ def test_gains_stand_side_by_side_by_share_of_the_labels(tmp_path):
     page = (tmp_path / "report.md").read_text(encoding="utf-8")
     assert "| 5 % | 10 % | 100 % |" in page
     assert (tmp_path / "figures" / "labels-tiny-pretrained.svg").is_file()
+    one = [make_record(make_spec("kinetics", arm, aux, seed), 40.0 + seed + random.Random(f"{seed}{aux}").gauss(0, 1))
+           for seed in range(4) for arm, aux in (("finetune", None), ("m2pt", "audio"))]
+    both = collect([*records, *one], tasks=INFOS)
+    assert estimate_shares(both, estimate_effects(both)).equals(shares), "a target of one share is no part of the family"
     alone = collect(by_share({1.0: 0.0}), tasks=INFOS)
     assert estimate_shares(alone, estimate_effects(alone)).empty
 

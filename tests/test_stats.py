@@ -219,11 +219,16 @@ class TestCalibration:
         found = [d.p_value < 0.05 for cells in noise for d in self.differences(cells, effect)]
         assert np.mean(found) >= 0.80 - 3 * math.sqrt(0.8 * 0.2 / len(found)), "0.8 to 1e-9 above; here as far as draws tell"
 
-    def test_an_effect_of_the_size_that_is_stated_from_the_measured_spread_is_found_as_often(self, noise):
-        """As reports state it: the spread is estimated from the experiment itself, not known."""
+    def test_an_effect_of_the_size_that_is_stated_from_a_measured_spread(self, noise):
+        """As reports state it, of the experiment at hand. In a new one it is found less often: six seeds tell the spread
+        roughly, and it may be larger."""
         found = []
         for cells in noise[:, :3]:
             for cell, measured in zip(cells, self.differences(cells), strict=True):
                 (again,) = self.differences([cell], measured.minimal_detectable_effect)
                 found.append(again.p_value < 0.05)
         assert np.mean(found) >= 0.80
+        anew = [again.p_value < 0.05 for cells, others in zip(noise[:, :3], noise[:, 3:6], strict=True)
+                for measured, other in zip(self.differences(cells), others, strict=True)
+                for again in self.differences([other], measured.minimal_detectable_effect)]
+        assert np.mean(anew) == pytest.approx(0.70, abs=0.02)

@@ -171,6 +171,16 @@ def test_chance_is_what_a_constant_score_reaches_on_the_test_split(splits):
         assert TASK.profiles[profile].chance == pytest.approx(meter.compute()["mAP"], abs=0.01)
 
 
+def test_random_scores_reach_more_than_a_constant_one(splits):
+    reached = []
+    for seed in range(30):
+        meter = TASK.meter("tiny")
+        random = torch.Generator().manual_seed(seed)
+        meter.update(torch.randn(len(splits["test"]), 38, generator=random), splits["test"].columns)
+        reached.append(meter.compute()["mAP"])
+    assert TASK.profiles["tiny"].shortcuts["random scores"] == pytest.approx(np.mean(reached), abs=0.15)
+
+
 def test_map_equals_scikit_learn_over_batches_with_ties():
     rng = np.random.default_rng(0)
     scores, labels = rng.normal(size=(100, 7)).round(1), rng.random((100, 7)) < 0.2

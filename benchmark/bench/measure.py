@@ -19,7 +19,10 @@ WARM_UP = 2  # repeats that are not counted
 
 @dataclass(frozen=True)
 class Result:
-    """One line of the table: `samples` of a quantity of which a smaller value is better, and the bound it should keep."""
+    """One line of the table: `samples` of a quantity of which a smaller value is better, and the bound it should keep.
+
+    With `least` too small a value is as wrong as too large a one.
+    """
 
     group: str
     what: str
@@ -27,7 +30,7 @@ class Result:
     bound: float | None = None
     unit: str = "ratio"
     detail: str = ""
-    least: float | None = None  # where too small a value would be as wrong as too large a one
+    least: float | None = None
 
     @property
     def median(self) -> float:
@@ -45,7 +48,7 @@ class Result:
     @property
     def kept(self) -> bool | None:
         """Whether the median keeps the bounds; None where there are none."""
-        return None if self.bound is None else (self.least or 0) <= self.median <= self.bound
+        return None if self.bound is None else self.median <= self.bound and (self.least is None or self.least <= self.median)
 
 
 @dataclass(frozen=True)

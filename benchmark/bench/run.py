@@ -93,7 +93,7 @@ def write_bench(results: Sequence[Result], environment: Environment, folder: Pat
                 groups.setdefault(result.group, []).append(Interval(
                     result.what, result.median / result.bound, low / result.bound, high / result.bound,
                     PALETTE[1] if result.kept is False else INK))
-        figure = forest(groups, 1, "median over its bound, with quartiles; left of the line is kept")
+        figure = forest(groups, 1, "median over its largest allowed value, with quartiles; right of the line is beyond")
         figure.suptitle(f"Speed\n{describe(environment)}", x=0.01, ha="left", fontsize=9)
         figure.set_size_inches(11, figure.get_size_inches()[1])
         return [folder / "bench.json", folder / "bench.md", *save_figure(figure, folder / "bench")]

@@ -14,7 +14,7 @@ from benchmark.contracts import Metric
 from benchmark.record import Record, RecordError, Selection, read_record
 from benchmark.report.inputs import Problem, Remark, TaskInfo
 from benchmark.report.pairing import Paired, Run, pair_runs
-from benchmark.report.sections import Section, assign_sections
+from benchmark.report.sections import Section, assign_sections, stated_conditions
 from benchmark.spec import RunSpec, canonical_json
 
 CELL = ["section", "task", "arm", "auxiliary", "variant"]
@@ -73,7 +73,9 @@ def collect(
     records, unreadable = _read(sources)
     found = (*sorted(problems, key=lambda p: (p.name, p.state, p.reason)), *unreadable)
     infos, foreign = _with_foreign_tasks(records, found, tasks or {})
-    runs = [Run(r, current is not None and r.run_id not in current) for r in records if r.spec.kind == "train"]
+    pretrainings = {r.run_id: r.spec for r in records if r.spec.kind == "pretrain"}
+    runs = [Run(r, current is not None and r.run_id not in current, is_own(r.spec, pretrainings, tasks or {}))
+            for r in records if r.spec.kind == "train"]
     specs = [r.spec for r in runs] + [p.spec for p in found if p.spec is not None and p.spec.kind == "train"]
     own = {(task, *place): stated for task, info in infos.items() for place, stated in info.conditions.items()}
     by_comparison = assign_sections(specs, _weights(runs, current is not None), own)
@@ -154,12 +156,29 @@ def _with_foreign_tasks(
     return infos, remarks
 
 
-def _weights(runs: Sequence[Run], current_is_known: bool) -> dict[str, tuple[int, int, str]]:
-    weights: dict[str, tuple[int, int, str]] = {}
+def is_own(spec: RunSpec, pretrainings: Mapping[str, RunSpec], tasks: Mapping[str, TaskInfo]) -> bool:
+    """Whether a run has the scales' rate of its profile, and starts from pretrainings by its profile's recipe, as far as
+    that is known; `pretrainings` are those recorded, by run id. A maturity, which is the arm's choice, is no other recipe."""
+    place = (spec.profile, spec.setting or "none")
+    info = tasks.get(spec.task)
+    if info is not None and info.scale_lr.get(place, getattr(spec.recipe, "scale_lr", None)) != getattr(
+            spec.recipe, "scale_lr", None):
+        return False
+    for start in (pretrainings[run_id] for run_id in spec.starts.values() if run_id in pretrainings):
+        stated = tasks[start.task].pretraining.get(start.profile) if start.task in tasks else None
+        found = stated_conditions(start.shape, start.recipe.model_dump(mode="json"), None)
+        if stated is not None and start.limit == spec.limit and any(
+                found.get(name) != value for name, value in stated.items() if name != "stop_epoch"):
+            return False
+    return True
+
+
+def _weights(runs: Sequence[Run], current_is_known: bool) -> dict[str, tuple[int, int, int, str]]:
+    weights: dict[str, tuple[int, int, int, str]] = {}
     for run in runs:
-        fresh, number, newest = weights.get(run.comparison, (0, 0, ""))
+        own, fresh, number, newest = weights.get(run.comparison, (0, 0, 0, ""))
         fresh += int(current_is_known and not run.stale)
-        weights[run.comparison] = (fresh, number + 1, max(newest, run.record.started))
+        weights[run.comparison] = (max(own, int(run.own)), fresh, number + 1, max(newest, run.record.started))
     return weights
 
 

@@ -28,6 +28,7 @@ from benchmark.report.tables import find_metric
 from benchmark.stats import ALPHA, Estimate, mean_interval
 
 Place = tuple[str, str, str, str]  # comparison, arm, auxiliary, variant
+NOWHERE: Place = ("", "", "", "")
 CONTRAST_COLUMNS = [*CELL, "tuned", "metric", "select", "reference", *DIFFERENCE]
 VERDICT_COLUMNS = [*CELL, "tuned", "metric", "references", "missing", "verdict", "excluded_above", "shared_sources"]
 CLAIM_COLUMNS = ["id", "source", "target", "setting", "method", "published", "verdict", "reason", "consistent"]
@@ -45,7 +46,7 @@ def estimate_contrasts(
     taken with the same one, and each in the same variant. A reference that was not run has n = 0. Where arm and rivals
     were run in the same several variants, a further row (`tuned`) compares the variant of each that the validation split
     chose; one more reference is then the baseline, tuned: the best by validation of itself and of the variants of
-    `tuned_baseline`, the plain model under other options.
+    `tuned_baseline`, the plain model under other options, of which there must be as many as of the arm.
     """
     value = {row.run: value for row, value in main_values(collection, select)}
     runs: dict[Place, dict[int, Run]] = {}
@@ -95,10 +96,11 @@ def _contrasts(
         if len(own) > 1 and places and all(set(variants.get(place, ())) == set(own) for place in places.values()):
             chosen = {place: _chosen_on_val(collection, runs, [(*place, variant) for variant in own])
                       for place in ((comparison, arm, auxiliary), *places.values())}
+            if NOWHERE in chosen.values():  # no seed that all variants have
+                continue
             plain = [place for place, there in runs.items() if place[0] == comparison
-                     and next(iter(there.values())).spec.role == "baseline"]
-            other = [place for place in runs if place[:2] == (comparison, tuned_baseline)]
-            best = {TUNED: _chosen_on_val(collection, runs, [*plain, *other]) if other else (comparison, "", "", "")}
+                     and (place[1] == tuned_baseline or next(iter(there.values())).spec.role == "baseline")]
+            best = {TUNED: _chosen_on_val(collection, runs, plain) if len(plain) >= len(own) else NOWHERE}
             yield chosen[comparison, arm, auxiliary], {
                 BASELINE: None, **(best if tuned_baseline else {}),
                 **{rival: chosen[place] for rival, place in places.items()}}, True
@@ -107,7 +109,7 @@ def _contrasts(
 def _chosen_on_val(
     collection: Collection, runs: Mapping[Place, Mapping[int, Run]], places: Sequence[Place]
 ) -> Place:
-    """Which has the best mean validation value after the last epoch, over the seeds that all have."""
+    """Which has the best mean validation value after the last epoch, over the seeds that all have; `NOWHERE` without any."""
     by_place = {place: runs[place] for place in sorted(places)}
     seeds = set.intersection(*(set(by_seed) for by_seed in by_place.values()))
     means = {}
@@ -118,7 +120,7 @@ def _chosen_on_val(
         values = [max(curve)[1] for curve in curves if curve]
         if values:
             means[place] = fmean(values) * (1 if metric.higher_is_better else -1)
-    return max(means, key=lambda place: means[place], default=min(by_place))
+    return max(means, key=lambda place: means[place], default=NOWHERE)
 
 
 def judge_contrasts(collection: Collection, contrasts: pd.DataFrame) -> pd.DataFrame:
@@ -203,6 +205,9 @@ def _find(
             continue
         if there.limit is not None or there.conditions:
             other[there.title] = None
+            continue
+        if not run.own:
+            other[f"{there.title}, by another pretraining or rate of the scales"] = None
             continue
         if there.profile in found:
             continue

@@ -31,6 +31,8 @@ class TaskInfo:
     sources: frozenset[str] = frozenset()  # whose work the data is made of
     pretrains: bool = False  # whether auxiliaries of its modality are pretrained on its data
     conditions: Mapping[tuple[str, str], Conditions] = field(default_factory=dict)  # its own, by profile and setting
+    pretraining: Mapping[str, Conditions] = field(default_factory=dict)  # the same of the pretraining that it carries out
+    scale_lr: Mapping[tuple[str, str], float | None] = field(default_factory=dict)  # which no conditions have
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,11 @@ def gather(stores: Sequence[Store], tasks: Mapping[str, Task], arms: Mapping[str
         {profile: dict(value.shortcuts or {}) for profile, value in task.profiles.items()},
         task.sources, task.pretrained_by is None,
         {(name, setting): profile_conditions(profile, setting) for name, profile in task.profiles.items()
-         for setting in profile.train})
+         for setting in profile.train},
+        {name: stated_conditions(profile.shape, profile.pretrain.model_dump(mode="json"), None)
+         for name, profile in task.profiles.items()},
+        {(name, setting): recipe.scale_lr for name, profile in task.profiles.items()
+         for setting, recipe in profile.train.items()})
         for name, task in tasks.items()}
     return records, problems, infos, {record.run_id for record in records if is_current(record.spec, tasks, arms)}
 

@@ -21,6 +21,7 @@ class Run:
 
     record: Record
     stale: bool = False  # known not to be of the current code
+    own: bool = True  # not known to have another rate of the scales, or to start from another pretraining, than its profile's
 
     @property
     def spec(self) -> RunSpec:
@@ -58,9 +59,9 @@ class Run:
         return f"{device}, torch {torch}, {threads} thread{'s' if threads != 1 else ''}"
 
     @property
-    def freshness(self) -> tuple[bool, str, str]:
-        """Higher is to be preferred: of the current code, then the newest start."""
-        return (not self.stale, self.record.started, self.record.run_id)
+    def freshness(self) -> tuple[bool, bool, str, str]:
+        """Higher is to be preferred: by the profile's recipes, then of the current code, then the newest start."""
+        return (self.own, not self.stale, self.record.started, self.record.run_id)
 
 
 @dataclass(frozen=True)

@@ -121,8 +121,9 @@ def power_table(collection: Collection, power: pd.DataFrame, section: int) -> Ta
     header = ("Target", "Cell", "Metric", "n", "Spread", "MDE", "Smallest published gain", "p (within it)", "Seeds to find it")
     notes = (
         "Spread: standard deviation over seeds of the difference to the baseline. MDE: the true difference that these seeds "
-        f"would find with probability {POWER:g}. p (within it): two one-sided tests; below {ALPHA:g}, the cell differs from "
-        "its baseline by less than the smallest gain that the paper prints for this target and setting. Seeds to find it: "
+        f"would find with probability {POWER:g} if the spread is the true one, which few seeds tell roughly. p (within it): "
+        f"two one-sided tests; below {ALPHA:g}, the cell differs from its baseline by less than the smallest gain that the "
+        "paper prints for this target and setting. Seeds to find it: "
         f"how many would show a true effect of that size with probability {POWER:g}, at this spread.",)
     return Table(f"What these seeds could show: {collection.sections[section].title}", header, text_rows(rows), notes,
                  num_labels=3)

@@ -2,73 +2,98 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection as AbstractCollection
 from collections.abc import Iterable
 
 import pandas as pd
 
 from benchmark.recipes import TrainRecipe
-from benchmark.record import Selection
+from benchmark.record import Record, Selection
 from benchmark.report.canvas import known
 from benchmark.report.collect import CELL, Collection, main_values
 from benchmark.report.markup import NONE, Table, show_p, show_value, text_rows
 from benchmark.report.pairing import Run
 from benchmark.report.tables import cell_label, chance_of, find_metric, rows_of
-from benchmark.stats import ALPHA, holm, mean_interval, one_sided_p
+from benchmark.stats import ALPHA, CONFIDENCE, holm, mean_interval, one_sided_p, t_quantile
 
 SANITY_COLUMNS = [*CELL, "metric", "check", "n", "expected", "measured", "low", "high", "p", "p_holm", "outcome"]
 CHANCE, EQUAL = "labels dealt out at random", "equal to its baseline"
-AS_EXPECTED, WRONG, UNTESTED = "as expected", "wrong", "not tested"
+AS_EXPECTED, WRONG, UNDECIDED, UNTESTED = "as expected", "wrong", "not decided", "not tested"
+RANDOM = "random scores"  # of a task's shortcuts: what answering at random reaches, where that is more than chance
+MARGIN = 5.0  # per cent, above chance: a mean that is surely below that is at chance
+ROUNDING = 0.05  # of a stated chance level
 
 
 def estimate_sanity(collection: Collection, equal: AbstractCollection[str], select: Selection = "last") -> pd.DataFrame:
-    """One row for each cell whose outcome is known beforehand.
+    """One row for each cell, of runs on all samples, whose outcome is known beforehand.
 
-    Trained on labels that were dealt out at random: not better than chance on the test split, by a one-sided t-test over
-    seeds, Holm-adjusted over all such cells; without a spread, by the mean. Arms named in `equal`: every measurement and
-    the weights are those of the baseline of the same seed to the last bit; `measured` is then how many of `n` pairs are.
+    Trained on labels that were dealt out at random: wrong where the mean on the test split is above chance (one-sided
+    t-test over seeds, Holm-adjusted over all such cells), as expected where its one-sided 95 % bound is within `MARGIN` of
+    chance, else not decided. Arms named in `equal`, without options, of the same machine and current code as their
+    baseline: as expected where each measurement that both have and the weights are equal to the last bit; `measured` is how
+    many of `n` pairs are.
     """
     values = {row.run: value for row, value in main_values(collection, select)}
     dealt: dict[tuple[object, ...], list[Run]] = {}
     same: dict[tuple[object, ...], list[Run]] = {}
     for run in collection.paired.runs:
         key = (collection.section_of[run.comparison], run.spec.task, *run.cell[1:])
+        if run.spec.limit is not None:
+            continue
         if isinstance(run.spec.recipe, TrainRecipe) and run.spec.recipe.shuffle_labels and run.record.run_id in values:
             dealt.setdefault(key, []).append(run)
-        if run.spec.arm in equal and run in collection.paired.baseline_of:
+        if run.spec.arm in equal and not run.spec.variant and run in collection.paired.baseline_of:
             same.setdefault(key, []).append(run)
     rows = [_against_chance(collection, key, [values[run.record.run_id] for run in runs]) for key, runs in dealt.items()]
     rows += [_against_baseline(collection, key, runs) for key, runs in same.items()]
     frame = pd.DataFrame(rows, columns=SANITY_COLUMNS)
     frame["p_holm"] = pd.Series(holm([known(p) for p in frame["p"]]), dtype="float64")
-    tested = frame["p_holm"].notna()
-    frame.loc[tested, "outcome"] = frame.loc[tested, "p_holm"].map(lambda p: WRONG if p < ALPHA else AS_EXPECTED)
+    frame.loc[frame["p_holm"] < ALPHA, "outcome"] = WRONG
     return frame
 
 
 def _against_chance(collection: Collection, key: tuple[object, ...], values: list[float]) -> dict[str, object]:
+    """Its outcome before the test."""
     place = dict(zip(CELL, key, strict=True))
-    metric = collection.tasks[str(place["task"])].metrics[0]
-    chance = chance_of(collection, str(place["task"]), collection.sections[int(str(place["section"]))].profile)
+    info, profile = collection.tasks[str(place["task"])], collection.sections[int(str(place["section"]))].profile
+    metric, chance = info.metrics[0], chance_of(collection, str(place["task"]), profile)
+    chance = info.shortcuts.get(profile, {}).get(RANDOM, chance)
     estimate = mean_interval(values)
     low, high = estimate.interval or (None, None)
     row = {**place, "metric": metric.name, "check": CHANCE, "n": estimate.n, "expected": chance, "measured": estimate.mean,
            "low": low, "high": high, "p": None, "outcome": UNTESTED}
-    sign = 1 if metric.higher_is_better else -1
-    if chance is not None and estimate.sd:
-        row["p"] = one_sided_p(sign * (estimate.mean - chance), estimate.sd, estimate.n)
-    elif chance is not None and sign * estimate.mean <= sign * chance:
-        row["outcome"] = AS_EXPECTED
-    return row
+    if chance is None or estimate.sd is None:
+        return row
+    above = (estimate.mean - chance) * (1 if metric.higher_is_better else -1)
+    if estimate.sd == 0:
+        return row | {"outcome": WRONG if above > ROUNDING else AS_EXPECTED}
+    error = estimate.sd / math.sqrt(estimate.n)
+    within = metric.unit == "%" and above + t_quantile(CONFIDENCE, estimate.n - 1) * error <= MARGIN
+    return row | {"p": one_sided_p(above, estimate.sd, estimate.n), "outcome": AS_EXPECTED if within else UNDECIDED}
 
 
 def _against_baseline(collection: Collection, key: tuple[object, ...], runs: Iterable[Run]) -> dict[str, object]:
     place = dict(zip(CELL, key, strict=True))
-    pairs = [(run.record, collection.paired.baseline_of[run].record) for run in runs]
-    equal = [ours.measurements == theirs.measurements and ours.weights.get("result") == theirs.weights.get("result")
-             for ours, theirs in pairs]
+    pairs = [(run, collection.paired.baseline_of[run]) for run in runs]
+    pairs = [pair for pair in pairs if _must_agree(*pair)]
+    equal = [_alike(ours.record, theirs.record) for ours, theirs in pairs]
+    outcome = UNTESTED if not pairs else AS_EXPECTED if all(equal) else WRONG
     return {**place, "metric": collection.tasks[str(place["task"])].metrics[0].name, "check": EQUAL, "n": len(pairs),
-            "expected": len(pairs), "measured": sum(equal), "outcome": AS_EXPECTED if all(equal) else WRONG}
+            "expected": len(pairs), "measured": sum(equal), "outcome": outcome}
+
+
+def _must_agree(run: Run, other: Run) -> bool:
+    """To the last bit: the same machine, packages and checkpoint, deterministic, and today's code."""
+    ours, theirs = ((each.record.environment.processor, each.record.environment.packages, each.checkpoint)
+                    for each in (run, other))
+    return ours == theirs and run.record.environment.deterministic and not run.stale and not other.stale
+
+
+def _alike(record: Record, other: Record) -> bool:
+    """In every value of the other, and the weights; a run with pathways has those of its scales besides"""
+    ours, theirs = ({(row.split, row.metric, row.step): row.value for row in each.measurements} for each in (record, other))
+    return theirs.items() <= ours.items() and record.weights.get("result") == other.weights.get("result")
 
 
 def sanity_table(collection: Collection, sanity: pd.DataFrame) -> Table:
@@ -85,7 +110,8 @@ def sanity_table(collection: Collection, sanity: pd.DataFrame) -> Table:
         rows.append([row.task, cell_label(row.arm, row.auxiliary, row.variant), f"{section.profile}, {section.setting}",
                      row.check, str(row.n), expected, measured, show_p(row.p_holm), row.outcome])
     header = ("Target", "Cell", "Profile, setting", "What is checked", "n", "Expected", "Measured", "p (Holm)", "Outcome")
-    notes = ("Labels dealt out at random leave nothing to learn that holds on the test split: a mean above chance (one-sided "
-             f"t-test over seeds, adjusted p < {ALPHA:g}) would be a leak. An arm that is equal to its baseline by "
-             "construction is to agree with it in every measurement and weight, to the last bit.",)
+    notes = ("Labels dealt out at random leave nothing to learn that holds on the test split. Wrong: the mean is above chance "
+             f"(one-sided t-test over seeds, adjusted p < {ALPHA:g}), which would be a leak. As expected: it is surely less "
+             f"than {MARGIN:g} points above (one-sided 95 % bound). An arm that is its baseline by construction is to agree "
+             "with it, on one machine, in every measurement and weight to the last bit.",)
     return Table("Runs whose outcome is known beforehand", header, text_rows(rows), notes, num_labels=4)

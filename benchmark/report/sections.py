@@ -10,6 +10,7 @@ from benchmark.recipes import SETTINGS, ModelShape
 from benchmark.spec import RunSpec, canonical_json
 
 Conditions = Mapping[str, str]
+NO_RUNS = (0, 0, 0, "")
 
 PROFILES = ("tiny", "small", "paper")  # in the order of their size; others follow by name
 
@@ -70,14 +71,15 @@ def unique_slugs(sections: Iterable[Section]) -> dict[Section, str]:
     return slugs
 
 
-def assign_sections(specs: Iterable[RunSpec], weights: Mapping[str, tuple[int, int, str]],
+def assign_sections(specs: Iterable[RunSpec], weights: Mapping[str, tuple[int, int, int, str]],
                     own: Mapping[tuple[str, str, str], Conditions] | None = None) -> dict[str, Section]:
     """The section of each `spec.comparison`.
 
     Of several comparisons of one task, profile, setting and limit, the main one is that of the profile's own conditions:
     `own`, by task, profile and setting. All others go to sections named after what differs, also where the profile's own
-    were not run. Several that fit, and all where the profile's own are not known, go by weight: (runs of the current code,
-    runs, newest start) by comparison. So do runs on a few samples, which are evidence of nothing.
+    were not run. Several that fit, and all where the profile's own are not known, go by weight: (1 where one is by the
+    profile's pretraining, runs of the current code, runs, newest start) by comparison. So do runs on a few samples, which
+    are evidence of nothing.
     """
     groups: dict[tuple[str, str, str, int | None], dict[str, RunSpec]] = {}
     for spec in specs:
@@ -85,10 +87,13 @@ def assign_sections(specs: Iterable[RunSpec], weights: Mapping[str, tuple[int, i
         groups.setdefault(key, {}).setdefault(spec.comparison, spec)
     sections = {}
     for (task, profile, setting, limit), group in groups.items():
-        ranked = sorted(group, key=lambda comparison: (weights.get(comparison, (0, 0, "")), comparison), reverse=True)
+        ranked = sorted(group, key=lambda comparison: (weights.get(comparison, NO_RUNS), comparison), reverse=True)
         stated = (own or {}).get((task, profile, setting)) if limit is None else None
-        fitting = [name for name in ranked if stated is not None and stated.items() <= conditions_of(group[name]).items()]
+        fitting = [name for name in ranked if stated is not None and stated.items() <= conditions_of(group[name]).items()
+                   and (name not in weights or weights[name][0])]
         expected = {**conditions_of(group[(fitting or ranked)[0]]), **(stated or {})}
+        if stated is not None and not weights.get(ranked[0], (1,))[0]:
+            expected.pop("start", None)  # none is from the profile's own pretraining, so that each start is told
         for comparison in ranked:
             sections[comparison] = Section(profile, setting, limit,
                                            describe_difference(expected, conditions_of(group[comparison])))

@@ -22,18 +22,19 @@ def estimate_shares(collection: Collection, effects: pd.DataFrame) -> pd.DataFra
     """The rows of `effects`, main metrics and arms without options, of sections that differ in the share of labels alone.
 
     Holm's adjustment is over every target, auxiliary and share of an arm: five shares are five chances. Left out are
-    arms that a profile and setting has on one share only.
+    arms that a target has on one share only, and tasks of which it is not known what their profile states.
     """
     shares = {number: share for number, section in enumerate(collection.sections)
               if section.limit is None and (share := _share_of(section.conditions)) is not None}
     main = {task: info.metrics[0].name for task, info in collection.tasks.items()}
     rows = []
     for row in rows_of(effects):
-        if row.section in shares and row.metric == main[row.task] and not row.variant:
-            section = collection.sections[row.section]
+        section = collection.sections[row.section]
+        known = (section.profile, section.setting) in collection.tasks[row.task].conditions  # else "" is any share
+        if known and row.section in shares and row.metric == main[row.task] and not row.variant:
             rows.append({"profile": section.profile, "setting": section.setting, "share": shares[row.section], **row._asdict()})
     frame = pd.DataFrame(rows, columns=SHARE_COLUMNS)
-    several = frame.groupby(["profile", "setting", "arm"])["share"].transform("nunique") > 1
+    several = frame.groupby(["profile", "setting", "arm", "task"])["share"].transform("nunique") > 1
     return adjust(frame[several].reset_index(drop=True), ["profile", "setting", "arm"])
 
 

@@ -161,6 +161,8 @@ def _seen(collection: Collection, section: int) -> str:
     """Out of how many epochs the best was chosen, without which an optimism says little."""
     counts = sorted(len(run.record.curve("test", collection.tasks[run.spec.task].metrics[0].name))
                     for run in collection.runs_of(section))
+    if not counts:
+        return ""
     shown = f"{counts[0]} to {counts[-1]}" if counts[0] < counts[-1] else str(counts[0])
     return f"Each run was tested after {shown} of its epochs; the more, the larger the optimism."
 
@@ -201,7 +203,8 @@ def contrasts_table(collection: Collection, contrasts: pd.DataFrame, verdicts: p
         "Differences paired by seed with 95 % t-intervals; p is Holm-adjusted over every cell and reference of the arm. "
         f"Helps: each difference positive with p < {ALPHA:g}. Otherwise there is no evidence at this scale, and effects "
         "above the upper end of the interval against the baseline are excluded at that level.",
-        "Chosen on val: each arm in the variant that the validation split preferred, out of the same variants.",
+        "Chosen on val: each arm in the variant that the validation split preferred, out of the same variants; tuned-baseline "
+        "is the plain model, so chosen out of as many.",
         "Shared sources: makers whose work is in both the target's data and the auxiliary's.",
     )
     return Table(f"Beyond every control: {collection.sections[section].title}", header, tuple(rows), notes, num_labels=3)
