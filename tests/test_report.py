@@ -94,6 +94,18 @@ def test_a_run_in_two_environments_counts_once_and_with_its_own_baseline():
     assert "Repeats a cell and seed in another environment" in kinds(collection)
 
 
+def test_pairs_of_old_and_current_code_are_named_and_no_others():
+    records = pair([40.0, 50.0])
+    records = [record if record.spec.arm == "finetune" else record.model_copy(update={
+        "spec": (spec := record.spec.model_copy(update={"code": "abcd" * 16})), "run_id": spec.run_id}) for record in records]
+    everything = {record.run_id for record in records}
+    assert kinds(collect(records, tasks=TASKS, current=everything)) == set(), "every arm has code of its own"
+    old = next(record.run_id for record in records if record.spec.arm == "finetune" and record.spec.seed == 0)
+    remarks = collect(records, tasks=TASKS, current=everything - {old}).remarks
+    assert [(remark.kind, remark.detail) for remark in remarks] == [
+        ("Paired across two versions of the code", "its baseline is older")]
+
+
 def test_a_run_without_a_baseline_of_its_seed_or_conditions_is_named():
     lonely = make_record(make_spec("imagenet", "m2pt", "audio", seed=7), 50.0)
     other = make_record(make_spec("imagenet", "m2pt", "audio", seed=0, epochs=5), 50.0)

@@ -157,11 +157,11 @@ def _reason(run: Run, fitting: Sequence[Run], near: Sequence[Run], same_seed: Se
 
 
 def _reservations(baseline_of: Mapping[Run, Run]) -> list[Remark]:
-    """Pairs that count, though their two runs were computed by two versions of the code."""
+    """Pairs that count, though one of their two runs, which have code of their arms each, was computed by older code."""
     return [
-        Remark("Paired across two versions of the code", run.name, f"{run.spec.code[:8]} and {baseline.spec.code[:8]}")
+        Remark("Paired across two versions of the code", run.name, f"{'its baseline' if baseline.stale else 'it'} is older")
         for run, baseline in baseline_of.items()
-        if run.spec.code != baseline.spec.code
+        if run.stale != baseline.stale
     ]
 
 
