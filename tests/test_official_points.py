@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import pickle
-import sys
 from functools import partial
 
 import h5py
@@ -144,11 +143,10 @@ def test_a_damaged_mesh_is_named(text, said, tmp_path):
         modelnet.parse_off(text.encode("latin-1"), path)
 
 
-def test_without_open3d_the_packages_that_it_needs_are_named(tmp_path, monkeypatch):
-    root = make_modelnet_meshes(tmp_path / "meshes")
-    monkeypatch.setitem(sys.modules, "open3d", None)
-    with pytest.raises(DataError, match=r"libgl1, libusb-1\.0-0 and libgomp1"):
-        prepare(MODELNET, root)
+def test_a_mesh_without_a_surface_is_named(tmp_path):
+    flat = np.zeros((3, 3))
+    with pytest.raises(DataError, match=r"cone\.off has no surface"):
+        modelnet.sample_surface(flat, np.array([[0, 1, 2]]), 10, 1, tmp_path / "cone.off")
 
 
 def test_faults_of_text_files_are_named_and_nothing_is_trained_on_until_told(tmp_path, monkeypatch):

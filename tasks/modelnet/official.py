@@ -10,10 +10,8 @@ Shapes: S samples, N points as stored, K points kept.
 
 from __future__ import annotations
 
-import importlib
 import warnings
 from collections.abc import Sequence
-from contextlib import suppress
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -98,7 +96,6 @@ def _enumerate_texts(root: Path) -> Listing:
 
 
 def _enumerate_meshes(root: Path) -> Listing:
-    _open3d()
     classes = sorted(path.parent.name for path in root.glob("*/train") if path.is_dir())
     if len(classes) > NUM_CLASSES:
         raise DataError(f"{root} has meshes of {len(classes)} classes; expected {NUM_CLASSES} at most")
@@ -194,22 +191,14 @@ def _fans(numbers: list[int], num_faces: int, path: Path) -> Array:
 
 
 def sample_surface(vertices: Array, triangles: Array, count: int, seed: int, path: Path) -> Array:
-    """(V, 3), (T, 3) -> (count, 3), uniform on the surface, the same for the same seed and version of open3d."""
-    open3d = _open3d()
-    mesh = open3d.geometry.TriangleMesh(open3d.utility.Vector3dVector(np.ascontiguousarray(vertices)),
-                                        open3d.utility.Vector3iVector(triangles.astype(np.int32)))
-    if not 0 < mesh.get_surface_area() < np.inf:
+    """(V, 3), (T, 3) -> (count, 3), uniform on the surface, the same for the same seed and version of trimesh."""
+    import trimesh
+
+    mesh = trimesh.Trimesh(vertices, triangles, process=False)
+    if not 0 < mesh.area < np.inf:
         raise DataError(f"{path} has no surface")
-    open3d.utility.random.seed(seed)
-    return np.asarray(mesh.sample_points_uniformly(count).points)
-
-
-def _open3d() -> Any:
-    try:
-        return importlib.import_module("open3d")
-    except (ImportError, OSError) as error:
-        raise DataError(f"points on meshes need open3d, which cannot be imported ({error}); install it, and on Debian or "
-                        "Ubuntu libgl1, libusb-1.0-0 and libgomp1, or use modelnet40_normal_resampled") from error
+    points, _ = trimesh.sample.sample_surface(mesh, count, seed=seed)
+    return np.asarray(points)
 
 
 def upright(points: Array) -> Array:
@@ -220,16 +209,9 @@ def upright(points: Array) -> Array:
 def clouds_of(prepared: Prepared) -> dict[str, Array]:
     """"input_SPLIT" (S, K, 3) float32 in farthest-point order and "label_SPLIT" (S,) int64, made once; see `cached`."""
     paths = [item.path for found in listed(prepared).values() for item in found]
-    sampler = _version_of_open3d() if paths[0].endswith(".off") else ""
+    sampler = metadata.version("trimesh") if paths[0].endswith(".off") else ""
     made_by = (__name__, "tasks.points_official", "benchmark.points")
     return cached(prepared, made_by, partial(_make_clouds, prepared), sampler)
-
-
-def _version_of_open3d() -> str:
-    for name in ("open3d", "open3d-cpu"):
-        with suppress(metadata.PackageNotFoundError):
-            return metadata.version(name)
-    return ""
 
 
 def _make_clouds(prepared: Prepared) -> dict[str, Array]:
