@@ -73,8 +73,7 @@ def measure_smoke(bench: Bench) -> Iterator[Result]:
                        "--results", folder]
             walls.append(seconds_of(partial(_run, command)))
             records, _ = Store(Path(folder)).records()
-            busy = sum(record.seconds.get("train", 0) + record.seconds.get("evaluate", 0) for record in records)
-            shares.append(walls[-1] * cores / busy)
+            shares.append(walls[-1] * cores / busy_seconds(records))
     yield Result("matrix", "smoke by the clock, over training and evaluation shared by the cores", tuple(shares), 1.35,
                  detail=f"{median(walls):.0f} s, {len(records)} runs, {cores} cores")
 
@@ -91,10 +90,14 @@ def measure_records(records: Sequence[Record]) -> Iterator[Result]:
     for began, ended in sorted(spans):
         wall += max(timedelta(), ended - max(began, last or began))
         last = max(ended, last or ended)
-    busy = sum(record.seconds.get("train", 0) + record.seconds.get("evaluate", 0) for record in records)
-    jobs = jobs_of(spans)
+    jobs, seconds = jobs_of(spans), wall.total_seconds()
     yield Result("matrix", f"{len(records)} recorded runs by the clock, over training and evaluation shared by the cores",
-                 (wall.total_seconds() * jobs / busy,), 1.10, detail=f"{wall.total_seconds() / 60:.0f} minutes, {jobs} at once")
+                 (seconds * jobs / busy_seconds(records),), 1.10, detail=f"{seconds / 60:.0f} minutes, {jobs} at once")
+
+
+def busy_seconds(records: Sequence[Record]) -> float:
+    """In which runs trained and evaluated"""
+    return sum(record.seconds.get("train", 0) + record.seconds.get("evaluate", 0) for record in records)
 
 
 def jobs_of(spans: Sequence[tuple[datetime, datetime]]) -> int:

@@ -159,10 +159,8 @@ def _with_foreign_tasks(
 def is_own(spec: RunSpec, pretrainings: Mapping[str, RunSpec], tasks: Mapping[str, TaskInfo]) -> bool:
     """Whether a run has the scales' rate of its profile, and starts from pretrainings by its profile's recipe, as far as
     that is known; `pretrainings` are those recorded, by run id. A maturity, which is the arm's choice, is no other recipe."""
-    place = (spec.profile, spec.setting or "none")
-    info = tasks.get(spec.task)
-    if info is not None and info.scale_lr.get(place, getattr(spec.recipe, "scale_lr", None)) != getattr(
-            spec.recipe, "scale_lr", None):
+    info, rate = tasks.get(spec.task), getattr(spec.recipe, "scale_lr", None)
+    if info is not None and info.scale_lr.get((spec.profile, spec.setting or "none"), rate) != rate:
         return False
     for start in (pretrainings[run_id] for run_id in spec.starts.values() if run_id in pretrainings):
         stated = tasks[start.task].pretraining.get(start.profile) if start.task in tasks else None

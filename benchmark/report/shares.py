@@ -12,7 +12,7 @@ from benchmark.report.canvas import FAINT, INK, modality_colours, new_figure, sh
 from benchmark.report.collect import Collection
 from benchmark.report.estimates import EFFECT_COLUMNS, adjust
 from benchmark.report.markup import NONE, Cell, Table, cell, show_estimate, show_interval, show_p
-from benchmark.report.tables import READ_MEAN, cell_label, find_metric, rows_of, unit_label
+from benchmark.report.tables import READ_MEAN, cell_label, rows_of, rows_with, unit_label
 from benchmark.stats import ALPHA
 
 SHARE_COLUMNS = ["profile", "setting", "share", *EFFECT_COLUMNS]
@@ -46,25 +46,23 @@ def _share_of(conditions: str) -> float | None:
 
 def shares_table(collection: Collection, cells: pd.DataFrame, shares: pd.DataFrame, profile: str, setting: str) -> Table:
     """Cells by share: the baseline's mean, then differences to it."""
-    ours = shares[(shares["profile"] == profile) & (shares["setting"] == setting)]
+    ours = rows_with(shares, {"profile": profile, "setting": setting})
     columns = sorted(set(ours["share"]))
     section_of = dict(zip(ours["share"], ours["section"], strict=True))
     rows: list[tuple[Cell, ...]] = []
     for task in dict.fromkeys(ours["task"]):
         metric = collection.tasks[task].metrics[0]
-        plain = cells[(cells["task"] == task) & (cells["metric"] == metric.name) & (cells["role"] == "baseline")]
+        plain = rows_with(cells, {"task": task, "metric": metric.name, "role": "baseline"})
         means = {row.section: row for row in rows_of(plain)}
         name = cell(f"{task}, {unit_label(metric)}")
-        row = [name, cell("baseline")]
-        rows.append((*row, *(cell(NONE) if (found := means.get(section_of[share])) is None else
-                             cell(show_estimate(found, metric, f"{ours['select'].iloc[0]}_")) for share in columns)))
-        for arm, auxiliary in dict.fromkeys(zip(*(ours.loc[ours["task"] == task, key] for key in ("arm", "auxiliary")),
-                                                strict=True)):
-            found = {row.share: row for row in rows_of(ours[(ours["task"] == task) & (ours["arm"] == arm)
-                                                            & (ours["auxiliary"] == auxiliary)])}
-            texts = [cell(NONE) if share not in found else cell(
-                show_interval(found[share], find_metric(collection, task, metric.name)),
-                f"p {show_p(found[share].p_holm)} (n={found[share].n})", bold=found[share].p_holm < ALPHA) for share in columns]
+        rows.append((name, cell("baseline"), *(cell(NONE) if (found := means.get(section_of[share])) is None else
+                                               cell(show_estimate(found, metric, f"{ours['select'].iloc[0]}_"))
+                                               for share in columns)))
+        for (arm, auxiliary), frame in _by_cell(ours, task):
+            by_share = {row.share: row for row in rows_of(frame)}
+            texts = [cell(NONE) if (effect := by_share.get(share)) is None else cell(
+                show_interval(effect, metric), f"p {show_p(effect.p_holm)} (n={effect.n})", bold=effect.p_holm < ALPHA)
+                for share in columns]
             rows.append((name, cell(cell_label(arm, auxiliary, "")), *texts))
     notes = (READ_MEAN, "Differences to the baseline on the same labels, paired by seed, with 95 % t-intervals; p: paired "
              f"t-test, Holm-adjusted over every target, auxiliary and share of the arm; bold: p < {ALPHA:g}.")
@@ -72,9 +70,15 @@ def shares_table(collection: Collection, cells: pd.DataFrame, shares: pd.DataFra
                  ("Target", "Cell", *(f"{share * 100:g} %" for share in columns)), tuple(rows), notes, num_labels=2)
 
 
+def _by_cell(frame: pd.DataFrame, task: str) -> list[tuple[tuple[str, str], pd.DataFrame]]:
+    """The rows of each arm and auxiliary of a task, in their order"""
+    groups = rows_with(frame, {"task": task}).groupby(["arm", "auxiliary"], sort=False)
+    return [((str(arm), str(auxiliary)), group) for (arm, auxiliary), group in groups]
+
+
 def draw_shares(collection: Collection, shares: pd.DataFrame, profile: str, setting: str) -> Figure:
     """Differences to the baseline over the share of the labels, a panel per target, a colour per auxiliary."""
-    ours = shares[(shares["profile"] == profile) & (shares["setting"] == setting)]
+    ours = rows_with(shares, {"profile": profile, "setting": setting})
     tasks = list(dict.fromkeys(ours["task"]))
     columns = min(2, len(tasks))
     figure = new_figure(7.6, 1.2 + 2.2 * -(-len(tasks) // columns))
@@ -83,9 +87,9 @@ def draw_shares(collection: Collection, shares: pd.DataFrame, profile: str, sett
     handles: dict[str, ErrorbarContainer] = {}
     for axes, task in zip(grid, tasks, strict=False):
         axes.axhline(0, color=INK, linewidth=0.8)
-        cells = list(dict.fromkeys(zip(*(ours.loc[ours["task"] == task, key] for key in ("arm", "auxiliary")), strict=True)))
-        for place, (arm, auxiliary) in enumerate(cells):
-            chosen = ours[(ours["task"] == task) & (ours["arm"] == arm) & (ours["auxiliary"] == auxiliary)].sort_values("share")
+        cells = _by_cell(ours, task)
+        for place, ((arm, auxiliary), frame) in enumerate(cells):
+            chosen = frame.sort_values("share")
             shift = 1.03 ** (place - (len(cells) - 1) / 2)  # side by side, where intervals would lie on each other
             method = set(chosen["role"]) == {"method"}
             line = axes.errorbar(chosen["share"] * shift, chosen["difference"],
