@@ -108,17 +108,18 @@ def build_parser() -> Parser:
                                  "or missing")
     status.set_defaults(run=commands.show_status)
 
-    judging = "by whose records claims are judged; may be repeated (default: all below results/)"
     listing = verbs.add_parser("list", parents=[plugins], help="tasks, arms, matrices, variants, claims")
     listing.add_argument("what", nargs="?", choices=("tasks", "arms", "matrices", "variants", "claims"),
                          help="default: tasks, arms and matrices")
-    listing.add_argument("--results", type=Path, action="append", metavar="DIR", help=judging)
+    listing.add_argument("--results", type=Path, action="append", metavar="DIR",
+                         help="of claims: also the verdicts by these records; may be repeated")
     listing.set_defaults(run=commands.show_list)
 
     info = verbs.add_parser("info", parents=[plugins], help="everything about one task, arm, matrix, variant or claim")
     info.add_argument("name", metavar="NAME")
     info.add_argument("--profile", choices=PROFILES, help="of a task (default: tiny, or the one it has)")
-    info.add_argument("--results", type=Path, action="append", metavar="DIR", help=judging)
+    info.add_argument("--results", type=Path, action="append", metavar="DIR",
+                      help="by whose records a claim is judged; may be repeated (default: all below results/)")
     info.set_defaults(run=commands.show_info)
 
     report = verbs.add_parser("report", parents=[plugins], help="one page, tables and figures from records")

@@ -181,7 +181,7 @@ def show_list(options: argparse.Namespace, command: str) -> int:
     from benchmark.describe import LISTED, list_names
 
     tasks, arms = load_registry(options.plugins)
-    states = judge_all(options) if options.what == "claims" else {}
+    states = judge_all(options) if options.what == "claims" and options.results else {}
     print("\n".join(list_names(tasks, arms, [options.what] if options.what else LISTED, states)))
     return 0
 
