@@ -128,7 +128,7 @@ def build_parser() -> Parser:
     report.add_argument("--out", type=Path, metavar="DIR", help="default: RESULTS/report")
     report.add_argument("--select", choices=("last", "best-val", "oracle"), default="last",
                         help="which epoch counts (default: %(default)s)")
-    report.add_argument("--format", metavar="LIST", help="of md,latex,csv,json,html (default: all); figures always")
+    report.add_argument("--format", metavar="LIST", help="of md,latex,csv,json,html,png,svg,pdf (default: all)")
     report.add_argument("--only", metavar="LIST", help="parts, of matrix,controls,sanity,labels,power,paper,cost,claims,"
                         "pretraining,selection,curves,scales,samples,compare,left-out,provenance (default: all)")
     report.add_argument("--compare", type=Path, action="append", metavar="DIR",

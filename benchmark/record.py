@@ -8,17 +8,18 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError, field_validator
 from pydantic_core import from_json
 
 from benchmark.recipes import Frozen
 from benchmark.spec import Count, RunSpec
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # what is written: measurements by series; in version 1 each was an object of its own
+READABLE = (1, 2)
 Value = Annotated[float, Field(gt=-1e100, lt=1e100)]  # whose squares are numbers, too
 Seconds = Annotated[float, Field(ge=0, lt=1e100)]
 Selection = Literal["last", "best_val", "oracle"]
@@ -53,6 +54,23 @@ class Measurement(Frozen):
     value: Value
 
 
+def _rows(held: Any) -> Any:
+    """Measurements one by one, of series as `record_text` writes them."""
+    if not isinstance(held, list):
+        return held
+    rows = []
+    for item in held:
+        if isinstance(item, dict) and "values" in item:
+            shared = {key: value for key, value in item.items() if key not in ("steps", "values")}
+            steps, values = item.get("steps"), item["values"]
+            if not isinstance(steps, list) or not isinstance(values, list) or len(steps) != len(values):
+                raise ValueError("a series needs a list of steps and one of as many values")
+            rows += [{**shared, "step": step, "value": value} for step, value in zip(steps, values, strict=True)]
+        else:
+            rows.append(item)
+    return rows
+
+
 class Layer(Frozen):
     """One pathway after training: W_eff = W + s A, with A0 the auxiliary's weight at the start."""
 
@@ -69,7 +87,7 @@ class Record(Frozen):
     schema_version: int = Field(SCHEMA_VERSION, strict=True)
     run_id: str
     spec: RunSpec
-    measurements: list[Measurement]
+    measurements: Annotated[list[Measurement], BeforeValidator(_rows)]  # those of a split and metric side by side
     layers: list[Layer] = Field(default_factory=list)
     merge_difference: float | None = None  # largest |merged - unmerged| logit over largest |logit|, test split
     parameters: dict[str, Count] = Field(default_factory=dict)  # "trainable", "training" (with pathways), "merged"
@@ -83,9 +101,22 @@ class Record(Frozen):
     resumed: int = 0  # how often the run was continued from a checkpoint
     command: str = ""
 
+    @field_validator("measurements")
+    @classmethod
+    def _side_by_side(cls, rows: list[Measurement]) -> list[Measurement]:
+        return [row for series in _series(rows).values() for row in series]
+
     def curve(self, split: str, metric: str) -> list[tuple[int, float]]:
         """(epoch, value) in order"""
         return [(row.step, row.value) for row in self.measurements if (row.split, row.metric) == (split, metric)]
+
+
+def _series(rows: Iterable[Measurement]) -> dict[tuple[str, str], list[Measurement]]:
+    """Measurements by split and metric, in the order of their first one."""
+    found: dict[tuple[str, str], list[Measurement]] = {}
+    for row in rows:
+        found.setdefault((row.split, row.metric), []).append(row)
+    return found
 
 
 def read_record(path: Path) -> Record:
@@ -99,7 +130,7 @@ def read_record(path: Path) -> Record:
     except ValidationError as error:
         raise RecordError(f"{path}: {_first_fault(text, error)}") from error
     version = record.schema_version if "schema_version" in record.model_fields_set else None
-    if version != SCHEMA_VERSION:
+    if version not in READABLE:
         raise RecordError(f"{path}: {_wrong_version(version)}")
     if record.run_id != record.spec.run_id:
         raise RecordError(f"{path}: run_id {record.run_id} does not fit its spec ({record.spec.run_id})")
@@ -113,7 +144,7 @@ def _first_fault(text: bytes, error: ValidationError) -> str:
         return f"unreadable ({first['msg']})"
     data = from_json(text)
     version = data.get("schema_version") if isinstance(data, dict) else None
-    if version != SCHEMA_VERSION:
+    if version not in READABLE:
         return _wrong_version(version)
     place = ".".join(str(part) for part in first["loc"])
     said = re.sub(r"\d{16,}", lambda digits: f"{float(digits[0]):g}", first["msg"])  # pydantic writes 1e100 out
@@ -121,7 +152,7 @@ def _first_fault(text: bytes, error: ValidationError) -> str:
 
 
 def _wrong_version(version: object) -> str:
-    return f"schema version {repr(version)[:40]}, this release reads {SCHEMA_VERSION}"
+    return f"schema version {repr(version)[:40]}, this release reads {' and '.join(map(str, READABLE))}"
 
 
 def write_json(path: Path, text: str) -> None:
@@ -144,10 +175,15 @@ def write_whole(path: Path, data: bytes | memoryview, lasting: bool = True) -> N
 
 
 def record_text(record: Record) -> str:
-    """Canonical JSON with one measurement or layer a line, so that records diff well and stay small."""
-    data = record.model_dump(mode="json", exclude_none=True)
-    rows = {name: data.pop(name) for name in ("measurements", "layers")}
-    lines = [f" {json.dumps(key)}: {json.dumps(value, sort_keys=True, allow_nan=False)}" for key, value in data.items()]
+    """Canonical JSON with one series or layer a line, so that records diff well and stay small."""
+    data = record.model_dump(mode="json", exclude_none=True, exclude={"schema_version", "measurements", "layers"})
+    rows = {
+        "measurements": [{"split": split, "metric": metric, "steps": [row.step for row in series],
+                          "values": [row.value for row in series]}
+                         for (split, metric), series in _series(record.measurements).items()],
+        "layers": [layer.model_dump(mode="json", exclude_none=True) for layer in record.layers]}
+    lines = [f" {json.dumps(key)}: {json.dumps(value, sort_keys=True, allow_nan=False)}"
+             for key, value in {"schema_version": SCHEMA_VERSION, **data}.items()]
     for name, items in rows.items():
         body = ",\n".join("  " + json.dumps(item, allow_nan=False) for item in items)
         lines.append(f" {json.dumps(name)}: [\n{body}\n ]" if items else f" {json.dumps(name)}: []")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -11,6 +13,7 @@ from baselines.controls import CONTROLS, OTHER_SEED
 from baselines.m2pt import M2PT, in_order
 from benchmark.contracts import Start
 from benchmark.encoder import build_blocks
+from benchmark.pathway import linear_layers
 from benchmark.seeds import generator
 
 
@@ -114,6 +117,21 @@ def test_noise_that_is_merged_has_the_norm_of_the_planted_effect(models):
     ARMS["merge-random"].build(target, {"auxiliary": auxiliary.blocks}, generator(0))
     for name, weight in weights(target.blocks).items():
         assert (weight - before[name]).norm() == pytest.approx(other[name].norm().item(), rel=1e-4)
+
+
+def test_the_planted_effect_keeps_all_of_the_encoder_and_adds_fresh_weights_to_its_blocks(models):
+    target, _ = models
+    held = {name: tensor.clone() for name, tensor in target.state_dict().items()}
+    ARMS["merge-whole"].build(target, {}, generator(0))
+    added = {f"blocks.{name}.weight" for name, _ in linear_layers(target.blocks)}
+    for name, tensor in target.state_dict().items():
+        assert torch.equal(tensor, held[name]) == (name not in added)
+    twice = copy.deepcopy(target)
+    twice.load_state_dict(held)
+    type(ARMS["merge-whole"])(merge_scale=0.0).build(twice, {}, generator(0))  # the fresh weights alone
+    for name in added:
+        torch.testing.assert_close(target.state_dict()[name], held[name] + twice.state_dict()[name])
+    assert ARMS["merge-whole"].starts("image", None, "scratch", 3) == {"target": Start("image", 3)}
 
 
 def test_controls_start_from_what_they_say():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 import subprocess
@@ -328,6 +329,16 @@ def test_unreadable_and_foreign_files_are_named_without_their_place(tmp_path):
     assert len(collection.records) == 1
     assert [problem.name.split("/")[0] for problem in collection.problems] == ["absent", "cut", "new"]
     assert all(str(tmp_path) not in problem.reason for problem in collection.problems)
+
+
+def test_a_record_of_version_1_reads_as_the_same_record(tmp_path):
+    record = make_record(make_spec(arm="m2pt", auxiliary="audio"))
+    path = tmp_path / "record.json"
+    path.write_text(record_text(record))
+    assert read_record(path) == record
+    rows = [row.model_dump() for row in record.measurements]
+    path.write_text(json.dumps(json.loads(record_text(record)) | {"schema_version": 1, "measurements": rows}))
+    assert read_record(path) == record.model_copy(update={"schema_version": 1})
 
 
 def test_markdown_shows_a_hostile_name_as_text():

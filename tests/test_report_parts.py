@@ -19,7 +19,7 @@ from benchmark.contracts import Metric
 from benchmark.record import record_text
 from benchmark.report.analysis import analyse
 from benchmark.report.compare import compare, summarise
-from benchmark.report.document import Document, Heading, Paragraph, without_empty
+from benchmark.report.document import FORMATS, Document, Heading, Paragraph, without_empty
 from benchmark.report.inputs import Problem, TaskInfo
 from benchmark.report.markup import to_markdown
 from benchmark.report.parts import PARTS
@@ -148,6 +148,22 @@ def test_only_the_parts_and_formats_that_are_asked_for_are_written(tmp_path):
     assert "## Target x auxiliary" not in page
 
 
+@pytest.mark.parametrize("formats", [("md", "html", "svg"), ("md", "html"), ("html", "latex", "pdf", "png"), FORMATS])
+def test_pages_name_every_file_of_their_formats_and_no_other(formats, tmp_path):
+    analysis = analysis_of(make_matrix(["imagenet", "audioset"], ["image", "audio"], range(2)))
+    files = {path.relative_to(tmp_path).as_posix() for path in write_report(analysis, tmp_path, formats=formats)}
+    assert files == {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    page = (tmp_path / "report.html").read_text()
+    linked = set(re.findall(r'href="((?:tables|figures)/[^"]+)"', page))
+    assert linked == {name for name in files if name.endswith((".tex", ".pdf")) or (name.endswith(".md") and "/" in name)}
+    assert page.count("<svg") == page.count("<figure role") > 3
+    if "md" in formats:
+        linked = set(re.findall(r"\]\(((?:tables|figures)/[^)]+)\)", (tmp_path / "report.md").read_text()))
+        assert linked <= files
+        shown = ".png" if "png" in formats else ".svg"
+        assert {name for name in linked if "figures/" in name} == {name for name in files if name.endswith(shown)}
+
+
 def test_a_part_with_nothing_to_say_leaves_no_heading(tmp_path):
     document = Document(tmp_path)
     blocks = [Heading("a", 1), Heading("empty"), Heading("b"), Heading("empty too", 3), Heading("c", 3), Paragraph("text"),
@@ -246,14 +262,16 @@ def bad_records() -> dict[str, tuple[str, str]]:
     def changed(**changes) -> str:
         return json.dumps(good | changes)
 
-    row, layer = good["measurements"][0], {"name": "blocks.0.attn.qkv", "scale": 1.0}
+    row = {"split": "val", "metric": "loss", "step": 1, "value": 1.0}  # as version 1 has them
+    series = {"split": "val", "metric": "loss", "steps": [1, 2], "values": [1.0]}
+    layer = {"name": "blocks.0.attn.qkv", "scale": 1.0}
     spec = good["spec"]
     return {
         "truncated": (record_text(make_record(make_spec(seed=9)))[:900], "unreadable (Invalid JSON"),
         "empty": ("", "unreadable (Invalid JSON"), "list": ("[]", "schema version None"),
-        "text-version": (changed(schema_version="1"), "schema version '1', this release reads 1"),
+        "text-version": (changed(schema_version="1"), "schema version '1', this release reads 1 and 2"),
         "unknown": (json.dumps(good | {"a\nb": 1}), "a b: Extra inputs are not permitted"),
-        "schema": (changed(schema_version=99), "schema version 99, this release reads 1"),
+        "schema": (changed(schema_version=99), "schema version 99, this release reads 1 and 2"),
         "unversioned": (json.dumps({key: good[key] for key in good if key != "schema_version"}), "schema version None"),
         "no-fields": ('{"schema_version": 1}', "Field required"),
         "no-spec-field": (changed(spec={key: spec[key] for key in spec if key != "task"}), "spec.task: Field required"),
@@ -263,6 +281,8 @@ def bad_records() -> dict[str, tuple[str, str]]:
         "step": (changed(measurements=[row | {"step": 10**30}]), "measurements.0.step: Input should be less than"),
         "layer": (changed(layers=[layer | {"scale": 1e200}]), "layers.0.scale: Input should be less than 1e+100"),
         "seconds": (changed(seconds={"train": -1.0}), "seconds.train: Input should be greater than or equal to 0"),
+        "series": (changed(measurements=[series]), "measurements: Value error, a series needs a list of steps"),
+        "no-steps": (changed(measurements=[{"values": [1.0]}]), "a series needs a list of steps"),
         "text": (changed(measurements="many"), "Input should be a valid array"),
         "deep": ("[" * 100_000, "unreadable (Invalid JSON"),
         SCRIPT.replace("/", ""): ("{}", "schema version None"),

@@ -22,7 +22,7 @@ from benchmark.bench.steps import (
     measure_trainer,
 )
 from benchmark.record import Environment, write_json
-from benchmark.report.canvas import INK, PALETTE, Interval, forest, house_style, save_figure
+from benchmark.report.canvas import INK, PALETTE, Interval, drawn, forest, house_style
 from benchmark.report.markup import NONE, Table, text_rows, to_markdown
 from benchmark.store import Store
 
@@ -79,7 +79,7 @@ def describe(environment: Environment) -> str:
 
 
 def write_bench(results: Sequence[Result], environment: Environment, folder: Path) -> list[Path]:
-    """bench.json, bench.md, bench.png, bench.svg and bench.pdf in `folder`."""
+    """bench.json, bench.md and bench.svg in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     data = {"environment": environment.model_dump(exclude_none=True),
             "results": [asdict(result) | {"median": result.median, "kept": result.kept} for result in results]}
@@ -96,7 +96,8 @@ def write_bench(results: Sequence[Result], environment: Environment, folder: Pat
         figure = forest(groups, 1, "median over its largest allowed value, with quartiles; right of the line is beyond")
         figure.suptitle(f"Speed\n{describe(environment)}", x=0.01, ha="left", fontsize=9)
         figure.set_size_inches(11, figure.get_size_inches()[1])
-        return [folder / "bench.json", folder / "bench.md", *save_figure(figure, folder / "bench")]
+        (folder / "bench.svg").write_bytes(drawn(figure)["svg"])
+        return [folder / "bench.json", folder / "bench.md", folder / "bench.svg"]
 
 
 def folder_name(environment: Environment) -> str:

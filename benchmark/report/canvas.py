@@ -5,10 +5,11 @@ Colours are Okabe and Ito's (jfly.uni-koeln.de/color), told apart under every co
 
 from __future__ import annotations
 
+import io
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import matplotlib
@@ -43,15 +44,24 @@ def house_style() -> Iterator[None]:
         yield
 
 
-def save_figure(figure: Figure, stem: Path) -> list[Path]:
-    """Write STEM.png, STEM.svg and STEM.pdf without dates or versions in them."""
-    png, svg, pdf = (stem.with_name(f"{stem.name}.{kind}") for kind in ("png", "svg", "pdf"))
+def drawn(figure: Figure) -> dict[str, bytes]:
+    """The figure as the files "png", "svg" and "pdf", without dates or versions in them."""
+    png, svg, pdf = io.BytesIO(), io.StringIO(), io.BytesIO()
     # Not through `savefig`, which draws everything once more before each file.
     FigureCanvasAgg(figure).print_png(png, metadata={"Software": None})
     figure.set_layout_engine("none")  # the layout is settled
     FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None, "Creator": None})
     FigureCanvasPdf(figure).print_pdf(pdf, metadata={"CreationDate": None, "Creator": None, "Producer": None})
-    return [png, svg, pdf]
+    return {"png": png.getvalue(), "svg": _shortened(svg.getvalue()).encode(), "pdf": pdf.getvalue()}
+
+
+def _shortened(svg: str) -> str:
+    """The same picture to a hundredth of a point, in two thirds of the bytes."""
+    def rounded(number: re.Match[str]) -> str:
+        return f"{round(float(number[0]), 2) + 0:.2f}".rstrip("0").rstrip(".")
+
+    svg = re.sub(r'(?:\bd="|\b[xy]="|\btranslate\()[^")]+', lambda place: re.sub(r"-?\d+\.\d{3,}", rounded, place[0]), svg)
+    return re.sub(r" *\n *", "\n", svg)
 
 
 def modality_colours(collection: Collection) -> dict[str, str]:

@@ -8,16 +8,16 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from benchmark.report.canvas import save_figure
+from benchmark.report.canvas import drawn
 from benchmark.report.markup import Table, escape_markdown, plain, to_csv, to_json, to_latex, to_markdown
 
-FORMATS = ("md", "latex", "csv", "json", "html")
+FIGURES = ("png", "svg", "pdf")
+FORMATS = ("md", "latex", "csv", "json", "html", *FIGURES)
 MAX_ROWS = 80  # of a table on the Markdown page; its own file has them all, and so has the HTML page
 MAX_ITEMS = 20  # of a list on a page; its own file has them all
 
@@ -60,6 +60,7 @@ class Tabular:
 
     name: str
     table: Table
+    files: tuple[tuple[str, str], ...] = ()  # what to call each file that was written, and where it is
     searchable: bool = False
     on_page: bool = True  # of Markdown; the HTML page shows every table
 
@@ -70,6 +71,8 @@ class Picture:
 
     name: str
     description: str
+    svg: str
+    files: tuple[tuple[str, str], ...] = ()
 
 
 Block = Heading | Paragraph | Items | Code | Tabular | Picture
@@ -91,12 +94,13 @@ class Document:
     def add(self, *blocks: Block) -> None:
         self.blocks += blocks
 
-    def file(self, name: str, text: str, kind: str) -> None:
-        """Write a text below the folder of the report, where its format is asked for."""
+    def file(self, name: str, text: str | bytes, kind: str) -> bool:
+        """Write below the folder of the report, where the format is asked for; whether it is."""
         if kind in self.formats:
             path = self.out / name
-            path.write_text(text, encoding="utf-8", newline="\n")
+            path.write_bytes(text.encode("utf-8") if isinstance(text, str) else text)
             self.written.append(path)
+        return kind in self.formats
 
     def frame(self, name: str, frame: pd.DataFrame) -> None:
         """Write the numbers behind a table or figure, at full precision."""
@@ -106,15 +110,17 @@ class Document:
     def table(self, name: str, table: Table, *, searchable: bool = False, on_page: bool = True) -> None:
         """Add a table and write it as Markdown and LaTeX; an empty one is left out."""
         if table.rows:
-            self.file(f"tables/{name}.md", to_markdown(table), "md")
-            self.file(f"tables/{name}.tex", to_latex(table), "latex")
-            self.add(Tabular(name, table, searchable, on_page))
+            texts = (("Markdown", "md", f"tables/{name}.md", to_markdown), ("LaTeX", "latex", f"tables/{name}.tex", to_latex))
+            files = tuple((label, file) for label, kind, file, write in texts if self.file(file, write(table), kind))
+            self.add(Tabular(name, table, files, searchable, on_page))
 
     def figure(self, name: str, figure: Figure | None, description: str) -> None:
-        """Add a figure and write it as PNG, SVG and PDF; None is left out."""
+        """Add a figure and write it in the formats of `FIGURES` that are asked for; None is left out."""
         if figure is not None:
-            self.written += save_figure(figure, self.out / "figures" / name)
-            self.add(Picture(name, description))
+            files = drawn(figure)
+            written = tuple((kind.upper(), f"figures/{name}.{kind}") for kind in FIGURES
+                            if self.file(f"figures/{name}.{kind}", files[kind], kind))
+            self.add(Picture(name, description, files["svg"].decode(), written))
 
     def pages(self, facts: Mapping[str, object]) -> None:
         """Write the page as Markdown and as HTML; `facts` are what the latter's first screen says."""
@@ -122,7 +128,7 @@ class Document:
         self.blocks = without_empty(self.blocks)
         self.file("report.md", markdown_page(self.blocks), "md")
         if "html" in self.formats:
-            self.file("report.html", html_page(self.blocks, self.out, facts), "html")
+            self.file("report.html", html_page(self.blocks, facts), "html")
         self.written += written
 
 
@@ -149,15 +155,18 @@ def markdown_page(blocks: Sequence[Block]) -> str:
                 lines += _markdown_items(points, emphasised, rest)
             case Code(text):
                 lines += [f"    {plain(text)}"]
-            case Tabular(name, table, _, on_page) if on_page and len(table.rows) <= MAX_ROWS:
-                lines += [*to_markdown(table).splitlines(), "", f"[Markdown](tables/{name}.md), [LaTeX](tables/{name}.tex)"]
-            case Tabular(name, table):
-                lines += [f"[{escape_markdown(table.title)}](tables/{name}.md) ([LaTeX](tables/{name}.tex)): "
-                          f"{len(table.rows)} rows."]
-            case Picture(name, description):
-                lines += [f"![{escape_markdown(description)}](figures/{name}.png)"]
+            case Tabular(table=table, on_page=True, files=files) if len(table.rows) <= MAX_ROWS:
+                lines += [*to_markdown(table).splitlines(), "", _markdown_links(files)]
+            case Tabular(table=table, files=files):
+                lines += [f"{escape_markdown(table.title)} ({_markdown_links(files)}): {len(table.rows)} rows."]
+            case Picture(description=description, files=[(_, file), *_]):
+                lines += [f"![{escape_markdown(description)}]({file})"]
         lines.append("")
     return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _markdown_links(files: Sequence[tuple[str, str]]) -> str:
+    return ", ".join(f"[{label}]({file})" for label, file in files)
 
 
 def _markdown_items(points: Sequence[tuple[str, tuple[str, ...]]], emphasised: bool, rest: str) -> list[str]:
@@ -170,7 +179,7 @@ def _markdown_items(points: Sequence[tuple[str, tuple[str, ...]]], emphasised: b
     return lines
 
 
-def html_page(blocks: Sequence[Block], out: Path, facts: Mapping[str, object]) -> str:
+def html_page(blocks: Sequence[Block], facts: Mapping[str, object]) -> str:
     """One file that needs no other and no network: figures, style and script are inside, and everything is escaped.
 
     `facts` go to the template: what its first screen says instead of the blocks before the first heading of level 2.
@@ -180,19 +189,18 @@ def html_page(blocks: Sequence[Block], out: Path, facts: Mapping[str, object]) -
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True,
         undefined=jinja2.StrictUndefined)
-    environment.globals["figure"] = partial(inline_figure, out)
+    environment.globals["inline"] = inline
     environment.globals["kind"] = lambda block: type(block).__name__
     start = next((i for i, block in enumerate(blocks) if isinstance(block, Heading) and block.level == 2), len(blocks))
     return environment.get_template("page.html").render(blocks=blocks, start=start, **facts) + "\n"
 
 
-def inline_figure(out: Path, name: str) -> str:
+def inline(picture: Picture) -> str:
     """The SVG of a figure, to stand in a page with others: its ids are made its own."""
     from markupsafe import Markup
 
-    text = (out / "figures" / f"{name}.svg").read_text(encoding="utf-8")
-    svg = text[text.index("<svg"):]
-    prefix = re.sub(r"[^a-z0-9]", "", name.lower())
+    svg = picture.svg[picture.svg.index("<svg"):]
+    prefix = re.sub(r"[^a-z0-9]", "", picture.name.lower())
     svg = re.sub(r'\bid="([^"]+)"', rf'id="{prefix}-\1"', svg)
     svg = re.sub(r'href="#([^"]+)"', rf'href="#{prefix}-\1"', svg)
     svg = re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}-\1)", svg)
