@@ -150,8 +150,11 @@ def summarise_verdicts(verdicts: pd.DataFrame) -> str:
         return "Not judged: controls are missing."
     apart = judged[judged["shared_sources"] == ""]
 
+    what = "pairs help" if judged["auxiliary"].any() else "targets gain"
+
     def count(frame: pd.DataFrame) -> str:
-        return f"{int((frame['verdict'] == HELPS).sum())} of {len(frame)} pairs help beyond every control"
+        return f"{int((frame['verdict'] == HELPS).sum())} of {len(frame)} {what} beyond every control"
+
 
     text = count(judged)
     if len(apart) < len(judged):

@@ -45,7 +45,12 @@ class Run:
 
     @property
     def checkpoint(self) -> tuple[str | None, str | None]:
-        """Run id and SHA-256 of the weights that the target started from; one run id can have been computed twice."""
+        """Run id and SHA-256 of the weights that the target started from; one run id can have been computed twice.
+
+        From scratch there are none to share: what an arm begins with there is what it is compared for.
+        """
+        if self.spec.setting == "scratch":
+            return (None, None)
         return (self.spec.starts.get("target"), self.record.weights.get("target"))
 
     @property
