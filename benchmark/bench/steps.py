@@ -26,7 +26,7 @@ from benchmark.encoder import TransformerModel, build_blocks
 from benchmark.execute import build_model
 from benchmark.matrix import Cell, Planner, pretraining_tasks
 from benchmark.optim import autocast, build_optimizer, clear_gradients, learning_rate, set_learning_rate
-from benchmark.pathway import connect, connected, merge
+from benchmark.pathway import CrossModal, connect, connected, merge
 from benchmark.pretrained import export_weights, read_weights
 from benchmark.recipes import ModelShape, TrainRecipe
 from benchmark.seeds import SampleRandom
@@ -149,11 +149,35 @@ def measure_tiny(bench: Bench) -> Iterator[Result]:
             if kind != "plain":
                 connect(model.blocks, blocks_like(spec.shape), scale_init=1e-3)
             works[kind] = partial(_tiny_step, task, spec, *trained(kind, model.to(device), recipe, spec.shape.depth), batch)
+            if kind == "pathway":
+                works["least"] = _least_step(model, recipe)
         seconds = alternate(works, 3 * bench.repeats, bench.wait)
         plain = ratios(seconds["parametrized"], seconds["plain"])
+        floor = 1 + statistics.median(ratios(seconds["least"], seconds["plain"]))
         yield Result("pathway", f"training step of the tiny {task.name} model with pathways, batch 64",
                      ratios(seconds["pathway"], seconds["plain"]), 1.08,
-                     detail=f"plain {milliseconds(seconds['plain'])}; plain parametrization {statistics.median(plain):.3f}")
+                     detail=f"plain {milliseconds(seconds['plain'])}; plain parametrization {statistics.median(plain):.3f}; "
+                            f"{floor:.3f} if torch's own step of A and s, and their sum, were all that is added")
+
+
+def _least_step(model: nn.Module, recipe: TrainRecipe) -> Step:
+    """What no pathway can do without, in as few calls as torch has for it: gradients of A and s, a fused step, the sum."""
+    held = [(child.weight, child.auxiliary, child.scale) for child in connected(model) if isinstance(child, CrossModal)]
+    weights, auxiliaries, scales = ([each[part].detach().clone() for each in held] for part in range(3))
+    gradients = [torch.randn_like(weight) * 1e-3 for weight in weights]
+    groups: list[dict[str, Any]] = [{"params": auxiliaries}, {"params": scales, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=recipe.lr, fused=True)
+
+    def step() -> None:
+        products = torch._foreach_mul(gradients, auxiliaries)
+        for scale, product in zip(scales, products, strict=True):
+            scale.grad = product.sum()
+        for auxiliary, gradient in zip(auxiliaries, torch._foreach_mul(gradients, scales), strict=True):
+            auxiliary.grad = gradient
+        optimizer.step()
+        torch._foreach_add(torch._foreach_mul(auxiliaries, scales), weights)
+
+    return step
 
 
 def _tiny_step(task: Task, spec: RunSpec, model: nn.Module, optimizer: torch.optim.Optimizer, batch: Batch) -> None:
@@ -172,7 +196,7 @@ def measure_trainer(bench: Bench) -> Iterator[Result]:
     spec = tiny_run(bench, task)
     assert isinstance(spec.recipe, TrainRecipe)
     recipe = spec.recipe.model_copy(update={"epochs": 1, "warmup_epochs": 0})
-    examples = task.load("tiny")["train"].take(8 * recipe.batch_size)
+    examples = task.load("tiny")["train"]
     models = [build_model(spec, task).to(device) for _ in range(2)]
     optimizer = build_optimizer(models[0], recipe, spec.shape.depth)
 
