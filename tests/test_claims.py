@@ -23,6 +23,7 @@ from benchmark.report.evidence import (
     HELPS,
     NO_EVIDENCE,
     NOT_JUDGED,
+    ONE_SEED,
     estimate_contrasts,
     judge_claims,
     judge_contrasts,
@@ -299,6 +300,15 @@ def test_from_scratch_an_arm_that_brings_weights_is_held_against_the_plain_basel
     verdicts = judge_contrasts(collection, estimate_contrasts(collection, arms)).set_index("arm")
     assert verdicts["verdict"].to_dict() == {"merge-whole": HELPS, "merge-random": NO_EVIDENCE}
     assert summarise_verdicts(verdicts) == "1 of 2 targets gain beyond every control."
+
+
+def test_one_seed_is_no_evidence_of_anything():
+    records = [record for record in with_controls(1.0) if record.spec.seed == 0]
+    assert answer(analyse(records, [], tasks=INFOS, rivals=RIVALS)) == [
+        "Profile tiny, setting pretrained: 2 target x auxiliary pairs ran in one seed, which tells nothing of chance."]
+    _, verdicts = judged(records)
+    assert set(verdicts["verdict"]) == {ONE_SEED}
+    assert summarise_verdicts(verdicts) == "Not judged: one seed tells nothing of chance."
 
 
 def test_pairs_that_share_a_source_are_named_and_counted_apart():

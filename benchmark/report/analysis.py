@@ -141,9 +141,14 @@ def answer(analysis: Analysis) -> list[str]:
         ours = ours[[metric == main[task].name for task, metric in zip(ours["task"], ours["metric"], strict=True)]]
         if section.conditions or section.limit is not None or ours.empty:
             continue
+        title = section.title[0].upper() + section.title[1:]
+        single = int((ours["n"].astype(float) < 2).sum())
+        ours = ours[ours["n"].astype(float) >= 2]
+        if ours.empty:
+            lines.append(f"{title}: {single} target x auxiliary pairs ran in one seed, which tells nothing of chance.")
+            continue
         sign = [1 if main[task].higher_is_better else -1 for task in ours["task"]]
         found, better = ours["p_holm"].astype(float) < ALPHA, ours["difference"] * sign > 0
-        title = section.title[0].upper() + section.title[1:]
         text = (f"{title}: of {len(ours)} target x auxiliary pairs, {int((found & better).sum())} gain over their baseline and "
                 f"{int((found & ~better).sum())} lose beyond chance (paired by seed, Holm-adjusted")
         known = ours["mde_holm"].dropna().astype(float)
@@ -153,6 +158,8 @@ def answer(analysis: Analysis) -> list[str]:
         if not all(apart):
             text += (f" Of the {sum(apart)} that share no data source, {int((found & better)[apart].sum())} gain and "
                      f"{int((found & ~better)[apart].sum())} lose.")
+        if single:
+            text += f" {single} more ran in one seed, which tells nothing of chance."
         judged = dict(control_verdicts(analysis, number)).get("m2pt", "")
         lines.append(text + (f" {judged}" if judged and not judged.startswith("Not judged") else ""))
     return lines or ["No target x auxiliary pair has been measured on all data yet."]

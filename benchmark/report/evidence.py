@@ -4,7 +4,7 @@ The rule at the scale of the data that was run, stated before any run: an auxili
 plain baseline and every rival control, each difference paired by seed, positive, and significant after Holm's adjustment
 over all such differences of the section (every target, auxiliary and reference of that arm). Otherwise there is *no
 evidence*, and the upper end of the interval against the baseline says which effects are excluded. Where a control has not
-been run, nothing is said.
+been run, or in one seed only, nothing is said.
 
 A variant of an arm is held against the same variant of each control, as a method that was tuned beats controls that were
 not; one that validation chose also against the plain model, tuned. All variants but the arm as it is are adjusted together:
@@ -34,7 +34,7 @@ VERDICT_COLUMNS = [*CELL, "tuned", "metric", "references", "missing", "verdict",
 CLAIM_COLUMNS = ["id", "source", "target", "setting", "method", "published", "verdict", "reason", "consistent"]
 CLAIM_COLUMNS += ["profile", "n", "measured", "low", "high", "p_holm", "mde"]
 BASELINE, TUNED = "baseline", "tuned-baseline"
-HELPS, NO_EVIDENCE, NOT_JUDGED = "helps", "no evidence", "controls missing"
+HELPS, NO_EVIDENCE, NOT_JUDGED, ONE_SEED = "helps", "no evidence", "controls missing", "one seed"
 
 
 def estimate_contrasts(
@@ -135,7 +135,8 @@ def judge_contrasts(collection: Collection, contrasts: pd.DataFrame) -> pd.DataF
         beaten = (sign * group["difference"].astype(float) > 0) & (group["p_holm"].astype(float) < ALPHA)
         against = group[group["reference"] == BASELINE].iloc[0]
         edge = against["high"] if sign > 0 else against["low"]
-        verdict = NOT_JUDGED if missing else HELPS if bool(beaten.all()) else NO_EVIDENCE
+        verdict = (NOT_JUDGED if missing else ONE_SEED if group["n"].min() < 2 else HELPS if bool(beaten.all())
+                   else NO_EVIDENCE)
         rows.append(row | {
             "references": " ".join(group["reference"]), "missing": " ".join(missing), "verdict": verdict,
             "excluded_above": None if pd.isna(edge) else float(edge),
@@ -145,9 +146,10 @@ def judge_contrasts(collection: Collection, contrasts: pd.DataFrame) -> pd.DataF
 
 def summarise_verdicts(verdicts: pd.DataFrame) -> str:
     """The answer for one section and arm in a sentence, with and without pairs that share a source."""
-    judged = verdicts[verdicts["verdict"] != NOT_JUDGED]
+    judged = verdicts[verdicts["verdict"].isin([HELPS, NO_EVIDENCE])]
+    lacking = "controls are missing" if (verdicts["verdict"] == NOT_JUDGED).any() else "one seed tells nothing of chance"
     if judged.empty:
-        return "Not judged: controls are missing."
+        return f"Not judged: {lacking}."
     apart = judged[judged["shared_sources"] == ""]
 
     what = "pairs help" if judged["auxiliary"].any() else "targets gain"
@@ -160,7 +162,7 @@ def summarise_verdicts(verdicts: pd.DataFrame) -> str:
     if len(apart) < len(judged):
         text += f"; without pairs that share a data source: {count(apart)}"
     left = len(verdicts) - len(judged)
-    return text + (f"; {left} not judged, as controls are missing." if left else ".")
+    return text + (f"; {left} not judged, as {lacking}." if left else ".")
 
 
 def shared_sources(collection: Collection, task: str, auxiliary: str) -> list[str]:
