@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from baselines.controls import Merge
-from benchmark.contracts import Start
+from benchmark.contracts import Arm, Start
 from benchmark.recipes import Setting
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ class MergeWhole(Merge):
 
         from benchmark.pathway import linear_layers
 
+        self.alter(model, random)
         for _, linear in linear_layers(model.blocks):
             fresh = torch.empty_like(linear.weight, requires_grad=False)
             torch.nn.init.xavier_uniform_(fresh, generator=random)
@@ -41,4 +42,32 @@ class MergeWhole(Merge):
         return []
 
 
-ARM = MergeWhole()
+    def alter(self, model: TransformerModel, random: torch.Generator) -> None:
+        """What is done to the encoder before it is merged."""
+
+
+class MergeWholeRandom(MergeWhole):
+    """Noise of the planted effect's size, merged the same way."""
+
+    name: ClassVar[str] = "merge-whole-random"
+    summary: ClassVar[str] = "from scratch, as merge-whole, with noise of its norm in place of every weight of that encoder"
+    source: ClassVar[str] = "control of the planted effect"
+
+    def alter(self, model: TransformerModel, random: torch.Generator) -> None:
+        """Norms and biases, of which noise would make another model, begin as untrained ones do."""
+        import torch
+
+        for name, parameter in model.named_parameters():
+            if name.startswith("head.") or not parameter.requires_grad:  # fixed positions know nothing
+                continue
+            if parameter.ndim > 1:
+                drawn = torch.randn(parameter.shape, generator=random)
+                parameter.data = drawn * (parameter.detach().norm() / drawn.norm())
+            else:
+                parameter.data.fill_(1.0 if name.endswith("weight") else 0.0)
+        for module in model.modules():
+            if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+                module.reset_running_stats()
+
+
+PLANTED: tuple[Arm, ...] = (MergeWhole(), MergeWholeRandom())

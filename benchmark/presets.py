@@ -59,6 +59,7 @@ def _pairs(*options: dict[str, Any]) -> tuple[Group, ...]:
 BASELINES = ("finetune", "fix", "scratch")
 FROM_AUXILIARY = ("random-norm", "shuffled", "permuted", "aux-init", "merge")
 WITHOUT_AUXILIARY = ("random-init", "same-modality", "self-copy", "zero", "ceiling", "gain", "higher-lr")
+PLANTED = ("merge-whole", "merge-whole-random", "merge-own", "merge-random")
 LABEL_SHARES = (0.05, 0.1, 0.25, 0.5, 1.0)
 RATES: tuple[dict[str, Any], ...] = ({}, {"scale_lr_factor": 10.0}, {"scale_lr_factor": 100.0})
 PLAIN_RATES: tuple[dict[str, Any], ...] = tuple({"lr_factor": factor} for factor in (0.25, 0.5, 0.7, 1.4, 2.0, 4.0))
@@ -95,8 +96,7 @@ PRESETS: dict[str, Matrix] = {matrix.name: matrix for matrix in (
            groups=(Group(arms=(*BASELINES, "m2pt", "random-norm", "self-copy", "same-modality"), settings=SETTINGS),)),
     Matrix(name="planted", summary="a known effect, its control and the ceiling, from scratch: does the pipeline see?",
            seeds="0-5",
-           groups=(Group(arms=("scratch", "merge-whole", "merge-own", "merge-random", "ceiling", "self-copy"),
-                         settings=("scratch",)),)),
+           groups=(Group(arms=("scratch", *PLANTED, "ceiling", "self-copy"), settings=("scratch",)),)),
     Matrix(name="shuffled-labels", summary="labels dealt out at random: everything must be at chance",
            groups=(Group(set=("recipe.shuffle_labels=true",)),)),
     Matrix(name="labels", summary="5, 10, 25, 50 and 100 % of the labels: does an auxiliary help where labels are few? (4.4.2)",

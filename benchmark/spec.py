@@ -82,12 +82,17 @@ class RunSpec(Frozen):
         return recipe
 
     @property
+    def shared_pretraining(self) -> str | None:
+        """How the target was pretrained; from scratch it was not, and what an arm begins with is what it is compared for."""
+        return None if self.setting == "scratch" else self.pretrained.get("target")
+
+    @property
     def comparison(self) -> str:
         """Digest of all that two runs must share to be compared: everything but arm, auxiliary, seed and the seed's fold."""
         names = {"task", "profile", "shape", "num_classes", "limit", "setting", "data"}
         shared = self.model_dump(mode="json", include=names, exclude_none=True)
         recipe = {name: value for name, value in self.compared_recipe().items() if value is not None}
-        identity = canonical_json([shared, recipe, self.pretrained.get("target")])
+        identity = canonical_json([shared, recipe, self.shared_pretraining])
         return hashlib.sha256(identity.encode()).hexdigest()[:12]
 
 

@@ -55,7 +55,8 @@ def carry_out(plan: Plan, folder: Path, limit: int = 32) -> Record:
     return record
 
 
-WITHOUT_PATHWAYS = {"finetune", "fix", "scratch", "higher-lr", "aux-init", "merge", "merge-own", "merge-whole", "merge-random"}
+WITHOUT_PATHWAYS = {"finetune", "fix", "scratch", "higher-lr", "aux-init", "merge", "merge-own", "merge-random", "merge-whole",
+                    "merge-whole-random"}
 
 
 @every_task

@@ -134,6 +134,24 @@ def test_the_planted_effect_keeps_all_of_the_encoder_and_adds_fresh_weights_to_i
     assert ARMS["merge-whole"].starts("image", None, "scratch", 3) == {"target": Start("image", 3)}
 
 
+def test_noise_in_place_of_the_planted_effect_keeps_its_norms_and_none_of_its_values(models):
+    target, _ = models
+    for parameter in target.parameters():
+        parameter.data += 0.1
+    held = {name: parameter.detach().clone() for name, parameter in target.named_parameters()}
+    arm = type(ARMS["merge-whole-random"])()
+    arm.alter(target, generator(0))
+    for name, parameter in target.named_parameters():
+        if name.startswith("head.") or not parameter.requires_grad:
+            assert torch.equal(parameter, held[name])
+        elif parameter.ndim == 1:
+            assert set(parameter.tolist()) == {1.0 if name.endswith("weight") else 0.0}
+        else:
+            assert parameter.norm().item() == pytest.approx(held[name].norm().item(), rel=1e-4)
+            assert abs(nn.functional.cosine_similarity(parameter.flatten(), held[name].flatten(), dim=0)) < 0.5
+    assert arm.starts("image", None, "scratch", 3) == ARMS["merge-whole"].starts("image", None, "scratch", 3)
+
+
 def test_controls_start_from_what_they_say():
     own = Start("image", 3)
     assert ARMS["same-modality"].starts("image", None, "pretrained", 3) == {

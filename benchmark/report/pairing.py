@@ -47,7 +47,7 @@ class Run:
     def checkpoint(self) -> tuple[str | None, str | None]:
         """Run id and SHA-256 of the weights that the target started from; one run id can have been computed twice.
 
-        From scratch there are none to share: what an arm begins with there is what it is compared for.
+        None from scratch, as `RunSpec.shared_pretraining`.
         """
         if self.spec.setting == "scratch":
             return (None, None)

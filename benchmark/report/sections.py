@@ -109,7 +109,7 @@ def describe_difference(main: Conditions, other: Conditions) -> str:
 def conditions_of(spec: RunSpec) -> dict[str, str]:
     """All that runs of one section share, as text by name."""
     data = {f"data.{key}": value[:8] for key, value in spec.data.items()}
-    start = {"start": spec.pretrained["target"][:8]} if "target" in spec.pretrained else {}
+    start = {"start": spec.shared_pretraining[:8]} if spec.shared_pretraining else {}
     return stated_conditions(spec.shape, spec.compared_recipe(), spec.num_classes) | data | start
 
 
