@@ -18,6 +18,8 @@ from benchmark.stats import ALPHA
 
 LEDGER = Path(__file__).parents[1] / "baselines" / "m2pt" / "claims.yaml"
 TESTED_PROFILE = "paper"  # the only one whose data, shapes and recipes are the paper's
+VALUE_MARGIN = 1.0  # points: about the largest gain that the paper prints
+RATIO_MARGIN = 0.1  # of a baseline's cost
 PARAMETER_TOLERANCE = 0.02  # of parameter counts: 172.6 M is printed for what connects to 171.5 M
 Quantity = Literal["gain", "value", "train time", "inference time", "training parameters", "merged parameters"]
 
@@ -159,8 +161,8 @@ def judge_gain(published: float, evidence: Evidence) -> Judgement:
 
     Significant in its direction: reproduced where the interval reaches the published gain, direction only where all of
     it falls short. Significant in the other direction: contradicted. Not significant: not reproduced where an effect of
-    the published size would have been found with the stated power, by a test as strict, and the interval does not speak
-    for one; else inconclusive. Significance is that after Holm's adjustment.
+    the published size would have been found with the stated power, by a test as strict, and the interval excludes it;
+    else inconclusive. Significance is that after Holm's adjustment.
     """
     if evidence.low is None or evidence.high is None:
         return Judgement(Verdict.INCONCLUSIVE, f"{_shown(evidence)}: no interval, so no test")
@@ -179,29 +181,41 @@ def judge_gain(published: float, evidence: Evidence) -> Judgement:
         return Judgement(Verdict.INCONCLUSIVE, f"{_shown(evidence)} holds {published:+g} and not 0, but is not significant "
                                                "among so many tests (Holm)")
     if mde is not None and mde <= abs(published):
-        excluded = "" if far >= abs(published) else f", which excludes {published:+g}"
-        return Judgement(Verdict.NOT_REPRODUCED, f"{_shown(evidence)}{excluded}; an effect of {mde:.2g} would have been found")
+        if far >= abs(published):
+            return Judgement(Verdict.INCONCLUSIVE, f"{_shown(evidence)} holds both 0 and {published:+g}")
+        return Judgement(Verdict.NOT_REPRODUCED, f"{_shown(evidence)}, which excludes {published:+g}; an effect of {mde:.2g} "
+                                                 "would have been found")
     needed = "unknown" if mde is None else f"{mde:.2g}"
     return Judgement(Verdict.INCONCLUSIVE,
                      f"{_shown(evidence)}; the smallest effect that could be found is {needed}, published {published:+g}")
 
 
 def judge_value(published: float, evidence: Evidence) -> Judgement:
-    """A published absolute number against the interval of the measured mean, and the rounding of what was printed."""
+    """A published absolute number against the interval of the measured mean, and the rounding of what was printed.
+
+    An interval that holds the number and is wider than `VALUE_MARGIN` to each side says too little to reproduce it.
+    """
     if evidence.low is None or evidence.high is None:
         return Judgement(Verdict.INCONCLUSIVE, f"{_shown(evidence, signed=False)}: no interval, so no test")
     rounding = 0.5 * 10.0 ** -len(f"{published:g}".partition(".")[2])
     inside = evidence.low - rounding <= published <= evidence.high + rounding
+    if inside and evidence.high - evidence.low > 2 * VALUE_MARGIN:
+        return Judgement(Verdict.INCONCLUSIVE, f"{_shown(evidence, signed=False)} holds {published:g}, and is too wide to tell")
     verdict = Verdict.REPRODUCED if inside else Verdict.NOT_REPRODUCED
     return Judgement(verdict, f"{_shown(evidence, signed=False)} against {published:g} published")
 
 
 def judge_ratio(published: float, evidence: Evidence) -> Judgement:
-    """A published cost over its baseline's, against the measured ratio: reproduced where its interval holds it."""
+    """A published cost over its baseline's, against the measured ratio: reproduced where its interval holds it and is no
+    wider than `RATIO_MARGIN` to each side.
+    """
     if evidence.low is None or evidence.high is None:
         return Judgement(Verdict.INCONCLUSIVE, f"a factor of {evidence.mean:.3f} (n={evidence.n}): no interval, so no test")
     shown = f"a factor of {evidence.mean:.3f} ({evidence.low:.3f} to {evidence.high:.3f}, n={evidence.n})"
-    verdict = Verdict.REPRODUCED if evidence.low <= published <= evidence.high else Verdict.NOT_REPRODUCED
+    inside = evidence.low <= published <= evidence.high
+    if inside and evidence.high - evidence.low > 2 * RATIO_MARGIN:
+        return Judgement(Verdict.INCONCLUSIVE, f"{shown} holds {published:.3f}, and is too wide to tell")
+    verdict = Verdict.REPRODUCED if inside else Verdict.NOT_REPRODUCED
     return Judgement(verdict, f"{shown} against {published:.3f} published, on other hardware")
 
 

@@ -218,7 +218,7 @@ def check_results(folder: Path) -> None:
 
 
 def make_report(options: argparse.Namespace, command: str) -> int:
-    from baselines import EQUAL_TO_BASELINE, RIVALS, TUNED_BASELINE
+    from baselines import BESIDE, EQUAL_TO_BASELINE, RIVALS, TUNED_BASELINE
     from benchmark.alignment import alignments_of
     from benchmark.claims import load_claims
     from benchmark.report.analysis import FINDINGS, Extras, analyse
@@ -240,8 +240,8 @@ def make_report(options: argparse.Namespace, command: str) -> int:
     samples, reconstructions, damaged = gather_pictures(stores, records)
     others = gather([Store(folder) for folder in options.compare], tasks, arms)[0] if options.compare else None
     analysis = analyse(records, [*problems, *damaged], options.select.replace("-", "_"), tasks=infos, current=current,
-                       rivals=RIVALS, tuned_baseline=TUNED_BASELINE, equal=EQUAL_TO_BASELINE, claims=load_claims(),
-                       extras=Extras(alignments, samples, reconstructions), compared=others)
+                       rivals=RIVALS, beside=BESIDE, tuned_baseline=TUNED_BASELINE, equal=EQUAL_TO_BASELINE,
+                       claims=load_claims(), extras=Extras(alignments, samples, reconstructions), compared=others)
     try:
         written = write_report(analysis, options.out or folders[0] / "report", _regenerating(options, folders), formats, parts)
     except OSError as error:

@@ -89,9 +89,10 @@ PRESETS: dict[str, Matrix] = {matrix.name: matrix for matrix in (
     Matrix(name="controls", summary="every control on every target, in every setting", seeds="0-5", groups=(
         Group(arms=(*BASELINES, "m2pt", *FROM_AUXILIARY, *WITHOUT_AUXILIARY), settings=SETTINGS),
         Group(arms=("m2pt",), settings=SETTINGS, options=(
-            {"train_auxiliary": False}, {"auxiliary_decay": False}, {"auxiliary_lr_factor": 10.0}, {"order": "reversed"},
-            {"order": "permuted"}, {"maturity": 20 / 300},
-            *({"scale_init": value, "train_scale": False} for value in (0.01, 0.1, 1.0)))))),
+            {"order": "reversed"}, {"order": "permuted"}, {"maturity": 20 / 300},
+            *({"scale_init": value, "train_scale": False} for value in (0.01, 0.1, 1.0)))),
+        Group(arms=("m2pt",), settings=("pretrained", "scratch"), options=(  # under `fix` A is frozen anyway
+            {"train_auxiliary": False}, {"auxiliary_decay": False}, {"auxiliary_lr_factor": 10.0})))),
     Matrix(name="evidence", summary="every pair against the controls that a gain must beat, in every setting", seeds="0-5",
            groups=(Group(arms=(*BASELINES, "m2pt", "random-norm", "self-copy", "same-modality"), settings=SETTINGS),)),
     Matrix(name="planted", summary="a known effect, its control and the ceiling, from scratch: does the pipeline see?",

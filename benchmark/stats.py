@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import combinations
 
 CONFIDENCE = 0.95
 ALPHA = 0.05
@@ -95,6 +96,12 @@ def minimal_detectable_effect(sd: float, n: int, alpha: float = ALPHA, power: fl
     return sd / math.sqrt(n) * detectable_noncentrality(n - 1, alpha, power)
 
 
+def pooled_sd(spreads: Sequence[tuple[float, int]]) -> float | None:
+    """The common spread of groups that scatter alike, of the sd and number of values of each; None without any spread."""
+    known = [(sd, n - 1) for sd, n in spreads if n > 1 and sd > 0]
+    return math.sqrt(sum(sd**2 * df for sd, df in known) / sum(df for _, df in known)) if known else None
+
+
 def seeds_needed(effect: float, sd: float, alpha: float = ALPHA, power: float = POWER, most: int = 100_000) -> int | None:
     """The fewest pairs with which an effect of this size is found with probability `power`; None above `most`.
 
@@ -143,21 +150,18 @@ def one_sided_p(mean: float, sd: float, n: int) -> float:
 def tie_groups(names: Sequence[str], differ: Mapping[frozenset[str], bool]) -> dict[str, str]:
     """Letters for names in order of rank, best first: two names that share a letter are not shown to differ.
 
-    `differ` says for each pair whether it is. Each maximal run of neighbours without a differing pair gets one letter.
+    `differ` says for each pair whether it is. Two names share a letter if and only if they are not: as pairs of seeds differ
+    by more or less, the best may tie with the third and not with the second (insert and absorb; Piepho, 2004).
     """
-    runs: list[tuple[int, int]] = []
-    for start in range(len(names)):
-        end = start
-        while end + 1 < len(names) and not any(differ.get(frozenset((names[i], names[end + 1])), False)
-                                               for i in range(start, end + 1)):
-            end += 1
-        if not runs or end > runs[-1][1]:
-            runs.append((start, end))
-    letters = dict.fromkeys(names, "")
-    for number, (start, end) in enumerate(runs):
-        for name in names[start : end + 1]:
-            letters[name] += _letter(number)
-    return letters
+    groups = [set(names)]
+    for one, other in combinations(names, 2):
+        if differ.get(frozenset((one, other)), False):
+            split = [part for group in groups
+                     for part in ((group - {one}, group - {other}) if {one, other} <= group else (group,))]
+            groups = [group for i, group in enumerate(split) if not any(
+                group < rest or (group == rest and j < i) for j, rest in enumerate(split))]
+    groups.sort(key=lambda group: sorted(map(names.index, group)))
+    return {name: "".join(_letter(number) for number, group in enumerate(groups) if name in group) for name in names}
 
 
 def _letter(number: int) -> str:

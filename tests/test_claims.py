@@ -186,7 +186,30 @@ def test_an_auxiliary_helps_where_it_beats_the_baseline_and_every_control():
     audio = contrasts[contrasts["auxiliary"] == "audio"].set_index("reference")
     assert audio.loc["baseline", "difference"] == pytest.approx(1.0, abs=1e-6)
     assert audio.loc["random-norm", "n"] == 6
-    assert (audio["p_holm"] >= audio["p"]).all()
+    assert verdicts.loc["audio", "p"] == pytest.approx(audio["p"].max())
+    assert verdicts["p_holm"].tolist() == pytest.approx(holm(verdicts["p"].tolist()))
+    hardest = max(minimal_detectable_effect(sd, 6, 0.05 / 2, 1 - 0.2 / 3) for sd in audio["sd"])
+    assert verdicts.loc["audio", "found_from"] == pytest.approx(hardest)
+
+
+def test_effects_are_excluded_by_the_reference_that_leaves_least_room():
+    """Ahead of the baseline by 1, but behind a copy of its own weights by as much."""
+    _, verdicts = judged(with_controls(1.0, self_copy=2.0))
+    assert verdicts.loc["audio", "verdict"] == NO_EVIDENCE
+    assert verdicts.loc["audio", "excluded_above"] == pytest.approx(-0.91, abs=0.02)
+
+
+def test_an_arm_beside_the_rule_is_shown_and_decides_nothing():
+    records = with_controls(1.0)
+    records += [imagenet(seed, "same-modality", None, 46 + seed + 3.0, "tiny") for seed in range(6)]
+    collection = collect(records, tasks=INFOS)
+    contrasts = estimate_contrasts(collection, RIVALS, beside={"m2pt": ("same-modality",)})
+    shown = contrasts[~contrasts["in_rule"].astype(bool)]
+    assert shown["reference"].tolist() == ["same-modality"] * 2
+    assert shown["difference"].iloc[0] == pytest.approx(-2.0, abs=0.1)
+    verdicts = judge_contrasts(collection, contrasts)
+    assert verdicts["references"].tolist() == ["baseline random-norm self-copy"] * 2
+    assert verdicts["verdict"].tolist() == judged(with_controls(1.0))[1]["verdict"].tolist()
 
 
 def test_a_gain_that_a_control_has_too_is_no_evidence():
@@ -277,14 +300,19 @@ def test_variants_are_tried_as_one_family():
             record = imagenet(seed, arm, None if arm == "finetune" else "audio", noise, "tiny")
             spec = record.spec.model_copy(update={"variant": variant, "options": {"scale_init": variant}})
             records.append(record.model_copy(update={"spec": spec, "run_id": spec.run_id}))
-    contrasts = estimate_contrasts(collect(records, tasks=INFOS), {"m2pt": ()})
-    assert len(contrasts) == 9
-    altered = contrasts[contrasts["variant"] != ""]
-    assert altered["p_holm"].tolist() == pytest.approx(holm(altered["p"].tolist()))
-    as_it_is = contrasts[contrasts["variant"] == ""].iloc[0]
-    assert as_it_is["p_holm"] == pytest.approx(as_it_is["p"])
+    collection = collect(records, tasks=INFOS)
+    effects = estimate_effects(collection)
+    effects = effects[effects["metric"] == "top1"]
+    contrasts = estimate_contrasts(collection, {"m2pt": ()})
+    for found in (effects, judge_contrasts(collection, contrasts)):
+        assert len(found) == 9
+        altered = found[found["variant"] != ""]
+        assert altered["p_holm"].tolist() == pytest.approx(holm(altered["p"].tolist()))
+        as_it_is = found[found["variant"] == ""].iloc[0]
+        assert as_it_is["p_holm"] == pytest.approx(as_it_is["p"])
+    as_it_is = effects[effects["variant"] == ""].iloc[0]
     assert as_it_is["mde_holm"] == pytest.approx(as_it_is["mde"])
-    row = altered.iloc[0]
+    row = effects[effects["variant"] != ""].iloc[0]
     assert row["mde_holm"] == pytest.approx(minimal_detectable_effect(row["sd"], 6, 0.05 / 8))
 
 

@@ -39,7 +39,7 @@ def test_labels_dealt_out_at_random_must_leave_a_model_at_chance():
     sanity = estimate_sanity(collect(dealt_out(4.0), tasks=TASKS), ()).set_index("task")
     assert sanity["outcome"].to_dict() == {"imagenet": WRONG, "kinetics": AS_EXPECTED}
     values = [record.curve("test", "top-1")[-1][1] for record in dealt_out(4.0)[:5]]
-    expected = scipy_stats.ttest_1samp(values, 2.1, alternative="greater").pvalue
+    expected = scipy_stats.ttest_1samp(values, 2.15, alternative="greater").pvalue  # 2.1 is stated to a tenth
     assert sanity.loc["imagenet", "p"] == pytest.approx(expected, rel=1e-9)
     assert sanity["p_holm"].tolist() == pytest.approx(holm(sanity["p"].tolist()))
     below = estimate_sanity(collect(dealt_out(0.5), tasks=TASKS), ()).set_index("task")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -185,6 +186,16 @@ def test_names_that_share_a_letter_are_not_shown_to_differ():
     assert tie_groups("abc", {}) == {"a": "a", "b": "a", "c": "a"}
     assert set(tie_groups("abc", {frozenset(pair): True for pair in ("ab", "bc", "ac")}).values()) == {"a", "b", "c"}
     assert tie_groups([], {}) == {}
+    assert tie_groups("PVFI", {frozenset("PF"): True}) == {"P": "a", "V": "ab", "F": "b", "I": "ab"}
+
+
+@given(st.integers(1, 8), st.sets(st.tuples(st.integers(0, 7), st.integers(0, 7)), max_size=16))
+def test_a_letter_is_shared_exactly_where_no_difference_is_shown(size, drawn):
+    names = [str(i) for i in range(size)]
+    differ = {frozenset(map(str, pair)): True for pair in drawn if pair[0] != pair[1]}
+    letters = tie_groups(names, differ)
+    for one, other in combinations(names, 2):
+        assert bool(set(letters[one]) & set(letters[other])) != (frozenset((one, other)) in differ)
 
 
 class TestCalibration:

@@ -28,7 +28,7 @@ from benchmark.report.inputs import Problem, TaskInfo
 from benchmark.report.ranks import estimate_power, rank_cells
 from benchmark.report.sanity import WRONG, estimate_sanity
 from benchmark.report.shares import estimate_shares
-from benchmark.stats import ALPHA
+from benchmark.stats import ALPHA, minimal_detectable_effect, pooled_sd
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -85,6 +85,7 @@ def analyse(
     tasks: Mapping[str, TaskInfo],
     current: AbstractCollection[str] | None = None,
     rivals: Mapping[str, Sequence[str]] | None = None,
+    beside: Mapping[str, Sequence[str]] | None = None,
     tuned_baseline: str | None = None,
     equal: AbstractCollection[str] = (),
     claims: Sequence[Claim] = (),
@@ -95,13 +96,13 @@ def analyse(
 
     `tasks` says what records do not: modality, metrics and chance, in the order of the tables. `current` holds the run
     ids that the current code would compute, if known; all other runs are marked as stale. `rivals` are the controls by arm
-    that a gain must beat, and the variants of `tuned_baseline` those of the baseline that a tuned arm must beat; arms in
-    `equal` are the baseline by construction; `claims` is the ledger to judge; `compared` other records, to set beside these
-    cell by cell.
+    that a gain must beat, `beside` others that it is compared with for information, and the variants of `tuned_baseline`
+    those of the baseline that a tuned arm must beat; arms in `equal` are the baseline by construction; `claims` is the ledger
+    to judge; `compared` other records, to set beside these cell by cell.
     """
     collection = collect(records, problems, tasks, current)
     cells, effects = estimate_cells(collection), estimate_effects(collection, select)
-    contrasts = estimate_contrasts(collection, rivals or {}, select, tuned_baseline)
+    contrasts = estimate_contrasts(collection, rivals or {}, select, tuned_baseline, beside or {})
     other = None if compared is None else collect(compared, (), tasks)
     return Analysis(
         collection, select, cells, effects, estimate_pretraining(collection, select), contrasts,
@@ -114,7 +115,7 @@ def analyse(
 def has_controls(analysis: Analysis, section: int) -> bool:
     """Whether any control that a gain must beat was run in a section."""
     contrasts = analysis.contrasts
-    measured = contrasts[(contrasts["section"] == section) & (contrasts["n"].astype(float) > 0)]
+    measured = contrasts[(contrasts["section"] == section) & (contrasts["n"].astype(float) > 0) & contrasts["in_rule"]]
     return not set(measured["reference"]) <= {BASELINE}
 
 
@@ -151,8 +152,9 @@ def answer(analysis: Analysis) -> list[str]:
         found, better = ours["p_holm"].astype(float) < ALPHA, ours["difference"] * sign > 0
         text = (f"{title}: of {len(ours)} target x auxiliary pairs, {int((found & better).sum())} gain over their baseline and "
                 f"{int((found & ~better).sum())} lose beyond chance (paired by seed, Holm-adjusted")
-        known = ours["mde_holm"].dropna().astype(float)
-        text += f"; effects from {known.min():.1f} to {known.max():.1f} could have been found)." if len(known) else ")."
+        edges = [f"{task} {edge:.1f}" for task in dict.fromkeys(ours["task"])
+                 if (edge := _found_from(ours[ours["task"] == task], len(ours))) is not None]
+        text += f"; effects that could have been found: from {', '.join(edges)})." if edges else ")."
         apart = [not shared_sources(collection, str(task), str(name)) for task, name in zip(ours["task"], ours["auxiliary"],
                                                                                             strict=True)]
         if not all(apart):
@@ -163,6 +165,12 @@ def answer(analysis: Analysis) -> list[str]:
         judged = dict(control_verdicts(analysis, number)).get("m2pt", "")
         lines.append(text + (f" {judged}" if judged and not judged.startswith("Not judged") else ""))
     return lines or ["No target x auxiliary pair has been measured on all data yet."]
+
+
+def _found_from(effects: pd.DataFrame, tests: int) -> float | None:
+    """What the test of one of so many pairs finds with probability `POWER` where a target's pairs scatter alike."""
+    spread = pooled_sd([(float(sd), int(n)) for sd, n in zip(effects["sd"], effects["n"], strict=True)])
+    return None if spread is None else minimal_detectable_effect(spread, int(effects["n"].min()), ALPHA / tests)
 
 
 def badges(analysis: Analysis) -> list[str]:

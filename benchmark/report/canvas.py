@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import matplotlib
-import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -124,11 +123,6 @@ def forest(groups: Mapping[str, Sequence[Interval]], null: float, label: str) ->
     axes.set_axisbelow(True)
     axes.set_xlabel(label)
     return figure
-
-
-def known(value: object) -> float | None:
-    """A number out of a frame; None where it has none"""
-    return None if pd.isna(value) else float(str(value))  # type: ignore[call-overload]
 
 
 def make_title(text: str, collection: Collection, section: int, select: Selection | None = None) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 
-from benchmark.report.canvas import BASELINE, Interval, forest, known, make_title, modality_colours, shorten
+from benchmark.report.canvas import BASELINE, Interval, forest, make_title, modality_colours, shorten
 from benchmark.report.collect import CELL, Collection
+from benchmark.report.estimates import known
 from benchmark.report.markup import NONE, Table, text_rows
 from benchmark.report.pairing import Run, time_ratios
 from benchmark.report.tables import cell_label, rows_of

@@ -49,8 +49,8 @@ def estimate_cells(collection: Collection) -> pd.DataFrame:
 def estimate_effects(collection: Collection, select: Selection = "last") -> pd.DataFrame:
     """One row per cell and metric that is paired with a baseline: the mean difference, its interval, p values and MDE.
 
-    The family of Holm's adjustment is one section, arm and variant: every target and auxiliary of that matrix. Main
-    metrics are a family of their own, second metrics another, and so on.
+    The family of Holm's adjustment is one section and arm: every target and auxiliary of that matrix. All variants of an
+    arm are a family of their own, as who tries eight has eight chances; so are main metrics, second ones, and so on.
     """
     ranks = {(task, m.name): i for task, info in collection.tasks.items() for i, m in enumerate(info.metrics)}
     rows = []
@@ -64,7 +64,8 @@ def estimate_effects(collection: Collection, select: Selection = "last") -> pd.D
         rows.append(row | difference_of(known["seed"], known[f"treated_{select}"], known[f"baseline_{select}"]))
     frame = _in_order(pd.DataFrame(rows, columns=EFFECT_COLUMNS), collection)
     rank = [ranks[key] for key in zip(frame["task"], frame["metric"], strict=True)]
-    return adjust(frame.assign(rank=rank), ["section", "arm", "variant", "rank"]).drop(columns="rank")
+    frame = frame.assign(rank=rank, altered=frame["variant"] != "")
+    return adjust(frame, ["section", "arm", "altered", "rank"]).drop(columns=["rank", "altered"])
 
 
 def estimate_pretraining(collection: Collection, select: Selection = "last") -> pd.DataFrame:
@@ -128,6 +129,11 @@ def adjust(frame: pd.DataFrame, family: Sequence[str]) -> pd.DataFrame:
         found |= {index: None if pd.isna(p) else minimal_detectable_effect(float(sd), int(n), ALPHA / tests)
                   for index, n, sd, p in zip(group.index, group["n"], group["sd"], group["p"], strict=True)}
     return frame.assign(p_holm=pd.Series(adjusted, dtype="float64"), mde_holm=pd.Series(found, dtype="float64"))
+
+
+def known(value: object) -> float | None:
+    """A number out of a frame; None where it has none"""
+    return None if pd.isna(value) else float(str(value))  # type: ignore[call-overload]
 
 
 def _in_order(frame: pd.DataFrame, collection: Collection) -> pd.DataFrame:

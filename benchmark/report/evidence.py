@@ -1,10 +1,11 @@
 """Runs of an arm, its baseline and its controls in; what the arm is worth beyond each of them, and verdicts, out.
 
 The rule at the scale of the data that was run, stated before any run: an auxiliary *helps* a target where the arm beats the
-plain baseline and every rival control, each difference paired by seed, positive, and significant after Holm's adjustment
-over all such differences of the section (every target, auxiliary and reference of that arm). Otherwise there is *no
-evidence*, and the upper end of the interval against the baseline says which effects are excluded. Where a control has not
-been run, or in one seed only, nothing is said.
+plain baseline and every rival control, each difference paired by seed, positive, and significant. As all must be, the
+largest of their p values is that of the pair (an intersection-union test), and Holm's adjustment is over the pairs of the
+section: every target and auxiliary of that arm. Otherwise there is *no evidence*, and the smallest upper end of the
+intervals says which effects beyond every control are excluded. Where a control has not been run, or in one seed only,
+nothing is said.
 
 A variant of an arm is held against the same variant of each control, as a method that was tuned beats controls that were
 not; one that validation chose also against the plain model, tuned. All variants but the arm as it is are adjusted together:
@@ -15,22 +16,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import fmean
+from types import MappingProxyType
 
 import pandas as pd
 
 from benchmark.claims import TESTED_PROFILE, Claim, ClaimTest, Evidence, Judgement, judge
 from benchmark.record import Selection
 from benchmark.report.collect import CELL, Collection, main_values
-from benchmark.report.estimates import DIFFERENCE, adjust, difference_of
+from benchmark.report.estimates import DIFFERENCE, difference_of, known
 from benchmark.report.pairing import Run, time_ratios
 from benchmark.report.sections import PROFILES
 from benchmark.report.tables import find_metric
-from benchmark.stats import ALPHA, Estimate, mean_interval
+from benchmark.stats import ALPHA, POWER, Estimate, holm, mean_interval, minimal_detectable_effect
 
 Place = tuple[str, str, str, str]  # comparison, arm, auxiliary, variant
 NOWHERE: Place = ("", "", "", "")
-CONTRAST_COLUMNS = [*CELL, "tuned", "metric", "select", "reference", *DIFFERENCE]
-VERDICT_COLUMNS = [*CELL, "tuned", "metric", "references", "missing", "verdict", "excluded_above", "shared_sources"]
+CONTRAST_COLUMNS = [*CELL, "tuned", "metric", "select", "reference", "in_rule", *DIFFERENCE]
+VERDICT_COLUMNS = [*CELL, "tuned", "metric", "references", "missing", "p", "p_holm", "found_from", "verdict", "excluded_above"]
+VERDICT_COLUMNS += ["shared_sources"]
 CLAIM_COLUMNS = ["id", "source", "target", "setting", "method", "published", "verdict", "reason", "consistent"]
 CLAIM_COLUMNS += ["profile", "n", "measured", "low", "high", "p_holm", "mde"]
 BASELINE, TUNED = "baseline", "tuned-baseline"
@@ -38,9 +41,11 @@ HELPS, NO_EVIDENCE, NOT_JUDGED, ONE_SEED = "helps", "no evidence", "controls mis
 
 
 def estimate_contrasts(
-    collection: Collection, rivals: Mapping[str, Sequence[str]], select: Selection = "last", tuned_baseline: str | None = None
+    collection: Collection, rivals: Mapping[str, Sequence[str]], select: Selection = "last", tuned_baseline: str | None = None,
+    beside: Mapping[str, Sequence[str]] = MappingProxyType({})
 ) -> pd.DataFrame:
-    """One row for each cell of an arm that has rivals, and reference: the baseline, and every rival.
+    """One row for each cell of an arm that has rivals, and reference: the baseline, every rival, and, for information and
+    not `in_rule`, the arms named in `beside` that were run.
 
     Paired are runs of one comparison, seed, environment and target checkpoint. A rival that starts from an auxiliary is
     taken with the same one, and each in the same variant. A reference that was not run has n = 0. Where arm and rivals
@@ -54,7 +59,7 @@ def estimate_contrasts(
         if run.record.run_id in value:
             runs.setdefault(run.cell, {})[run.spec.seed] = run
     rows = []
-    for place, others, tuned in _contrasts(collection, rivals, runs, tuned_baseline):
+    for place, others, tuned in _contrasts(collection, rivals, runs, tuned_baseline, beside):
         comparison, arm, auxiliary, variant = place
         treated = runs[place]
         task = next(iter(treated.values())).spec.task
@@ -68,18 +73,16 @@ def estimate_contrasts(
                     pairs[seed] = (value[run.record.run_id], value[other.record.run_id])
             sides = zip(*pairs.values(), strict=True)
             measured = difference_of(pairs, *sides) if pairs else dict.fromkeys(DIFFERENCE) | {"n": 0}
-            rows.append({**key, "reference": reference, **measured})
+            rows.append({**key, "reference": reference, "in_rule": reference not in beside.get(arm, ()), **measured})
     tasks, modalities = list(collection.tasks), ["", *collection.modalities]
     rows.sort(key=lambda row: (row["section"], tasks.index(str(row["task"])), str(row["arm"]),
                                modalities.index(str(row["auxiliary"])), bool(row["tuned"]), str(row["variant"])))
-    frame = pd.DataFrame(rows, columns=CONTRAST_COLUMNS)
-    frame = frame.assign(altered=~frame["tuned"].astype(bool) & (frame["variant"] != ""))
-    return adjust(frame, ["section", "arm", "altered", "tuned"]).drop(columns="altered")
+    return pd.DataFrame(rows, columns=CONTRAST_COLUMNS).drop(columns=["p_holm", "mde_holm"])
 
 
 def _contrasts(
     collection: Collection, rivals: Mapping[str, Sequence[str]], runs: Mapping[Place, Mapping[int, Run]],
-    tuned_baseline: str | None
+    tuned_baseline: str | None, beside: Mapping[str, Sequence[str]]
 ) -> Iterator[tuple[Place, dict[str, Place | None], bool]]:
     """Each cell to judge with its references by name (None: the baseline of each run), and whether it was tuned for."""
     variants: dict[tuple[str, str, str], list[str]] = {}
@@ -90,9 +93,11 @@ def _contrasts(
             continue
         places = {rival: (comparison, rival, auxiliary) for rival in rivals[arm]}
         places = {rival: place if place in variants else (*place[:2], "") for rival, place in places.items()}
+        shown = {other: (comparison, other, where) for other in beside.get(arm, ()) for where in (auxiliary, "")}
         for variant in own:
             yield (comparison, arm, auxiliary, variant), {
-                BASELINE: None, **{rival: (*place, variant) for rival, place in places.items()}}, False
+                BASELINE: None, **{rival: (*place, variant) for rival, place in places.items()},
+                **{other: (*place, variant) for other, place in shown.items() if (*place, variant) in runs}}, False
         if len(own) > 1 and places and all(set(variants.get(place, ())) == set(own) for place in places.values()):
             chosen = {place: _chosen_on_val(collection, runs, [(*place, variant) for variant in own])
                       for place in ((comparison, arm, auxiliary), *places.values())}
@@ -125,23 +130,40 @@ def _chosen_on_val(
 
 def judge_contrasts(collection: Collection, contrasts: pd.DataFrame) -> pd.DataFrame:
     """One row a cell: the verdict of the rule above, and the sources that target and auxiliary share."""
-    rows = []
-    for key, group in contrasts.groupby([*CELL, "tuned", "metric"], sort=False, dropna=False):
+    rows, groups = [], []
+    ruled = contrasts[contrasts["in_rule"].astype(bool)]
+    for key, group in ruled.groupby([*CELL, "tuned", "metric"], sort=False, dropna=False):
         *cell, tuned, name = key
         row = dict(zip(CELL, cell, strict=True)) | {"tuned": tuned, "metric": name}
-        metric = find_metric(collection, str(row["task"]), str(name))
-        sign = 1 if metric.higher_is_better else -1
+        sign = 1 if find_metric(collection, str(row["task"]), str(name)).higher_is_better else -1
         missing = [reference for reference, n in zip(group["reference"], group["n"], strict=True) if n == 0]
-        beaten = (sign * group["difference"].astype(float) > 0) & (group["p_holm"].astype(float) < ALPHA)
-        against = group[group["reference"] == BASELINE].iloc[0]
-        edge = against["high"] if sign > 0 else against["low"]
-        verdict = (NOT_JUDGED if missing else ONE_SEED if group["n"].min() < 2 else HELPS if bool(beaten.all())
-                   else NO_EVIDENCE)
+        ahead = bool((sign * group["difference"].astype(float) > 0).all())
+        edges = sign * group["high" if sign > 0 else "low"].astype(float)
         rows.append(row | {
-            "references": " ".join(group["reference"]), "missing": " ".join(missing), "verdict": verdict,
-            "excluded_above": None if pd.isna(edge) else float(edge),
+            "references": " ".join(group["reference"]), "missing": " ".join(missing),
+            "verdict": NOT_JUDGED if missing else ONE_SEED if group["n"].min() < 2 else HELPS if ahead else NO_EVIDENCE,
+            "p": known(group["p"].astype(float).max(skipna=False)),
+            "excluded_above": known(sign * edges.min(skipna=False)),
             "shared_sources": ", ".join(shared_sources(collection, str(row["task"]), str(row["auxiliary"])))})
-    return pd.DataFrame(rows, columns=VERDICT_COLUMNS)
+        groups.append(group)
+    frame = pd.DataFrame(rows, columns=VERDICT_COLUMNS).astype({"p": "float64", "p_holm": "float64", "found_from": "float64"})
+    altered = ~frame["tuned"].astype(bool) & (frame["variant"] != "")
+    for _, family in frame.groupby([frame["section"], frame["arm"], altered, frame["tuned"]], sort=False, dropna=False):
+        frame.loc[family.index, "p_holm"] = pd.Series(holm([known(p) for p in family["p"]]), family.index, dtype="float64")
+        tests = int(family["p"].notna().sum())
+        for index in family.index:
+            frame.loc[index, "found_from"] = _found_from(groups[index], tests)
+    frame.loc[(frame["verdict"] == HELPS) & ~(frame["p_holm"] < ALPHA), "verdict"] = NO_EVIDENCE
+    return frame
+
+
+def _found_from(references: pd.DataFrame, tests: int) -> float | None:
+    """The advantage over each reference at once that the rule finds with probability `POWER` or more, where it finds no other
+    of so many pairs and spreads are as measured: each test may miss it with the same part of what is left.
+    """
+    found = [minimal_detectable_effect(float(sd), int(n), ALPHA / max(tests, 1), 1 - (1 - POWER) / len(references))
+             if n > 1 and sd > 0 else None for sd, n in zip(references["sd"], references["n"], strict=True)]
+    return None if None in found else max(effect for effect in found if effect is not None)
 
 
 def summarise_verdicts(verdicts: pd.DataFrame) -> str:
@@ -243,9 +265,9 @@ def _evidence(
         row = frame.iloc[0]
         if test.quantity == "gain":
             n, mean, low, high, p, mde = (row[name] for name in ("n", "difference", "low", "high", "p_holm", "mde_holm"))
-            return Evidence(int(n), float(mean), _known(low), _known(high), _known(p), _known(mde))
+            return Evidence(int(n), float(mean), known(low), known(high), known(p), known(mde))
         n, mean, low, high = (row[f"{prefix}{name}"] for name in ("n", "mean", "low", "high"))
-        return Evidence(int(n), float(mean), _known(low), _known(high))
+        return Evidence(int(n), float(mean), known(low), known(high))
     if test.quantity.endswith(" time"):
         pairs = ((run, other) for run in runs if (other := collection.paired.baseline_of.get(run)) is not None)
         values = time_ratios(pairs, test.quantity.removesuffix(" time"))
@@ -269,10 +291,6 @@ def _has_options(run: Run, test: ClaimTest) -> bool:
 
 def _plain(value: object) -> object:
     return list(value) if isinstance(value, tuple) else value
-
-
-def _known(value: object) -> float | None:
-    return None if pd.isna(value) else float(str(value))  # type: ignore[call-overload]
 
 
 def _alike(run: Run, other: Run) -> bool:

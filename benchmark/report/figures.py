@@ -16,13 +16,13 @@ from benchmark.report.canvas import (
     INK,
     Interval,
     forest,
-    known,
     make_title,
     modality_colours,
     new_figure,
     shorten,
 )
 from benchmark.report.collect import Collection
+from benchmark.report.estimates import known
 from benchmark.report.markup import MISSING, NONE, plain, show_difference, show_estimate
 from benchmark.report.tables import cell_label, first_row, list_auxiliaries, list_rows, list_targets, rows_of, unit_label
 from benchmark.stats import ALPHA

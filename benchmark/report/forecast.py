@@ -12,7 +12,7 @@ from benchmark.report.collect import collect
 from benchmark.report.estimates import estimate_effects
 from benchmark.report.inputs import TaskInfo
 from benchmark.spec import RunSpec
-from benchmark.stats import POWER, minimal_detectable_effect
+from benchmark.stats import POWER, minimal_detectable_effect, pooled_sd
 
 
 def forecast_time(pending: Sequence[RunSpec], records: Iterable[Record], jobs: int) -> str:
@@ -44,16 +44,15 @@ def forecast_effects(specs: Iterable[RunSpec], records: Sequence[Record], tasks:
     lines = []
     for (profile, task, setting), chosen in seeds.items():
         places = [index for index, section in enumerate(collection.sections)
-                  if (section.profile, section.setting, section.limit) == (profile, setting, None)]
+                  if (section.profile, section.setting, section.limit, section.conditions) == (profile, setting, None, "")]
         if task not in collection.tasks:
             continue
         metric = collection.tasks[task].metrics[0]
         rows = effects[effects["section"].isin(places) & (effects["task"] == task) & (effects["metric"] == metric.name)]
-        rows = rows[rows["sd"].notna() & (rows["n"] > 1)]  # a pair of one seed has no spread
         spreads = [(float(sd), int(n)) for sd, n in zip(rows["sd"], rows["n"], strict=True) if sd > 0]
-        if not spreads:
+        pooled = pooled_sd(spreads)
+        if pooled is None:
             continue
-        pooled = math.sqrt(sum(sd**2 * (n - 1) for sd, n in spreads) / sum(n - 1 for _, n in spreads))
         effect = minimal_detectable_effect(pooled, len(chosen))
         found = "one seed shows no effect" if effect is None else f"effects from {effect:.2g} {metric.unit} on"
         lines.append(f"{task}, {setting}: {len(chosen)} seeds would show {found} (power {POWER:g}, tested alone; "

@@ -13,7 +13,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from benchmark.claims import TESTED_PROFILE, Claim, Verdict
-from benchmark.report.canvas import BASELINE, INK, PALETTE, Interval, forest, known, shorten
+from benchmark.report.canvas import BASELINE, INK, PALETTE, Interval, forest, shorten
+from benchmark.report.estimates import known
 from benchmark.report.markup import MINUS, NONE, Cell, Line, Table
 from benchmark.report.tables import rows_of
 from benchmark.stats import ALPHA

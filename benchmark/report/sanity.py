@@ -10,8 +10,8 @@ import pandas as pd
 
 from benchmark.recipes import TrainRecipe
 from benchmark.record import Record, Selection
-from benchmark.report.canvas import known
 from benchmark.report.collect import CELL, Collection, main_values
+from benchmark.report.estimates import known
 from benchmark.report.markup import NONE, Table, show_p, show_value, text_rows
 from benchmark.report.pairing import Run
 from benchmark.report.tables import cell_label, chance_of, find_metric, rows_of
@@ -70,7 +70,7 @@ def _against_chance(collection: Collection, key: tuple[object, ...], values: lis
         return row | {"outcome": WRONG if above > ROUNDING else AS_EXPECTED}
     error = estimate.sd / math.sqrt(estimate.n)
     within = metric.unit == "%" and above + t_quantile(CONFIDENCE, estimate.n - 1) * error <= MARGIN
-    return row | {"p": one_sided_p(above, estimate.sd, estimate.n), "outcome": AS_EXPECTED if within else UNDECIDED}
+    return row | {"p": one_sided_p(above - ROUNDING, estimate.sd, estimate.n), "outcome": AS_EXPECTED if within else UNDECIDED}
 
 
 def _against_baseline(collection: Collection, key: tuple[object, ...], runs: Iterable[Run]) -> dict[str, object]:

@@ -30,10 +30,12 @@ from benchmark.stats import ALPHA, POWER
 SELECTED = {"last": "last epoch", "best_val": "epoch chosen on val", "oracle": "best test epoch (selects on test)"}
 READ_MEAN = "Mean over seeds ± half width of its 95 % t-interval (n seeds)."
 READ_DIFFERENCE = (
-    "Difference to the baseline, paired by seed, with its 95 % t-interval; p: paired t-test, Holm-adjusted over every "
-    "target and auxiliary of the arm; MDE: the true difference that an unadjusted test at level "
-    f"{ALPHA:g} would find with probability {POWER:g}, given the measured spread."
+    "Difference to {reference}, paired by seed, with its 95 % t-interval; p: paired t-test, Holm-adjusted over every "
+    "{family}; MDE: the true difference that an unadjusted test at level "
+    f"{ALPHA:g} would find with probability {POWER:g} if the spread is as measured (in a new experiment somewhat less often)."
 )
+READ_EFFECT = READ_DIFFERENCE.format(
+    reference="the baseline", family="target and auxiliary of the arm (all its variants: one family)")
 READ_BOLD = f"Bold: adjusted p < {ALPHA:g}."
 CONTRAST = ("task", "arm", "auxiliary", "variant", "tuned")  # what one row of the controls' table is about
 READ_PAPER = "Paper: what it prints, of its own data and scale, without seeds or intervals."
@@ -106,7 +108,7 @@ def matrix_table(
     header = ("Target", "Baseline", *(f"+ {auxiliary}" for auxiliary in auxiliaries))
     stale = [READ_STALE] if cells.loc[cells["section"] == section, "stale"].any() else []
     paper_note = [READ_PAPER] if printed else []
-    return Table(title, header, tuple(rows), (READ_MEAN, READ_DIFFERENCE, READ_BOLD, *paper_note, *stale))
+    return Table(title, header, tuple(rows), (READ_MEAN, READ_EFFECT, READ_BOLD, *paper_note, *stale))
 
 
 def matrix_frame(
@@ -179,7 +181,7 @@ def effects_table(collection: Collection, effects: pd.DataFrame, section: int) -
             rows.append([row.task, label, unit_label(metric), str(row.n), show_interval(row, metric), *p_values, mde])
     header = ("Target", "Cell", "Metric", "n", "Difference to baseline", "p", "p (Holm)", "MDE")
     title = f"Paired differences: {collection.sections[section].title}"
-    return Table(title, header, text_rows(rows), (READ_DIFFERENCE,), num_labels=3)
+    return Table(title, header, text_rows(rows), (READ_EFFECT,), num_labels=3)
 
 
 def contrasts_table(collection: Collection, contrasts: pd.DataFrame, verdicts: pd.DataFrame, section: int) -> Table:
@@ -194,15 +196,22 @@ def contrasts_table(collection: Collection, contrasts: pd.DataFrame, verdicts: p
         for reference in references:
             row = found.get((*(getattr(verdict, name) for name in CONTRAST), reference))
             texts.append(cell(NONE) if row is None else cell(MISSING) if row.n == 0 else
-                         cell(show_interval(row, metric), f"p {show_p(row.p_holm)} (n={row.n})"))
+                         cell(show_interval(row, metric), f"p {show_p(row.p)} (n={row.n})"))
         label = cell_label(verdict.arm, verdict.auxiliary, verdict.variant) + (", chosen on val" if verdict.tuned else "")
         shared = cell(*(verdict.shared_sources.split(", ") if verdict.shared_sources else [NONE]))
-        rows.append((cell(verdict.task), cell(label), cell(verdict.verdict), cell(unit_label(metric)), *texts, shared))
-    header = ("Target", "Cell", "Verdict", "Metric", *(f"Minus {reference}" for reference in references), "Shared sources")
+        edges = [NONE if pd.isna(verdict.found_from) else show_spread(verdict.found_from, metric),
+                 NONE if pd.isna(verdict.excluded_above) else show_difference(verdict.excluded_above, metric)]
+        rows.append((cell(verdict.task), cell(label), cell(verdict.verdict), cell(show_p(verdict.p_holm)), *map(cell, edges),
+                     cell(unit_label(metric)), *texts, shared))
+    beside = set(frame.loc[~frame["in_rule"].astype(bool), "reference"])
+    header = ("Target", "Cell", "Verdict", "p (Holm)", "Found from", "Excluded above", "Metric",
+              *(f"Minus {name}" + (" (not in the rule)" if name in beside else "") for name in references), "Shared sources")
     notes = (
-        "Differences paired by seed with 95 % t-intervals; p is Holm-adjusted over every cell and reference of the arm. "
-        f"Helps: each difference positive with p < {ALPHA:g}. Otherwise there is no evidence at this scale, and effects "
-        "above the upper end of the interval against the baseline are excluded at that level.",
+        "Differences paired by seed, each with its 95 % t-interval and the p of its own test. Helps: every difference of the "
+        f"rule is positive, and the largest p, Holm-adjusted over all targets and auxiliaries of the arm, is below {ALPHA:g}. "
+        "Otherwise there is no evidence at this scale. Found from: an advantage over every reference that this rule would "
+        f"find with probability {POWER:g} or more if spreads are as measured. Excluded above: the smallest upper end of the "
+        "intervals, as what helps must be ahead of every reference.",
         "Chosen on val: each arm in the variant that the validation split preferred, out of the same variants; tuned-baseline "
         "is the plain model, so chosen out of as many.",
         "Shared sources: makers whose work is in both the target's data and the auxiliary's.",
@@ -250,7 +259,7 @@ def pretraining_table(collection: Collection, frame: pd.DataFrame) -> Table:
         labels = [row.task, f"{row.profile}{limit}", unit_label(metric), str(row.n)]
         rows.append([*labels, *sides, chance, show_interval(row, metric), show_p(row.p_holm), mde])
     header = ("Target", "Profile", "Metric", "n", "Pretrained", "Scratch", "Chance", "Difference", "p (Holm)", "MDE")
-    difference = READ_DIFFERENCE.replace("the baseline", "scratch").replace("target and auxiliary of the arm", "target")
+    difference = READ_DIFFERENCE.format(reference="scratch", family="target")
     notes = ("Arm finetune against arm scratch on the test split.", difference)
     title = "What masked pretraining on the target's own modality is worth"
     return Table(title, header, text_rows(rows), notes, num_labels=3)
