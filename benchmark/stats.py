@@ -56,6 +56,13 @@ def mean_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Es
     return Estimate(n, mean, sd, (mean - half, mean + half))
 
 
+def ratio_interval(ratios: Sequence[float], confidence: float = CONFIDENCE) -> Estimate:
+    """Geometric mean of ratios above 0 with the t-interval of their logarithms; `sd` is that of the logarithms."""
+    logs = mean_interval([math.log(ratio) for ratio in ratios], confidence)
+    interval = None if logs.interval is None else (math.exp(logs.interval[0]), math.exp(logs.interval[1]))
+    return Estimate(logs.n, math.exp(logs.mean), logs.sd, interval)
+
+
 def paired_difference(treated: Mapping[int, float], reference: Mapping[int, float]) -> PairedDifference:
     """Mean of treated - reference over seeds; raises ValueError where the seeds are not the same."""
     if treated.keys() != reference.keys():

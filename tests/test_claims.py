@@ -85,6 +85,7 @@ def test_a_ledger_that_is_wrong_is_refused(tmp_path, change, said):
     (0.6, 0.3, -0.6, 1.2, 0.4, 1.1, Verdict.INCONCLUSIVE),
     (0.6, 0.5, 0.1, 0.9, 0.08, 0.5, Verdict.INCONCLUSIVE),  # significant before Holm only
     (0.6, 0.3, 0.1, 0.5, 0.08, 0.5, Verdict.NOT_REPRODUCED),
+    (0.6, 0.42, -0.02, 0.86, 0.06, 0.59, Verdict.INCONCLUSIVE),  # holds 0 and what was published
     (0.6, -0.4, -0.6, -0.2, 0.01, 0.3, Verdict.CONTRADICTED),
     (0.6, 0.6, None, None, None, None, Verdict.INCONCLUSIVE),
     (-5.0, -4.0, -6.0, -2.0, 0.01, 2.5, Verdict.REPRODUCED),  # lower is better
@@ -99,9 +100,13 @@ def test_absolute_values_allow_for_the_rounding_of_print():
     assert judge_value(83.3, Evidence(4, 83.4, 83.34, 83.46)).verdict == Verdict.REPRODUCED
     assert judge_value(83.3, Evidence(4, 83.6, 83.5, 83.7)).verdict == Verdict.NOT_REPRODUCED
     assert judge_value(83.3, Evidence(1, 83.3, None, None)).verdict == Verdict.INCONCLUSIVE
+    assert judge_value(83.3, Evidence(2, 75.0, 60.0, 90.0)).verdict == Verdict.INCONCLUSIVE, "too wide to tell"
+    assert judge_value(83.3, Evidence(2, 75.0, 70.0, 80.0)).verdict == Verdict.NOT_REPRODUCED, "wide, and yet excludes it"
     assert judge_count(172.6, Evidence(1, 171.5, None, None)).verdict == Verdict.REPRODUCED
     assert judge_count(172.6, Evidence(1, 150.0, None, None)).verdict == Verdict.NOT_REPRODUCED
     assert judge_ratio(1.347, Evidence(3, 1.04, 1.02, 1.06)).verdict == Verdict.NOT_REPRODUCED
+    assert judge_ratio(1.347, Evidence(3, 1.33, 1.28, 1.38)).verdict == Verdict.REPRODUCED
+    assert judge_ratio(1.347, Evidence(3, 1.1, 0.6, 2.0)).verdict == Verdict.INCONCLUSIVE
 
 
 def verdicts_of(records, tasks=INFOS):

@@ -22,6 +22,7 @@ from benchmark.stats import (
     minimal_detectable_effect,
     one_sided_p,
     paired_difference,
+    ratio_interval,
     seeds_needed,
     tie_groups,
 )
@@ -178,6 +179,14 @@ def test_equivalence_needs_a_spread_and_a_margin():
     assert equivalence_p(0.0, 1.0, 1, 1.0) is None
     with pytest.raises(ValueError, match="margin"):
         equivalence_p(0.0, 1.0, 5, 0.0)
+
+
+def test_ratios_are_averaged_as_logarithms_and_never_fall_below_0():
+    estimate = ratio_interval([0.5, 2.0, 0.1])
+    expected = scipy_stats.t.interval(0.95, 2, np.mean(np.log([0.5, 2.0, 0.1])), scipy_stats.sem(np.log([0.5, 2.0, 0.1])))
+    assert estimate.mean == pytest.approx(scipy_stats.gmean([0.5, 2.0, 0.1]), rel=1e-12)
+    assert estimate.interval == pytest.approx(np.exp(expected), rel=1e-9)
+    assert ratio_interval([1.2]).interval is None
 
 
 def test_names_that_share_a_letter_are_not_shown_to_differ():

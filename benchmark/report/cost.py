@@ -11,7 +11,7 @@ from benchmark.report.estimates import known
 from benchmark.report.markup import NONE, Table, text_rows
 from benchmark.report.pairing import Run, time_ratios
 from benchmark.report.tables import cell_label, rows_of
-from benchmark.stats import mean_interval
+from benchmark.stats import ratio_interval
 
 MEGA = 1e6
 COST_COLUMNS = [*CELL, "n", *(f"{what}_{part}" for what in ("time", "inference") for part in ("ratio", "low", "high")),
@@ -21,8 +21,8 @@ COST_COLUMNS = [*CELL, "n", *(f"{what}_{part}" for what in ("time", "inference")
 def estimate_cost(collection: Collection) -> pd.DataFrame:
     """One row a cell that is paired with a baseline: times and peak memory over the baseline's, and parameters.
 
-    Ratios are means over seeds, of seconds spent in training steps, of seconds that a sample takes after merging, and of
-    bytes. Parameters are counts: `trainable` that get gradients, `training` all that are in memory while training,
+    Ratios are geometric means over seeds, of seconds spent in training steps, of seconds that a sample takes after merging,
+    and of bytes. Parameters are counts: `trainable` that get gradients, `training` all that are in memory while training,
     `merged` what is left after merging.
     """
     groups: dict[tuple[int, str, str, str, str], list[tuple[Run, Run]]] = {}
@@ -35,13 +35,13 @@ def estimate_cost(collection: Collection) -> pd.DataFrame:
         for what, name in (("time", "train"), ("inference", "inference")):
             times = time_ratios(pairs, name)
             if times:
-                estimate = mean_interval(times)
+                estimate = ratio_interval(times)
                 low, high = estimate.interval or (None, None)
                 row |= {f"{what}_ratio": estimate.mean, f"{what}_low": low, f"{what}_high": high}
         memory = [ours / theirs for run, baseline in pairs
                   if (ours := run.record.peak_memory_bytes) and (theirs := baseline.record.peak_memory_bytes)]
         if memory:
-            row["memory_ratio"] = mean_interval(memory).mean
+            row["memory_ratio"] = ratio_interval(memory).mean
         run, baseline = pairs[0]
         row |= {name: run.record.parameters.get(name) for name in ("trainable", "training", "merged")}
         row["baseline_trainable"] = baseline.record.parameters.get("trainable")
@@ -63,9 +63,10 @@ def cost_table(collection: Collection, cost: pd.DataFrame, section: int) -> Tabl
         rows.append([row.task, cell_label(row.arm, row.auxiliary, row.variant), str(row.n), *times, memory, *counts])
     header = ("Target", "Cell", "n", "Training time", "Inference time", "Peak memory", "Trainable, baseline (M)",
               "Trainable (M)", "After merging (M)")
-    notes = ("Times and peak memory over those of the baseline of the same seed and hardware, mean over seeds with the "
-             "95 % t-interval; times of runs that shared a machine with others are rough. Inference is that of the merged "
-             "model, which is the baseline's by construction; the record of every run holds how far merging moved its logits.",)
+    notes = ("Times and peak memory over those of the baseline of the same seed and hardware, geometric mean over seeds with "
+             "the 95 % t-interval of logarithms; times of runs that shared a machine are rough (--matrix cost runs one at a "
+             "time). Inference is that of the merged model, which is the baseline's by construction; the record of every run "
+             "holds how far merging moved its logits.",)
     return Table(f"Cost beside the baseline: {collection.sections[section].title}", header, text_rows(rows), notes,
                  num_labels=2)
 

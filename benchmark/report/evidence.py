@@ -27,14 +27,14 @@ from benchmark.report.estimates import DIFFERENCE, difference_of, known
 from benchmark.report.pairing import Run, time_ratios
 from benchmark.report.sections import PROFILES
 from benchmark.report.tables import find_metric
-from benchmark.stats import ALPHA, POWER, Estimate, holm, mean_interval, minimal_detectable_effect
+from benchmark.stats import ALPHA, POWER, Estimate, holm, mean_interval, minimal_detectable_effect, ratio_interval
 
 Place = tuple[str, str, str, str]  # comparison, arm, auxiliary, variant
 NOWHERE: Place = ("", "", "", "")
 CONTRAST_COLUMNS = [*CELL, "tuned", "metric", "select", "reference", "in_rule", *DIFFERENCE]
 VERDICT_COLUMNS = [*CELL, "tuned", "metric", "references", "missing", "p", "p_holm", "found_from", "verdict", "excluded_above"]
 VERDICT_COLUMNS += ["shared_sources"]
-CLAIM_COLUMNS = ["id", "source", "target", "setting", "method", "published", "verdict", "reason", "consistent"]
+CLAIM_COLUMNS = ["id", "source", "target", "setting", "method", "published", "verdict", "reason", "consistent", "notes"]
 CLAIM_COLUMNS += ["profile", "n", "measured", "low", "high", "p_holm", "mde"]
 BASELINE, TUNED = "baseline", "tuned-baseline"
 HELPS, NO_EVIDENCE, NOT_JUDGED, ONE_SEED = "helps", "no evidence", "controls missing", "one seed"
@@ -169,7 +169,8 @@ def _found_from(references: pd.DataFrame, tests: int) -> float | None:
 def summarise_verdicts(verdicts: pd.DataFrame) -> str:
     """The answer for one section and arm in a sentence, with and without pairs that share a source."""
     judged = verdicts[verdicts["verdict"].isin([HELPS, NO_EVIDENCE])]
-    lacking = "controls are missing" if (verdicts["verdict"] == NOT_JUDGED).any() else "one seed tells nothing of chance"
+    reasons = {NOT_JUDGED: "controls are missing", ONE_SEED: "one seed tells nothing of chance"}
+    lacking = " or ".join(text for verdict, text in reasons.items() if (verdicts["verdict"] == verdict).any())
     if judged.empty:
         return f"Not judged: {lacking}."
     apart = judged[judged["shared_sources"] == ""]
@@ -213,7 +214,8 @@ def judge_claims(
         values = (None,) * 6 if evidence is None else (
             evidence.n, evidence.mean, evidence.low, evidence.high, evidence.p_holm, evidence.minimal_detectable_effect)
         names = (claim.id, claim.source, claim.target_dataset, claim.setting, claim.method, claim.published)
-        rows.append((*names, str(judgement.verdict), judgement.reason, claim.gain_consistent is not False, profile, *values))
+        rows.append((*names, str(judgement.verdict), judgement.reason, claim.gain_consistent is not False, claim.notes, profile,
+                     *values))
     return pd.DataFrame(rows, columns=CLAIM_COLUMNS)
 
 
@@ -276,7 +278,7 @@ def _evidence(
         values = [run.record.parameters[name] / 1e6 for run in runs if name in run.record.parameters]
     if not values:
         return None
-    estimate: Estimate = mean_interval(values)
+    estimate: Estimate = ratio_interval(values) if test.quantity.endswith(" time") else mean_interval(values)
     low, high = estimate.interval or (None, None)
     return Evidence(estimate.n, estimate.mean, low, high)
 

@@ -125,11 +125,11 @@ def add_claims(document: Document, analysis: Analysis) -> None:
     document.frame("claims", claims.convert_dtypes())
     counts = Counter(claims["verdict"])
     shown = ", ".join(f"{counts[verdict]} {verdict}" for verdict in Verdict if counts[verdict])
-    wrong = int((~claims["consistent"]).sum())
+    wrong = list(claims.loc[~claims["consistent"], "id"])
     document.add(Paragraph(
-        f"{len(claims)} published numbers: {shown}. Of the gains that the paper prints in percent, {wrong} "
-        f"{'does' if wrong == 1 else 'do'} not follow from its own values. The table has every one with its verdict and the "
-        "command that tests it."))
+        f"{len(claims)} published numbers: {shown}. Of the gains that the paper prints in percent, {len(wrong)} "
+        f"{'does' if len(wrong) == 1 else 'do'} not follow from its own values{': ' if wrong else ''}{', '.join(wrong)}. The "
+        "table has every one with its verdict, the command that tests it, and what else is odd about it."))
     document.table("claims", claims_table(claims), searchable=True, on_page=False)
 
 

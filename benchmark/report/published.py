@@ -53,7 +53,8 @@ def published_table(claims: Sequence[Claim], judged: pd.DataFrame, source: str) 
     columns = list(dict.fromkeys(column for _, column in cells))
     rows = tuple(((Line(name),), *(cells.get((name, column), (Line(NONE),)) for column in columns)) for name in names)
     notes = ("First line: the paper's number, with its gain over its baseline. Second line, where the cell was run: the "
-             "profile, and the measured gain paired by seed with its 95 % t-interval, or the mean of a baseline; "
+             "profile, and the measured gain paired by seed with its 95 % t-interval, the mean of a baseline, a factor of "
+             "the time of the baseline, or millions of parameters (M); "
              f"bold: adjusted p < {ALPHA:g}. Only profile {TESTED_PROFILE} is of the paper's data and scale. Third line: the "
              "verdict on the claim, where there is one.",)
     return Table(f"{source} of the paper, published and measured", ("Row", *columns), rows, notes)
@@ -73,19 +74,20 @@ def _cell(claim: Claim, measured: Any) -> Cell:
     gain = "" if claim.absolute_gain is None else f" ({claim.absolute_gain:+g})"
     lines = [Line(f"{claim.reported_value:g}{gain}".replace("-", MINUS))]
     if not pd.isna(measured.measured):
-        signed = claim.test is not None and claim.test.quantity == "gain"
-        lines.append(Line(f"{measured.profile}: {show_measured(measured, signed)}",
-                          bool(signed and not pd.isna(measured.p_holm) and measured.p_holm < ALPHA)))
+        quantity = "" if claim.test is None else claim.test.quantity
+        lines.append(Line(f"{measured.profile}: {show_measured(measured, quantity)}",
+                          bool(quantity == "gain" and not pd.isna(measured.p_holm) and measured.p_holm < ALPHA)))
     if measured.verdict not in (Verdict.NOT_RUN, Verdict.NOT_COMPARABLE):
         lines.append(Line(measured.verdict))
     return tuple(lines)
 
 
-def show_measured(row: Any, signed: bool) -> str:
-    """E.g. "+0.42 [-0.30, +1.14]" from the columns of a judged claim"""
-    sign = "+" if signed else ""
+def show_measured(row: Any, quantity: str) -> str:
+    """E.g. "+0.42 [-0.30, +1.14] (n=3)" from the columns of a judged claim; times as factors, parameters in millions"""
+    sign = "+" if quantity == "gain" else ""
+    before, after = "factor " if quantity.endswith(" time") else "", " M" if quantity.endswith(" parameters") else ""
     interval = "" if pd.isna(row.low) else f" [{row.low:{sign}.2f}, {row.high:{sign}.2f}]"
-    return f"{row.measured:{sign}.2f}{interval} (n={int(row.n)})".replace("-", MINUS)
+    return f"{before}{row.measured:{sign}.2f}{after}{interval} (n={int(row.n)})".replace("-", MINUS)
 
 
 def draw_claims(claims: Sequence[Claim], judged: pd.DataFrame) -> Figure | None:

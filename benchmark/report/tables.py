@@ -36,6 +36,7 @@ READ_DIFFERENCE = (
 )
 READ_EFFECT = READ_DIFFERENCE.format(
     reference="the baseline", family="target and auxiliary of the arm (all its variants: one family)")
+READ_SHORTCUT = "Below chance: what shortcuts reach on the test split without learning the task."
 READ_BOLD = f"Bold: adjusted p < {ALPHA:g}."
 CONTRAST = ("task", "arm", "auxiliary", "variant", "tuned")  # what one row of the controls' table is about
 READ_PAPER = "Paper: what it prints, of its own data and scale, without seeds or intervals."
@@ -107,8 +108,10 @@ def matrix_table(
     title = f"{arm}{f' [{variant}]' if variant else ''}: {collection.sections[section].title}, {SELECTED[select]}"
     header = ("Target", "Baseline", *(f"+ {auxiliary}" for auxiliary in auxiliaries))
     stale = [READ_STALE] if cells.loc[cells["section"] == section, "stale"].any() else []
-    paper_note = [READ_PAPER] if printed else []
-    return Table(title, header, tuple(rows), (READ_MEAN, READ_EFFECT, READ_BOLD, *paper_note, *stale))
+    profile = collection.sections[section].profile
+    known = any(collection.tasks[task].shortcuts.get(profile) for task in list_targets(collection, section))
+    more = [*([READ_SHORTCUT] if known else []), *([READ_PAPER] if printed else []), *stale]
+    return Table(title, header, tuple(rows), (READ_MEAN, READ_EFFECT, READ_BOLD, *more))
 
 
 def matrix_frame(
@@ -240,11 +243,12 @@ def alignment_table(collection: Collection, alignments: Mapping[str, Sequence[fl
 def claims_table(claims: pd.DataFrame) -> Table:
     """Every published number with its verdict."""
     rows = [[row.id, row.source, f"{row.target}, {row.setting}, {row.method}",
-             row.published + ("" if row.consistent else " (inconsistent in the paper)"), row.verdict, row.reason]
-            for row in rows_of(claims)]
-    notes = ("Published: the paper's value, against its baseline where it names one. Verdicts are computed from records.",)
-    return Table("Published claims", ("Claim", "Source", "Of what", "Published", "Verdict", "Why"), text_rows(rows), notes,
-                 num_labels=3)
+             row.published + ("" if row.consistent else " (inconsistent in the paper)"), row.verdict, row.reason,
+             row.notes or NONE] for row in rows_of(claims)]
+    notes = ("Published: the paper's value, against its baseline where it names one. Verdicts are computed from records. "
+             "Noted: what to know of the published number, such as where it contradicts another.",)
+    header = ("Claim", "Source", "Of what", "Published", "Verdict", "Why", "Noted")
+    return Table("Published claims", header, text_rows(rows), notes, num_labels=3)
 
 
 def pretraining_table(collection: Collection, frame: pd.DataFrame) -> Table:
