@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import matplotlib
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from PIL import Image
 
 from benchmark.record import Selection
 from benchmark.report.collect import Collection
@@ -47,7 +49,10 @@ def drawn(figure: Figure) -> dict[str, bytes]:
     """The figure as the files "png", "svg" and "pdf", without dates or versions in them."""
     png, svg, pdf = io.BytesIO(), io.StringIO(), io.BytesIO()
     # Not through `savefig`, which draws everything once more before each file.
-    FigureCanvasAgg(figure).print_png(png, metadata={"Software": None})
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    image.quantize(256, dither=Image.Dither.NONE).save(png, "png", optimize=True, dpi=(DPI, DPI))  # a third of the bytes
     figure.set_layout_engine("none")  # the layout is settled
     FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None, "Creator": None})
     FigureCanvasPdf(figure).print_pdf(pdf, metadata={"CreationDate": None, "Creator": None, "Producer": None})
