@@ -1,4 +1,4 @@
-"""Do the tests catch wrong code? Some forty hand-made errors, one at a time, in a copy of the repository.
+"""Do the tests catch wrong code? Some fifty hand-made errors, one at a time, in a copy of the repository.
 
     python tests/mutate.py [-j 2] [NUMBER...]
 
@@ -114,8 +114,23 @@ ERRORS = (
           'curves.get(("test", main.name), {})', "tests/test_report.py"),
     Error("differences the wrong way round", "benchmark/report/collect.py", "treated - reference", "reference - treated",
           "tests/test_report.py"),
-    Error("one rival is enough", "benchmark/report/evidence.py", "bool(beaten.all())", "bool(beaten.any())",
+    Error("one rival is enough", "benchmark/report/evidence.py", 'known(group["p"].astype(float).max(skipna=False))',
+          'known(group["p"].astype(float).min(skipna=False))', "tests/test_claims.py"),
+    Error("a rival that is ahead is beaten", "benchmark/report/evidence.py",
+          'ahead = bool((sign * group["difference"].astype(float) > 0).all())', "ahead = True", "tests/test_claims.py"),
+    Error("what the loosest reference leaves is excluded", "benchmark/report/evidence.py", "edges.min(skipna=False)",
+          "edges.max(skipna=False)", "tests/test_claims.py"),
+    Error("an arm beside the rule decides", "benchmark/report/evidence.py",
+          'ruled = contrasts[contrasts["in_rule"].astype(bool)]', "ruled = contrasts", "tests/test_claims.py"),
+    Error("one seed is evidence", "benchmark/report/evidence.py", 'ONE_SEED if group["n"].min() < 2 else HELPS',
+          "HELPS", "tests/test_claims.py"),
+    Error("from scratch, another start is another comparison", "benchmark/spec.py",
+          'return None if self.setting == "scratch" else self.pretrained.get("target")', 'return self.pretrained.get("target")',
           "tests/test_claims.py"),
+    Error("any interval that holds a number reproduces it", "benchmark/claims.py",
+          "if inside and evidence.high - evidence.low > 2 * VALUE_MARGIN:", "if False:", "tests/test_claims.py"),
+    Error("noise merged like the planted effect keeps its weights", "baselines/planted.py",
+          "parameter.data = drawn * (parameter.detach().norm() / drawn.norm())", "pass", "tests/test_controls.py"),
     Error("pairs of other seeds", "benchmark/report/pairing.py", "baselines.get((run.comparison, run.spec.seed), [])",
           "[b for (c, _), found in baselines.items() if c == run.comparison for b in found][:1]", "tests/test_report.py"),
     Error("whatever has the most runs heads the report", "benchmark/report/sections.py",
