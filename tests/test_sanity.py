@@ -15,6 +15,7 @@ from benchmark.record import Measurement
 from benchmark.report.analysis import analyse, badges
 from benchmark.report.collect import collect
 from benchmark.report.estimates import estimate_effects
+from benchmark.report.evidence import estimate_contrasts, judge_contrasts
 from benchmark.report.sanity import AS_EXPECTED, UNDECIDED, UNTESTED, WRONG, estimate_sanity
 from benchmark.report.sections import stated_conditions
 from benchmark.report.shares import estimate_shares
@@ -130,6 +131,10 @@ def test_gains_stand_side_by_side_by_share_of_the_labels(tmp_path):
     ours = shares[shares["arm"] == "m2pt"]
     assert len(ours) == 6, "two auxiliaries, three shares"
     assert ours["p_holm"].tolist() == pytest.approx(holm(ours["p"].tolist())), "one family, whatever the share"
+    verdicts = judge_contrasts(collection, estimate_contrasts(collection, {"m2pt": ("self-copy",)}))
+    few = verdicts[[collection.sections[section].conditions != "" for section in verdicts["section"]]]
+    assert len(few) == 4
+    assert few["p_holm"].tolist() == pytest.approx(holm(few["p"].tolist())), "one family, what was run on few labels"
     write_report(analyse(records, [], tasks=INFOS), tmp_path, parts=["labels"])
     page = (tmp_path / "report.md").read_text(encoding="utf-8")
     assert "| 5 % | 10 % | 100 % |" in page

@@ -1,11 +1,11 @@
 """Runs of an arm, its baseline and its controls in; what the arm is worth beyond each of them, and verdicts, out.
 
-The rule at the scale of the data that was run, stated before any run: an auxiliary *helps* a target where the arm beats the
-plain baseline and every rival control, each difference paired by seed, positive, and significant. As all must be, the
-largest of their p values is that of the pair (an intersection-union test), and Holm's adjustment is over the pairs of the
-section: every target and auxiliary of that arm. Otherwise there is *no evidence*, and the smallest upper end of the
-intervals says which effects beyond every control are excluded. Where a control has not been run, or in one seed only,
-nothing is said.
+The rule at the scale of the data that was run, stated before its controls were: an auxiliary *helps* a target where the arm
+beats the plain baseline and every rival control, each difference paired by seed, positive, and significant. As all must be,
+the largest of their p values is that of the pair (an intersection-union test), and Holm's adjustment is over the pairs of
+the section: every target and auxiliary of that arm (all smaller shares of the labels are one family). Otherwise there is *no
+evidence*, and the smallest upper end of the intervals says which effects beyond every control are excluded. Where a control
+has not been run, or in one seed only, nothing is said.
 
 A variant of an arm is held against the same variant of each control, as a method that was tuned beats controls that were
 not; one that validation chose also against the plain model, tuned. All variants but the arm as it is are adjusted together:
@@ -25,7 +25,7 @@ from benchmark.record import Selection
 from benchmark.report.collect import CELL, Collection, main_values
 from benchmark.report.estimates import DIFFERENCE, difference_of, known
 from benchmark.report.pairing import Run, time_ratios
-from benchmark.report.sections import PROFILES
+from benchmark.report.sections import PROFILES, share_of
 from benchmark.report.tables import find_metric
 from benchmark.stats import ALPHA, POWER, Estimate, holm, mean_interval, minimal_detectable_effect, ratio_interval
 
@@ -148,7 +148,10 @@ def judge_contrasts(collection: Collection, contrasts: pd.DataFrame) -> pd.DataF
         groups.append(group)
     frame = pd.DataFrame(rows, columns=VERDICT_COLUMNS).astype({"p": "float64", "p_holm": "float64", "found_from": "float64"})
     altered = ~frame["tuned"].astype(bool) & (frame["variant"] != "")
-    for _, family in frame.groupby([frame["section"], frame["arm"], altered, frame["tuned"]], sort=False, dropna=False):
+    family_of = {number: f"few labels, {section.profile}, {section.setting}" if (share_of(section.conditions) or 1) < 1
+                 else str(number) for number, section in enumerate(collection.sections)}
+    families = [frame["section"].map(family_of), frame["arm"], altered, frame["tuned"]]
+    for _, family in frame.groupby(families, sort=False, dropna=False):
         frame.loc[family.index, "p_holm"] = pd.Series(holm([known(p) for p in family["p"]]), family.index, dtype="float64")
         tests = int(family["p"].notna().sum())
         for index in family.index:

@@ -106,6 +106,12 @@ def describe_difference(main: Conditions, other: Conditions) -> str:
     return ", ".join(f"{key}={other.get(key, 'absent')}" for key in changed)
 
 
+def share_of(conditions: str) -> float | None:
+    """Of the labels, where nothing else differs from the main conditions; None where something does"""
+    found = re.fullmatch(r"label_share=([0-9.e-]+)", conditions)
+    return float(found[1]) if found else None if conditions else 1.0
+
+
 def conditions_of(spec: RunSpec) -> dict[str, str]:
     """All that runs of one section share, as text by name."""
     data = {f"data.{key}": value[:8] for key, value in spec.data.items()}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import pandas as pd
 from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
@@ -12,6 +10,7 @@ from benchmark.report.canvas import FAINT, INK, modality_colours, new_figure, sh
 from benchmark.report.collect import Collection
 from benchmark.report.estimates import EFFECT_COLUMNS, adjust
 from benchmark.report.markup import NONE, Cell, Table, cell, show_estimate, show_interval, show_p
+from benchmark.report.sections import share_of
 from benchmark.report.tables import READ_MEAN, cell_label, rows_of, rows_with, unit_label
 from benchmark.stats import ALPHA
 
@@ -25,7 +24,7 @@ def estimate_shares(collection: Collection, effects: pd.DataFrame) -> pd.DataFra
     arms that a target has on one share only, and tasks of which it is not known what their profile states.
     """
     shares = {number: share for number, section in enumerate(collection.sections)
-              if section.limit is None and (share := _share_of(section.conditions)) is not None}
+              if section.limit is None and (share := share_of(section.conditions)) is not None}
     main = {task: info.metrics[0].name for task, info in collection.tasks.items()}
     rows = []
     for row in rows_of(effects):
@@ -36,12 +35,6 @@ def estimate_shares(collection: Collection, effects: pd.DataFrame) -> pd.DataFra
     frame = pd.DataFrame(rows, columns=SHARE_COLUMNS)
     several = frame.groupby(["profile", "setting", "arm", "task"])["share"].transform("nunique") > 1
     return adjust(frame[several].reset_index(drop=True), ["profile", "setting", "arm"])
-
-
-def _share_of(conditions: str) -> float | None:
-    """Of the labels, where nothing else differs from the main conditions"""
-    found = re.fullmatch(r"label_share=([0-9.e-]+)", conditions)
-    return float(found[1]) if found else None if conditions else 1.0
 
 
 def shares_table(collection: Collection, cells: pd.DataFrame, shares: pd.DataFrame, profile: str, setting: str) -> Table:
