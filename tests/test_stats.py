@@ -252,3 +252,28 @@ class TestCalibration:
                 for measured, other in zip(self.differences(cells), others, strict=True)
                 for again in self.differences([other], measured.minimal_detectable_effect)]
         assert np.mean(anew) == pytest.approx(0.70, abs=0.02)
+
+    def beyond_every_reference(self, advantages, seed):
+        """Whether the rule of the embedded scale holds for each of (EXPERIMENTS, CELLS) pairs, of an arm that is ahead of
+        three references by (CELLS, 3); paired runs share what a seed decides."""
+        random = np.random.default_rng(seed)
+        shape = (2000, self.CELLS, 1, self.SEEDS)
+        shared, ours = random.normal(0, 1.0, shape), random.normal(0, 0.4, shape)
+        theirs = random.normal(0, 0.4, (2000, self.CELLS, 3, self.SEEDS)) - np.asarray(advantages)[..., None]
+        tests = scipy_stats.ttest_rel(46 + shared + ours, 46 + shared + theirs, axis=-1)
+        ahead = (tests.statistic > 0).all(-1)
+        adjusted = np.array([holm(list(pairs)) for pairs in tests.pvalue.max(-1)])
+        return ahead & (adjusted < 0.05)
+
+    def test_no_pair_that_one_reference_equals_helps_more_often_than_5_times_in_100(self):
+        """At worst far ahead of all references but one, whichever it is."""
+        advantages = np.full((self.CELLS, 3), 9.0)
+        advantages[range(self.CELLS), [cell % 3 for cell in range(self.CELLS)]] = 0.0
+        found = self.beyond_every_reference(advantages, 1).any(axis=1)
+        assert found.mean() <= 0.06
+        assert found.mean() > 0.01, "a rule that never holds would pass too"  # one tail of two
+
+    def test_an_advantage_of_the_size_that_a_verdict_states_is_found_4_times_in_5(self):
+        advantages = np.zeros((self.CELLS, 3))
+        advantages[0] = minimal_detectable_effect(0.4 * math.sqrt(2), self.SEEDS, 0.05 / self.CELLS, 1 - 0.2 / 3)
+        assert self.beyond_every_reference(advantages, 2)[:, 0].mean() >= 0.8
