@@ -36,7 +36,7 @@ class PairedDifference(Estimate):
     """The mean of treated minus reference over paired seeds, with the two-sided paired t-test."""
 
     p_value: float | None  # None for one pair, and for equal differences other than 0
-    minimal_detectable_effect: float | None  # at ALPHA, POWER and the measured spread
+    minimal_detectable_effect: float | None  # of a new experiment of as many pairs, at ALPHA and POWER
 
 
 def mean_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Estimate:
@@ -78,7 +78,7 @@ def paired_difference(treated: Mapping[int, float], reference: Mapping[int, floa
         unchanged = abs(mean) <= ROUNDING * largest
         return PairedDifference(n, mean, 0.0, None, 1.0 if unchanged else None, None)
     p_value = two_sided_p(mean / (sd / math.sqrt(n)), n - 1)
-    return PairedDifference(n, mean, sd, estimate.interval, p_value, minimal_detectable_effect(sd, n))
+    return PairedDifference(n, mean, sd, estimate.interval, p_value, minimal_detectable_effect(sd, n, spread_df=n - 1))
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
@@ -92,33 +92,41 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     return adjusted
 
 
-def minimal_detectable_effect(sd: float, n: int, alpha: float = ALPHA, power: float = POWER) -> float | None:
-    """The true mean difference that a two-sided paired t-test on `n` pairs finds with probability `power`.
+def minimal_detectable_effect(
+    sd: float, n: int, alpha: float = ALPHA, power: float = POWER, spread_df: int | None = None
+) -> float | None:
+    """The true mean difference that a two-sided paired t-test on `n` new pairs finds with probability `power`.
 
-    `sd` is the spread of the differences, taken as the true one: from six measured pairs it is a rough estimate, and a new
-    experiment finds such an effect with 0.70 rather than 0.8. None where there is no test (one pair, or no spread).
+    `sd` is the spread of the differences: the true one, or one measured with `spread_df` degrees of freedom. Six pairs
+    (5 degrees) tell a spread roughly; taken as the true one it would state effects of which a new experiment finds 0.70
+    rather than 0.8. None where there is no test (one pair, or no spread).
     """
     if n < 2 or sd <= 0:
         return None
-    return sd / math.sqrt(n) * detectable_noncentrality(n - 1, alpha, power)
+    return sd / math.sqrt(n) * detectable_noncentrality(n - 1, alpha, power, spread_df)
 
 
-def pooled_sd(spreads: Sequence[tuple[float, int]]) -> float | None:
-    """The common spread of groups that scatter alike, of the sd and number of values of each; None without any spread."""
+def pooled_sd(spreads: Sequence[tuple[float, int]]) -> tuple[float, int] | None:
+    """The common spread of groups that scatter alike and its degrees of freedom, of the sd and number of values of each;
+    None without any spread.
+    """
     known = [(sd, n - 1) for sd, n in spreads if n > 1 and sd > 0]
-    return math.sqrt(sum(sd**2 * df for sd, df in known) / sum(df for _, df in known)) if known else None
+    freedom = sum(df for _, df in known)
+    return (math.sqrt(sum(sd**2 * df for sd, df in known) / freedom), freedom) if known else None
 
 
-def seeds_needed(effect: float, sd: float, alpha: float = ALPHA, power: float = POWER, most: int = 100_000) -> int | None:
+def seeds_needed(
+    effect: float, sd: float, alpha: float = ALPHA, power: float = POWER, spread_df: int | None = None, most: int = 100_000
+) -> int | None:
     """The fewest pairs with which an effect of this size is found with probability `power`; None above `most`.
 
-    `sd` is the spread of the differences. Raises ValueError for an effect of 0.
+    `sd` and `spread_df` as of `minimal_detectable_effect`. Raises ValueError for an effect of 0.
     """
     if effect == 0 or sd <= 0:
         raise ValueError(f"needs an effect other than 0 and a spread, got {effect} and {sd}")
 
     def enough(n: int) -> bool:
-        return (minimal_detectable_effect(sd, n, alpha, power) or math.inf) <= abs(effect)
+        return (minimal_detectable_effect(sd, n, alpha, power, spread_df) or math.inf) <= abs(effect)
 
     low, high = 1, 2  # `low` is never enough
     while not enough(high):
@@ -180,19 +188,26 @@ def _letter(number: int) -> str:
 
 
 @lru_cache(maxsize=4096)
-def detectable_noncentrality(df: int, alpha: float, power: float) -> float:
-    """The noncentrality at which P(|T| > t critical) equals `power`.
+def detectable_noncentrality(df: int, alpha: float, power: float, spread_df: int | None = None) -> float:
+    """The noncentrality at which P(|T| > t critical) equals `power`; with `spread_df`, in units of a measured spread, of
+    which the true one is spread_df / chi-squared of as many degrees, over which the probability is averaged.
 
     |T| > t is T^2 > t^2, and T^2 is noncentral F(1, df): that counts both tails, and stays accurate where the
     noncentral t distribution does not (large noncentrality).
     """
+    import numpy as np
     from scipy.optimize import brentq
-    from scipy.special import ncfdtr
+    from scipy.special import chdtri, ncfdtr
 
     critical = t_quantile(1 - alpha / 2, df) ** 2
+    ratios, weights = np.ones(1), np.ones(1)
+    if spread_df is not None:
+        places, weights = np.polynomial.legendre.leggauss(256)
+        ratios, weights = chdtri(spread_df, (1 - places) / 2) / spread_df, weights / 2
 
     def missing(noncentrality: float) -> float:
-        return float(1 - ncfdtr(1, df, noncentrality**2, critical)) - power
+        lost = np.nan_to_num(ncfdtr(1, df, noncentrality**2 * ratios, critical), nan=0.0)  # nan where it is too small to tell
+        return float(weights @ (1 - lost)) - power
 
     upper = 1.0
     while missing(upper) < 0:

@@ -23,9 +23,10 @@ def test_time_is_that_of_runs_of_the_same_kind():
 def test_effects_follow_the_measured_spread_and_the_chosen_seeds():
     records = make_matrix(["imagenet"], seeds=range(4), scratch=False)
     effects = estimate_effects(collect(records, tasks=TASKS))
-    spread = (effects.loc[effects["metric"] == "top-1", "sd"] ** 2).mean() ** 0.5
+    main = effects[effects["metric"] == "top-1"]
+    spread, freedom = (main["sd"] ** 2).mean() ** 0.5, int((main["n"] - 1).sum())
     (line,) = forecast_effects([make_spec("imagenet", seed=seed) for seed in range(10)], records, TASKS)
-    assert f"10 seeds would show effects from {minimal_detectable_effect(spread, 10):.2g} % on" in line
+    assert f"10 seeds would show effects from {minimal_detectable_effect(spread, 10, spread_df=freedom):.2g} % on" in line
     (line,) = forecast_effects([make_spec("imagenet")], records, TASKS)
     assert "one seed shows no effect" in line
     assert forecast_effects([make_spec("audioset")], records, TASKS) == []

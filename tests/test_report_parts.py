@@ -79,7 +79,7 @@ def test_power_is_stated_against_the_smallest_published_gain():
     difference = paired_difference(dict(enumerate(treated)), dict(enumerate(base)))
     assert row["published"] == published_gains(load_claims())["imagenet", "pretrained", "top1"] == min(gains)
     assert row["p_equivalent"] == pytest.approx(equivalence_p(difference.mean, difference.sd, 3, min(gains)))
-    assert row["seeds_needed"] == seeds_needed(min(gains), difference.sd)
+    assert row["seeds_needed"] == seeds_needed(min(gains), difference.sd, spread_df=difference.n - 1)
 
 
 def test_published_and_measured_stand_in_one_cell_and_another_scale_gives_no_verdict():

@@ -169,8 +169,11 @@ def answer(analysis: Analysis) -> list[str]:
 
 def _found_from(effects: pd.DataFrame, tests: int) -> float | None:
     """What the test of one of so many pairs finds with probability `POWER` where a target's pairs scatter alike."""
-    spread = pooled_sd([(float(sd), int(n)) for sd, n in zip(effects["sd"], effects["n"], strict=True)])
-    return None if spread is None else minimal_detectable_effect(spread, int(effects["n"].min()), ALPHA / tests)
+    effects = effects[effects["sd"].astype(float) > 0]
+    pooled = pooled_sd([(float(sd), int(n)) for sd, n in zip(effects["sd"], effects["n"], strict=True)])
+    if pooled is None:
+        return None
+    return minimal_detectable_effect(pooled[0], int(effects["n"].min()), ALPHA / tests, spread_df=pooled[1])
 
 
 def badges(analysis: Analysis) -> list[str]:

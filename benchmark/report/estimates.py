@@ -126,7 +126,8 @@ def adjust(frame: pd.DataFrame, family: Sequence[str]) -> pd.DataFrame:
         p_values = [None if pd.isna(p) else float(p) for p in group["p"]]
         adjusted |= dict(zip(group.index, holm(p_values), strict=True))
         tests = sum(p is not None for p in p_values)
-        found |= {index: None if pd.isna(p) else minimal_detectable_effect(float(sd), int(n), ALPHA / tests)
+        found |= {index: None if pd.isna(p) else minimal_detectable_effect(
+            float(sd), int(n), ALPHA / tests, spread_df=int(n) - 1)
                   for index, n, sd, p in zip(group.index, group["n"], group["sd"], group["p"], strict=True)}
     return frame.assign(p_holm=pd.Series(adjusted, dtype="float64"), mde_holm=pd.Series(found, dtype="float64"))
 

@@ -162,9 +162,10 @@ def judge_contrasts(collection: Collection, contrasts: pd.DataFrame) -> pd.DataF
 
 def _found_from(references: pd.DataFrame, tests: int) -> float | None:
     """The advantage over each reference at once that the rule finds with probability `POWER` or more, where it finds no other
-    of so many pairs and spreads are as measured: each test may miss it with the same part of what is left.
+    of so many pairs: each test may miss it with the same part of what is left.
     """
-    found = [minimal_detectable_effect(float(sd), int(n), ALPHA / max(tests, 1), 1 - (1 - POWER) / len(references))
+    found = [minimal_detectable_effect(
+                 float(sd), int(n), ALPHA / max(tests, 1), 1 - (1 - POWER) / len(references), int(n) - 1)
              if n > 1 and sd > 0 else None for sd, n in zip(references["sd"], references["n"], strict=True)]
     return None if None in found else max(effect for effect in found if effect is not None)
 

@@ -49,14 +49,16 @@ def forecast_effects(specs: Iterable[RunSpec], records: Sequence[Record], tasks:
             continue
         metric = collection.tasks[task].metrics[0]
         rows = effects[effects["section"].isin(places) & (effects["task"] == task) & (effects["metric"] == metric.name)]
-        spreads = [(float(sd), int(n)) for sd, n in zip(rows["sd"], rows["n"], strict=True) if sd > 0]
+        rows = rows[rows["sd"].astype(float) > 0]  # a pair of one seed has no spread
+        spreads = [(float(sd), int(n)) for sd, n in zip(rows["sd"], rows["n"], strict=True)]
         pooled = pooled_sd(spreads)
         if pooled is None:
             continue
-        effect = minimal_detectable_effect(pooled, len(chosen))
+        spread, freedom = pooled
+        effect = minimal_detectable_effect(spread, len(chosen), spread_df=freedom)
         found = "one seed shows no effect" if effect is None else f"effects from {effect:.2g} {metric.unit} on"
         lines.append(f"{task}, {setting}: {len(chosen)} seeds would show {found} (power {POWER:g}, tested alone; "
-                     f"differences to the baseline spread by {pooled:.2g} in {len(spreads)} cells)")
+                     f"differences to the baseline spread by {spread:.2g} in {len(spreads)} cells)")
     return lines
 
 

@@ -103,7 +103,7 @@ def estimate_power(collection: Collection, effects: pd.DataFrame, claims: Iterab
         row = {name: getattr(effect, name) for name in (*CELL, "metric", "select", "n", "sd", "mde")} | {"published": gain}
         if gain is not None and effect.n > 1 and effect.sd > 0:
             row["p_equivalent"] = equivalence_p(effect.difference, effect.sd, effect.n, gain)
-            row["seeds_needed"] = seeds_needed(gain, effect.sd)
+            row["seeds_needed"] = seeds_needed(gain, effect.sd, spread_df=effect.n - 1)
         rows.append(row)
     return pd.DataFrame(rows, columns=POWER_COLUMNS)
 
@@ -120,10 +120,10 @@ def power_table(collection: Collection, power: pd.DataFrame, section: int) -> Ta
                      gain, show_p(row.p_equivalent), needed])
     header = ("Target", "Cell", "Metric", "n", "Spread", "MDE", "Smallest published gain", "p (within it)", "Seeds to find it")
     notes = (
-        "Spread: standard deviation over seeds of the difference to the baseline. MDE: the true difference that these seeds "
-        f"would find with probability {POWER:g} if the spread is the true one, which few seeds tell roughly. p (within it): "
-        f"two one-sided tests; below {ALPHA:g}, the cell differs from its baseline by less than the smallest gain that the "
-        "paper prints for this target and setting. Seeds to find it: "
-        f"how many would show a true effect of that size with probability {POWER:g}, at this spread.",)
+        "Spread: standard deviation over seeds of the difference to the baseline. MDE: the true difference that as many new "
+        f"seeds find with probability {POWER:g}, as few seeds tell a spread roughly. p (within it): two one-sided tests, each "
+        f"cell by itself; below {ALPHA:g}, the cell differs from its baseline by less than the smallest gain that the paper "
+        "prints for this target and setting. Seeds to find it: "
+        f"how many new ones show a true effect of that size with probability {POWER:g}.",)
     return Table(f"What these seeds could show: {collection.sections[section].title}", header, text_rows(rows), notes,
                  num_labels=3)

@@ -31,8 +31,8 @@ SELECTED = {"last": "last epoch", "best_val": "epoch chosen on val", "oracle": "
 READ_MEAN = "Mean over seeds ± half width of its 95 % t-interval (n seeds)."
 READ_DIFFERENCE = (
     "Difference to {reference}, paired by seed, with its 95 % t-interval; p: paired t-test, Holm-adjusted over every "
-    "{family}; MDE: the true difference that an unadjusted test at level "
-    f"{ALPHA:g} would find with probability {POWER:g} if the spread is as measured (in a new experiment somewhat less often)."
+    f"{{family}}; MDE: the true difference that an unadjusted test at level {ALPHA:g} finds with probability {POWER:g} in a "
+    "new experiment of as many seeds, as the spread is known from these seeds only."
 )
 READ_EFFECT = READ_DIFFERENCE.format(
     reference="the baseline", family="target and auxiliary of the arm (all its variants: one family)")
@@ -213,8 +213,8 @@ def contrasts_table(collection: Collection, contrasts: pd.DataFrame, verdicts: p
         "Differences paired by seed, each with its 95 % t-interval and the p of its own test. Helps: every difference of the "
         f"rule is positive, and the largest p, Holm-adjusted over all targets and auxiliaries of the arm, is below {ALPHA:g}. "
         "Otherwise there is no evidence at this scale. Found from: an advantage over every reference that this rule would "
-        f"find with probability {POWER:g} or more if spreads are as measured. Excluded above: the smallest upper end of the "
-        "intervals, as what helps must be ahead of every reference.",
+        f"find with probability {POWER:g} or more in a new experiment of as many seeds. Excluded above: the smallest upper end "
+        "of the intervals, as what helps must be ahead of every reference.",
         "Chosen on val: each arm in the variant that the validation split preferred, out of the same variants; tuned-baseline "
         "is the plain model, so chosen out of as many.",
         "Shared sources: makers whose work is in both the target's data and the auxiliary's.",
