@@ -82,9 +82,14 @@ class RunSpec(Frozen):
         return recipe
 
     @property
+    def shares_start(self) -> bool:
+        """Whether compared runs begin with the same weights; from scratch, an arm's start is what it is compared for."""
+        return self.setting != "scratch"
+
+    @property
     def shared_pretraining(self) -> str | None:
-        """How the target was pretrained; from scratch it was not, and what an arm begins with is what it is compared for."""
-        return None if self.setting == "scratch" else self.pretrained.get("target")
+        """How the weights were pretrained that runs which are compared begin with."""
+        return self.pretrained.get("target") if self.shares_start else None
 
     @property
     def comparison(self) -> str:

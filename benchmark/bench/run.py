@@ -96,7 +96,7 @@ def write_bench(results: Sequence[Result], environment: Environment, folder: Pat
         figure = forest(groups, 1, "median over its largest allowed value, with quartiles; right of the line is beyond")
         figure.suptitle(f"Speed\n{describe(environment)}", x=0.01, ha="left", fontsize=9)
         figure.set_size_inches(11, figure.get_size_inches()[1])
-        (folder / "bench.svg").write_bytes(drawn(figure)["svg"])
+        (folder / "bench.svg").write_bytes(drawn(figure, ["svg"])["svg"])
         return [folder / "bench.json", folder / "bench.md", folder / "bench.svg"]
 
 

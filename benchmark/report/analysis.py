@@ -15,7 +15,7 @@ from benchmark.record import Record, Selection
 from benchmark.report.collect import Collection, collect
 from benchmark.report.compare import compare
 from benchmark.report.cost import estimate_cost
-from benchmark.report.estimates import estimate_cells, estimate_effects, estimate_pretraining
+from benchmark.report.estimates import estimate_cells, estimate_effects, estimate_pretraining, pooled_spread
 from benchmark.report.evidence import (
     BASELINE,
     estimate_contrasts,
@@ -28,7 +28,7 @@ from benchmark.report.inputs import Problem, TaskInfo
 from benchmark.report.ranks import estimate_power, rank_cells
 from benchmark.report.sanity import WRONG, estimate_sanity
 from benchmark.report.shares import estimate_shares
-from benchmark.stats import ALPHA, minimal_detectable_effect, pooled_sd
+from benchmark.stats import ALPHA, minimal_detectable_effect
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -170,7 +170,7 @@ def answer(analysis: Analysis) -> list[str]:
 def _found_from(effects: pd.DataFrame, tests: int) -> float | None:
     """What the test of one of so many pairs finds with probability `POWER` where a target's pairs scatter alike."""
     effects = effects[effects["sd"].astype(float) > 0]
-    pooled = pooled_sd([(float(sd), int(n)) for sd, n in zip(effects["sd"], effects["n"], strict=True)])
+    pooled = pooled_spread(effects)
     if pooled is None:
         return None
     return minimal_detectable_effect(pooled[0], int(effects["n"].min()), ALPHA / tests, spread_df=pooled[1])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Collection as AbstractCollection
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -45,18 +46,27 @@ def house_style() -> Iterator[None]:
         yield
 
 
-def drawn(figure: Figure) -> dict[str, bytes]:
-    """The figure as the files "png", "svg" and "pdf", without dates or versions in them."""
-    png, svg, pdf = io.BytesIO(), io.StringIO(), io.BytesIO()
+def drawn(figure: Figure, kinds: AbstractCollection[str]) -> dict[str, bytes]:
+    """The figure as files of the `kinds` "png", "svg" and "pdf", without dates or versions in them."""
     # Not through `savefig`, which draws everything once more before each file.
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
-    image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
-    image.quantize(256, dither=Image.Dither.NONE).save(png, "png", optimize=True, dpi=(DPI, DPI))  # a third of the bytes
     figure.set_layout_engine("none")  # the layout is settled
-    FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None, "Creator": None})
-    FigureCanvasPdf(figure).print_pdf(pdf, metadata={"CreationDate": None, "Creator": None, "Producer": None})
-    return {"png": png.getvalue(), "svg": _shortened(svg.getvalue()).encode(), "pdf": pdf.getvalue()}
+    files: dict[str, bytes] = {}
+    if "png" in kinds:
+        png = io.BytesIO()
+        image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+        image.quantize(256, dither=Image.Dither.NONE).save(png, "png", optimize=True, dpi=(DPI, DPI))  # a third of the bytes
+        files["png"] = png.getvalue()
+    if "svg" in kinds:
+        svg = io.StringIO()
+        FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None, "Creator": None})
+        files["svg"] = _shortened(svg.getvalue()).encode()
+    if "pdf" in kinds:
+        pdf = io.BytesIO()
+        FigureCanvasPdf(figure).print_pdf(pdf, metadata={"CreationDate": None, "Creator": None, "Producer": None})
+        files["pdf"] = pdf.getvalue()
+    return files
 
 
 def _shortened(svg: str) -> str:

@@ -9,14 +9,14 @@ import pandas as pd
 
 from benchmark.record import Selection
 from benchmark.report.collect import Collection, main_values
-from benchmark.report.estimates import DIFFERENCE, difference_of
+from benchmark.report.estimates import ADJUSTED, DIFFERENCE, difference_of, holm_of
 from benchmark.report.inputs import TaskInfo
 from benchmark.report.markup import NONE, Table, show_interval, show_p, show_value, text_rows
 from benchmark.report.tables import cell_label, rows_of, unit_label
-from benchmark.stats import ALPHA, holm
+from benchmark.stats import ALPHA
 
 PLACE = ["profile", "setting", "limit", "conditions", "task", "arm", "auxiliary", "variant"]
-COMPARISON_COLUMNS = [*PLACE, "metric", "select", "state", "equal", "here", "there", *DIFFERENCE]
+COMPARISON_COLUMNS = [*PLACE, "metric", "select", "state", "equal", "here", "there", *DIFFERENCE, *ADJUSTED]
 
 
 def compare(ours: Collection, theirs: Collection, select: Selection = "last") -> pd.DataFrame:
@@ -38,8 +38,7 @@ def compare(ours: Collection, theirs: Collection, select: Selection = "last") ->
             row |= difference_of(seeds, [left[seed] for seed in seeds], [right[seed] for seed in seeds])
         rows.append(row)
     frame = pd.DataFrame(rows, columns=COMPARISON_COLUMNS)
-    p_values = holm([None if pd.isna(p) else float(p) for p in frame["p"]])
-    return frame.assign(p_holm=pd.Series(p_values, dtype="float64"))
+    return frame.assign(p_holm=holm_of(frame["p"]))
 
 
 def _values(collection: Collection, select: Selection) -> Mapping[tuple[object, ...], dict[int, float]]:

@@ -71,7 +71,7 @@ class Picture:
 
     name: str
     description: str
-    svg: str
+    svg: str  # for the HTML page; "" where none is written
     files: tuple[tuple[str, str], ...] = ()
 
 
@@ -117,10 +117,10 @@ class Document:
     def figure(self, name: str, figure: Figure | None, description: str) -> None:
         """Add a figure and write it in the formats of `FIGURES` that are asked for; None is left out."""
         if figure is not None:
-            files = drawn(figure)
+            files = drawn(figure, {*self.formats, *(("svg",) if "html" in self.formats else ())})
             written = tuple((kind.upper(), f"figures/{name}.{kind}") for kind in FIGURES
-                            if self.file(f"figures/{name}.{kind}", files[kind], kind))
-            self.add(Picture(name, description, files["svg"].decode(), written))
+                            if kind in files and self.file(f"figures/{name}.{kind}", files[kind], kind))
+            self.add(Picture(name, description, files.get("svg", b"").decode(), written))
 
     def pages(self, facts: Mapping[str, object]) -> None:
         """Write the page as Markdown and as HTML; `facts` are what the latter's first screen says."""

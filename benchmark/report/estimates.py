@@ -16,14 +16,17 @@ from benchmark.stats import (
     mean_interval,
     minimal_detectable_effect,
     paired_difference,
+    pooled_sd,
 )
 
 ESTIMATE = ["n", "mean", "sd", "low", "high"]
-DIFFERENCE = ["n", "difference", "sd", "low", "high", "p", "mde", "seeds", "p_holm", "mde_holm"]
+DIFFERENCE = ["n", "difference", "sd", "low", "high", "p", "mde", "seeds"]
+ADJUSTED = ["p_holm", "mde_holm"]  # by `adjust`
 CELL_COLUMNS = [*CELL, "role", "stale", "metric"]
 CELL_COLUMNS += [f"{name}_{key}" for name in (*SELECTIONS, "optimism") for key in ESTIMATE]
-EFFECT_COLUMNS = [*CELL, "role", "stale", "metric", "select", *DIFFERENCE]
-PRETRAINING_COLUMNS = ["profile", "limit", "task", "metric", "select", "pretrained", "scratch", *DIFFERENCE]
+EFFECT_COLUMNS = [*CELL, "role", "stale", "metric", "select", *DIFFERENCE, *ADJUSTED]
+PRETRAINING_COLUMNS = ["profile", "limit", "task", "metric", "select", "pretrained", "scratch"]
+PRETRAINING_COLUMNS += [*DIFFERENCE, *ADJUSTED]
 
 
 def estimate_cells(collection: Collection) -> pd.DataFrame:
@@ -108,28 +111,33 @@ def _estimate(estimate: Estimate) -> dict[str, object]:
 
 
 def difference_of(seeds: Iterable[int], treated: Iterable[float], reference: Iterable[float]) -> dict[str, object]:
-    """The columns `DIFFERENCE` of values paired by seed, without Holm's adjustment"""
+    """The columns `DIFFERENCE` of values paired by seed"""
     seeds = list(seeds)
     sides = [dict(zip(seeds, map(float, side), strict=True)) for side in (treated, reference)]
     result: PairedDifference = paired_difference(*sides)
     low, high = result.interval or (None, None)
     values = (result.n, result.mean, result.sd, low, high, result.p_value, result.minimal_detectable_effect)
-    return dict(zip(DIFFERENCE, (*values, " ".join(map(str, seeds)), None, None), strict=True))
+    return dict(zip(DIFFERENCE, (*values, " ".join(map(str, seeds))), strict=True))
 
 
 def adjust(frame: pd.DataFrame, family: Sequence[str]) -> pd.DataFrame:
     """`p_holm` from `p`, over the rows that share the columns `family`, and `mde_holm`: what a test of so many finds where
     it finds nothing else, as it is then held to ALPHA over their number."""
-    adjusted: dict[object, float | None] = {}
-    found: dict[object, float | None] = {}
-    for _, group in frame.groupby(list(family), sort=False, dropna=False):
-        p_values = [None if pd.isna(p) else float(p) for p in group["p"]]
-        adjusted |= dict(zip(group.index, holm(p_values), strict=True))
-        tests = sum(p is not None for p in p_values)
-        found |= {index: None if pd.isna(p) else minimal_detectable_effect(
-            float(sd), int(n), ALPHA / tests, spread_df=int(n) - 1)
-                  for index, n, sd, p in zip(group.index, group["n"], group["sd"], group["p"], strict=True)}
-    return frame.assign(p_holm=pd.Series(adjusted, dtype="float64"), mde_holm=pd.Series(found, dtype="float64"))
+    groups = frame["p"].astype(float).groupby([frame[name] for name in family], sort=False, dropna=False)
+    tests = groups.transform("count")
+    found = [None if pd.isna(p) else minimal_detectable_effect(float(sd), int(n), ALPHA / of, spread_df=int(n) - 1)
+             for n, sd, p, of in zip(frame["n"], frame["sd"], frame["p"], tests, strict=True)]
+    return frame.assign(p_holm=groups.transform(holm_of), mde_holm=pd.Series(found, frame.index, dtype="float64"))
+
+
+def holm_of(p_values: pd.Series) -> pd.Series:
+    """Holm's adjustment of a column, as of `stats.holm`"""
+    return pd.Series(holm([known(p) for p in p_values]), p_values.index, dtype="float64")
+
+
+def pooled_spread(effects: pd.DataFrame) -> tuple[float, int] | None:
+    """Spread of the differences and its degrees of freedom, where all rows scatter alike; None where none has any."""
+    return pooled_sd([(sd, int(n)) for sd, n in zip(effects["sd"].astype(float), effects["n"], strict=True)])
 
 
 def known(value: object) -> float | None:

@@ -23,11 +23,11 @@ import pandas as pd
 from benchmark.claims import TESTED_PROFILE, Claim, ClaimTest, Evidence, Judgement, judge
 from benchmark.record import Selection
 from benchmark.report.collect import CELL, Collection, main_values
-from benchmark.report.estimates import DIFFERENCE, difference_of, known
+from benchmark.report.estimates import DIFFERENCE, difference_of, holm_of, known
 from benchmark.report.pairing import Run, time_ratios
 from benchmark.report.sections import PROFILES, share_of
 from benchmark.report.tables import find_metric
-from benchmark.stats import ALPHA, POWER, Estimate, holm, mean_interval, minimal_detectable_effect, ratio_interval
+from benchmark.stats import ALPHA, POWER, Estimate, mean_interval, minimal_detectable_effect, ratio_interval
 
 Place = tuple[str, str, str, str]  # comparison, arm, auxiliary, variant
 NOWHERE: Place = ("", "", "", "")
@@ -77,7 +77,7 @@ def estimate_contrasts(
     tasks, modalities = list(collection.tasks), ["", *collection.modalities]
     rows.sort(key=lambda row: (row["section"], tasks.index(str(row["task"])), str(row["arm"]),
                                modalities.index(str(row["auxiliary"])), bool(row["tuned"]), str(row["variant"])))
-    return pd.DataFrame(rows, columns=CONTRAST_COLUMNS).drop(columns=["p_holm", "mde_holm"])
+    return pd.DataFrame(rows, columns=CONTRAST_COLUMNS)
 
 
 def _contrasts(
@@ -91,13 +91,13 @@ def _contrasts(
     for (comparison, arm, auxiliary), own in variants.items():
         if arm not in rivals:
             continue
-        places = {rival: (comparison, rival, auxiliary) for rival in rivals[arm]}
-        places = {rival: place if place in variants else (*place[:2], "") for rival, place in places.items()}
-        shown = {other: (comparison, other, where) for other in beside.get(arm, ()) for where in (auxiliary, "")}
+        others = {other: (comparison, other, auxiliary if (comparison, other, auxiliary) in variants else "")
+                  for other in (*rivals[arm], *beside.get(arm, ()))}
+        places = {rival: others[rival] for rival in rivals[arm]}
         for variant in own:
             yield (comparison, arm, auxiliary, variant), {
-                BASELINE: None, **{rival: (*place, variant) for rival, place in places.items()},
-                **{other: (*place, variant) for other, place in shown.items() if (*place, variant) in runs}}, False
+                BASELINE: None, **{other: (*place, variant) for other, place in others.items()
+                                   if other in places or (*place, variant) in runs}}, False
         if len(own) > 1 and places and all(set(variants.get(place, ())) == set(own) for place in places.values()):
             chosen = {place: _chosen_on_val(collection, runs, [(*place, variant) for variant in own])
                       for place in ((comparison, arm, auxiliary), *places.values())}
@@ -146,16 +146,13 @@ def judge_contrasts(collection: Collection, contrasts: pd.DataFrame) -> pd.DataF
             "excluded_above": known(sign * edges.min(skipna=False)),
             "shared_sources": ", ".join(shared_sources(collection, str(row["task"]), str(row["auxiliary"])))})
         groups.append(group)
-    frame = pd.DataFrame(rows, columns=VERDICT_COLUMNS).astype({"p": "float64", "p_holm": "float64", "found_from": "float64"})
+    frame = pd.DataFrame(rows, columns=VERDICT_COLUMNS).astype({"p": "float64"})
     altered = ~frame["tuned"].astype(bool) & (frame["variant"] != "")
     family_of = {number: f"few labels, {section.profile}, {section.setting}" if (share_of(section.conditions) or 1) < 1
                  else str(number) for number, section in enumerate(collection.sections)}
-    families = [frame["section"].map(family_of), frame["arm"], altered, frame["tuned"]]
-    for _, family in frame.groupby(families, sort=False, dropna=False):
-        frame.loc[family.index, "p_holm"] = pd.Series(holm([known(p) for p in family["p"]]), family.index, dtype="float64")
-        tests = int(family["p"].notna().sum())
-        for index in family.index:
-            frame.loc[index, "found_from"] = _found_from(groups[index], tests)
+    families = frame["p"].groupby([frame["section"].map(family_of), frame["arm"], altered, frame["tuned"]], sort=False)
+    found = [_found_from(group, tests) for group, tests in zip(groups, families.transform("count"), strict=True)]
+    frame = frame.assign(p_holm=families.transform(holm_of), found_from=pd.Series(found, frame.index, dtype="float64"))
     frame.loc[(frame["verdict"] == HELPS) & ~(frame["p_holm"] < ALPHA), "verdict"] = NO_EVIDENCE
     return frame
 
@@ -178,12 +175,10 @@ def summarise_verdicts(verdicts: pd.DataFrame) -> str:
     if judged.empty:
         return f"Not judged: {lacking}."
     apart = judged[judged["shared_sources"] == ""]
-
     what = "pairs help" if judged["auxiliary"].any() else "targets gain"
 
     def count(frame: pd.DataFrame) -> str:
         return f"{int((frame['verdict'] == HELPS).sum())} of {len(frame)} {what} beyond every control"
-
 
     text = count(judged)
     if len(apart) < len(judged):

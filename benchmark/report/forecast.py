@@ -9,10 +9,10 @@ from statistics import fmean
 
 from benchmark.record import Record
 from benchmark.report.collect import collect
-from benchmark.report.estimates import estimate_effects
+from benchmark.report.estimates import estimate_effects, pooled_spread
 from benchmark.report.inputs import TaskInfo
 from benchmark.spec import RunSpec
-from benchmark.stats import POWER, minimal_detectable_effect, pooled_sd
+from benchmark.stats import POWER, minimal_detectable_effect
 
 
 def forecast_time(pending: Sequence[RunSpec], records: Iterable[Record], jobs: int) -> str:
@@ -50,15 +50,14 @@ def forecast_effects(specs: Iterable[RunSpec], records: Sequence[Record], tasks:
         metric = collection.tasks[task].metrics[0]
         rows = effects[effects["section"].isin(places) & (effects["task"] == task) & (effects["metric"] == metric.name)]
         rows = rows[rows["sd"].astype(float) > 0]  # a pair of one seed has no spread
-        spreads = [(float(sd), int(n)) for sd, n in zip(rows["sd"], rows["n"], strict=True)]
-        pooled = pooled_sd(spreads)
+        pooled = pooled_spread(rows)
         if pooled is None:
             continue
         spread, freedom = pooled
         effect = minimal_detectable_effect(spread, len(chosen), spread_df=freedom)
         found = "one seed shows no effect" if effect is None else f"effects from {effect:.2g} {metric.unit} on"
         lines.append(f"{task}, {setting}: {len(chosen)} seeds would show {found} (power {POWER:g}, tested alone; "
-                     f"differences to the baseline spread by {spread:.2g} in {len(spreads)} cells)")
+                     f"differences to the baseline spread by {spread:.2g} in {len(rows)} cells)")
     return lines
 
 

@@ -45,11 +45,8 @@ class Run:
 
     @property
     def checkpoint(self) -> tuple[str | None, str | None]:
-        """Run id and SHA-256 of the weights that the target started from; one run id can have been computed twice.
-
-        None from scratch, as `RunSpec.shared_pretraining`.
-        """
-        if self.spec.setting == "scratch":
+        """Run id and SHA-256 of the weights that compared runs begin with; one run id can have been computed twice."""
+        if not self.spec.shares_start:
             return (None, None)
         return (self.spec.starts.get("target"), self.record.weights.get("target"))
 

@@ -11,11 +11,11 @@ import pandas as pd
 from benchmark.recipes import TrainRecipe
 from benchmark.record import Record, Selection
 from benchmark.report.collect import CELL, Collection, main_values
-from benchmark.report.estimates import known
+from benchmark.report.estimates import holm_of
 from benchmark.report.markup import NONE, Table, show_p, show_value, text_rows
 from benchmark.report.pairing import Run
 from benchmark.report.tables import cell_label, chance_of, find_metric, rows_of
-from benchmark.stats import ALPHA, CONFIDENCE, holm, mean_interval, one_sided_p, t_quantile
+from benchmark.stats import ALPHA, CONFIDENCE, mean_interval, one_sided_p, t_quantile
 
 SANITY_COLUMNS = [*CELL, "metric", "check", "n", "expected", "measured", "low", "high", "p", "p_holm", "outcome"]
 CHANCE, EQUAL = "labels dealt out at random", "equal to its baseline"
@@ -48,7 +48,7 @@ def estimate_sanity(collection: Collection, equal: AbstractCollection[str], sele
     rows = [_against_chance(collection, key, [values[run.record.run_id] for run in runs]) for key, runs in dealt.items()]
     rows += [_against_baseline(collection, key, runs) for key, runs in same.items()]
     frame = pd.DataFrame(rows, columns=SANITY_COLUMNS)
-    frame["p_holm"] = pd.Series(holm([known(p) for p in frame["p"]]), dtype="float64")
+    frame["p_holm"] = holm_of(frame["p"])
     frame.loc[frame["p_holm"] < ALPHA, "outcome"] = WRONG
     return frame
 
