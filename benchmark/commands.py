@@ -22,7 +22,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 from benchmark.contracts import Arm, Task
-from benchmark.executors.machine import count_cores, count_gpus, default_jobs
+from benchmark.executors.machine import count_cores, count_gpus, default_jobs, default_lockstep
 from benchmark.matrix import Plan, nearest, parse_override, parse_seeds, pick, pretraining_tasks
 from benchmark.plugins import extend
 from benchmark.presets import find_matrix, narrow, plan_matrix
@@ -83,11 +83,19 @@ def run_matrix(options: argparse.Namespace, command: str) -> int:
         os.environ["M2PT_ALLOW_MISSING"] = "1"  # read by the runs, too
     plan, store = make_plan(options)
     cores = count_cores()
-    jobs = options.jobs or (1 if plan.timed else default_jobs(options.profile, options.device, cores))
+    jobs, lockstep = options.jobs, options.lockstep
+    if jobs is None:
+        jobs = 1 if plan.timed else default_jobs(options.profile, options.device, cores)
+    if lockstep is None:
+        lockstep = 1 if plan.timed else default_lockstep(options.profile, options.device)
     if jobs < 1:
         raise ValueError(f"--jobs {jobs}: expected at least 1")
     if re.fullmatch(r"auto|cpu|cuda(:\d+)?", options.device) is None:
         raise ValueError(f"--device {options.device}: expected auto, cpu, cuda or cuda:N")
+    if lockstep < 1:
+        raise ValueError(f"--lockstep {lockstep}: expected at least 1, each run alone")
+    if lockstep > 1 and plan.timed:
+        raise ValueError(f"--lockstep {lockstep}: the runs of this matrix are compared by time, so each must train alone")
     if options.dry_run:
         _print_states(plan, store)
         return print_forecast(plan, store, jobs, options.plugins)
@@ -95,10 +103,12 @@ def run_matrix(options: argparse.Namespace, command: str) -> int:
         raise ValueError(f"--retries {options.retries}: expected 0 or more")
     require_torch()
     store.prepare()
-    site = Site(results=str(store.folder), device=options.device, threads=max(1, cores // jobs), command=command)
+    site = Site(results=str(store.folder), device=options.device, threads=max(1, cores // jobs), lockstep=lockstep,
+                command=command)
     pending = len(pending_jobs(plan, store, options.overwrite))
-    print(f"{len(plan.jobs)} runs, {pending} to do, {jobs} at once, {site.threads} thread{'s' * (site.threads > 1)} each; "
-          f"results in {store.folder}", flush=True)
+    stacks = f", arms in lock-step by {lockstep}" if lockstep > 1 else ""
+    print(f"{len(plan.jobs)} runs, {pending} to do, {jobs} at once{stacks}, {site.threads} thread{'s' * (site.threads > 1)} "
+          f"each; results in {store.folder}", flush=True)
     with stopped_like_ctrl_c(), watch(plan.specs, jobs) as progress:
         failed = run_plan(plan, store, site, jobs, progress.take, overwrite=options.overwrite, timeout=options.timeout,
                           retries=options.retries)
@@ -316,7 +326,8 @@ def reproduce_run(options: argparse.Namespace, command: str) -> int:
         store.prepare()
         adopt(plan, record, records, source, store)
         device = "cpu" if record.environment.device == "cpu" else "auto"
-        site = Site(results=str(store.folder), device=device, threads=record.environment.threads, command=command)
+        site = Site(results=str(store.folder), device=device, threads=record.environment.threads,
+                    lockstep=record.environment.lockstep or 1, command=command)
         with stopped_like_ctrl_c(), watch(plan.specs, 1) as progress:
             failed = run_plan(plan, store, site, 1, progress.take)
         if failed:

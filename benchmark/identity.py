@@ -18,6 +18,7 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 
 ENGINE = "benchmark.execute"  # root of all that computes a result
+STACKS = "benchmark.lockstep"  # and of what trains several at once: no part of a run, so its digest is in the environment
 CARRIERS = {"benchmark.record", "benchmark.spec", "benchmark.environment"}  # carry results, and compute none
 PACKAGES = {"benchmark", "tasks", "baselines"}  # imported modules of these count, and those of the roots' own packages
 VALUES_ONLY = "profiles"  # last name of a module whose values are in the spec

@@ -44,7 +44,7 @@ class Progress:
         if event.kind == "epoch":
             self.fractions[run_id] = event.done / event.total
             return
-        self.states[run_id] = "waiting" if event.kind == "again" else event.kind
+        self.states[run_id] = "waiting" if event.kind in ("trained", "apart", "again") else event.kind
         if event.kind == "started":
             self.started[run_id] = time.monotonic()
         elif event.kind == "done":
@@ -128,8 +128,8 @@ class LineProgress(Progress):
 
     def take(self, event: Event) -> None:
         super().take(event)
-        if event.kind in ("done", "again", "failed"):
-            detail = f"done in {event.seconds:.0f} s" if event.kind == "done" else f"failed: {event.text}"
-            more = ", and is tried again" if event.kind == "again" else ""
-            print(f"[{self.line()}] {event.spec.cell} seed {event.spec.seed} {detail}{more}", flush=True)
+        told = {"done": f"done in {event.seconds:.0f} s", "again": f"failed: {event.text}, and is tried again",
+                "apart": f"goes on alone: {event.text}", "failed": f"failed: {event.text}"}
+        if event.kind in told:
+            print(f"[{self.line()}] {event.spec.cell} seed {event.spec.seed} {told[event.kind]}", flush=True)
             sys.stdout.flush()

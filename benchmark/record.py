@@ -30,7 +30,7 @@ class RecordError(ValueError):
 
 
 class Environment(Frozen):
-    """Where a run was computed. Runs of different `device`, `torch` or `threads` are never paired silently."""
+    """Where a run was computed. Runs of different `device`, `torch`, `threads` or `lockstep` are never paired silently."""
 
     commit: str | None = None  # of the suite's own repository; None where it is installed without one
     dirty: bool | None = None
@@ -43,6 +43,8 @@ class Environment(Frozen):
     device: str
     threads: int
     deterministic: bool
+    lockstep: int | None = None  # places of the stack in which it was trained with others; absent where it trained alone
+    lockstep_code: str | None = None  # digest of the code that trained the stack
 
 
 class Measurement(Frozen):

@@ -15,7 +15,7 @@ from benchmark.report.inputs import is_current
 from benchmark.spec import RunSpec
 from benchmark.store import Store
 
-ENVIRONMENT = ("commit", "dirty", "python", "torch", "packages", "platform", "processor", "device", "threads")
+ENVIRONMENT = ("commit", "dirty", "python", "torch", "packages", "platform", "processor", "device", "threads", "lockstep")
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def _job(record: Record, needs: tuple[tuple[str, RunSpec], ...], tasks: Mapping[
     spec = record.spec
     if spec.task not in tasks or (spec.arm is not None and spec.arm not in arms):
         raise ValueError(f"{spec.name} is of a task or arm that is not loaded; name its folder with --plugins")
-    if not is_current(spec, tasks, arms):
+    if not is_current(record, tasks, arms):
         commit = record.environment.commit
         raise ValueError(f"{spec.name} was computed by other code or data than today's; "
                          + (f"check out commit {commit[:12]} to reproduce it" if commit else "its commit is unknown"))

@@ -138,6 +138,7 @@ class Site(Frozen):
     results: str
     device: str = "cpu"
     threads: PositiveInt = 1
+    lockstep: PositiveInt = 1  # places of a stack of models that are trained together; 1: each alone
     command: str = ""
 
 

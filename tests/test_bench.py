@@ -77,7 +77,10 @@ def test_every_measurement_runs(name, monkeypatch, tmp_path):
     """With one block of a ViT-B and one repeat; `smoke` has an environment of its own, `steps` is one of `tiny`."""
     monkeypatch.setattr(matrices, "PLANNED", 60)
     monkeypatch.setattr(matrices, "STORED", 40)
-    monkeypatch.setattr(matrices, "SHARED_RUNS", 2)
+    monkeypatch.setattr(matrices, "MATRIX", """summary: two arms
+seeds: "0"
+groups: [{arms: [scratch, random-init], settings: [scratch], targets: [imagenet]}]
+""")
     short = ("--limit", "32", "--set", "recipe.epochs=1", "--set", "recipe.warmup_epochs=0")
     monkeypatch.setattr(matrices, "SHORTENED", short)
     few = {name: replace(inputs.SOURCES[name], samples=2) for name in ("imagenet", "audioset", "shapenet")}

@@ -80,6 +80,9 @@ def test_bad_choices_are_refused_with_what_would_fit(refused, tmp_path, command,
     (["list", "armz"], "invalid choice: 'armz'"),
     (["run", "--device", "gpu"], "--device gpu: expected auto, cpu, cuda or cuda:N"),
     (["run", "-j", "-1"], "--jobs -1: expected at least 1"),
+    (["run", "-j", "0"], "--jobs 0: expected at least 1"),
+    (["run", "--lockstep", "0"], "--lockstep 0: expected at least 1, each run alone"),
+    (["run", "--matrix", "cost", "--lockstep", "8"], "the runs of this matrix are compared by time, so each must train alone"),
     (["run", "--limit", "0"], "--limit 0: expected at least 1"),
     (["run", "-j", "two"], "invalid int value: 'two'"),
     (["report", "--results", "no/such/folder"], "no results in no/such/folder; run a matrix first"),
@@ -223,6 +226,8 @@ def test_looking_changes_nothing(states, tmp_path):
 def test_small_runs_share_a_gpu_and_large_ones_do_not(profile, device, gpus, expected, monkeypatch):
     monkeypatch.setattr(machine, "count_gpus", lambda: gpus)
     assert machine.default_jobs(profile, device, 16) == expected
+    stacked = profile != "paper" and device != "cpu" and gpus > 0
+    assert machine.default_lockstep(profile, device) == (8 if stacked else 1)
 
 
 def test_a_limit_is_of_every_run_and_has_a_folder_of_its_own():

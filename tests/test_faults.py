@@ -25,7 +25,7 @@ from synthetic import make_matrix, make_record, make_spec
 
 from baselines import ARMS
 from benchmark.checkpoint import load_checkpoint, save_checkpoint
-from benchmark.executors.local import _cause
+from benchmark.executors.worker import _cause
 from benchmark.matrix import Job, Planner, parse_override
 from benchmark.pictures import read_pictures, write_pictures
 from benchmark.presets import Group, cells_of
@@ -85,7 +85,7 @@ def carry_out(folder: str, index: int, kill_at: tuple[str, int] | None) -> None:
 def processes():
     """Processes that have the engine imported, as a runner's are."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["benchmark.execute", "sklearn.metrics", "tasks", "baselines"])
+    context.set_forkserver_preload(["benchmark.lockstep", "sklearn.metrics", "tasks", "baselines"])
 
     def start(*arguments: object):
         process = context.Process(target=carry_out, args=arguments)

@@ -28,7 +28,7 @@ LAYERS = (  # from top to bottom; a module is named by the longest prefix that i
      "benchmark.stats", "benchmark.pictures"},
     {"benchmark.matrix"},
     {"tasks", "baselines"},
-    {"benchmark.execute"},
+    {"benchmark.execute", "benchmark.lockstep"},
     {"benchmark.store", "benchmark.train", "benchmark.evaluate"},
     {"benchmark.record", "benchmark.checkpoint", "benchmark.pretrained", "benchmark.optim", "benchmark.encoder",
      "benchmark.mae", "benchmark.pathway", "benchmark.points", "benchmark.patches", "benchmark.augment",
@@ -119,8 +119,8 @@ def test_only_the_commands_know_tasks_and_arms():
 
 
 def test_the_walk_sees_what_it_is_to_find():
-    assert "benchmark.execute" in own_imports("benchmark.executors.local"), "an import inside a function"
-    assert "benchmark.execute" not in own_imports("benchmark.executors.local", everywhere=False)
+    assert "benchmark.execute" in own_imports("benchmark.executors.worker"), "an import inside a function"
+    assert "benchmark.execute" not in own_imports("benchmark.executors.worker", everywhere=False)
     assert "benchmark.encoder" not in own_imports("benchmark.contracts"), "a type-only import"
     assert "torch" in set(imports_of("benchmark.train", everywhere=False))
 

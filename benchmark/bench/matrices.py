@@ -23,8 +23,16 @@ from benchmark.spec import RunSpec
 from benchmark.store import Store
 
 PLANNED, STORED = 100_000, 10_000  # runs
-SHARED_RUNS = 8
+ARMS_AT_ONCE = 8
+MATRIX = """summary: a baseline and seven arms that need no pretraining
+seeds: "0"
+groups:
+- {arms: [scratch, random-init], settings: [scratch], targets: [imagenet],
+   options: [{}, {scale_init: 0.1}, {scale_init: 0.01}, {scale_init: 0.001}, {scale_init: 1.0e-4}, {scale_init: 1.0e-5},
+     {scale_init: 1.0e-6}]}
+"""
 SHORTENED = ("--set", "recipe.epochs=10", "--set", "recipe.warmup_epochs=0")  # enough to outlast the start of a run
+SHORTENED_ON_GPU = ("--set", "recipe.epochs=20", "--set", "recipe.warmup_epochs=0")
 
 
 def measure_planning(bench: Bench) -> Iterator[Result]:
@@ -48,21 +56,26 @@ def measure_planning(bench: Bench) -> Iterator[Result]:
 
 
 def measure_sharing(bench: Bench) -> Iterator[Result]:
-    """Small runs at once on a GPU, or one a core, over the same one after another; start of Python included."""
+    """Small arms of one seed in lock-step, and in processes side by side, over one after another; start of Python included."""
     gpu = bench.device.type == "cuda"
-    profile, device = ("small", "cuda:0") if gpu else ("tiny", "cpu")
-    jobs = min(SHARED_RUNS, default_jobs(profile, device, count_cores()))
-    command = [sys.executable, "-m", "benchmark", "run", "-t", "imagenet", "--arm", "scratch", "--profile", profile,
-               "--device", device, "--seeds", f"0-{SHARED_RUNS - 1}", *SHORTENED]
+    profile, device, where = ("small", "cuda:0", "one GPU") if gpu else ("tiny", "cpu", "the cores")
+    jobs = min(ARMS_AT_ONCE, default_jobs(profile, device, count_cores()))
 
-    def run(at_once: int) -> None:
+    def run(at_once: int, lockstep: int) -> None:
         with tempfile.TemporaryDirectory() as folder:
-            _run([*command, "-j", str(at_once), "--results", folder])
+            matrix = Path(folder) / "arms.yaml"
+            matrix.write_text(MATRIX, encoding="utf-8")
+            _run([sys.executable, "-m", "benchmark", "run", "--matrix", str(matrix), "--profile", profile, "--device", device,
+                  "-j", str(at_once), "--lockstep", str(lockstep), "--results", f"{folder}/results",
+                  *(SHORTENED_ON_GPU if gpu else SHORTENED)])
 
-    seconds = alternate({"together": lambda: run(jobs), "alone": lambda: run(1)}, bench.repeats if gpu else 1, warm_up=0)
-    yield Result("matrix", f"{SHARED_RUNS} small runs, {jobs} at once on {'one GPU' if gpu else 'the cores'}, "
-                 "over one after another", ratios(seconds["together"], seconds["alone"]), 0.25 if gpu else None,
-                 detail=f"{median(seconds['together']):.0f} s and {median(seconds['alone']):.0f} s")
+    works = {"lock-step": partial(run, 1, ARMS_AT_ONCE), "processes": partial(run, jobs, 1), "alone": partial(run, 1, 1)}
+    seconds = alternate(works, bench.repeats if gpu else 1, warm_up=0)
+    for how, what, most in (("lock-step", f"in lock-step on {where}", 0.25 if gpu else None),
+                            ("processes", f"in {jobs} processes at once on {where}", None)):
+        yield Result("matrix", f"{ARMS_AT_ONCE} small arms {what}, over one after another",
+                     ratios(seconds[how], seconds["alone"]), most,
+                     detail=f"{median(seconds[how]):.0f} s and {median(seconds['alone']):.0f} s")
 
 
 def measure_smoke(bench: Bench) -> Iterator[Result]:

@@ -1,27 +1,28 @@
 """Planned runs in, records on disk out: one process per run, a few at once, on this machine.
 
 Processes come from a fork server that has the engine imported, so that a run starts in milliseconds; a crash, a kill, a
-hang, a full disk or a failure stays in its own run. This process imports no torch.
+hang, a full disk or a failure stays in its own run. Where a site asks for it, runs that differ in their arm alone are first
+trained in lock-step by one process, and then each goes on from its checkpoint in one of its own. This process imports no
+torch.
 """
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 import signal
-import sys
 import time
-import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from pathlib import Path
-from typing import Any, Literal, TextIO
+from typing import Any, Literal
 
+from benchmark.executors.worker import Work, carry_out, own_settings
 from benchmark.matrix import Job, Plan
-from benchmark.spec import Pretrained, RunSpec, Site
+from benchmark.recipes import TrainRecipe
+from benchmark.spec import RunSpec, Site
 from benchmark.store import Store
 
 # Keep freed memory: small models spend a tenth of their time on returning it to the kernel and asking for it again.
@@ -29,17 +30,16 @@ ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "2000000000", "MALLOC_TRIM_THRESHOLD_": "
              "MALLOC_TOP_PAD_": "268435456"}
 CUBLAS = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}  # without it, matrix products on a GPU are not deterministic
 GRACE_S = 60.0  # for a run that is told to stop; then it goes on from its last epoch
-PASSING = {"OutOfMemoryError", "MemoryError"}  # may not come again: other runs took the memory
 Overwrite = Literal["missing", "stale", "always"]
 LOOK_AGAIN_S = 2.0  # at a run that another runner is carrying out
-PRELOADED = ["benchmark.execute", "sklearn.metrics", "tasks", "baselines"]  # imported once, by the fork server
+PRELOADED = ["benchmark.lockstep", "sklearn.metrics", "tasks", "baselines"]  # imported once, by the fork server
 
 
 @dataclass(frozen=True)
 class Event:
     """Something that happened to a run."""
 
-    kind: Literal["kept", "started", "elsewhere", "epoch", "again", "done", "failed"]
+    kind: Literal["kept", "started", "elsewhere", "epoch", "trained", "apart", "again", "done", "failed"]
     spec: RunSpec
     done: int = 0  # epochs
     total: int = 0
@@ -49,7 +49,8 @@ class Event:
 
 @dataclass
 class _Running:
-    job: Job
+    jobs: list[Job]  # one, or those that are trained in lock-step
+    together: bool
     process: Any
     connection: Connection
     slot: int
@@ -74,10 +75,11 @@ def pending_jobs(plan: Plan, store: Store, overwrite: Overwrite = "stale") -> li
 
 def run_plan(plan: Plan, store: Store, site: Site, jobs: int, on_event: Callable[[Event], None], *,
              overwrite: Overwrite = "stale", timeout: float | None = None, retries: int = 0) -> list[RunSpec]:
-    """Carry out what `pending_jobs` names, at most `jobs` runs at once; returns the specs that failed.
+    """Carry out what `pending_jobs` names, at most `jobs` processes at once; returns the specs that failed.
 
     A failing run is recorded and the others go on; what starts from it fails with that reason. A run that says nothing for
     `timeout` seconds is killed. What a kill or a lack of memory ended is tried `retries` times more, from its checkpoint.
+    Where `site.lockstep` is above 1, runs that can are trained in stacks of so many first; what stops a stack stops no run.
     On KeyboardInterrupt running processes are stopped (their checkpoints stay) and the exception goes on.
     """
     waiting = pending_jobs(plan, store, overwrite)
@@ -86,92 +88,168 @@ def run_plan(plan: Plan, store: Store, site: Site, jobs: int, on_event: Callable
         if job.spec.run_id not in pending:
             on_event(Event("kept", job.spec))
     os.environ |= {"OMP_NUM_THREADS": str(site.threads), **ALLOCATOR, **CUBLAS}  # read when the fork server starts
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
-    running: list[_Running] = []
-    failed: dict[str, RunSpec] = {}
-    unfinished = set(pending)
-    attempts: Counter[str] = Counter()
-    elsewhere: list[tuple[float, Job]] = []  # when to look again at what another runner is carrying out
+    runner = _Runner(store, site, on_event, retries, waiting, afresh=pending if overwrite == "always" else set())
     try:
-        while waiting or running or elsewhere:
-            for due, job in [entry for entry in elsewhere if entry[0] <= time.monotonic()]:
-                elsewhere.remove((due, job))
-                if store.is_complete(job.spec):
-                    unfinished.discard(job.spec.run_id)
-                    on_event(Event("kept", job.spec))
-                else:
-                    waiting.append(job)
-            for job in _startable(waiting, unfinished, failed, jobs - len(running)):
-                waiting.remove(job)
-                broken = next((failed[need.run_id] for _, need in job.needs if need.run_id in failed), None)
-                if broken is not None:
-                    error = f"not run: {broken.cell} (seed {broken.seed}), from which it starts, failed"
-                    _fail(job.spec, error, "", store, failed, unfinished, on_event)
-                    continue
-                slot = min(set(range(jobs)) - {other.slot for other in running})
-                try:
-                    fresh = overwrite == "always" and not attempts[job.spec.run_id]
-                    attempts[job.spec.run_id] += 1
-                    running.append(_start(context, job, store, site, slot, fresh))
-                except OSError as problem:  # no process, or no room for its folder: its own misfortune
-                    _fail(job.spec, f"could not be started ({problem})", "", store, failed, unfinished, on_event)
-                    continue
-                on_event(Event("started", job.spec))
-            if elsewhere and not running:
+        while runner.waiting or runner.running or runner.elsewhere:
+            runner.look_again()
+            while len(runner.running) < jobs and (chosen := runner.next_job()):
+                runner.start(chosen, jobs)
+            if runner.elsewhere and not runner.running:
                 time.sleep(0.2)
-            for ended in _listen(running, on_event, timeout):
-                spec, (kind, error, trace) = ended.job.spec, ended.outcome or _death(ended.process.exitcode)
-                if kind == "busy":
-                    attempts[spec.run_id] -= 1
-                    elsewhere.append((time.monotonic() + LOOK_AGAIN_S, ended.job))
-                    on_event(Event("elsewhere", spec))
-                elif kind == "done":
-                    unfinished.discard(spec.run_id)
-                    on_event(Event("done", spec, seconds=time.monotonic() - ended.began))
-                elif kind == "passing" and attempts[spec.run_id] <= retries:
-                    waiting.insert(0, ended.job)
-                    on_event(Event("again", spec, text=error))
-                else:
-                    tried = f" (tried {attempts[spec.run_id]} times)" if attempts[spec.run_id] > 1 else ""
-                    _fail(spec, error + tried, trace, store, failed, unfinished, on_event)
+            for ended in _listen(runner.running, on_event, timeout):
+                runner.end(ended)
     except BaseException:
-        for entry in running:
-            entry.process.terminate()  # which leaves a checkpoint after its current step
-        deadline = time.monotonic() + GRACE_S
-        for entry in running:
-            entry.process.join(max(0.0, deadline - time.monotonic()))
-            if entry.process.is_alive():
-                entry.process.kill()
-                entry.process.join()
+        _stop(runner.running)
         raise
-    return list(failed.values())
+    return list(runner.failed.values())
 
 
-def _settings() -> dict[str, str]:
-    """The environment's variables that are ours; the fork server has those of its own start"""
-    return {name: value for name, value in os.environ.items() if name.startswith("M2PT_")}
+class _Runner:
+    """What is waiting, running, failed and elsewhere, while a plan is carried out."""
+
+    def __init__(self, store: Store, site: Site, on_event: Callable[[Event], None], retries: int, waiting: list[Job],
+                 afresh: set[str]):
+        self.store, self.site, self.on_event, self.retries = store, site, on_event, retries
+        self.waiting = waiting
+        self.afresh = afresh  # whose earlier results are removed when they are first started
+        self.running: list[_Running] = []
+        self.elsewhere: list[tuple[float, Job]] = []  # when to look again at what another runner is carrying out
+        self.failed: dict[str, RunSpec] = {}
+        self.unfinished = {job.spec.run_id for job in waiting}
+        self.attempts: Counter[str] = Counter()
+        self.stacked: dict[str, float] = {}  # what was in a stack, and the seconds that it spent there
+        self.context = multiprocessing.get_context("forkserver")
+        self.context.set_forkserver_preload(PRELOADED)
+
+    def look_again(self) -> None:
+        """Whether another runner has finished what it had."""
+        for due, job in [entry for entry in self.elsewhere if entry[0] <= time.monotonic()]:
+            self.elsewhere.remove((due, job))
+            if self.store.is_complete(job.spec):
+                self.unfinished.discard(job.spec.run_id)
+                self.on_event(Event("kept", job.spec))
+            else:
+                self.waiting.append(job)
+
+    def startable(self) -> Iterator[Job]:
+        """The jobs whose needs are met or have failed, in order."""
+        return (job for job in self.waiting
+                if all(need.run_id in self.failed or need.run_id not in self.unfinished for _, need in job.needs))
+
+    def broken(self, job: Job) -> RunSpec | None:
+        """A failed run from which this one starts"""
+        return next((self.failed[need.run_id] for _, need in job.needs if need.run_id in self.failed), None)
+
+    def next_job(self) -> Job | None:
+        """The next to start; what starts from a failed one fails with it."""
+        while (job := next(self.startable(), None)) is not None:
+            self.waiting.remove(job)
+            broken = self.broken(job)
+            if broken is None:
+                return job
+            self.fail(job.spec, f"not run: {broken.cell} (seed {broken.seed}), from which it starts, failed")
+        return None
+
+    def stack_of(self, job: Job) -> list[Job]:
+        """The jobs to train in lock-step with this one, itself among them; none where it trains alone, or has been."""
+        if self.site.lockstep == 1 or job.spec.run_id in self.stacked or not _fits_a_stack(job.spec):
+            return []
+        others = (other for other in self.startable() if other.spec.run_id not in self.stacked
+                  and _are_alike(job.spec, other.spec) and self.broken(other) is None)
+        return [job, *itertools.islice(others, self.site.lockstep - 1)]
+
+    def start(self, job: Job, places: int) -> None:
+        """Start a process for a job, or for the stack in which it is trained first, in one of so many places."""
+        stack = self.stack_of(job)
+        group = stack or [job]
+        self.waiting = [other for other in self.waiting if other not in group]
+        self.stacked |= {one.spec.run_id: 0.0 for one in stack}
+        slot = min(set(range(places)) - {other.slot for other in self.running})
+        fresh = self.afresh.intersection(one.spec.run_id for one in group)
+        self.afresh -= fresh
+        try:
+            self.running.append(_start(self.context, group, bool(stack), self.store, self.site, slot, fresh))
+        except OSError as problem:  # no process, or no room for its folder: its own misfortune
+            if stack:
+                self.waiting[:0] = stack  # to meet it one by one
+            else:
+                self.fail(job.spec, f"could not be started ({problem})")
+            return
+        for one in group:
+            self.attempts[one.spec.run_id] += not stack
+            self.on_event(Event("started", one.spec))
+
+    def end(self, ended: _Running) -> None:
+        """Take note of how a process ended."""
+        kind, error, trace = ended.outcome or _death(ended.process.exitcode)
+        seconds, job = time.monotonic() - ended.began, ended.jobs[0]
+        run_id = job.spec.run_id
+        if ended.together:
+            self.waiting[:0] = ended.jobs
+            for one in ended.jobs:
+                self.stacked[one.spec.run_id] = seconds / len(ended.jobs)
+                self.on_event(Event("trained" if kind in ("done", "busy") else "apart", one.spec, text=error))
+        elif kind == "busy":
+            self.attempts[run_id] -= 1
+            self.elsewhere.append((time.monotonic() + LOOK_AGAIN_S, job))
+            self.on_event(Event("elsewhere", job.spec))
+        elif kind == "done":
+            self.unfinished.discard(run_id)
+            self.on_event(Event("done", job.spec, seconds=seconds + self.stacked.get(run_id, 0.0)))
+        elif kind == "passing" and self.attempts[run_id] <= self.retries:
+            self.waiting.insert(0, job)
+            self.on_event(Event("again", job.spec, text=error))
+        else:
+            tried = f" (tried {self.attempts[run_id]} times)" if self.attempts[run_id] > 1 else ""
+            self.fail(job.spec, error + tried, trace)
+
+    def fail(self, spec: RunSpec, error: str, trace: str = "") -> None:
+        """Record a failure; where even that cannot be written, say so and go on."""
+        try:
+            self.store.save_failure(spec, error, trace)
+        except OSError as other:
+            error += f"; nor could this be recorded ({other})"
+        self.failed[spec.run_id] = spec
+        self.unfinished.discard(spec.run_id)
+        self.on_event(Event("failed", spec, text=error))
 
 
-def _startable(waiting: list[Job], unfinished: set[str], failed: dict[str, RunSpec], room: int) -> list[Job]:
-    """The next jobs whose needs are met (or have failed), at most `room` of them."""
-    ready = [job for job in waiting
-             if all(need.run_id in failed or need.run_id not in unfinished for _, need in job.needs)]
-    return ready[:max(room, 0)]
+def _stop(running: Sequence[_Running]) -> None:
+    for entry in running:
+        entry.process.terminate()  # which leaves a checkpoint after its current step
+    deadline = time.monotonic() + GRACE_S
+    for entry in running:
+        entry.process.join(max(0.0, deadline - time.monotonic()))
+        if entry.process.is_alive():
+            entry.process.kill()
+            entry.process.join()
 
 
-def _start(context: Any, job: Job, store: Store, site: Site, slot: int, fresh: bool) -> _Running:
+def _fits_a_stack(spec: RunSpec) -> bool:
+    """Whether a run can be trained in lock-step with others: none that keeps an average of its weights, scales its loss or
+    forgets activations."""
+    recipe = spec.recipe
+    return (isinstance(recipe, TrainRecipe) and recipe.optimizer == "adamw" and recipe.precision != "fp16"
+            and recipe.ema_decay is None and not recipe.checkpoint_blocks)
+
+
+def _are_alike(spec: RunSpec, other: RunSpec) -> bool:
+    """Whether two runs share all but the arm, and the rate of its scales"""
+    return ((other.seed, other.task) == (spec.seed, spec.task) and _fits_a_stack(other)
+            and other.comparison == spec.comparison)
+
+
+def _start(context: Any, group: list[Job], together: bool, store: Store, site: Site, slot: int,
+           fresh: set[str]) -> _Running:
     ours, theirs = context.Pipe(duplex=False)
-    work = store.work(job.spec)
-    starts = {role: Pretrained(weights=store.weights(need), shape=need.shape) for role, need in job.needs}
-    starts |= dict(job.files)
+    works = [Work.of(job, store, job.spec.run_id in fresh) for job in group]
     # No daemon, as a run may have processes of its own, which read its files.
-    process = context.Process(target=_work, args=(job, site, store.folder, work, starts, theirs, slot, fresh, _settings()),
+    process = context.Process(target=carry_out, args=(works, together, site, store.folder, theirs, slot, own_settings()),
                               daemon=False)
     process.start()
     theirs.close()
     now = time.monotonic()
-    return _Running(job, process, ours, slot, now, now)
+    return _Running(group, together, process, ours, slot, now, now)
 
 
 def _listen(running: list[_Running], on_event: Callable[[Event], None], timeout: float | None) -> Iterator[_Running]:
@@ -186,7 +264,11 @@ def _listen(running: list[_Running], on_event: Callable[[Event], None], timeout:
                 message = entry.connection.recv()
                 if message[0] == "epoch":
                     entry.heard = time.monotonic()
-                    on_event(Event("epoch", entry.job.spec, *message[1:]))
+                    for job in entry.jobs:
+                        on_event(Event("epoch", job.spec, *message[1:]))
+                elif message[0] == "apart":
+                    on_event(Event("apart", next(job.spec for job in entry.jobs if job.spec.run_id == message[1]),
+                                   text=message[2]))
                 else:
                     entry.outcome = message
         except EOFError:
@@ -204,18 +286,6 @@ def _listen(running: list[_Running], on_event: Callable[[Event], None], timeout:
         yield entry
 
 
-def _fail(spec: RunSpec, error: str, trace: str, store: Store, failed: dict[str, RunSpec], unfinished: set[str],
-          on_event: Callable[[Event], None]) -> None:
-    """Record a failure; where even that cannot be written, say so and go on."""
-    try:
-        store.save_failure(spec, error, trace)
-    except OSError as other:
-        error += f"; nor could this be recorded ({other})"
-    failed[spec.run_id] = spec
-    unfinished.discard(spec.run_id)
-    on_event(Event("failed", spec, text=error))
-
-
 def _death(exitcode: int | None) -> tuple[str, str, str]:
     """The outcome of a process that ended without telling one"""
     if exitcode is not None and exitcode < 0:
@@ -223,84 +293,3 @@ def _death(exitcode: int | None) -> tuple[str, str, str]:
         hint = " (out of memory?)" if name == "SIGKILL" else ""
         return "passing", f"the run's process was ended by {name}{hint}", ""
     return "failed", f"the run's process ended with exit code {exitcode} and no result", ""
-
-
-def _work(job: Job, site: Site, results: Path, work: Path, starts: dict[str, Pretrained], connection: Connection,
-          slot: int, fresh: bool, settings: dict[str, str]) -> None:
-    """The process of one run: its output goes to `log.txt`, its news to the connection, its record to disk.
-
-    `fresh`: whether what an earlier one left is removed first; `settings` take the place of the fork server's.
-    """
-    for name in _settings():
-        del os.environ[name]
-    os.environ.update(settings)
-    for number in (signal.SIGINT, signal.SIGUSR2):  # the runner decides, and ends its processes itself
-        signal.signal(number, signal.SIG_IGN)
-    store = Store(results)
-    try:
-        lock = store.try_lock(job.spec)  # held until this process ends
-        if lock is None or (store.is_complete(job.spec) and not fresh):
-            connection.send(("busy", "", ""))
-            return
-        if fresh:
-            store.clear(job.spec)
-        output = (work / "log.txt").open("a", buffering=1, encoding="utf-8")
-    except OSError as error:
-        connection.send(("failed", f"its folder cannot be written ({error})", ""))
-        return
-    with output as log:
-        os.dup2(log.fileno(), 1)
-        os.dup2(log.fileno(), 2)
-        sys.stdout = sys.stderr = log
-        try:
-            import torch
-
-            from benchmark.execute import execute
-            from benchmark.train import stop_requested
-
-            signal.signal(signal.SIGTERM, lambda number, frame: stop_requested.set())
-            device = site.device
-            count = torch.cuda.device_count()
-            if device == "auto":
-                device = "cuda" if count else "cpu"
-            if device == "cuda" and count:
-                device = f"cuda:{slot % count}"  # runs take turns among the GPUs
-            record = execute(job.spec, job.task, job.arm, site.model_copy(update={"device": device}), work, starts,
-                             lambda done, total, text: connection.send(("epoch", done, total, text)))
-            _depict(job, store, log)  # from the checkpoint, which `save` removes
-            store.save(record)
-            connection.send(("done", "", ""))
-        except Exception as error:  # whatever a task or an arm raises belongs to this run alone
-            trace, cause = traceback.format_exc(), _cause(error)
-            name = type(cause).__name__
-            connection.send(("passing" if name in PASSING else "failed", f"{name}: {' '.join(str(cause).split())}", trace))
-            with suppress(OSError):  # the disk may be what failed
-                log.write(trace)
-        finally:
-            connection.close()
-
-
-def _cause(error: BaseException) -> BaseException:
-    """The failure of storage behind an error, where there is one: a full disk says more than what could not cope with it."""
-    behind: BaseException | None = error
-    while behind is not None:
-        if isinstance(behind, OSError) and behind.errno:
-            return behind
-        behind = behind.__cause__ or behind.__context__
-    return error
-
-
-def _depict(job: Job, store: Store, log: TextIO) -> None:
-    """Leave pictures for the report. No result depends on them: what goes wrong here is in the log, and costs no run."""
-    from benchmark.pictures import FILE, depict_reconstruction, depict_samples, write_pictures
-
-    spec = job.spec
-    try:
-        if spec.kind == "pretrain":
-            pictures = depict_reconstruction(spec, job.task, store.work(spec) / "checkpoint.pt")
-            write_pictures(store.run_folder(spec) / FILE, pictures)
-        elif not (sheet := store.samples(spec.task, spec.profile)).is_file():
-            write_pictures(sheet, depict_samples(spec, job.task))
-    except Exception:
-        with suppress(OSError):  # the disk may be what failed
-            log.write(f"no pictures: {traceback.format_exc()}")

@@ -6,19 +6,26 @@ import os
 import shutil
 import subprocess
 
-SHARING = 8  # small runs at once on one GPU, each of which needs a core
+SHARING = 8  # small processes at once on one GPU, each of which needs a core
+PLACES = 8  # models in a stack
 
 
 def default_jobs(profile: str, device: str, cores: int) -> int:
-    """Runs at once where nobody says: one a core; one a GPU at paper scale, and several small ones on each GPU.
-
-    A small model leaves a GPU waiting for the next kernel most of the time. Separate processes fill those gaps and compute
-    the same bits as alone, which a joint training of stacked models would not; each costs a CUDA context of its own.
+    """Processes at once where nobody says: one a core; one a GPU at paper scale, and several small ones on each GPU, which
+    waits for the next kernel most of the time that it trains a small model.
     """
     gpus = 0 if device == "cpu" else 1 if ":" in device else count_gpus()
     if not gpus:
         return cores
     return gpus * (1 if profile == "paper" else max(1, min(SHARING, cores // gpus)))
+
+
+def default_lockstep(profile: str, device: str) -> int:
+    """Places of a stack where nobody says: 1, each run alone, on a CPU, which one small model keeps busy, and at paper
+    scale, where one fills a GPU.
+    """
+    small_on_gpu = profile != "paper" and device != "cpu" and (":" in device or count_gpus() > 0)
+    return PLACES if small_on_gpu else 1
 
 
 def count_cores() -> int:

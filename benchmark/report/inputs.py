@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from benchmark.contracts import Arm, Metric, ProfileSpec, Task
+from benchmark.identity import STACKS, code_digest
 from benchmark.matrix import code_of
 from benchmark.pictures import FILE, read_pictures
 from benchmark.recipes import Setting
@@ -77,7 +78,7 @@ def gather(stores: Sequence[Store], tasks: Mapping[str, Task], arms: Mapping[str
         {(name, setting): recipe.scale_lr for name, profile in task.profiles.items()
          for setting, recipe in profile.train.items()})
         for name, task in tasks.items()}
-    return records, problems, infos, {record.run_id for record in records if is_current(record.spec, tasks, arms)}
+    return records, problems, infos, {record.run_id for record in records if is_current(record, tasks, arms)}
 
 
 def profile_conditions(profile: ProfileSpec, setting: Setting) -> Conditions:
@@ -111,8 +112,11 @@ def gather_pictures(stores: Sequence[Store], records: Sequence[Record],
     return samples, reconstructions, problems
 
 
-def is_current(spec: RunSpec, tasks: Mapping[str, Task], arms: Mapping[str, Arm]) -> bool:
+def is_current(record: Record, tasks: Mapping[str, Task], arms: Mapping[str, Arm]) -> bool:
     """Whether the code and data of today are those that a record was made with, as far as both are here."""
+    spec, stacked_by = record.spec, record.environment.lockstep_code
+    if stacked_by is not None and stacked_by != code_digest((STACKS,)):
+        return False
     if spec.task not in tasks or (spec.arm is not None and spec.arm not in arms):
         return True
     task = tasks[spec.task]

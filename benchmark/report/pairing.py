@@ -40,8 +40,9 @@ class Run:
         return (self.comparison, self.spec.arm or "none", self.spec.auxiliary or "", self.spec.variant)
 
     @property
-    def environment(self) -> tuple[str, str, int]:
-        return (self.record.environment.device, self.record.environment.torch, self.record.environment.threads)
+    def environment(self) -> tuple[str, str, int, int]:
+        where = self.record.environment
+        return (where.device, where.torch, where.threads, where.lockstep or 1)
 
     @property
     def checkpoint(self) -> tuple[str | None, str | None]:
@@ -57,8 +58,9 @@ class Run:
 
     @property
     def environment_text(self) -> str:
-        device, torch, threads = self.environment
-        return f"{device}, torch {torch}, {threads} thread{'s' if threads != 1 else ''}"
+        device, torch, threads, lockstep = self.environment
+        stacked = f", in lock-step by {lockstep}" if lockstep > 1 else ""
+        return f"{device}, torch {torch}, {threads} thread{'s' if threads != 1 else ''}{stacked}"
 
     @property
     def freshness(self) -> tuple[bool, bool, str, str]:
@@ -168,6 +170,9 @@ def _reservations(baseline_of: Mapping[Run, Run]) -> list[Remark]:
 
 
 def time_ratios(pairs: Iterable[tuple[Run, Run]], what: str) -> list[float]:
-    """Seconds of `what` over the other run's, of the pairs in which both were timed"""
-    return [ours / theirs for run, other in pairs
-            if (ours := run.record.seconds.get(what)) and (theirs := other.record.seconds.get(what))]
+    """Seconds of `what` over the other run's, of the pairs in which both were timed, each by itself"""
+    def seconds(run: Run) -> float | None:
+        alone = what != "train" or run.record.environment.lockstep is None
+        return run.record.seconds.get(what) if alone else None
+
+    return [ours / theirs for run, other in pairs if (ours := seconds(run)) and (theirs := seconds(other))]

@@ -22,7 +22,8 @@ def facts(records: Sequence[Record]) -> list[str]:
         "Commit": (f"{e.commit or 'unknown'}{' (with local changes)' if e.dirty else ''}" for e in environments),
         "Code digest": (record.spec.code[:12] for record in records),
         "Torch": (f"{e.torch}, Python {e.python}" for e in environments),
-        "Hardware": (f"{e.device} ({e.processor}), {e.threads} thread(s), {e.platform}" for e in environments),
+        "Hardware": (f"{e.device} ({e.processor}), {e.threads} thread(s), {e.platform}"
+                     + (f", in lock-step by {e.lockstep}" if e.lockstep else "") for e in environments),
         "Seeds": (str(record.spec.seed) for record in records),
         "Command": (record.command for record in records if record.command),
     }

@@ -1,0 +1,378 @@
+"""Runs that differ in their arm alone, trained in lock-step: one forward and one backward pass for all of them.
+
+A small model leaves a GPU waiting for the next kernel. While they train, connected layers are plain layers over their sums
+(see `benchmark.pathway`), so every arm computes with one structure: the weights of up to K models are stacked and
+`torch.func.vmap` runs that structure over the stack. What depends on (seed, epoch, sample) alone, batches, augmentation and
+masks, is drawn once for all. One optimizer steps every model.
+
+The stack always has K places, and places that no run takes hold a copy: what a run computes depends on K, and not on its
+neighbours. Its rounding is not that of a run alone, so K is part of a record's environment. Every run is left with the
+checkpoint that it would have left after its last epoch, and `benchmark.execute.execute` goes on from there: it merges,
+measures and records.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import math
+import time
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+from torch.utils import deterministic
+
+from benchmark.augment import mix
+from benchmark.contracts import Arm, Task
+from benchmark.data import SPLITS, Batch, Examples
+from benchmark.encoder import TransformerModel
+from benchmark.evaluate import _batch_size, scores
+from benchmark.execute import build_model, set_trainable
+from benchmark.identity import STACKS, code_digest
+from benchmark.optim import (
+    PathwayAdamW,
+    autocast,
+    build_optimizer,
+    clear_gradients,
+    clip_gradients,
+    learning_rate,
+    set_learning_rate,
+)
+from benchmark.pathway import CHILD, Pathway, connected, merge
+from benchmark.pretrained import load_blocks, load_encoder
+from benchmark.recipes import TrainRecipe
+from benchmark.record import Record
+from benchmark.seeds import SampleRandom, derive_seed, generator
+from benchmark.spec import Pretrained, RunSpec, Site
+from benchmark.train import (
+    CHECK_EVERY_STEPS,
+    Progress,
+    Stopped,
+    _resume,
+    _save,
+    _State,
+    batches,
+    epoch_order,
+    micro_batches,
+    random_of,
+    stop_requested,
+)
+
+MARK = "lockstep"  # file of a working folder: K, where a checkpoint there was computed in a stack
+Report = Callable[[int, int, str], None]  # finished epochs, all epochs, a short text
+
+
+@dataclass(eq=False)
+class Member:
+    """A run of a stack: what it is, and its model once it is built."""
+
+    spec: RunSpec
+    arm: Arm
+    work: Path
+    starts: Mapping[str, Pretrained]
+    model: TransformerModel = field(init=False)
+    pathways: list[Pathway] = field(init=False)
+    state: _State = field(init=False)
+    progress: Progress = field(init=False)
+
+    @property
+    def recipe(self) -> TrainRecipe:
+        """As the spec has it"""
+        assert isinstance(self.spec.recipe, TrainRecipe)
+        return self.spec.recipe
+
+    def build(self, task: Task, device: torch.device) -> None:
+        """The model and its optimizer as `execute` starts with them, from a checkpoint where there is one."""
+        spec = self.spec
+        self.model = build_model(spec, task)
+        if "target" in self.starts:
+            load_encoder(self.model, self.starts["target"].weights, self.starts["target"].shape)
+        blocks = {role: load_blocks(start.weights, start.shape) for role, start in self.starts.items() if role != "target"}
+        set_trainable(self.model, spec, self.recipe)
+        self.pathways = self.arm.build(self.model, blocks, generator(spec.seed, "arm", spec.arm or ""))
+        if spec.setting == "fix":
+            for pathway in self.pathways:
+                pathway.freeze_auxiliary()
+        self.model.to(device)
+        optimizer = build_optimizer(self.model, self.recipe, spec.shape.depth, self.arm.tune)
+        self.state = _State(self.model, optimizer, torch.amp.GradScaler(device.type, enabled=False), None)
+        self.progress = _resume(self.state, self.work / "checkpoint.pt", spec.run_id)
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Finished epochs, and steps of the current one"""
+        return self.progress.epoch, self.progress.step
+
+    def save(self, size: int) -> None:
+        """As `fit` does, beside what says that it was in a stack of this size."""
+        (self.work / MARK).write_text(str(size), encoding="utf-8")
+        _save(self.state, self.progress, self.work / "checkpoint.pt", self.spec.run_id)
+
+
+class Stack:
+    """The weights of models with one `structure` in K places; the models' own are views of them.
+
+    Parameters and buffers are (K, ...).
+    """
+
+    def __init__(self, models: Sequence[TransformerModel], size: int):
+        self.models = models
+        self.base = copy.deepcopy(models[0])
+        merge(self.base)
+        filled = [*models, *[models[0]] * (size - len(models))]
+        self.parameters: dict[str, Tensor] = {}
+        self.buffers: dict[str, Tensor] = {}
+        self.own: dict[str, list[nn.Parameter]] = {}
+        for name, _ in self.base.named_parameters():
+            held = [model.get_parameter(name) for model in filled]
+            self.parameters[name] = torch.stack([each.detach() for each in held])
+            self.parameters[name].requires_grad_(any(each.requires_grad for each in held))
+            self.own[name] = held[: len(models)]
+        for name, _ in self.base.named_buffers():
+            self.buffers[name] = torch.stack([model.get_buffer(name) for model in filled])
+        with torch.no_grad():
+            for index, model in enumerate(models):
+                for name, stacked in (*self.parameters.items(), *self.buffers.items()):
+                    own = model.get_parameter(name) if name in self.parameters else model.get_buffer(name)
+                    own.data = stacked.detach()[index]
+                model.register_state_dict_post_hook(_apart)  # type: ignore[no-untyped-call]
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """(K, B, ...) logits of one batch"""
+        return self.map(lambda logits: logits, batch)
+
+    def map(self, then: Callable[[Tensor], Tensor], batch: Batch) -> Tensor:
+        """(K, ...): `then` of each model's logits of one batch; masks are the same for all."""
+        def run(parameters: dict[str, Tensor], buffers: dict[str, Tensor]) -> Tensor:
+            return then(functional_call(self.base, (parameters, buffers), (batch,)))
+
+        result: Tensor = vmap(run, randomness="same")(self.parameters, self.buffers)
+        return result
+
+    def eval(self) -> None:
+        """As of a model."""
+        self.base.eval()
+
+    def clear_gradients(self) -> None:
+        """Leave none, neither in the stack nor in a model."""
+        for parameter in self.parameters.values():
+            parameter.grad = None
+        for model in self.models:
+            clear_gradients(model)
+
+    def deal_out(self) -> None:
+        """Give every model its own part of the gradients."""
+        for name, stacked in self.parameters.items():
+            if stacked.grad is not None:
+                for own, gradient in zip(self.own[name], stacked.grad, strict=False):
+                    own.grad = gradient if own.requires_grad else None
+
+
+def train_in_lockstep(members: Sequence[Member], task: Task, site: Site,
+                      report: Report = lambda done, total, text: None) -> dict[str, str]:
+    """Train runs of one task, seed and comparison, at most `site.lockstep` of them, and leave each with its checkpoint.
+
+    Returns why some were left out, by run id: they cannot be built or stacked, or their loss stops being a number. Alone,
+    they go on from their last checkpoint. Raises `Stopped` as `fit` does. Deterministic on one device.
+    """
+    torch.set_num_threads(site.threads)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # as `execute` does
+    device = torch.device(site.device)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    left_out: dict[str, str] = {}
+    stacks: dict[Hashable, list[Member]] = {}
+    for member in members:
+        try:
+            member.build(task, device)
+            if member.progress.epoch < member.recipe.epochs:  # all at one place, unless something was killed
+                stacks.setdefault((member.place, structure(member.model)), []).append(member)
+        except Exception as error:  # whatever an arm raises is its own affair
+            left_out[member.spec.run_id] = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    for stacked in stacks.values():
+        sound = _train(stacked, task, site.lockstep, device, report)
+        left_out |= {member.spec.run_id: "its loss is not a number" for member in stacked if member not in sound}
+    return left_out
+
+
+def marked(record: Record, work: Path) -> Record:
+    """The record of a run, with K where it was computed in a stack: memory, which all share, is then not its own, and going
+    on from the stack's checkpoint is no interruption.
+    """
+    mark = work / MARK
+    if not mark.is_file():
+        return record
+    stacked = {"lockstep": int(mark.read_text(encoding="utf-8")), "lockstep_code": code_digest((STACKS,))}
+    environment = record.environment.model_copy(update=stacked)
+    return record.model_copy(update={"environment": environment, "peak_memory_bytes": None, "resumed": record.resumed - 1})
+
+
+@dataclass
+class _Lockstep:
+    """A stack while it trains."""
+
+    members: dict[int, Member]  # by place in the stack, those whose losses are numbers
+    stack: Stack
+    optimizer: torch.optim.Optimizer
+    totals: Tensor  # (K,) losses of the epoch
+    sharing: int  # runs that the time is shared by
+    began: float = field(default_factory=time.perf_counter)
+
+    def step(self, clip_norm: float | None) -> None:
+        """Step every model by the gradients of the stack."""
+        self.stack.deal_out()
+        if clip_norm is not None:
+            for member in self.members.values():
+                clip_gradients(member.model, clip_norm)
+        self.optimizer.step()
+
+    def check(self) -> None:
+        """Drop the runs whose losses are not numbers: alone, they will say so."""
+        losses = self.totals.tolist()
+        self.members = {place: member for place, member in self.members.items() if math.isfinite(losses[place])}
+
+    def spend(self, what: str, since: float) -> None:
+        """Give every run its share of the seconds since `since`."""
+        share = (time.perf_counter() - since) / self.sharing
+        for member in self.members.values():
+            member.progress.seconds[what] = member.progress.seconds.get(what, 0.0) + share
+
+    def save(self, step: int = 0) -> None:
+        """Leave every run its checkpoint, after so many steps of an epoch."""
+        now, losses = time.perf_counter(), self.totals.tolist()
+        for place, member in self.members.items():
+            member.progress.step, member.progress.loss = step, losses[place] if step else 0.0
+            member.progress.began = now - (now - self.began) / self.sharing
+            own = member.state.optimizer
+            for group in own.param_groups:
+                own.state.update({parameter: self.optimizer.state[parameter] for parameter in group["params"]
+                                  if parameter in self.optimizer.state})
+            member.save(len(self.totals))
+
+
+def _train(members: Sequence[Member], task: Task, size: int, device: torch.device, report: Report) -> list[Member]:
+    """Returns those whose losses are numbers to the end."""
+    spec, recipe = members[0].spec, members[0].recipe
+    splits = {split: examples.take(spec.limit) for split, examples in task.load(spec.profile).items()}
+    splits["train"] = splits["train"].labelled(recipe.label_share, recipe.shuffle_labels, generator(spec.seed, "labels"))
+    splits = {split: examples.configured(spec.shape, recipe) for split, examples in splits.items()}
+    examples = splits["train"]
+    strengths = examples.remaining(recipe.augment)
+    steps_per_epoch = len(batches(torch.arange(len(examples)), recipe.batch_size))
+    epoch, first = members[0].place
+    losses = [member.progress.loss for member in members]
+    stack = Stack([member.model for member in members], size)
+    run = _Lockstep(dict(enumerate(members)), stack, _joint_optimizer(members),
+                    torch.tensor([*losses, *[0.0] * (size - len(members))], device=device), len(members))
+
+    def losses_of(batch: Batch, random: SampleRandom) -> Tensor:
+        batch = task.augment(batch, random, strengths)
+        if recipe.mixup or recipe.cutmix:
+            assert spec.num_classes is not None
+            batch = mix(batch, spec.num_classes, random, recipe.mixup, recipe.cutmix, recipe.mix_switch, recipe.label_smoothing)
+        with autocast(recipe, device):
+            return stack.map(lambda logits: task.loss(logits, batch, recipe), batch)
+
+    while epoch < recipe.epochs and run.members:
+        began = time.perf_counter()
+        stack.base.train(spec.setting != "fix")
+        stack.base.head.train()
+        order = batches(epoch_order(len(examples), spec.seed, epoch), recipe.batch_size)[first:]
+        parts = [micro_batches(chosen, recipe) for chosen in order]
+        draw = partial(random_of, spec.seed, epoch, len(examples), recipe.repeats or 1)
+        loaded = examples.stream([part for chosen in parts for part in chosen], device, draw)
+        for index, chosen in enumerate(parts, first):
+            step = epoch * steps_per_epoch + index
+            set_learning_rate(run.optimizer, learning_rate(recipe, (step + 1) / steps_per_epoch))
+            torch.manual_seed(derive_seed(spec.seed, "step", step))  # dropout and drop path
+            stack.clear_gradients()
+            for part in chosen:
+                batch = next(loaded)
+                parted = losses_of(batch, draw(batch["index"])) * (len(part) / sum(map(len, chosen)))
+                parted.sum().backward()
+                run.totals += parted.detach()
+            run.step(recipe.clip_norm)
+            if (index + 1) % CHECK_EVERY_STEPS == 0 or index + 1 == steps_per_epoch:
+                run.check()
+            if stop_requested.is_set() and index + 1 < steps_per_epoch:
+                run.spend("train", began)
+                run.save(index + 1)
+                raise Stopped(f"stopped in epoch {epoch + 1}, after step {index + 1}; run it again to go on")
+        epoch, first = epoch + 1, 0
+        losses = (run.totals / steps_per_epoch).tolist()
+        run.totals.zero_()
+        run.spend("train", began)
+        for place, member in run.members.items():
+            member.progress.epoch = epoch
+            member.progress.measure("train", {"loss": losses[place]})
+            if member.pathways:
+                scales = [pathway.mean_scale() for pathway in member.pathways]
+                member.progress.measure("train", {"mean |scale|": sum(scales) / len(scales)})
+        if epoch % recipe.eval_every == 0 and epoch < recipe.epochs:
+            began = time.perf_counter()
+            for split in SPLITS[1:]:
+                _evaluate(run, task, split, splits[split], spec, device)
+            run.spend("evaluate", began)
+        report(epoch, recipe.epochs, f"in lock-step with {len(members) - 1} others")
+        run.save()
+        if stop_requested.is_set() and epoch < recipe.epochs:
+            raise Stopped(f"stopped after epoch {epoch}; run it again to go on")
+    return list(run.members.values())
+
+
+@torch.inference_mode()
+def _evaluate(run: _Lockstep, task: Task, split: str, examples: Examples, spec: RunSpec, device: torch.device) -> None:
+    """As `evaluate`, of every run; what is no number drops a run."""
+    run.stack.base.eval()
+    meters = {place: task.meter(spec.profile) for place in run.members}
+    for batch in examples.stream(torch.arange(len(examples)).split(_batch_size(spec)), device):
+        logits = scores(run.stack, task, batch, spec)  # type: ignore[arg-type]  # it answers as K models would
+        run.totals += torch.where(logits.flatten(1).isfinite().all(1), 0.0, math.nan)
+        for place, meter in meters.items():
+            meter.update(logits[place], batch)
+    run.check()
+    for place, member in run.members.items():
+        member.progress.measure(split, meters[place].compute())
+
+
+def _joint_optimizer(members: Sequence[Member]) -> PathwayAdamW:
+    """One AdamW over all that the models train, which goes on from the state of each model's own; groups of one rate and
+    decay are one group."""
+    groups: dict[tuple[float, float], dict[str, Any]] = {}
+    for member in members:
+        for group in member.state.optimizer.param_groups:
+            joined = groups.setdefault((group["lr_scale"], group["weight_decay"]), {**group, "params": []})
+            joined["params"] += group["params"]
+    recipe = members[0].recipe
+    pathways = [pathway for member in members for pathway in connected(member.model)]
+    optimizer = PathwayAdamW(list(groups.values()), pathways, lr=recipe.lr, betas=recipe.betas)
+    for member in members:
+        optimizer.state.update(member.state.optimizer.state)
+    return optimizer
+
+
+def structure(model: nn.Module) -> tuple[Hashable, ...]:
+    """What must agree for models to compute alike: kinds of modules and shapes of what they hold, with sums in place of what
+    is behind them. Raises `ValueError` for a model that is more than its modules, as hooks make it.
+    """
+    def listed(named: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+        return ((name, part) for name, part in named if CHILD not in name.split("."))
+
+    modules = list(listed(model.named_modules()))
+    if any(module._forward_hooks or module._forward_pre_hooks for _, module in modules):
+        raise ValueError("a model with hooks cannot be stacked")
+    held = listed(itertools.chain(model.named_parameters(), model.named_buffers()))
+    return (*((name, type(module)) for name, module in modules), *((name, each.shape, each.dtype) for name, each in held))
+
+
+def _apart(module: nn.Module, state: dict[str, Tensor], prefix: str, metadata: object) -> None:
+    """Views of a stack would take all of it into a file."""
+    for name, tensor in state.items():
+        state[name] = tensor.clone()

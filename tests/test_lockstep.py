@@ -1,0 +1,295 @@
+"""Runs trained in lock-step are the runs that they are alone, up to rounding, and the same bits whatever their neighbours."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from pathlib import Path
+
+import pytest
+import sixth_task
+import torch
+from synthetic import make_record, make_spec
+
+from baselines import ARMS
+from benchmark.checkpoint import load_checkpoint
+from benchmark.cli import main
+from benchmark.commands import load_registry
+from benchmark.contracts import Arm
+from benchmark.execute import build_autoencoder, execute
+from benchmark.lockstep import Member, marked, train_in_lockstep
+from benchmark.matrix import Cell, Job, Planner, parse_override, pretraining_tasks
+from benchmark.presets import Group, cells_of
+from benchmark.pretrained import save_weights
+from benchmark.record import Record
+from benchmark.report.inputs import is_current
+from benchmark.report.pairing import Run, pair_runs, time_ratios
+from benchmark.spec import Site
+from benchmark.store import Store
+from benchmark.train import Stopped, stop_requested
+from tasks import TASKS
+
+PLACES = 5
+SHORT = ("recipe.epochs=2", "recipe.warmup_epochs=0", "recipe.eval_every=1")
+ALTERED = ("recipe.accumulation=2", "recipe.repeats=2", "recipe.precision=bf16", "recipe.clip_norm=0.5", "recipe.scale_lr=0.1")
+Checkpoint = dict
+M2PT = type(ARMS["m2pt"])
+
+pytestmark = pytest.mark.filterwarnings("ignore:There is a performance drop")  # torch stacks attention on a GPU only
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory) -> dict[str, Path]:
+    """An untrained encoder of every modality"""
+    folder, found = tmp_path_factory.mktemp("given"), {}
+    for modality, task in pretraining_tasks(TASKS).items():
+        spec = Planner(TASKS, "tiny")._pretraining_run(task, 1.0)
+        found[modality] = folder / f"{modality}.safetensors"
+        save_weights(build_autoencoder(spec, task).encoder, found[modality])
+    return found
+
+
+def jobs_of(given: dict[str, Path], task: str, setting: str, arms: Sequence[str | Arm], overrides: Sequence[str] = SHORT,
+            limit: int = 40) -> list[Job]:
+    """Trainings on few samples, from untrained weights"""
+    modality = "image" if TASKS[task].modality == "point" else "point"
+    planner = Planner(TASKS, "tiny", [parse_override(text, TASKS) for text in overrides], limit=limit, given=given)
+    named = [arm for arm in arms if isinstance(arm, str)]
+    cells = cells_of(TASKS, ARMS, Group(arms=named, targets=(task,), settings=(setting,), auxiliaries=(modality,)))
+    cells += [Cell(TASKS[task], arm, setting, modality if arm.uses_auxiliary else None) for arm in arms
+              if not isinstance(arm, str)]
+    return list(planner.plan(cells, [0]).jobs)
+
+
+def together(jobs: Sequence[Job], folder: Path, places: int = PLACES) -> dict[str, Checkpoint]:
+    """The checkpoint of every run, by its cell"""
+    members = []
+    for job in jobs:
+        work = folder / job.spec.name
+        work.mkdir(parents=True, exist_ok=True)
+        members.append(Member(job.spec, job.arm, work, dict(job.files)))
+    left_out = train_in_lockstep(members, jobs[0].task, Site(results="", lockstep=places))
+    assert left_out == {}
+    return {job.spec.cell: load_checkpoint(folder / job.spec.name / "checkpoint.pt") for job in jobs}
+
+
+def alone(job: Job, folder: Path) -> tuple[Checkpoint, Record]:
+    """The checkpoint of a run, and its record"""
+    work = folder / job.spec.name
+    work.mkdir(parents=True, exist_ok=True)
+    record = execute(job.spec, job.task, job.arm, Site(results=""), work, dict(job.files))
+    return load_checkpoint(work / "checkpoint.pt"), record
+
+
+def same_bits(one: Checkpoint, other: Checkpoint) -> bool:
+    """In weights, moments and measurements"""
+    moments = [torch.equal(value, other["optimizer"]["state"][place][name])
+               for place, state in one["optimizer"]["state"].items() for name, value in state.items()]
+    weights = [torch.equal(value, other["model"][name]) for name, value in one["model"].items()]
+    return all(moments + weights) and one["measurements"] == other["measurements"]
+
+
+def losses(checkpoint: Checkpoint) -> list[float]:
+    return [row["value"] for row in checkpoint["measurements"] if row["metric"] == "loss"]
+
+
+@pytest.mark.parametrize(("task", "setting", "arms", "overrides", "tolerance"), [
+    ("imagenet", "pretrained", ("finetune", "m2pt", "zero", "gain"), SHORT, 1e-6),
+    ("imagenet", "scratch", ("scratch", "m2pt", "zero", "higher-lr"), (*SHORT, *ALTERED), 1e-3),
+    ("modelnet", "pretrained", ("finetune", "m2pt", "zero", "self-copy"), SHORT, 1e-3),
+    ("shapenet", "scratch", ("scratch", "m2pt", "zero"), SHORT, 1e-3),
+    ("kinetics", "fix", ("fix", "m2pt", "zero", "gain"), SHORT, 1e-6),
+    ("audioset", "scratch", ("scratch", "m2pt", "zero", M2PT(scale_per_output=True, join_bias=True)), SHORT, 1e-6)])
+def test_a_run_is_the_one_that_it_is_alone_whatever_its_neighbours(given, task, setting, arms, overrides, tolerance, tmp_path):
+    """Up to rounding: `tolerance` is of weights, relative, and of losses. Where a batch norm follows, the gradient of a bias
+    is nothing but rounding, which AdamW makes a step of; on points that is most of what differs."""
+    jobs = jobs_of(given, task, setting, arms, overrides)
+    stacked = together(jobs, tmp_path / "stacked")
+    assert len(stacked) == len(arms)
+    for job in jobs:
+        ours, (theirs, _) = stacked[job.spec.cell], alone(job, tmp_path / "alone")
+        assert (ours["epoch"], ours["step"]) == (theirs["epoch"], theirs["step"]) == (2, 0)
+        assert ours["model"].keys() == theirs["model"].keys()
+        off = sum(float((value.double() - theirs["model"][name]).square().sum()) for name, value in ours["model"].items())
+        size = sum(float(value.double().square().sum()) for value in theirs["model"].values())
+        assert (off / size) ** 0.5 < tolerance
+        assert losses(ours) == pytest.approx(losses(theirs), abs=tolerance)
+        assert [state.keys() for state in ours["optimizer"]["state"].values()] == [
+            state.keys() for state in theirs["optimizer"]["state"].values()]
+        assert [(row["split"], row["metric"], row["step"]) for row in ours["measurements"]] == [
+            (row["split"], row["metric"], row["step"]) for row in theirs["measurements"]]
+    others = together(jobs[:0:-1], tmp_path / "others")
+    assert all(same_bits(checkpoint, stacked[cell]) for cell, checkpoint in others.items())
+    (zero,) = (checkpoint for cell, checkpoint in stacked.items() if " zero" in cell)
+    plain = stacked[jobs[0].spec.cell]
+    assert all(torch.equal(value, zero["model"][name]) for name, value in plain["model"].items())
+    sums = [stacked[job.spec.cell]["model"]["blocks.0.attn.qkv.weight"] for job in jobs if job.spec.arm == "m2pt"]
+    assert not any(torch.equal(plain["model"]["blocks.0.attn.qkv.weight"], other) for other in sums)
+
+
+def test_the_record_of_a_run_is_what_it_makes_of_the_stacks_checkpoint(given, tmp_path):
+    jobs = jobs_of(given, "audioset", "pretrained", ("finetune", "m2pt"))
+    stacked = together(jobs, tmp_path)
+    for job in jobs:
+        checkpoint, record = alone(job, tmp_path)
+        assert same_bits(checkpoint, stacked[job.spec.cell]), "it does not train again"
+        record = marked(record, tmp_path / job.spec.name)
+        assert (record.environment.lockstep, record.resumed, record.peak_memory_bytes) == (PLACES, 0, None)
+        assert [step for step, _ in record.curve("test", "mAP")] == [1, 2]
+        assert record.seconds["train"] > 0
+        assert record.weights["result"]
+    plain = alone(jobs[0], tmp_path / "alone")[1]
+    assert marked(plain, tmp_path / "alone" / jobs[0].spec.name) == plain
+
+
+@pytest.mark.parametrize("steps", [3, 5])  # in the middle of an epoch, and of the next
+def test_a_stack_that_is_stopped_goes_on_to_the_same_bits(given, tmp_path, monkeypatch, steps):
+    jobs = jobs_of(given, "audioset", "pretrained", ("finetune", "m2pt"), (*SHORT, "recipe.batch_size=10"))
+    whole = together(jobs, tmp_path / "whole")
+    left = [steps]
+    task = jobs[0].task
+    augment = task.augment
+
+    def counting(self, batch, random, strengths):
+        left[0] -= random is not None  # evaluation draws none
+        if left[0] == 0:
+            stop_requested.set()
+        return augment(batch, random, strengths)
+
+    monkeypatch.setattr(type(task), "augment", counting)
+    try:
+        with pytest.raises(Stopped, match="run it again to go on"):
+            together(jobs, tmp_path / "parts")
+    finally:
+        stop_requested.clear()
+    saved = load_checkpoint(tmp_path / "parts" / jobs[0].spec.name / "checkpoint.pt")
+    assert (saved["epoch"], saved["step"]) == divmod(steps, 4)
+    parts = together(jobs, tmp_path / "parts")
+    assert all(same_bits(parts[cell], checkpoint) for cell, checkpoint in whole.items())
+    assert parts[jobs[0].spec.cell]["resumed"] == 1
+
+
+def test_a_loss_that_is_no_number_leaves_its_run_out_and_the_others_as_they_are(given, tmp_path):
+    wild = type(ARMS["higher-lr"])(lr_factor=1e30)
+    jobs = jobs_of(given, "imagenet", "scratch", ("scratch", "m2pt", wild), (*SHORT, "recipe.batch_size=10"))
+    calm = [job for job in jobs if job.spec.arm != "higher-lr"]
+    undisturbed = together(calm, tmp_path / "calm")
+    members = [Member(job.spec, job.arm, tmp_path, dict(job.files)) for job in jobs]
+    for member in members:
+        member.work = tmp_path / member.spec.name
+        member.work.mkdir()
+    left_out = train_in_lockstep(members, jobs[0].task, Site(results="", lockstep=PLACES))
+    assert left_out == {job.spec.run_id: "its loss is not a number" for job in jobs if job.spec.arm == "higher-lr"}
+    for job in calm:
+        assert same_bits(load_checkpoint(tmp_path / job.spec.name / "checkpoint.pt"), undisturbed[job.spec.cell])
+    (lost,) = (tmp_path / job.spec.name for job in jobs if job not in calm)
+    assert not list(lost.iterdir()), "it did not end an epoch"
+
+
+class Wider(Arm):
+    name, summary, source, settings = "wider", "has a layer that others have not", "a test", ("scratch",)
+
+    def build(self, model, blocks, random):
+        width = model.blocks[0].norm1.normalized_shape[0]
+        model.norm = torch.nn.Sequential(model.norm, torch.nn.Linear(width, width))
+        return []
+
+
+class Watched(Arm):
+    name, summary, source, settings = "watched", "looks at every output", "a test", ("scratch",)
+
+    def build(self, model, blocks, random):
+        model.blocks[0].register_forward_hook(lambda module, inputs, output: output * 2)
+        return []
+
+
+def test_a_model_of_another_structure_has_a_stack_of_its_own_and_one_with_hooks_none(given, tmp_path):
+    jobs = jobs_of(given, "imagenet", "scratch", ("scratch", "zero", Wider(), Watched()), (*SHORT, "recipe.epochs=1"))
+    members = []
+    for job in jobs:
+        (tmp_path / job.spec.name).mkdir()
+        members.append(Member(job.spec, job.arm, tmp_path / job.spec.name, dict(job.files)))
+    left_out = train_in_lockstep(members, jobs[0].task, Site(results="", lockstep=PLACES))
+    assert left_out == {jobs[-1].spec.run_id: "ValueError: a model with hooks cannot be stacked"}
+    own, (theirs, _) = load_checkpoint(members[2].work / "checkpoint.pt"), alone(jobs[2], tmp_path / "alone")
+    assert losses(own) == pytest.approx(losses(theirs), abs=1e-6)
+
+
+# --- by the runner ---------------------------------------------------------------------------------------------------
+
+RAISING = """
+from benchmark.contracts import Arm
+
+
+class Raising(Arm):
+    name, summary, source, settings = "raising", "fails", "a test", ("pretrained",)
+
+    def build(self, model, blocks, random):
+        raise RuntimeError("this arm always fails")
+
+
+ARM = Raising()
+"""
+
+
+@pytest.fixture(scope="module")
+def plugins(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("plugins")
+    (folder / "sixth_task.py").symlink_to(sixth_task.__file__)
+    (folder / "raising_arm.py").write_text(RAISING, encoding="utf-8")
+    return folder
+
+
+def call(verb: str, plugins: Path, results: Path, *arguments: str) -> tuple[int, str]:
+    printed = io.StringIO()
+    with redirect_stdout(printed):
+        code = main([verb, *arguments, "--plugins", str(plugins), "--results", str(results)])
+    return code, printed.getvalue()
+
+
+def test_a_matrix_in_lock_step_is_recorded_fails_alone_resumes_and_reproduces(plugins, tmp_path):
+    matrix = ("--matrix", "smoke", "-t", "waveforms", "--arm", "finetune,zero,gain,raising", "--seeds", "0-1", "-j", "2")
+    code, printed = call("run", plugins, tmp_path, *matrix, "--lockstep", "3")
+    assert code == 1
+    assert "arms in lock-step by 3" in printed
+    assert "raising seed 0 goes on alone: RuntimeError: this arm always fails" in printed
+    records, _ = Store(tmp_path).records()
+    trained = [record for record in records if record.spec.kind == "train"]
+    assert {(record.spec.arm, record.spec.seed) for record in trained} == {
+        (arm, seed) for arm in ("finetune", "zero", "gain") for seed in (0, 1)}
+    assert {record.environment.lockstep for record in trained} == {3}
+    assert {record.environment.lockstep for record in records if record.spec.kind == "pretrain"} == {None}
+    assert {failure.error for failure in Store(tmp_path).failures()} == {"RuntimeError: this arm always fails"}
+    paired = pair_runs([Run(record=record) for record in trained])
+    assert len(paired.baseline_of) == 4
+    for run, baseline in paired.baseline_of.items():
+        equal = run.record.weights["result"] == baseline.record.weights["result"]
+        assert equal == (run.spec.arm == "zero")
+    code, printed = call("run", plugins, tmp_path, *matrix, "--lockstep", "3")
+    assert "0 runs done, 8 kept, 2 failed" in printed
+    (gain,) = (record for record in trained if (record.spec.arm, record.spec.seed) == ("gain", 1))
+    code, printed = call("reproduce", plugins, tmp_path, gain.run_id)
+    assert (code, "bit-equal" in printed) == (0, True)
+    registry = load_registry(plugins)
+    assert is_current(gain, *registry)
+    older = gain.environment.model_copy(update={"lockstep_code": "of other code"})
+    assert not is_current(gain.model_copy(update={"environment": older}), *registry)
+
+
+def test_runs_of_another_stack_are_not_paired_and_shared_time_is_no_runs_own():
+    def run(arm: str, lockstep: int | None) -> Run:
+        spec = make_spec(arm=arm, auxiliary="point" if arm == "m2pt" else None)
+        record = make_record(spec, seconds={"train": 10.0, "inference": 1.0})
+        environment = record.environment.model_copy(update={"lockstep": lockstep})
+        return Run(record=record.model_copy(update={"environment": environment}))
+
+    for ours, theirs, paired in ((None, None, True), (8, 8, True), (8, None, False), (8, 4, False)):
+        pair = run("m2pt", ours), run("finetune", theirs)
+        found = pair_runs(pair)
+        assert bool(found.baseline_of) == paired
+        if not paired:
+            (remark,) = (remark for remark in found.remarks if "another environment" in remark.kind)
+            assert "in lock-step by 8" in remark.detail
+        assert time_ratios([pair], "inference") == [1.0]
+        assert time_ratios([pair], "train") == ([1.0] if ours is theirs is None else [])
