@@ -89,10 +89,10 @@ def build_parser() -> Parser:
     run = verbs.add_parser("run", parents=[plan, plugins], help="train every run of a matrix that has no record yet",
                               description="Train every run of a matrix that has no record yet. Running it again resumes.")
     run.add_argument("-j", "--jobs", type=int, metavar="N", help="processes at once (default: one a core; with GPUs "
-                     "one a GPU at paper scale, else up to eight)")
+                     "one a GPU at paper scale, else two, or up to eight where each run trains alone)")
     run.add_argument("--lockstep", type=int, metavar="N", help="train runs that differ in their arm alone in stacks of N "
-                     "models, one pass for all (default: 8 on a GPU below paper scale, else 1: each alone). Runs of another N "
-                     "are rounded otherwise, and are not compared with these")
+                     "models, one pass for all (default: 8 on a GPU below paper scale, else 1: each alone). A run's bits "
+                     "depend on N, so runs of different N are not compared")
     run.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N (default: %(default)s)")
     run.add_argument("--overwrite", choices=("missing", "stale", "always"), default="stale",
                      help="what to compute: only cells without any record, also those whose record is of other code or data "

@@ -84,10 +84,10 @@ def run_matrix(options: argparse.Namespace, command: str) -> int:
     plan, store = make_plan(options)
     cores = count_cores()
     jobs, lockstep = options.jobs, options.lockstep
-    if jobs is None:
-        jobs = 1 if plan.timed else default_jobs(options.profile, options.device, cores)
     if lockstep is None:
         lockstep = 1 if plan.timed else default_lockstep(options.profile, options.device)
+    if jobs is None:
+        jobs = 1 if plan.timed else default_jobs(options.profile, options.device, cores, lockstep)
     if jobs < 1:
         raise ValueError(f"--jobs {jobs}: expected at least 1")
     if re.fullmatch(r"auto|cpu|cuda(:\d+)?", options.device) is None:
@@ -109,6 +109,8 @@ def run_matrix(options: argparse.Namespace, command: str) -> int:
     stacks = f", arms in lock-step by {lockstep}" if lockstep > 1 else ""
     print(f"{len(plan.jobs)} runs, {pending} to do, {jobs} at once{stacks}, {site.threads} thread{'s' * (site.threads > 1)} "
           f"each; results in {store.folder}", flush=True)
+    if pending:
+        warn_of_other_stacks(plan, store, lockstep)
     with stopped_like_ctrl_c(), watch(plan.specs, jobs) as progress:
         failed = run_plan(plan, store, site, jobs, progress.take, overwrite=options.overwrite, timeout=options.timeout,
                           retries=options.retries)
@@ -116,6 +118,14 @@ def run_matrix(options: argparse.Namespace, command: str) -> int:
     print_matrix(store, options.plugins)
     print_summary(progress, store)
     return 1 if failed else 0
+
+
+def warn_of_other_stacks(plan: Plan, store: Store, lockstep: int) -> None:
+    """Say so where recorded runs of the plan were trained in other stacks than those to come, and will not be compared."""
+    stacks = [stack[0] for spec in plan.specs if spec.kind == "train" and (stack := store.stack_of(spec)) is not None]
+    for places in sorted(set(stacks) - {lockstep}):
+        print(f"note: {stacks.count(places)} recorded runs were trained with --lockstep {places}; runs with --lockstep "
+              f"{lockstep} are not compared with them", flush=True)
 
 
 def print_forecast(plan: Plan, store: Store, jobs: int, plugins: Path | None) -> int:
@@ -303,6 +313,8 @@ def print_summary(progress: Progress, store: Store) -> None:
             print(f"failed: {spec.cell} seed {spec.seed}: {failure.error}\n        log: {store.work(spec) / 'log.txt'}")
             for line in failure.log.splitlines()[-LOG_LINES:]:
                 print(f"        | {line}")
+    for event in progress.apart:
+        print(f"alone, and so not compared with runs in lock-step: {event.spec.cell} seed {event.spec.seed}: {event.text}")
     retry = "the same command runs what failed again; " if progress.count("failed") else ""
     print(f"next: {retry}benchmark report --results {store.folder}")
 

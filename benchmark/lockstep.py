@@ -6,9 +6,9 @@ A small model leaves a GPU waiting for the next kernel. While they train, connec
 masks, is drawn once for all. One optimizer steps every model.
 
 The stack always has K places, and places that no run takes hold a copy: what a run computes depends on K, and not on its
-neighbours. Its rounding is not that of a run alone, so K is part of a record's environment. Every run is left with the
-checkpoint that it would have left after its last epoch, and `benchmark.execute.execute` goes on from there: it merges,
-measures and records.
+neighbours. Its bits are not those of a run alone (rounding differs, and on a GPU so do the masks of dropout), so K is part of
+a record's environment, and no run is trained partly in a stack: only the checkpoint after the last epoch bears the run's
+identity. `benchmark.execute.execute` goes on from that one: it merges, measures and records.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import math
 import time
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,10 +30,11 @@ from torch.func import functional_call, vmap
 from torch.utils import deterministic
 
 from benchmark.augment import mix
+from benchmark.checkpoint import load_checkpoint
 from benchmark.contracts import Arm, Task
 from benchmark.data import SPLITS, Batch, Examples
 from benchmark.encoder import TransformerModel
-from benchmark.evaluate import _batch_size, scores
+from benchmark.evaluate import _batch_size, logits_of, scores
 from benchmark.execute import build_model, set_trainable
 from benchmark.identity import STACKS, code_digest
 from benchmark.optim import (
@@ -64,8 +66,35 @@ from benchmark.train import (
     stop_requested,
 )
 
-MARK = "lockstep"  # file of a working folder: K, where a checkpoint there was computed in a stack
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+SAME = 1e-3  # of the largest logit: a model that the stack computes otherwise differs by more
 Report = Callable[[int, int, str], None]  # finished epochs, all epochs, a short text
+
+
+@dataclass
+class Origin:
+    """What a checkpoint says of the stack that it is from."""
+
+    lockstep: int = 0  # K
+    lockstep_code: str = ""
+    started: str = ""
+
+    def state_dict(self) -> dict[str, int | str]:
+        """As of a model"""
+        return dict(vars(self))
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """As of a model"""
+        vars(self).update(state)
+
+
+class _MemberState(_State):
+    """With where it is from."""
+
+    origin: Origin
+
+    def parts(self) -> dict[str, Any]:
+        return {**super().parts(), "origin": self.origin}
 
 
 @dataclass(eq=False)
@@ -78,7 +107,7 @@ class Member:
     starts: Mapping[str, Pretrained]
     model: TransformerModel = field(init=False)
     pathways: list[Pathway] = field(init=False)
-    state: _State = field(init=False)
+    state: _MemberState = field(init=False)
     progress: Progress = field(init=False)
 
     @property
@@ -87,8 +116,21 @@ class Member:
         assert isinstance(self.spec.recipe, TrainRecipe)
         return self.spec.recipe
 
-    def build(self, task: Task, device: torch.device) -> None:
-        """The model and its optimizer as `execute` starts with them, from a checkpoint where there is one."""
+    @property
+    def checkpoint(self) -> Path:
+        """Where `execute` looks for it"""
+        return self.work / "checkpoint.pt"
+
+    def is_trained(self, places: int) -> bool:
+        """Whether there is a checkpoint after the last epoch, of a stack of so many places and today's code."""
+        saved = load_checkpoint(self.checkpoint)
+        if saved is None or saved["identity"] != self.spec.run_id or "origin" not in saved:
+            return False
+        origin = Origin(**saved["origin"])
+        return (origin.lockstep, origin.lockstep_code) == (places, code_digest((STACKS,)))
+
+    def build(self, task: Task, places: int, device: torch.device) -> None:
+        """The model and its optimizer as `execute` starts with them, or from a checkpoint of such a stack."""
         spec = self.spec
         self.model = build_model(spec, task)
         if "target" in self.starts:
@@ -101,18 +143,25 @@ class Member:
                 pathway.freeze_auxiliary()
         self.model.to(device)
         optimizer = build_optimizer(self.model, self.recipe, spec.shape.depth, self.arm.tune)
-        self.state = _State(self.model, optimizer, torch.amp.GradScaler(device.type, enabled=False), None)
-        self.progress = _resume(self.state, self.work / "checkpoint.pt", spec.run_id)
+        self.state = _MemberState(self.model, optimizer, torch.amp.GradScaler(device.type, enabled=False), None)
+        self.state.origin = Origin(places, code_digest((STACKS,)), datetime.now(UTC).isoformat(timespec="seconds"))
+        self.progress = _resume(self.state, self.checkpoint, self.identity)
 
     @property
     def place(self) -> tuple[int, int]:
         """Finished epochs, and steps of the current one"""
         return self.progress.epoch, self.progress.step
 
-    def save(self, size: int) -> None:
-        """As `fit` does, beside what says that it was in a stack of this size."""
-        (self.work / MARK).write_text(str(size), encoding="utf-8")
-        _save(self.state, self.progress, self.work / "checkpoint.pt", self.spec.run_id)
+    @property
+    def identity(self) -> str:
+        """Of a checkpoint before the last epoch: nothing but such a stack goes on from it."""
+        origin = self.state.origin
+        return f"{self.spec.run_id} in lock-step by {origin.lockstep}, code {origin.lockstep_code}"
+
+    def save(self) -> None:
+        """As `fit` does."""
+        trained = self.progress.epoch == self.recipe.epochs
+        _save(self.state, self.progress, self.checkpoint, self.spec.run_id if trained else self.identity)
 
 
 class Stack:
@@ -190,28 +239,34 @@ def train_in_lockstep(members: Sequence[Member], task: Task, site: Site,
     left_out: dict[str, str] = {}
     stacks: dict[Hashable, list[Member]] = {}
     for member in members:
+        if member.is_trained(site.lockstep):
+            continue
         try:
-            member.build(task, device)
-            if member.progress.epoch < member.recipe.epochs:  # all at one place, unless something was killed
-                stacks.setdefault((member.place, structure(member.model)), []).append(member)
+            member.build(task, site.lockstep, device)
+            alike = structure(member.model)
+        except (MemoryError, torch.OutOfMemoryError):
+            raise
         except Exception as error:  # whatever an arm raises is its own affair
             left_out[member.spec.run_id] = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            continue
+        stacks.setdefault((member.place, alike), []).append(member)  # one stack, unless something was killed or is odd
     for stacked in stacks.values():
-        sound = _train(stacked, task, site.lockstep, device, report)
-        left_out |= {member.spec.run_id: "its loss is not a number" for member in stacked if member not in sound}
+        left_out |= _train(stacked, task, site.lockstep, device, report)
     return left_out
 
 
 def marked(record: Record, work: Path) -> Record:
-    """The record of a run, with K where it was computed in a stack: memory, which all share, is then not its own, and going
-    on from the stack's checkpoint is no interruption.
+    """The record of a run that has just ended in `work`, with K where it was trained in a stack: memory, which all share, is
+    then not its own, and going on from the stack's checkpoint is no interruption.
     """
-    mark = work / MARK
-    if not mark.is_file():
+    saved = load_checkpoint(work / "checkpoint.pt") if record.resumed else None
+    if saved is None or "origin" not in saved:
         return record
-    stacked = {"lockstep": int(mark.read_text(encoding="utf-8")), "lockstep_code": code_digest((STACKS,))}
-    environment = record.environment.model_copy(update=stacked)
-    return record.model_copy(update={"environment": environment, "peak_memory_bytes": None, "resumed": record.resumed - 1})
+    origin = Origin(**saved["origin"])
+    stacked = {"lockstep": origin.lockstep, "lockstep_code": origin.lockstep_code}
+    return record.model_copy(update={
+        "environment": record.environment.model_copy(update=stacked), "started": origin.started, "peak_memory_bytes": None,
+        "resumed": record.resumed - 1})
 
 
 @dataclass
@@ -254,11 +309,11 @@ class _Lockstep:
             for group in own.param_groups:
                 own.state.update({parameter: self.optimizer.state[parameter] for parameter in group["params"]
                                   if parameter in self.optimizer.state})
-            member.save(len(self.totals))
+            member.save()
 
 
-def _train(members: Sequence[Member], task: Task, size: int, device: torch.device, report: Report) -> list[Member]:
-    """Returns those whose losses are numbers to the end."""
+def _train(members: Sequence[Member], task: Task, size: int, device: torch.device, report: Report) -> dict[str, str]:
+    """Train to the last epoch; returns why some were left out, by run id."""
     spec, recipe = members[0].spec, members[0].recipe
     splits = {split: examples.take(spec.limit) for split, examples in task.load(spec.profile).items()}
     splits["train"] = splits["train"].labelled(recipe.label_share, recipe.shuffle_labels, generator(spec.seed, "labels"))
@@ -269,8 +324,10 @@ def _train(members: Sequence[Member], task: Task, size: int, device: torch.devic
     epoch, first = members[0].place
     losses = [member.progress.loss for member in members]
     stack = Stack([member.model for member in members], size)
-    run = _Lockstep(dict(enumerate(members)), stack, _joint_optimizer(members),
-                    torch.tensor([*losses, *[0.0] * (size - len(members))], device=device), len(members))
+    otherwise = _computed_otherwise(members, stack, task, splits["val"], device)
+    run = _Lockstep({place: member for place, member in enumerate(members) if member not in otherwise}, stack,
+                    _joint_optimizer(members), torch.tensor([*losses, *[0.0] * (size - len(members))], device=device),
+                    len(members))
 
     def losses_of(batch: Batch, random: SampleRandom) -> Tensor:
         batch = task.augment(batch, random, strengths)
@@ -324,7 +381,21 @@ def _train(members: Sequence[Member], task: Task, size: int, device: torch.devic
         run.save()
         if stop_requested.is_set() and epoch < recipe.epochs:
             raise Stopped(f"stopped after epoch {epoch}; run it again to go on")
-    return list(run.members.values())
+    return {member.spec.run_id: "its model is computed otherwise in a stack" if member in otherwise
+            else "its loss is not a number" for member in members if member not in run.members.values()}
+
+
+def _computed_otherwise(members: Sequence[Member], stack: Stack, task: Task, examples: Examples, device: torch.device
+                        ) -> list[Member]:
+    """Those whose logits are not the stack's: their arms do something that `structure` cannot see."""
+    spec = members[0].spec
+    stacked = logits_of(stack, task, examples, spec, device, limit=2)  # type: ignore[arg-type]
+    found = []
+    for member, ours in zip(members, stacked, strict=False):
+        own = logits_of(member.model, task, examples, spec, device, limit=2)
+        if not (ours - own).abs().max() <= SAME * own.abs().max():
+            found.append(member)
+    return found
 
 
 @torch.inference_mode()
@@ -359,17 +430,26 @@ def _joint_optimizer(members: Sequence[Member]) -> PathwayAdamW:
 
 
 def structure(model: nn.Module) -> tuple[Hashable, ...]:
-    """What must agree for models to compute alike: kinds of modules and shapes of what they hold, with sums in place of what
-    is behind them. Raises `ValueError` for a model that is more than its modules, as hooks make it.
+    """What must agree for models to compute alike: kinds of modules, their settings and the shapes of what they hold, with
+    sums in place of what is behind them. Raises `ValueError` for a model that is more than that, as hooks make it.
     """
     def listed(named: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
         return ((name, part) for name, part in named if CHILD not in name.split("."))
 
-    modules = list(listed(model.named_modules()))
-    if any(module._forward_hooks or module._forward_pre_hooks for _, module in modules):
-        raise ValueError("a model with hooks cannot be stacked")
-    held = listed(itertools.chain(model.named_parameters(), model.named_buffers()))
-    return (*((name, type(module)) for name, module in modules), *((name, each.shape, each.dtype) for name, each in held))
+    kinds: list[Hashable] = []
+    for name, module in listed(model.named_modules()):
+        own = vars(module)
+        tensors = any(isinstance(value, Tensor) for value in own.values())
+        if tensors or "forward" in own or any(own.get(hooks) for hooks in HOOKS):
+            raise ValueError("a model with hooks, or methods and tensors of its own, cannot be stacked")
+        settings = [(key, str(value)) for key, value in own.items() if isinstance(value, (bool, int, float, str, tuple))
+                    and key != "training" and not key.startswith("_")]
+        kinds.append((name, type(module), tuple(sorted(settings))))
+    for name, each in listed(itertools.chain(model.named_parameters(), model.named_buffers())):
+        if each._backward_hooks or getattr(each, "_post_accumulate_grad_hooks", None):
+            raise ValueError("a model with hooks on its parameters cannot be stacked")
+        kinds.append((name, each.shape, each.dtype))
+    return tuple(kinds)
 
 
 def _apart(module: nn.Module, state: dict[str, Tensor], prefix: str, metadata: object) -> None:

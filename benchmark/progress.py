@@ -36,6 +36,8 @@ class Progress:
         self.states = {spec.run_id: "waiting" for spec in specs}
         self.fractions: dict[str, float] = {}
         self.started: dict[str, float] = {}
+        self.sharing: dict[str, int] = {}  # runs that the run's process trains
+        self.apart: list[Event] = []
         self.durations: dict[tuple[str, str], list[float]] = defaultdict(list)
 
     def take(self, event: Event) -> None:
@@ -47,6 +49,10 @@ class Progress:
         self.states[run_id] = "waiting" if event.kind in ("trained", "apart", "again") else event.kind
         if event.kind == "started":
             self.started[run_id] = time.monotonic()
+            self.sharing[run_id] = event.sharing
+        elif event.kind == "apart":
+            self.apart.append(event)
+            self.fractions.pop(run_id, None)
         elif event.kind == "done":
             self.durations[event.spec.kind, event.spec.task].append(event.seconds)
 
@@ -66,7 +72,7 @@ class Progress:
             fraction = self.fractions.get(spec.run_id, 0.0)
             if self.states[spec.run_id] == "started" and fraction > 0:
                 spent = time.monotonic() - self.started[spec.run_id]
-                known.setdefault((spec.kind, spec.task), spent / fraction)
+                known.setdefault((spec.kind, spec.task), spent / fraction / self.sharing[spec.run_id])
         if not known:
             return None
         typical = sum(known.values()) / len(known)

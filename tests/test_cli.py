@@ -225,9 +225,11 @@ def test_looking_changes_nothing(states, tmp_path):
     ("small", "cuda", 4, 16), ("paper", "auto", 4, 4), ("paper", "cuda:1", 4, 1), ("small", "auto", 32, 32)])
 def test_small_runs_share_a_gpu_and_large_ones_do_not(profile, device, gpus, expected, monkeypatch):
     monkeypatch.setattr(machine, "count_gpus", lambda: gpus)
-    assert machine.default_jobs(profile, device, 16) == expected
+    assert machine.default_jobs(profile, device, 16, 1) == expected
     stacked = profile != "paper" and device != "cpu" and gpus > 0
     assert machine.default_lockstep(profile, device) == (8 if stacked else 1)
+    if stacked:
+        assert machine.default_jobs(profile, device, 16, 8) == (2 if ":" in device else min(2 * gpus, max(16, gpus)))
 
 
 def test_a_limit_is_of_every_run_and_has_a_folder_of_its_own():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from contextlib import redirect_stdout
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,9 @@ from baselines import ARMS
 from benchmark.checkpoint import load_checkpoint
 from benchmark.cli import main
 from benchmark.commands import load_registry
-from benchmark.contracts import Arm
+from benchmark.contracts import Arm, Task
 from benchmark.execute import build_autoencoder, execute
+from benchmark.identity import STACKS, code_digest
 from benchmark.lockstep import Member, marked, train_in_lockstep
 from benchmark.matrix import Cell, Job, Planner, parse_override, pretraining_tasks
 from benchmark.presets import Group, cells_of
@@ -136,6 +138,7 @@ def test_the_record_of_a_run_is_what_it_makes_of_the_stacks_checkpoint(given, tm
         assert same_bits(checkpoint, stacked[job.spec.cell]), "it does not train again"
         record = marked(record, tmp_path / job.spec.name)
         assert (record.environment.lockstep, record.resumed, record.peak_memory_bytes) == (PLACES, 0, None)
+        assert record.environment.lockstep_code == code_digest((STACKS,))
         assert [step for step, _ in record.curve("test", "mAP")] == [1, 2]
         assert record.seconds["train"] > 0
         assert record.weights["result"]
@@ -143,21 +146,50 @@ def test_the_record_of_a_run_is_what_it_makes_of_the_stacks_checkpoint(given, tm
     assert marked(plain, tmp_path / "alone" / jobs[0].spec.name) == plain
 
 
+def test_no_run_is_trained_partly_in_a_stack(given, tmp_path, monkeypatch):
+    """What is half done in a stack begins anew alone, or in another stack, and what is half done alone in a stack."""
+    jobs = jobs_of(given, "audioset", "pretrained", ("finetune", "m2pt"), (*SHORT, "recipe.batch_size=10"))
+    whole, (lone, _) = together(jobs, tmp_path / "whole"), alone(jobs[1], tmp_path / "lone")
+    others = together(jobs, tmp_path / "others", PLACES + 1)
+    for name, first, then, expected in (
+            ("stacked, then alone", together, alone, lone), ("alone, then stacked", alone, together, whole),
+            ("in another stack", together, partial(together, places=PLACES + 1), others)):
+        folder = tmp_path / name
+        with monkeypatch.context() as patched:
+            stop_after(patched, jobs[0].task, 6 + (first is alone))  # a run alone looks at its first gradients
+            with pytest.raises(Stopped):
+                first(jobs[1] if first is alone else jobs, folder)
+        stop_requested.clear()
+        half = load_checkpoint(folder / jobs[1].spec.name / "checkpoint.pt")
+        assert (half["epoch"], half["step"]) == (1, 2)
+        found = then(jobs[1], folder) if then is alone else then(jobs, folder)
+        checkpoint = found[0] if then is alone else found[jobs[1].spec.cell]
+        wanted = expected if expected is lone else expected[jobs[1].spec.cell]
+        assert same_bits(checkpoint, wanted), name
+        assert checkpoint["resumed"] == 0
+        if then is alone:
+            assert marked(found[1], folder / jobs[1].spec.name) == found[1]
+
+
+def stop_after(monkeypatch: pytest.MonkeyPatch, task: Task, steps: int) -> None:
+    """Ask the trainer to stop in this step."""
+    left, augment = [steps], task.augment
+
+    def counting(self, batch, random, strengths):
+        if random is not None:  # evaluation draws none
+            left[0] -= 1
+            if left[0] == 0:
+                stop_requested.set()
+        return augment(batch, random, strengths)
+
+    monkeypatch.setattr(type(task), "augment", counting)
+
+
 @pytest.mark.parametrize("steps", [3, 5])  # in the middle of an epoch, and of the next
 def test_a_stack_that_is_stopped_goes_on_to_the_same_bits(given, tmp_path, monkeypatch, steps):
     jobs = jobs_of(given, "audioset", "pretrained", ("finetune", "m2pt"), (*SHORT, "recipe.batch_size=10"))
     whole = together(jobs, tmp_path / "whole")
-    left = [steps]
-    task = jobs[0].task
-    augment = task.augment
-
-    def counting(self, batch, random, strengths):
-        left[0] -= random is not None  # evaluation draws none
-        if left[0] == 0:
-            stop_requested.set()
-        return augment(batch, random, strengths)
-
-    monkeypatch.setattr(type(task), "augment", counting)
+    stop_after(monkeypatch, jobs[0].task, steps)
     try:
         with pytest.raises(Stopped, match="run it again to go on"):
             together(jobs, tmp_path / "parts")
@@ -175,12 +207,8 @@ def test_a_loss_that_is_no_number_leaves_its_run_out_and_the_others_as_they_are(
     jobs = jobs_of(given, "imagenet", "scratch", ("scratch", "m2pt", wild), (*SHORT, "recipe.batch_size=10"))
     calm = [job for job in jobs if job.spec.arm != "higher-lr"]
     undisturbed = together(calm, tmp_path / "calm")
-    members = [Member(job.spec, job.arm, tmp_path, dict(job.files)) for job in jobs]
-    for member in members:
-        member.work = tmp_path / member.spec.name
-        member.work.mkdir()
-    left_out = train_in_lockstep(members, jobs[0].task, Site(results="", lockstep=PLACES))
-    assert left_out == {job.spec.run_id: "its loss is not a number" for job in jobs if job.spec.arm == "higher-lr"}
+    left_out = leaving_out(jobs, tmp_path)
+    assert left_out == {job.spec.run_id: "its loss is not a number" for job in jobs if job not in calm}
     for job in calm:
         assert same_bits(load_checkpoint(tmp_path / job.spec.name / "checkpoint.pt"), undisturbed[job.spec.cell])
     (lost,) = (tmp_path / job.spec.name for job in jobs if job not in calm)
@@ -196,24 +224,82 @@ class Wider(Arm):
         return []
 
 
-class Watched(Arm):
-    name, summary, source, settings = "watched", "looks at every output", "a test", ("scratch",)
+class Wilful(Arm):
+    """Alters a model in a way that shapes do not tell."""
+
+    name, summary, source, settings = "wilful", "alters the model", "a test", ("scratch",)
+    how: str = ""
 
     def build(self, model, blocks, random):
-        model.blocks[0].register_forward_hook(lambda module, inputs, output: output * 2)
+        block = model.blocks[0]
+        match self.how:
+            case "setting":
+                block.norm1.eps = 0.5
+            case "kind":
+                block.mlp.act = torch.nn.ReLU()
+            case "hook":
+                block.register_forward_hook(lambda module, inputs, output: output * 2)
+            case "backward hook":
+                block.register_full_backward_hook(lambda module, gradients, others: None)
+            case "parameter hook":
+                block.norm1.weight.register_hook(lambda gradient: gradient * 2)
+            case "method":
+                block.mlp.act.forward = lambda x: x
+            case "tensor":
+                block.norm1.mask = torch.ones(1)
         return []
 
 
-def test_a_model_of_another_structure_has_a_stack_of_its_own_and_one_with_hooks_none(given, tmp_path):
-    jobs = jobs_of(given, "imagenet", "scratch", ("scratch", "zero", Wider(), Watched()), (*SHORT, "recipe.epochs=1"))
+@pytest.mark.parametrize(("how", "said"), [
+    ("hook", "with hooks, or"), ("backward hook", "with hooks, or"), ("parameter hook", "hooks on its parameters"),
+    ("method", "with hooks, or"), ("tensor", "with hooks, or")])
+def test_a_model_that_a_stack_cannot_compute_is_left_out(given, tmp_path, how, said):
+    jobs = jobs_of(given, "imagenet", "scratch", ("scratch", Wilful(how=how)), (*SHORT, "recipe.epochs=1"))
+    calm = together(jobs[:1], tmp_path / "calm")
+    (reason,) = leaving_out(jobs, tmp_path).values()
+    assert said in reason
+    assert same_bits(load_checkpoint(tmp_path / jobs[0].spec.name / "checkpoint.pt"), calm[jobs[0].spec.cell])
+
+
+@pytest.mark.parametrize("odd", [Wider(), Wilful(how="setting"), Wilful(how="kind")], ids=["wider", "setting", "kind"])
+def test_a_model_of_another_structure_has_a_stack_of_its_own(given, tmp_path, odd):
+    jobs = jobs_of(given, "imagenet", "scratch", ("scratch", odd), (*SHORT, "recipe.epochs=1"))
+    for name, order in (("first", jobs), ("last", jobs[::-1])):
+        found = together(order, tmp_path / name)
+        for job in jobs:
+            theirs, _ = alone(job, tmp_path / name / "alone")
+            assert losses(found[job.spec.cell]) == pytest.approx(losses(theirs), abs=1e-6)
+
+
+class Scaled(torch.nn.GELU):
+    factor = staticmethod(lambda x: x)
+
+    def forward(self, x):
+        return self.factor(super().forward(x))
+
+
+class Hidden(Arm):
+    name, summary, source, settings = "hidden", "has a setting that cannot be compared", "a test", ("scratch",)
+    factor: float = 1.0
+
+    def build(self, model, blocks, random):
+        model.blocks[0].mlp.act = Scaled()
+        model.blocks[0].mlp.act.factor = lambda x: self.factor * x
+        return []
+
+
+def test_a_difference_that_is_not_seen_in_the_structure_is_seen_in_the_outputs(given, tmp_path):
+    jobs = jobs_of(given, "imagenet", "scratch", ("scratch", Hidden(), Hidden(factor=3.0)), (*SHORT, "recipe.epochs=1"))
+    assert leaving_out(jobs, tmp_path) == {jobs[2].spec.run_id: "its model is computed otherwise in a stack"}
+
+
+def leaving_out(jobs: Sequence[Job], folder: Path) -> dict[str, str]:
+    """Why runs were left out of their stack"""
     members = []
     for job in jobs:
-        (tmp_path / job.spec.name).mkdir()
-        members.append(Member(job.spec, job.arm, tmp_path / job.spec.name, dict(job.files)))
-    left_out = train_in_lockstep(members, jobs[0].task, Site(results="", lockstep=PLACES))
-    assert left_out == {jobs[-1].spec.run_id: "ValueError: a model with hooks cannot be stacked"}
-    own, (theirs, _) = load_checkpoint(members[2].work / "checkpoint.pt"), alone(jobs[2], tmp_path / "alone")
-    assert losses(own) == pytest.approx(losses(theirs), abs=1e-6)
+        (folder / job.spec.name).mkdir()
+        members.append(Member(job.spec, job.arm, folder / job.spec.name, dict(job.files)))
+    return train_in_lockstep(members, jobs[0].task, Site(results="", lockstep=PLACES))
 
 
 # --- by the runner ---------------------------------------------------------------------------------------------------
@@ -231,13 +317,29 @@ class Raising(Arm):
 
 ARM = Raising()
 """
+LEAVING = """
+import os
+from benchmark.contracts import Arm
+
+
+class Leaving(Arm):
+    name, summary, source, settings = "leaving", "ends its process", "a test", ("pretrained",)
+
+    def build(self, model, blocks, random):
+        os._exit(7)
+
+
+ARM = Leaving()
+"""
+MATRIX = ("--matrix", "smoke", "-t", "waveforms", "--set", "recipe.epochs=3", "-j", "2", "--lockstep", "3")
 
 
 @pytest.fixture(scope="module")
 def plugins(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("plugins")
     (folder / "sixth_task.py").symlink_to(sixth_task.__file__)
-    (folder / "raising_arm.py").write_text(RAISING, encoding="utf-8")
+    (folder / "arm_that_raises.py").write_text(RAISING, encoding="utf-8")
+    (folder / "arm_that_leaves.py").write_text(LEAVING, encoding="utf-8")
     return folder
 
 
@@ -249,8 +351,8 @@ def call(verb: str, plugins: Path, results: Path, *arguments: str) -> tuple[int,
 
 
 def test_a_matrix_in_lock_step_is_recorded_fails_alone_resumes_and_reproduces(plugins, tmp_path):
-    matrix = ("--matrix", "smoke", "-t", "waveforms", "--arm", "finetune,zero,gain,raising", "--seeds", "0-1", "-j", "2")
-    code, printed = call("run", plugins, tmp_path, *matrix, "--lockstep", "3")
+    matrix = (*MATRIX, "--arm", "finetune,zero,gain,raising", "--seeds", "0-1")
+    code, printed = call("run", plugins, tmp_path, *matrix)
     assert code == 1
     assert "arms in lock-step by 3" in printed
     assert "raising seed 0 goes on alone: RuntimeError: this arm always fails" in printed
@@ -266,7 +368,8 @@ def test_a_matrix_in_lock_step_is_recorded_fails_alone_resumes_and_reproduces(pl
     for run, baseline in paired.baseline_of.items():
         equal = run.record.weights["result"] == baseline.record.weights["result"]
         assert equal == (run.spec.arm == "zero")
-    code, printed = call("run", plugins, tmp_path, *matrix, "--lockstep", "3")
+    assert "alone, and so not compared with runs in lock-step: waveforms raising seed 1: RuntimeError: this" in printed
+    code, printed = call("run", plugins, tmp_path, *matrix)
     assert "0 runs done, 8 kept, 2 failed" in printed
     (gain,) = (record for record in trained if (record.spec.arm, record.spec.seed) == ("gain", 1))
     code, printed = call("reproduce", plugins, tmp_path, gain.run_id)
@@ -275,6 +378,40 @@ def test_a_matrix_in_lock_step_is_recorded_fails_alone_resumes_and_reproduces(pl
     assert is_current(gain, *registry)
     older = gain.environment.model_copy(update={"lockstep_code": "of other code"})
     assert not is_current(gain.model_copy(update={"environment": older}), *registry)
+
+
+def test_what_stops_a_stack_stops_its_own_run_alone(plugins, tmp_path):
+    code, printed = call("run", plugins, tmp_path, *MATRIX, "--arm", "finetune,zero,leaving")
+    assert code == 1
+    records, _ = Store(tmp_path).records()
+    assert {(record.spec.arm, record.environment.lockstep) for record in records if record.spec.kind == "train"} == {
+        ("finetune", 3), ("zero", 3)}, "in stacks of their own"
+    (failure,) = Store(tmp_path).failures()
+    assert failure.error == "the run's process ended with exit code 7 and no result"
+    assert "finetune seed 0 failed: in lock-step with others: the run's process ended with exit code 7" in printed
+
+
+def test_what_is_computed_again_is_what_other_code_stacked_or_everything(plugins, tmp_path):
+    matrix = (*MATRIX, "--arm", "finetune,gain")
+    assert call("run", plugins, tmp_path, *matrix)[0] == 0
+    store = Store(tmp_path)
+    first = {record.spec.arm: record for record in store.records()[0]}
+    environment = first["gain"].environment.model_copy(update={"lockstep_code": "of other code"})
+    store.save(first["gain"].model_copy(update={"environment": environment}))
+    assert "3 runs, 1 to do" in (printed := call("run", plugins, tmp_path, *matrix)[1])
+    assert "waveforms gain seed 0 done" in printed
+    again = {record.spec.arm: record for record in store.records()[0]}
+    assert again["gain"].measurements == first["gain"].measurements
+    assert again["gain"].environment.lockstep_code == first["gain"].environment.lockstep_code
+    assert again["finetune"] == first["finetune"]
+    assert "3 runs, 0 to do" in call("run", plugins, tmp_path, *matrix)[1]
+    assert "3 runs, 3 to do" in call("run", plugins, tmp_path, *matrix, "--overwrite", "always")[1]
+    third = {record.spec.arm: record for record in store.records()[0]}
+    assert {arm: record.weights.get("result") for arm, record in third.items()} == {
+        arm: record.weights.get("result") for arm, record in first.items()}
+    assert third["finetune"].started > first["finetune"].started
+    printed = call("run", plugins, tmp_path, *matrix, "--arm", "zero", "--lockstep", "1")[1]
+    assert "note: 2 recorded runs were trained with --lockstep 3; runs with --lockstep 1 are not compared with them" in printed
 
 
 def test_runs_of_another_stack_are_not_paired_and_shared_time_is_no_runs_own():

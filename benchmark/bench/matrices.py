@@ -59,7 +59,7 @@ def measure_sharing(bench: Bench) -> Iterator[Result]:
     """Small arms of one seed in lock-step, and in processes side by side, over one after another; start of Python included."""
     gpu = bench.device.type == "cuda"
     profile, device, where = ("small", "cuda:0", "one GPU") if gpu else ("tiny", "cpu", "the cores")
-    jobs = min(ARMS_AT_ONCE, default_jobs(profile, device, count_cores()))
+    jobs = min(ARMS_AT_ONCE, default_jobs(profile, device, count_cores(), 1))
 
     def run(at_once: int, lockstep: int) -> None:
         with tempfile.TemporaryDirectory() as folder:

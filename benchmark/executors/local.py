@@ -13,13 +13,14 @@ import multiprocessing
 import os
 import signal
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any, Literal
 
 from benchmark.executors.worker import Work, carry_out, own_settings
+from benchmark.identity import STACKS, code_digest
 from benchmark.matrix import Job, Plan
 from benchmark.recipes import TrainRecipe
 from benchmark.spec import RunSpec, Site
@@ -45,6 +46,7 @@ class Event:
     total: int = 0
     text: str = ""
     seconds: float = 0.0
+    sharing: int = 1  # runs that this process trains
 
 
 @dataclass
@@ -67,10 +69,19 @@ def pending_jobs(plan: Plan, store: Store, overwrite: Overwrite = "stale") -> li
     """
     kept = {"missing": ("done", "stale"), "stale": ("done",), "always": ()}[overwrite]
     missing = {spec.run_id for spec, state in zip(plan.specs, store.states(plan.specs), strict=True) if state not in kept}
+    if overwrite == "stale":
+        missing |= outdated(plan, store)
     for job in plan.jobs:
         if job.spec.run_id in missing:
             missing |= {need.run_id for _, need in job.needs if not store.weights(need).is_file()}
     return [job for job in plan.jobs if job.spec.run_id in missing]
+
+
+def outdated(plan: Plan, store: Store) -> set[str]:
+    """The recorded runs that other code than today's trained in a stack; no run's identity has that code in it."""
+    today = (None, code_digest((STACKS,)))
+    return {spec.run_id for spec in plan.specs
+            if spec.kind == "train" and (stack := store.stack_of(spec)) is not None and stack[1] not in today}
 
 
 def run_plan(plan: Plan, store: Store, site: Site, jobs: int, on_event: Callable[[Event], None], *,
@@ -88,7 +99,8 @@ def run_plan(plan: Plan, store: Store, site: Site, jobs: int, on_event: Callable
         if job.spec.run_id not in pending:
             on_event(Event("kept", job.spec))
     os.environ |= {"OMP_NUM_THREADS": str(site.threads), **ALLOCATOR, **CUBLAS}  # read when the fork server starts
-    runner = _Runner(store, site, on_event, retries, waiting, afresh=pending if overwrite == "always" else set())
+    afresh = pending if overwrite == "always" else pending & outdated(plan, store)
+    runner = _Runner(store, site, on_event, retries, waiting, set(afresh))
     try:
         while runner.waiting or runner.running or runner.elsewhere:
             runner.look_again()
@@ -111,13 +123,14 @@ class _Runner:
                  afresh: set[str]):
         self.store, self.site, self.on_event, self.retries = store, site, on_event, retries
         self.waiting = waiting
-        self.afresh = afresh  # whose earlier results are removed when they are first started
+        self.afresh = afresh  # whose earlier results are still to be removed
         self.running: list[_Running] = []
         self.elsewhere: list[tuple[float, Job]] = []  # when to look again at what another runner is carrying out
         self.failed: dict[str, RunSpec] = {}
         self.unfinished = {job.spec.run_id for job in waiting}
         self.attempts: Counter[str] = Counter()
-        self.stacked: dict[str, float] = {}  # what was in a stack, and the seconds that it spent there
+        self.stacks: dict[str, int] = {}  # places of the stack that each run is to be trained in; 0: alone, or it is trained
+        self.spent: defaultdict[str, float] = defaultdict(float)  # seconds in stacks
         self.context = multiprocessing.get_context("forkserver")
         self.context.set_forkserver_preload(PRELOADED)
 
@@ -152,32 +165,34 @@ class _Runner:
 
     def stack_of(self, job: Job) -> list[Job]:
         """The jobs to train in lock-step with this one, itself among them; none where it trains alone, or has been."""
-        if self.site.lockstep == 1 or job.spec.run_id in self.stacked or not _fits_a_stack(job.spec):
+        if self.site.lockstep == 1 or not _fits_a_stack(job.spec):
             return []
-        others = (other for other in self.startable() if other.spec.run_id not in self.stacked
+        room = self.stacks.get(job.spec.run_id, self.site.lockstep)
+        others = (other for other in self.startable() if self.stacks.get(other.spec.run_id, room) == room
                   and _are_alike(job.spec, other.spec) and self.broken(other) is None)
-        return [job, *itertools.islice(others, self.site.lockstep - 1)]
+        return [job, *itertools.islice(others, room - 1)] if room else []
 
     def start(self, job: Job, places: int) -> None:
         """Start a process for a job, or for the stack in which it is trained first, in one of so many places."""
         stack = self.stack_of(job)
         group = stack or [job]
         self.waiting = [other for other in self.waiting if other not in group]
-        self.stacked |= {one.spec.run_id: 0.0 for one in stack}
         slot = min(set(range(places)) - {other.slot for other in self.running})
         fresh = self.afresh.intersection(one.spec.run_id for one in group)
-        self.afresh -= fresh
         try:
             self.running.append(_start(self.context, group, bool(stack), self.store, self.site, slot, fresh))
         except OSError as problem:  # no process, or no room for its folder: its own misfortune
-            if stack:
-                self.waiting[:0] = stack  # to meet it one by one
+            if stack:  # to meet it one by one
+                self.stacks |= {one.spec.run_id: 0 for one in stack}
+                self.waiting[:0] = stack
             else:
                 self.fail(job.spec, f"could not be started ({problem})")
             return
+        if not stack:
+            self.afresh -= fresh
         for one in group:
             self.attempts[one.spec.run_id] += not stack
-            self.on_event(Event("started", one.spec))
+            self.on_event(Event("started", one.spec, sharing=len(group)))
 
     def end(self, ended: _Running) -> None:
         """Take note of how a process ended."""
@@ -185,23 +200,35 @@ class _Runner:
         seconds, job = time.monotonic() - ended.began, ended.jobs[0]
         run_id = job.spec.run_id
         if ended.together:
-            self.waiting[:0] = ended.jobs
-            for one in ended.jobs:
-                self.stacked[one.spec.run_id] = seconds / len(ended.jobs)
-                self.on_event(Event("trained" if kind in ("done", "busy") else "apart", one.spec, text=error))
+            self.end_stack(ended.jobs, kind, error, seconds / len(ended.jobs))
         elif kind == "busy":
             self.attempts[run_id] -= 1
+            self.stacks.pop(run_id, None)  # whatever becomes of it there
             self.elsewhere.append((time.monotonic() + LOOK_AGAIN_S, job))
             self.on_event(Event("elsewhere", job.spec))
         elif kind == "done":
             self.unfinished.discard(run_id)
-            self.on_event(Event("done", job.spec, seconds=seconds + self.stacked.get(run_id, 0.0)))
+            self.on_event(Event("done", job.spec, seconds=seconds + self.spent[run_id]))
         elif kind == "passing" and self.attempts[run_id] <= self.retries:
             self.waiting.insert(0, job)
             self.on_event(Event("again", job.spec, text=error))
         else:
             tried = f" (tried {self.attempts[run_id]} times)" if self.attempts[run_id] > 1 else ""
             self.fail(job.spec, error + tried, trace)
+
+    def end_stack(self, jobs: list[Job], kind: str, error: str, seconds: float) -> None:
+        """Let each run go on by itself; where all were stopped, each in a stack of its own first, for it may be one's fault."""
+        stopped = kind not in ("done", "busy")
+        for job in jobs:
+            run_id = job.spec.run_id
+            again = stopped and len(jobs) > 1
+            self.stacks[run_id] = 1 if again else 0
+            self.spent[run_id] += seconds
+            if not stopped:
+                self.afresh.discard(run_id)
+            self.on_event(Event("again", job.spec, text=f"in lock-step with others: {error}") if again
+                          else Event("apart" if stopped else "trained", job.spec, text=error))
+        self.waiting[:0] = jobs
 
     def fail(self, spec: RunSpec, error: str, trace: str = "") -> None:
         """Record a failure; where even that cannot be written, say so and go on."""

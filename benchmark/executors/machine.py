@@ -7,17 +7,19 @@ import shutil
 import subprocess
 
 SHARING = 8  # small processes at once on one GPU, each of which needs a core
+STACKS_AT_ONCE = 2  # on one GPU: one trains while a run of the other is measured
 PLACES = 8  # models in a stack
 
 
-def default_jobs(profile: str, device: str, cores: int) -> int:
+def default_jobs(profile: str, device: str, cores: int, lockstep: int) -> int:
     """Processes at once where nobody says: one a core; one a GPU at paper scale, and several small ones on each GPU, which
-    waits for the next kernel most of the time that it trains a small model.
+    waits for the next kernel most of the time that it trains a small model; two where each trains a stack of models.
     """
     gpus = 0 if device == "cpu" else 1 if ":" in device else count_gpus()
     if not gpus:
         return cores
-    return gpus * (1 if profile == "paper" else max(1, min(SHARING, cores // gpus)))
+    sharing = SHARING if lockstep == 1 else STACKS_AT_ONCE
+    return gpus * (1 if profile == "paper" else max(1, min(sharing, cores // gpus)))
 
 
 def default_lockstep(profile: str, device: str) -> int:

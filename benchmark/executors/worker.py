@@ -77,6 +77,9 @@ def carry_out(works: Sequence[Work], together: bool, site: Site, results: Path, 
             trace, cause = traceback.format_exc(), _cause(error)
             name = type(cause).__name__
             connection.send(("passing" if name in PASSING else "failed", f"{name}: {' '.join(str(cause).split())}", trace))
+            for folder in [work.folder for work in works[1:]]:
+                with suppress(OSError), (folder / "log.txt").open("a", encoding="utf-8") as other:
+                    other.write(trace)
             with suppress(OSError):  # the disk may be what failed
                 log.write(trace)
         finally:

@@ -65,8 +65,8 @@ def cost_table(collection: Collection, cost: pd.DataFrame, section: int) -> Tabl
               "Trainable (M)", "After merging (M)")
     notes = ("Times and peak memory over those of the baseline of the same seed and hardware, geometric mean over seeds with "
              "the 95 % t-interval of logarithms; times of runs that shared a machine are rough (--matrix cost runs one at a "
-             "time). Inference is that of the merged model, which is the baseline's by construction; the record of every run "
-             "holds how far merging moved its logits.",)
+             "time), and runs in lock-step have none of their own. Inference is that of the merged model, which is the "
+             "baseline's by construction; the record of every run holds how far merging moved its logits.",)
     return Table(f"Cost beside the baseline: {collection.sections[section].title}", header, text_rows(rows), notes,
                  num_labels=2)
 

@@ -1,6 +1,6 @@
 """Finished runs in, pairs with their baseline out; who has none is named with the reason.
 
-Paired are runs of equal `spec.comparison`, equal seed, and equal device, torch and threads.
+Paired are runs of equal `spec.comparison`, equal seed, and equal device, torch, threads and stack.
 """
 
 from __future__ import annotations
