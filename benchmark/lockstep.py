@@ -67,7 +67,7 @@ from benchmark.train import (
 )
 
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-SAME = 1e-3  # of the largest logit: a model that the stack computes otherwise differs by more
+SAME = 1e-2  # of the largest logit: rounding is less, though GPUs cut what convolutions multiply to 10 bits
 Report = Callable[[int, int, str], None]  # finished epochs, all epochs, a short text
 
 
