@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from benchmark import __version__, commands
+from benchmark import __version__
+from benchmark.commands import files, reading, running, speed
 from benchmark.presets import PRESETS
 from benchmark.recipes import SETTINGS
 
@@ -105,25 +106,25 @@ def build_parser() -> Parser:
                      help="train on official data of which files are missing; every record and the report say how many")
     run.add_argument("--dry-run", action="store_true", help="list the runs, their states, the time that is left and the "
                      "effects that these seeds could show, and stop")
-    run.set_defaults(run=commands.run_matrix)
+    run.set_defaults(run=running.run_matrix)
 
     status = verbs.add_parser("status", parents=[plan, plugins], help="which runs of a matrix are done, failed, stale "
                                  "or missing")
-    status.set_defaults(run=commands.show_status)
+    status.set_defaults(run=running.show_status)
 
     listing = verbs.add_parser("list", parents=[plugins], help="tasks, arms, matrices, variants, claims")
     listing.add_argument("what", nargs="?", choices=("tasks", "arms", "matrices", "variants", "claims"),
                          help="default: tasks, arms and matrices")
     listing.add_argument("--results", type=Path, action="append", metavar="DIR",
                          help="of claims: also the verdicts by these records; may be repeated")
-    listing.set_defaults(run=commands.show_list)
+    listing.set_defaults(run=reading.show_list)
 
     info = verbs.add_parser("info", parents=[plugins], help="everything about one task, arm, matrix, variant or claim")
     info.add_argument("name", metavar="NAME")
     info.add_argument("--profile", choices=PROFILES, help="of a task (default: tiny, or the one it has)")
     info.add_argument("--results", type=Path, action="append", metavar="DIR",
                       help="by whose records a claim is judged; may be repeated (default: all below results/)")
-    info.set_defaults(run=commands.show_info)
+    info.set_defaults(run=reading.show_info)
 
     report = verbs.add_parser("report", parents=[plugins], help="one page, tables and figures from records")
     report.add_argument("--results", type=Path, action="append", metavar="DIR",
@@ -138,7 +139,7 @@ def build_parser() -> Parser:
                         help="another results folder, to set beside these cell by cell; may be repeated")
     report.add_argument("--fail-on", metavar="LIST", help="exit with 1 where there is any of contradicted, not-reproduced, "
                         "stale, missing, failed, unreadable")
-    report.set_defaults(run=commands.make_report)
+    report.set_defaults(run=reading.make_report)
 
     again = verbs.add_parser("reproduce", parents=[plugins], help="compute a recorded run again and compare",
                                 description="Compute a recorded run again, with the same threads, and say whether it gives the "
@@ -148,7 +149,7 @@ def build_parser() -> Parser:
     again.add_argument("--out", type=Path, metavar="DIR", help="keep what is computed here (default: nothing is kept)")
     again.add_argument("--tolerance", type=float, default=0.5, metavar="X",
                        help="how far the main metric may move where it is not bit-equal, in its unit (default: %(default)s)")
-    again.set_defaults(run=commands.reproduce_run)
+    again.set_defaults(run=running.reproduce_run)
 
     data = verbs.add_parser("data", parents=[plugins], help="official data sets: list, prepare, verify, stats",
                             description="Official data sets for --profile paper. `prepare` looks at every file once and writes "
@@ -158,7 +159,7 @@ def build_parser() -> Parser:
     data.add_argument("--root", type=Path, metavar="DIR", help="where the data set lies, as it was distributed")
     data.add_argument("--set", metavar="NAME", help="which, of a task with several")
     data.add_argument("-j", "--jobs", type=int, default=1, metavar="N", help="files at once (default: %(default)s)")
-    data.set_defaults(run=commands.manage_data)
+    data.set_defaults(run=files.manage_data)
 
     convert = verbs.add_parser("convert", parents=[plugins], help="a published checkpoint (MAE, timm, VideoMAE, Point-MAE, "
                                "AudioMAE) under our names",
@@ -172,7 +173,7 @@ def build_parser() -> Parser:
                          help="where the model is of another shape; may be repeated")
     convert.add_argument("--blocks-only", action="store_true", help="the blocks alone, to serve as an auxiliary")
     convert.add_argument("--interpolate", action="store_true", help="fit positions of another grid (bicubic)")
-    convert.set_defaults(run=commands.convert_checkpoint)
+    convert.set_defaults(run=files.convert_checkpoint)
 
     bench = verbs.add_parser("bench", help="measure speed and memory on this machine",
                              description="Measure what the suite costs on this machine: pathways beside the plain model, the "
@@ -186,13 +187,13 @@ def build_parser() -> Parser:
                        help="also measure how busy the runs recorded here kept the machine")
     bench.add_argument("--out", type=Path, metavar="DIR", help="default: results/speed/MACHINE")
     bench.add_argument("--strict", action="store_true", help="exit with 1 where a bound is not kept")
-    bench.set_defaults(run=commands.run_bench)
+    bench.set_defaults(run=speed.run_bench)
 
     export = verbs.add_parser("export", help="copy a finished run's merged weights, named as timm names them")
     export.add_argument("run_name", metavar="RUN", help="name or id of a run, as under RESULTS/runs")
     export.add_argument("--results", type=Path, default=Path("results/tiny"), metavar="DIR", help="default: %(default)s")
     export.add_argument("--out", type=Path, metavar="FILE", help="default: RUN.safetensors")
-    export.set_defaults(run=commands.export_run)
+    export.set_defaults(run=files.export_run)
     return parser
 
 

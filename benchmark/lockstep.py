@@ -1,23 +1,18 @@
 """Runs that differ in their arm alone, trained in lock-step: one forward and one backward pass for all of them.
 
-A small model leaves a GPU waiting for the next kernel. While they train, connected layers are plain layers over their sums
-(see `benchmark.pathway`), so every arm computes with one structure: the weights of up to K models are stacked and
-`torch.func.vmap` runs that structure over the stack. What depends on (seed, epoch, sample) alone, batches, augmentation and
-masks, is drawn once for all. One optimizer steps every model.
+A small model leaves a GPU waiting for the next kernel. Here up to K of them are computed as one (see `benchmark.stack`). What
+depends on (seed, epoch, sample) alone, batches, augmentation and masks, is drawn once for all; one optimizer steps every model.
 
-The stack always has K places, and places that no run takes hold a copy: what a run computes depends on K, and not on its
-neighbours. Its bits are not those of a run alone (rounding differs, and on a GPU so do the masks of dropout), so K is part of
-a record's environment, and no run is trained partly in a stack: only the checkpoint after the last epoch bears the run's
-identity. `benchmark.execute.execute` goes on from that one: it merges, measures and records.
+The bits are not those of a run alone (rounding differs, and on a GPU so do the masks of dropout), so K is part of a record's
+environment, and no run is trained partly in a stack: only the checkpoint after the last epoch bears the run's identity.
+`benchmark.execute.execute` goes on from that one: it merges, measures and records.
 """
 
 from __future__ import annotations
 
-import copy
-import itertools
 import math
 import time
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -25,8 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.func import functional_call, vmap
+from torch import Tensor
 from torch.utils import deterministic
 
 from benchmark.augment import mix
@@ -41,17 +35,17 @@ from benchmark.optim import (
     PathwayAdamW,
     autocast,
     build_optimizer,
-    clear_gradients,
     clip_gradients,
     learning_rate,
     set_learning_rate,
 )
-from benchmark.pathway import CHILD, Pathway, connected, merge
+from benchmark.pathway import Pathway, connected
 from benchmark.pretrained import load_blocks, load_encoder
 from benchmark.recipes import TrainRecipe
 from benchmark.record import Record
 from benchmark.seeds import SampleRandom, derive_seed, generator
 from benchmark.spec import Pretrained, RunSpec, Site
+from benchmark.stack import Stack, structure
 from benchmark.train import (
     CHECK_EVERY_STEPS,
     Progress,
@@ -66,7 +60,6 @@ from benchmark.train import (
     stop_requested,
 )
 
-HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 SAME = 1e-2  # of the largest logit: rounding is less, though GPUs cut what convolutions multiply to 10 bits
 Report = Callable[[int, int, str], None]  # finished epochs, all epochs, a short text
 
@@ -162,65 +155,6 @@ class Member:
         """As `fit` does."""
         trained = self.progress.epoch == self.recipe.epochs
         _save(self.state, self.progress, self.checkpoint, self.spec.run_id if trained else self.identity)
-
-
-class Stack:
-    """The weights of models with one `structure` in K places; the models' own are views of them.
-
-    Parameters and buffers are (K, ...).
-    """
-
-    def __init__(self, models: Sequence[TransformerModel], size: int):
-        self.models = models
-        self.base = copy.deepcopy(models[0])
-        merge(self.base)
-        filled = [*models, *[models[0]] * (size - len(models))]
-        self.parameters: dict[str, Tensor] = {}
-        self.buffers: dict[str, Tensor] = {}
-        self.own: dict[str, list[nn.Parameter]] = {}
-        for name, _ in self.base.named_parameters():
-            held = [model.get_parameter(name) for model in filled]
-            self.parameters[name] = torch.stack([each.detach() for each in held])
-            self.parameters[name].requires_grad_(any(each.requires_grad for each in held))
-            self.own[name] = held[: len(models)]
-        for name, _ in self.base.named_buffers():
-            self.buffers[name] = torch.stack([model.get_buffer(name) for model in filled])
-        with torch.no_grad():
-            for index, model in enumerate(models):
-                for name, stacked in (*self.parameters.items(), *self.buffers.items()):
-                    own = model.get_parameter(name) if name in self.parameters else model.get_buffer(name)
-                    own.data = stacked.detach()[index]
-                model.register_state_dict_post_hook(_apart)  # type: ignore[no-untyped-call]
-
-    def __call__(self, batch: Batch) -> Tensor:
-        """(K, B, ...) logits of one batch"""
-        return self.map(lambda logits: logits, batch)
-
-    def map(self, then: Callable[[Tensor], Tensor], batch: Batch) -> Tensor:
-        """(K, ...): `then` of each model's logits of one batch; masks are the same for all."""
-        def run(parameters: dict[str, Tensor], buffers: dict[str, Tensor]) -> Tensor:
-            return then(functional_call(self.base, (parameters, buffers), (batch,)))
-
-        result: Tensor = vmap(run, randomness="same")(self.parameters, self.buffers)
-        return result
-
-    def eval(self) -> None:
-        """As of a model."""
-        self.base.eval()
-
-    def clear_gradients(self) -> None:
-        """Leave none, neither in the stack nor in a model."""
-        for parameter in self.parameters.values():
-            parameter.grad = None
-        for model in self.models:
-            clear_gradients(model)
-
-    def deal_out(self) -> None:
-        """Give every model its own part of the gradients."""
-        for name, stacked in self.parameters.items():
-            if stacked.grad is not None:
-                for own, gradient in zip(self.own[name], stacked.grad, strict=False):
-                    own.grad = gradient if own.requires_grad else None
 
 
 def train_in_lockstep(members: Sequence[Member], task: Task, site: Site,
@@ -427,32 +361,3 @@ def _joint_optimizer(members: Sequence[Member]) -> PathwayAdamW:
     for member in members:
         optimizer.state.update(member.state.optimizer.state)
     return optimizer
-
-
-def structure(model: nn.Module) -> tuple[Hashable, ...]:
-    """What must agree for models to compute alike: kinds of modules, their settings and the shapes of what they hold, with
-    sums in place of what is behind them. Raises `ValueError` for a model that is more than that, as hooks make it.
-    """
-    def listed(named: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
-        return ((name, part) for name, part in named if CHILD not in name.split("."))
-
-    kinds: list[Hashable] = []
-    for name, module in listed(model.named_modules()):
-        own = vars(module)
-        tensors = any(isinstance(value, Tensor) for value in own.values())
-        if tensors or "forward" in own or any(own.get(hooks) for hooks in HOOKS):
-            raise ValueError("a model with hooks, or methods and tensors of its own, cannot be stacked")
-        settings = [(key, str(value)) for key, value in own.items() if isinstance(value, (bool, int, float, str, tuple))
-                    and key != "training" and not key.startswith("_")]
-        kinds.append((name, type(module), tuple(sorted(settings))))
-    for name, each in listed(itertools.chain(model.named_parameters(), model.named_buffers())):
-        if each._backward_hooks or getattr(each, "_post_accumulate_grad_hooks", None):
-            raise ValueError("a model with hooks on its parameters cannot be stacked")
-        kinds.append((name, each.shape, each.dtype))
-    return tuple(kinds)
-
-
-def _apart(module: nn.Module, state: dict[str, Tensor], prefix: str, metadata: object) -> None:
-    """Views of a stack would take all of it into a file."""
-    for name, tensor in state.items():
-        state[name] = tensor.clone()

@@ -12,10 +12,10 @@ import pytest
 from synthetic import make_record
 
 from baselines import ARMS
-from benchmark import __version__, commands
+from benchmark import __version__
 from benchmark.bench.run import MEASUREMENTS
 from benchmark.cli import build_parser, main
-from benchmark.commands import make_plan
+from benchmark.commands import make_plan, reading
 from benchmark.data import embedded
 from benchmark.executors import machine
 from benchmark.presets import PRESETS
@@ -330,6 +330,6 @@ def test_records_and_failures_of_a_folder_are_found_again(states, tmp_path):
 def test_a_command_line_that_is_no_text_can_be_recorded(monkeypatch):
     """Names of files may have any bytes, which Python holds as half of a pair of surrogates."""
     seen = []
-    monkeypatch.setattr(commands, "show_list", lambda options, command: seen.append(command) or 0)
+    monkeypatch.setattr(reading, "show_list", lambda options, command: seen.append(command) or 0)
     assert main(["list", "tasks", "--plugins", "caf\udce9"]) == 0
     assert seen == ["benchmark list tasks --plugins 'caf\\udce9'"]
