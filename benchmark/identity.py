@@ -24,6 +24,11 @@ PACKAGES = {"benchmark", "tasks", "baselines"}  # imported modules of these coun
 VALUES_ONLY = "profiles"  # last name of a module whose values are in the spec
 
 
+def is_stacked_by_other_code(digest: str | None) -> bool:
+    """Whether code of another digest than today's trained the stack that a run was in; None: it was in none."""
+    return digest is not None and digest != code_digest((STACKS,))
+
+
 @functools.lru_cache
 def code_digest(roots: tuple[str, ...]) -> str:
     """Hex digest of the code reachable from the modules named in `roots`."""

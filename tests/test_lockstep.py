@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-import sixth_task
 import torch
 from synthetic import make_record, make_spec
 
@@ -304,43 +303,7 @@ def leaving_out(jobs: Sequence[Job], folder: Path) -> dict[str, str]:
 
 # --- by the runner ---------------------------------------------------------------------------------------------------
 
-RAISING = """
-from benchmark.contracts import Arm
-
-
-class Raising(Arm):
-    name, summary, source, settings = "raising", "fails", "a test", ("pretrained",)
-
-    def build(self, model, blocks, random):
-        raise RuntimeError("this arm always fails")
-
-
-ARM = Raising()
-"""
-LEAVING = """
-import os
-from benchmark.contracts import Arm
-
-
-class Leaving(Arm):
-    name, summary, source, settings = "leaving", "ends its process", "a test", ("pretrained",)
-
-    def build(self, model, blocks, random):
-        os._exit(7)
-
-
-ARM = Leaving()
-"""
 MATRIX = ("--matrix", "smoke", "-t", "waveforms", "--set", "recipe.epochs=3", "-j", "2", "--lockstep", "3")
-
-
-@pytest.fixture(scope="module")
-def plugins(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("plugins")
-    (folder / "sixth_task.py").symlink_to(sixth_task.__file__)
-    (folder / "arm_that_raises.py").write_text(RAISING, encoding="utf-8")
-    (folder / "arm_that_leaves.py").write_text(LEAVING, encoding="utf-8")
-    return folder
 
 
 def call(verb: str, plugins: Path, results: Path, *arguments: str) -> tuple[int, str]:

@@ -14,13 +14,13 @@ import os
 import signal
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any, Literal
 
 from benchmark.executors.worker import Work, carry_out, own_settings
-from benchmark.identity import STACKS, code_digest
+from benchmark.identity import is_stacked_by_other_code
 from benchmark.matrix import Job, Plan
 from benchmark.recipes import TrainRecipe
 from benchmark.spec import RunSpec, Site
@@ -68,20 +68,20 @@ def pending_jobs(plan: Plan, store: Store, overwrite: Overwrite = "stale") -> li
     those that have one of today's are done again ("always").
     """
     kept = {"missing": ("done", "stale"), "stale": ("done",), "always": ()}[overwrite]
-    missing = {spec.run_id for spec, state in zip(plan.specs, store.states(plan.specs), strict=True) if state not in kept}
+    states = list(zip(plan.specs, store.states(plan.specs), strict=True))
+    missing = {spec.run_id for spec, state in states if state not in kept}
     if overwrite == "stale":
-        missing |= outdated(plan, store)
+        missing |= outdated((spec for spec, state in states if state == "done"), store)
     for job in plan.jobs:
         if job.spec.run_id in missing:
             missing |= {need.run_id for _, need in job.needs if not store.weights(need).is_file()}
     return [job for job in plan.jobs if job.spec.run_id in missing]
 
 
-def outdated(plan: Plan, store: Store) -> set[str]:
+def outdated(specs: Iterable[RunSpec], store: Store) -> set[str]:
     """The recorded runs that other code than today's trained in a stack; no run's identity has that code in it."""
-    today = (None, code_digest((STACKS,)))
-    return {spec.run_id for spec in plan.specs
-            if spec.kind == "train" and (stack := store.stack_of(spec)) is not None and stack[1] not in today}
+    return {spec.run_id for spec in specs if spec.kind == "train" and (stack := store.stack_of(spec)) is not None
+            and is_stacked_by_other_code(stack[1])}
 
 
 def run_plan(plan: Plan, store: Store, site: Site, jobs: int, on_event: Callable[[Event], None], *,
@@ -99,8 +99,8 @@ def run_plan(plan: Plan, store: Store, site: Site, jobs: int, on_event: Callable
         if job.spec.run_id not in pending:
             on_event(Event("kept", job.spec))
     os.environ |= {"OMP_NUM_THREADS": str(site.threads), **ALLOCATOR, **CUBLAS}  # read when the fork server starts
-    afresh = pending if overwrite == "always" else pending & outdated(plan, store)
-    runner = _Runner(store, site, on_event, retries, waiting, set(afresh))
+    afresh = pending if overwrite == "always" else outdated((job.spec for job in waiting), store)
+    runner = _Runner(store, site, on_event, retries, waiting, afresh)
     try:
         while runner.waiting or runner.running or runner.elsewhere:
             runner.look_again()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from benchmark.contracts import Arm, Metric, ProfileSpec, Task
-from benchmark.identity import STACKS, code_digest
+from benchmark.identity import is_stacked_by_other_code
 from benchmark.matrix import code_of
 from benchmark.pictures import FILE, read_pictures
 from benchmark.recipes import Setting
@@ -114,8 +114,8 @@ def gather_pictures(stores: Sequence[Store], records: Sequence[Record],
 
 def is_current(record: Record, tasks: Mapping[str, Task], arms: Mapping[str, Arm]) -> bool:
     """Whether the code and data of today are those that a record was made with, as far as both are here."""
-    spec, stacked_by = record.spec, record.environment.lockstep_code
-    if stacked_by is not None and stacked_by != code_digest((STACKS,)):
+    spec = record.spec
+    if is_stacked_by_other_code(record.environment.lockstep_code):
         return False
     if spec.task not in tasks or (spec.arm is not None and spec.arm not in arms):
         return True

@@ -1,0 +1,90 @@
+"""What several test modules share: a folder of plugins, one for all, as a process knows a module by its name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import sixth_task
+
+PLUGINS = {
+    # A task whose training can be told, by files beside it, to die once at the start of an epoch, or to wait there.
+    "mortal_task.py": """
+import os, signal, time
+from pathlib import Path
+from benchmark.train import stop_requested
+from sixth_task import Waveforms
+
+HERE = Path(__file__).parent
+
+
+class Mortal(Waveforms):
+    name, modality = "mortal", "mortal"
+
+    def augment(self, batch, random, strengths):
+        if random is not None:
+            try:
+                (HERE / f"die-at-{random.epoch}").unlink()
+            except FileNotFoundError:
+                pass
+            else:
+                os.kill(os.getpid(), signal.SIGKILL)
+            while (HERE / f"wait-at-{random.epoch}").exists() and not stop_requested.is_set():
+                (HERE / f"waiting-{os.getpid()}").touch()
+                time.sleep(0.02)
+        return super().augment(batch, random, strengths)
+
+
+TASK = Mortal()
+""",
+    "echo_task.py": """
+from sixth_task import Waveforms
+
+
+class Echoes(Waveforms):
+    name, modality = "echoes", "echo"
+
+
+TASK = Echoes()
+""",
+    "raising_arm.py": """
+from pathlib import Path
+from benchmark.contracts import Arm
+
+
+class Raising(Arm):
+    name, summary, source, settings = "raising", "fails", "a test", ("pretrained",)
+
+    def build(self, model, blocks, random):
+        if Path(__file__).with_name("repaired").exists():
+            return []
+        raise RuntimeError("this arm\\nalways fails")
+
+
+ARM = Raising()
+""",
+    "leaving_arm.py": """
+import os
+import re
+from benchmark.contracts import Arm
+
+
+class Leaving(Arm):
+    name, summary, source, settings = "leaving", "ends its process", "a test", ("pretrained",)
+
+    def build(self, model, blocks, random):
+        os._exit(7)
+
+
+ARM = Leaving()
+""",
+}
+
+
+@pytest.fixture(scope="session")
+def plugins(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("plugins")
+    (folder / "sixth_task.py").symlink_to(sixth_task.__file__)
+    for name, text in PLUGINS.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return folder
