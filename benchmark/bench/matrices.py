@@ -80,21 +80,27 @@ def measure_sharing(bench: Bench) -> Iterator[Result]:
 
 def measure_smoke(bench: Bench) -> Iterator[Result]:
     """`run --matrix smoke` by the clock over the seconds that its runs trained and evaluated, shared by the cores."""
-    cores, shares, walls, floors = count_cores(), [], [], []
+    cores = count_cores()
+    takes = []
     load = [sys.executable, "-c", f"import {', '.join(PRELOADED)}"]
     for _ in range(bench.repeats):
         imports = seconds_of(partial(_run, load))
         with tempfile.TemporaryDirectory() as folder:
             command = [sys.executable, "-m", "benchmark", "run", "--matrix", "smoke", "--device", bench.device.type,
                        "--results", folder]
-            walls.append(seconds_of(partial(_run, command)))
+            wall = seconds_of(partial(_run, command))
             records, _ = Store(Path(folder)).records()
-            busy = busy_seconds(records) / cores
-            shares.append(walls[-1] / busy)
-            floors.append((imports + busy) / busy)
-    yield Result("matrix", "smoke by the clock, over training and evaluation shared by the cores", tuple(shares), 1.35,
-                 detail=f"{median(walls):.0f} s, {len(records)} runs, {cores} cores; floor {median(floors):.2f}, as nothing "
-                        "can train before one process has imported torch, timm and scikit-learn")
+        busy = busy_seconds(records) / cores
+        beside = sum(record.seconds["wall"] for record in records) / cores - busy
+        takes.append({"wall": wall, "imports": imports, "beside": beside, "rest": wall - imports - busy - beside,
+                      "ratio": wall / busy, "floor": (imports + busy) / busy})
+    middle = {name: median([take[name] for take in takes]) for name in takes[0]}
+    yield Result("matrix", "smoke by the clock, over training and evaluation shared by the cores",
+                 tuple(take["ratio"] for take in takes), 1.35,
+                 detail=f"{len(records)} runs, {cores} cores, {middle['wall']:.1f} s: imports {middle['imports']:.1f}, in runs "
+                        f"beside training and evaluation {middle['beside']:.1f} (inputs, merged against unmerged outputs, "
+                        f"export), processes and planning {middle['rest']:.1f}; floor {middle['floor']:.2f}, as nothing can "
+                        "train before one process has imported torch, timm and scikit-learn")
 
 
 def measure_records(records: Sequence[Record]) -> Iterator[Result]:
