@@ -90,10 +90,16 @@ class Claim(Frozen):
     @property
     def published(self) -> str:
         """E.g. "83.9 against 83.3 (+0.6)"."""
-        text = f"{self.reported_value:g}"
+        text = as_printed(self.reported_value)
         if self.reported_baseline_value is not None:
-            text += f" against {self.reported_baseline_value:g}"
-        return text if self.absolute_gain is None else f"{text} ({self.absolute_gain:+g})"
+            text += f" against {as_printed(self.reported_baseline_value)}"
+        return text if self.absolute_gain is None else f"{text} ({as_printed(self.absolute_gain, signed=True)})"
+
+
+def as_printed(value: float, signed: bool = False) -> str:
+    """A published number with the digits that the paper prints, at least one decimal."""
+    text = f"{value:{'+' if signed else ''}g}"
+    return text if "." in text else f"{text}.0"
 
 
 @dataclass(frozen=True)
@@ -166,28 +172,28 @@ def judge_gain(published: float, evidence: Evidence) -> Judgement:
     """
     if evidence.low is None or evidence.high is None:
         return Judgement(Verdict.INCONCLUSIVE, f"{_shown(evidence)}: no interval, so no test")
-    sign = 1 if published > 0 else -1
+    sign, printed = 1 if published > 0 else -1, as_printed(published, signed=True)
     far = evidence.high if sign > 0 else -evidence.low
     significant = evidence.p_holm is not None and evidence.p_holm < ALPHA
     if significant and sign * evidence.mean > 0:
         if far >= abs(published):
-            return Judgement(Verdict.REPRODUCED, f"{_shown(evidence)} against {published:+g} published")
-        return Judgement(Verdict.DIRECTION_ONLY, f"{_shown(evidence)} is less than the {published:+g} published")
+            return Judgement(Verdict.REPRODUCED, f"{_shown(evidence)} against {printed} published")
+        return Judgement(Verdict.DIRECTION_ONLY, f"{_shown(evidence)} is less than the {printed} published")
     if significant and sign * evidence.mean < 0:
-        return Judgement(Verdict.CONTRADICTED, f"{_shown(evidence)} against {published:+g} published")
+        return Judgement(Verdict.CONTRADICTED, f"{_shown(evidence)} against {printed} published")
     mde = evidence.minimal_detectable_effect
     near = evidence.low if sign > 0 else -evidence.high
     if near > 0 and far >= abs(published):
-        return Judgement(Verdict.INCONCLUSIVE, f"{_shown(evidence)} holds {published:+g} and not 0, but is not significant "
+        return Judgement(Verdict.INCONCLUSIVE, f"{_shown(evidence)} holds {printed} and not 0, but is not significant "
                                                "among so many tests (Holm)")
     if mde is not None and mde <= abs(published):
         if far >= abs(published):
-            return Judgement(Verdict.INCONCLUSIVE, f"{_shown(evidence)} holds both 0 and {published:+g}")
-        return Judgement(Verdict.NOT_REPRODUCED, f"{_shown(evidence)}, which excludes {published:+g}; an effect of {mde:.2g} "
+            return Judgement(Verdict.INCONCLUSIVE, f"{_shown(evidence)} holds both 0 and {printed}")
+        return Judgement(Verdict.NOT_REPRODUCED, f"{_shown(evidence)}, which excludes {printed}; an effect of {mde:.2g} "
                                                  "would have been found")
     needed = "unknown" if mde is None else f"{mde:.2g}"
     return Judgement(Verdict.INCONCLUSIVE,
-                     f"{_shown(evidence)}; the smallest effect that could be found is {needed}, published {published:+g}")
+                     f"{_shown(evidence)}; the smallest effect that could be found is {needed}, published {printed}")
 
 
 def judge_value(published: float, evidence: Evidence) -> Judgement:
@@ -197,12 +203,13 @@ def judge_value(published: float, evidence: Evidence) -> Judgement:
     """
     if evidence.low is None or evidence.high is None:
         return Judgement(Verdict.INCONCLUSIVE, f"{_shown(evidence, signed=False)}: no interval, so no test")
-    rounding = 0.5 * 10.0 ** -len(f"{published:g}".partition(".")[2])
+    printed = as_printed(published)
+    rounding = 0.5 * 10.0 ** -len(printed.partition(".")[2])
     inside = evidence.low - rounding <= published <= evidence.high + rounding
     if inside and evidence.high - evidence.low > 2 * VALUE_MARGIN:
-        return Judgement(Verdict.INCONCLUSIVE, f"{_shown(evidence, signed=False)} holds {published:g}, and is too wide to tell")
+        return Judgement(Verdict.INCONCLUSIVE, f"{_shown(evidence, signed=False)} holds {printed}, and is too wide to tell")
     verdict = Verdict.REPRODUCED if inside else Verdict.NOT_REPRODUCED
-    return Judgement(verdict, f"{_shown(evidence, signed=False)} against {published:g} published")
+    return Judgement(verdict, f"{_shown(evidence, signed=False)} against {printed} published")
 
 
 def judge_ratio(published: float, evidence: Evidence) -> Judgement:
@@ -222,7 +229,7 @@ def judge_ratio(published: float, evidence: Evidence) -> Judgement:
 def judge_count(published: float, evidence: Evidence) -> Judgement:
     """A published number of parameters, in millions, against the counted one."""
     verdict = Verdict.REPRODUCED if abs(evidence.mean / published - 1) <= PARAMETER_TOLERANCE else Verdict.NOT_REPRODUCED
-    return Judgement(verdict, f"counted {evidence.mean:.2f} M against {published:g} M published")
+    return Judgement(verdict, f"counted {evidence.mean:.2f} M against {as_printed(published)} M published")
 
 
 def _shown(evidence: Evidence, signed: bool = True) -> str:

@@ -33,6 +33,7 @@ from benchmark.report.evidence import (
 )
 from benchmark.report.inputs import Problem, TaskInfo, gather
 from benchmark.report.sections import stated_conditions
+from benchmark.report.tables import contrasts_table
 from benchmark.report.write import write_report
 from benchmark.stats import holm, minimal_detectable_effect
 from benchmark.store import Store
@@ -102,6 +103,8 @@ def test_absolute_values_allow_for_the_rounding_of_print():
     assert judge_value(83.3, Evidence(1, 83.3, None, None)).verdict == Verdict.INCONCLUSIVE
     assert judge_value(83.3, Evidence(2, 75.0, 60.0, 90.0)).verdict == Verdict.INCONCLUSIVE, "too wide to tell"
     assert judge_value(83.3, Evidence(2, 75.0, 70.0, 80.0)).verdict == Verdict.NOT_REPRODUCED, "wide, and yet excludes it"
+    assert judge_value(87.0, Evidence(4, 86.9, 86.8, 86.98)).verdict == Verdict.REPRODUCED
+    assert judge_value(87.0, Evidence(4, 86.7, 86.6, 86.8)).verdict == Verdict.NOT_REPRODUCED, "printed as 87.0, not as 87"
     assert judge_count(172.6, Evidence(1, 171.5, None, None)).verdict == Verdict.REPRODUCED
     assert judge_count(172.6, Evidence(1, 150.0, None, None)).verdict == Verdict.NOT_REPRODUCED
     assert judge_ratio(1.347, Evidence(3, 1.04, 1.02, 1.06)).verdict == Verdict.NOT_REPRODUCED
@@ -215,6 +218,19 @@ def test_an_arm_beside_the_rule_is_shown_and_decides_nothing():
     verdicts = judge_contrasts(collection, contrasts)
     assert verdicts["references"].tolist() == ["baseline random-norm self-copy"] * 2
     assert verdicts["verdict"].tolist() == judged(with_controls(1.0))[1]["verdict"].tolist()
+
+
+def test_references_stand_in_one_order_whichever_arm_comes_first():
+    """An arm with another control, ahead in the alphabet, alters no column of the others."""
+    records = with_controls(1.0)
+    records += [imagenet(seed, "ceiling", None, 46 + seed + 0.1 * seed, "tiny") for seed in range(6)]
+    collection = collect(records, tasks=INFOS)
+    rivals = {**RIVALS, "ceiling": ("self-copy",)}
+    contrasts = estimate_contrasts(collection, rivals, beside={"m2pt": ("ceiling",)})
+    assert contrasts["arm"].iloc[0] == "ceiling"
+    table = contrasts_table(collection, contrasts, judge_contrasts(collection, contrasts), 0)
+    assert [name for name in table.header if name.startswith("Minus")] == [
+        "Minus baseline", "Minus random-norm", "Minus self-copy", "Minus ceiling (not in the rule)"]
 
 
 def test_a_gain_that_a_control_has_too_is_no_evidence():

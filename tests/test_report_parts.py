@@ -19,6 +19,8 @@ from benchmark.contracts import Metric
 from benchmark.record import record_text
 from benchmark.report.analysis import analyse
 from benchmark.report.compare import compare, summarise
+from benchmark.report.cost import cost_table
+from benchmark.report.curves import draw_scales
 from benchmark.report.document import FORMATS, Document, Heading, Paragraph, without_empty
 from benchmark.report.inputs import Problem, TaskInfo
 from benchmark.report.markup import to_markdown
@@ -57,6 +59,42 @@ def test_costs_are_ratios_to_the_baseline_of_the_same_seed():
     (row,) = analysis_of([*plain, *ours]).cost.itertuples()
     assert (row.n, row.time_ratio, row.memory_ratio) == (2, 2.0, 1.5)
     assert (row.trainable, row.merged) == (2_000_000, 1_000_000)
+
+
+def test_times_are_compared_within_one_command_and_where_a_record_tells_them():
+    """Another command had the machine on another day; and a millisecond is as short as a record knows."""
+    def run(arm, auxiliary, seed, command, train, inference):
+        (record,) = imagenet([40.0], arm, auxiliary)
+        spec = record.spec.model_copy(update={"seed": seed})
+        return record.model_copy(update={"spec": spec, "run_id": spec.run_id, "command": command,
+                                         "seconds": {"train": train, "inference": inference}})
+
+    records = [run("finetune", None, 0, "benchmark run --matrix full", 50.0, 0.1),
+               run("m2pt", "audio", 0, "benchmark run --matrix evidence", 100.0, 0.1)]
+    records += [run("finetune", None, 1, "benchmark run --matrix evidence", 50.0, 0.003),
+                run("m2pt", "audio", 1, "benchmark run --matrix evidence", 60.0, 0.007)]
+    analysis = analysis_of(records)
+    (row,) = analysis.cost.itertuples()
+    assert (row.n, row.time_n, row.time_ratio) == (2, 1, pytest.approx(1.2))
+    assert pd.isna(row.inference_ratio)
+    text = to_markdown(cost_table(analysis.collection, analysis.cost, 0))
+    assert "| 2 | 1.20 (n=1) | — |" in text
+
+
+def test_every_learned_scale_lies_within_its_panel():
+    """The second target's are the larger, and panels share their axis."""
+    records = []
+    for task, factor in (("imagenet", 1.0), ("shapenet", 5.0)):
+        for seed in range(2):
+            record = make_record(make_spec(task, "m2pt", "audio", seed))
+            layers = [layer.model_copy(update={"scale": factor * layer.scale}) for layer in record.layers]
+            records.append(record.model_copy(update={"layers": layers}))
+    analysis = analyse(records, [], tasks=SYNTHETIC)
+    largest = max(abs(layer.scale) for record in records for layer in record.layers)
+    figure = draw_scales(analysis.collection, 0, "m2pt", "")
+    for axes in figure.axes[:2]:
+        assert axes.get_ylim()[0] == 0
+        assert axes.get_ylim()[1] >= largest
 
 
 def test_cells_that_are_not_shown_to_differ_share_a_letter():

@@ -16,7 +16,8 @@ from benchmark.report.analysis import analyse, badges
 from benchmark.report.collect import collect
 from benchmark.report.estimates import estimate_effects
 from benchmark.report.evidence import estimate_contrasts, judge_contrasts
-from benchmark.report.sanity import AS_EXPECTED, UNDECIDED, UNTESTED, WRONG, estimate_sanity
+from benchmark.report.markup import to_markdown
+from benchmark.report.sanity import AS_EXPECTED, UNDECIDED, UNTESTED, WRONG, estimate_sanity, sanity_table
 from benchmark.report.sections import stated_conditions
 from benchmark.report.shares import estimate_shares
 from benchmark.report.write import write_report
@@ -105,6 +106,13 @@ def test_a_report_opens_with_a_check_that_failed(tmp_path):
     page = (tmp_path / "report.md").read_text(encoding="utf-8")
     assert "2 of 3 runs" in page
     assert "chance, 2.1" in page
+    assert "Labels dealt out" in page
+    assert "An arm that is its baseline" in page
+    tasks = TASKS | {"imagenet": replace(TASKS["imagenet"], shortcuts={"tiny": {"random scores": 6.6}})}
+    dealt = analyse(dealt_out(2.1)[:5], [], tasks=tasks)
+    table = to_markdown(sanity_table(dealt.collection, dealt.sanity))
+    assert "random scores, 6.6" in table
+    assert "An arm that is its baseline" not in table
     fine = analyse(equal_arms(), [], tasks=TASKS, equal=EQUAL_TO_BASELINE)
     assert not any("sanity" in text for text in badges(fine))
 

@@ -9,12 +9,12 @@ from benchmark.report.canvas import BASELINE, Interval, forest, make_title, moda
 from benchmark.report.collect import CELL, Collection
 from benchmark.report.estimates import known
 from benchmark.report.markup import NONE, Table, text_rows
-from benchmark.report.pairing import Run, time_ratios
+from benchmark.report.pairing import SHORTEST_S, Run, time_ratios
 from benchmark.report.tables import cell_label, rows_of
 from benchmark.stats import ratio_interval
 
 MEGA = 1e6
-COST_COLUMNS = [*CELL, "n", *(f"{what}_{part}" for what in ("time", "inference") for part in ("ratio", "low", "high")),
+COST_COLUMNS = [*CELL, "n", *(f"{what}_{part}" for what in ("time", "inference") for part in ("n", "ratio", "low", "high")),
                 "memory_ratio", "trainable", "training", "merged", "baseline_trainable"]
 
 
@@ -37,7 +37,7 @@ def estimate_cost(collection: Collection) -> pd.DataFrame:
             if times:
                 estimate = ratio_interval(times)
                 low, high = estimate.interval or (None, None)
-                row |= {f"{what}_ratio": estimate.mean, f"{what}_low": low, f"{what}_high": high}
+                row |= {f"{what}_n": estimate.n, f"{what}_ratio": estimate.mean, f"{what}_low": low, f"{what}_high": high}
         memory = [ours / theirs for run, baseline in pairs
                   if (ours := run.record.peak_memory_bytes) and (theirs := baseline.record.peak_memory_bytes)]
         if memory:
@@ -56,16 +56,17 @@ def cost_table(collection: Collection, cost: pd.DataFrame, section: int) -> Tabl
     """Every cell of a section."""
     rows = []
     for row in rows_of(cost[cost["section"] == section]):
-        times = [_ratio(row.time_ratio, row.time_low, row.time_high),
-                 _ratio(row.inference_ratio, row.inference_low, row.inference_high)]
+        times = [_ratio(row.time_ratio, row.time_low, row.time_high, row.time_n),
+                 _ratio(row.inference_ratio, row.inference_low, row.inference_high, row.inference_n)]
         memory = NONE if pd.isna(row.memory_ratio) else f"{row.memory_ratio:.2f}"
         counts = [_millions(value) for value in (row.baseline_trainable, row.trainable, row.merged)]
         rows.append([row.task, cell_label(row.arm, row.auxiliary, row.variant), str(row.n), *times, memory, *counts])
     header = ("Target", "Cell", "n", "Training time", "Inference time", "Peak memory", "Trainable, baseline (M)",
               "Trainable (M)", "After merging (M)")
     notes = ("Times and peak memory over those of the baseline of the same seed and hardware, geometric mean over seeds with "
-             "the 95 % t-interval of logarithms; times of runs that shared a machine are rough (--matrix cost runs one at a "
-             "time), and runs in lock-step have none of their own. Inference is that of the merged model, which is the "
+             "the 95 % t-interval of logarithms (n timed pairs). Compared are times of runs by one command, each at least "
+             f"{1000 * SHORTEST_S:g} ms; those of runs that shared a machine are rough (--matrix cost runs one at a time), and "
+             "runs in lock-step have none of their own. Inference is that of the merged model, which is the "
              "baseline's by construction; the record of every run holds how far merging moved its logits.",)
     return Table(f"Cost beside the baseline: {collection.sections[section].title}", header, text_rows(rows), notes,
                  num_labels=2)
@@ -79,7 +80,7 @@ def draw_cost(collection: Collection, cost: pd.DataFrame, section: int) -> Figur
         return None
     colours = modality_colours(collection)
     groups = {task: [
-        Interval(shorten(cell_label(row.arm, row.auxiliary, row.variant), 34) + f"  n={row.n}", row.time_ratio,
+        Interval(shorten(cell_label(row.arm, row.auxiliary, row.variant), 34) + f"  n={int(row.time_n)}", row.time_ratio,
                  known(row.time_low), known(row.time_high), colours.get(row.auxiliary, BASELINE))
         for row in rows_of(ours[ours["task"] == task])] for task in dict.fromkeys(ours["task"])}
     figure = forest(groups, 1, "training time over the baseline's of the same seed, 95 % interval; hollow: no interval")
@@ -87,10 +88,10 @@ def draw_cost(collection: Collection, cost: pd.DataFrame, section: int) -> Figur
     return figure
 
 
-def _ratio(mean: float, low: float, high: float) -> str:
+def _ratio(mean: float, low: float, high: float, n: float) -> str:
     interval = "" if pd.isna(low) else f" [{low:.2f}, {high:.2f}]"
-    return NONE if pd.isna(mean) else f"{mean:.2f}{interval}"
+    return NONE if pd.isna(mean) else f"{mean:.2f}{interval} (n={int(n)})"
 
 
 def _millions(count: object) -> str:
-    return NONE if pd.isna(count) else f"{float(str(count)) / MEGA:.2f}"  # type: ignore[call-overload]
+    return NONE if pd.isna(count) else f"{float(str(count)) / MEGA:.{2 if float(str(count)) >= MEGA / 100 else 4}f}"  # type: ignore[call-overload]

@@ -88,8 +88,8 @@ def draw_scales(collection: Collection, section: int, arm: str, variant: str) ->
         for auxiliary in (name for name in collection.modalities if name in panels[task]):
             _draw_scales(axes, layers, panels[task][auxiliary], colours[auxiliary])
         axes.set_title(shorten(task, 40))
-        axes.set_ylim(bottom=0)
         axes.grid(axis="y", color=FAINT, linewidth=0.5)
+    grid[0].set_ylim(bottom=0)  # of all, once all are drawn: what is set no longer grows
     for axes in grid[len(tasks) :]:
         axes.set_visible(False)
     for axes in grid[::columns]:

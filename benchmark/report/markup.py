@@ -135,17 +135,18 @@ def show_difference(value: float, metric: Metric) -> str:
 
 
 def show_estimate(row: Any, metric: Metric, prefix: str = "", with_n: bool = True) -> str:
-    """E.g. "46.9 ± 0.7 (n=3)" from the columns mean, low, high and n; a dash where there is no value."""
+    """E.g. "46.9 ± 0.7 (n=3)" from the columns mean, low, high and n; a dash where there is no value, and where several
+    seeds have one value, that."""
     mean, low, high, n = (getattr(row, prefix + name) for name in ("mean", "low", "high", "n"))
     if pd.isna(mean):
         return NONE
-    half = "" if pd.isna(low) else f" ± {show_value((high - low) / 2, metric)}"
+    half = f" ± {show_value((high - low) / 2, metric)}" if not pd.isna(low) else " (all equal)" if n > 1 else ""
     return show_value(mean, metric) + half + (f" (n={int(n)})" if with_n else "")
 
 
 def show_spread(value: float, metric: Metric) -> str:
     """A detectable effect: one decimal of percent, two where it is small."""
-    return f"{value:.{1 if value >= 1 else 2}f}" if metric.unit == "%" else f"{value:.2g}"
+    return f"{value:.{1 if round(value, 2) >= 1 else 2}f}" if metric.unit == "%" else f"{value:.2g}"
 
 
 def show_interval(row: Any, metric: Metric) -> str:

@@ -14,6 +14,8 @@ from benchmark.record import Record
 from benchmark.report.inputs import Remark
 from benchmark.spec import RunSpec
 
+SHORTEST_S = 0.02  # that is compared: records hold milliseconds
+
 
 @dataclass(frozen=True, eq=False)
 class Run:
@@ -170,9 +172,11 @@ def _reservations(baseline_of: Mapping[Run, Run]) -> list[Remark]:
 
 
 def time_ratios(pairs: Iterable[tuple[Run, Run]], what: str) -> list[float]:
-    """Seconds of `what` over the other run's, of the pairs in which both were timed, each by itself"""
-    def seconds(run: Run) -> float | None:
+    """Seconds of `what` over the other run's, of the pairs in which both were timed, each by itself, and by one command: a
+    machine is not as busy with another."""
+    def seconds(run: Run) -> float:
         alone = what != "train" or run.record.environment.lockstep is None
-        return run.record.seconds.get(what) if alone else None
+        return run.record.seconds.get(what, 0.0) if alone else 0.0
 
-    return [ours / theirs for run, other in pairs if (ours := seconds(run)) and (theirs := seconds(other))]
+    return [seconds(run) / seconds(other) for run, other in pairs
+            if run.record.command == other.record.command and min(seconds(run), seconds(other)) >= SHORTEST_S]

@@ -16,13 +16,13 @@ from benchmark.report.cost import cost_table, draw_cost
 from benchmark.report.document import Document, Heading, Items, Paragraph
 from benchmark.report.evidence import shared_sources
 from benchmark.report.inputs import Remark
-from benchmark.report.markup import Table, text_rows
+from benchmark.report.markup import NONE, Table, text_rows
 from benchmark.report.pictures import draw_reconstructions, draw_samples
 from benchmark.report.provenance import commands_table, facts
 from benchmark.report.published import draw_claims, list_sources, published_lines, published_table
 from benchmark.report.ranks import power_table, rank_table
 from benchmark.report.sanity import sanity_table
-from benchmark.report.sections import PROFILES, slugify, unique_slugs
+from benchmark.report.sections import PROFILES, rank_in, slugify, unique_slugs
 from benchmark.report.shares import draw_shares, shares_table
 from benchmark.report.tables import (
     alignment_table,
@@ -289,13 +289,16 @@ def _with_sections(frame: pd.DataFrame, analysis: Analysis) -> pd.DataFrame:
 
 def _losses_table(analysis: Analysis) -> Table:
     """First and last training loss of every pretraining"""
+    modalities = analysis.collection.modalities
     rows = []
     for record in analysis.collection.records:
         spec, curve = record.spec, record.curve("train", "loss")
         if spec.kind == "pretrain" and curve:
             (_, first), (epoch, last) = min(curve), max(curve)
             limit = "all" if spec.limit is None else str(spec.limit)
-            labels = [spec.modality, spec.profile, limit, spec.variant]
-            rows.append([*labels, str(spec.seed), str(epoch), f"{first:.4g}", f"{last:.4g}"])
+            order = (rank_in(spec.modality, modalities), rank_in(spec.profile, PROFILES), limit, spec.variant, spec.seed)
+            labels = [spec.modality, spec.profile, limit, spec.variant or NONE]
+            rows.append((order, [*labels, str(spec.seed), str(epoch), f"{first:.4g}", f"{last:.4g}"]))
     header = ("Modality", "Profile", "Samples", "Variant", "Seed", "Epochs", "First loss", "Last loss")
-    return Table("Losses of masked pretraining", header, text_rows(rows), num_labels=4)
+    notes = ("Seeds that no training has are of models that a control alone starts from.",)
+    return Table("Losses of masked pretraining", header, text_rows(row for _, row in sorted(rows)), notes, num_labels=4)

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from benchmark.claims import TESTED_PROFILE, Claim, Verdict
+from benchmark.claims import TESTED_PROFILE, Claim, Verdict, as_printed
 from benchmark.report.canvas import BASELINE, INK, PALETTE, Interval, forest, shorten
 from benchmark.report.estimates import known
 from benchmark.report.markup import MINUS, NONE, Cell, Line, Table
@@ -33,12 +33,10 @@ def published_lines(claims: Iterable[Claim], setting: str) -> dict[tuple[str, st
     lines: dict[tuple[str, str, str], str] = {}
     for claim in claims:
         test = claim.test
-        if test is not None and test.setting == setting and not test.options and test.metric:
-            gain = "" if claim.absolute_gain is None else f" ({claim.absolute_gain:+g})".replace("-", MINUS)
-            if test.quantity == "gain":
-                lines.setdefault((test.task, test.auxiliary or "", test.metric), f"paper {claim.reported_value:g}{gain}")
-                if claim.reported_baseline_value is not None:
-                    lines.setdefault((test.task, "", test.metric), f"paper {claim.reported_baseline_value:g}")
+        if test is not None and test.quantity == "gain" and test.setting == setting and not test.options and test.metric:
+            lines.setdefault((test.task, test.auxiliary or "", test.metric), f"paper {_printed(claim)}")
+            if claim.reported_baseline_value is not None:
+                lines.setdefault((test.task, "", test.metric), f"paper {as_printed(claim.reported_baseline_value)}")
     return lines
 
 
@@ -52,16 +50,18 @@ def published_table(claims: Sequence[Claim], judged: pd.DataFrame, source: str) 
     names = list(dict.fromkeys(row for row, _ in cells))
     columns = list(dict.fromkeys(column for _, column in cells))
     rows = tuple(((Line(name),), *(cells.get((name, column), (Line(NONE),)) for column in columns)) for name in names)
+    judged_here = any(len(cell) > 2 for cell in cells.values())
     notes = ("First line: the paper's number, with its gain over its baseline. Second line, where the cell was run: the "
              "profile, and the measured gain paired by seed with its 95 % t-interval, the mean of a baseline, a factor of "
              "the time of the baseline, or millions of parameters (M); "
-             f"bold: adjusted p < {ALPHA:g}. Only profile {TESTED_PROFILE} is of the paper's data and scale. Third line: the "
-             "verdict on the claim, where there is one.",)
+             f"bold: adjusted p < {ALPHA:g}. Only profile {TESTED_PROFILE} is of the paper's data and scale."
+             + (" Third line: the verdict on the claim, where there is one." if judged_here else ""),)
     return Table(f"{source} of the paper, published and measured", ("Row", *columns), rows, notes)
 
 
 def _row_of(claim: Claim) -> str:
-    return claim.method + (SCRATCH if claim.setting.startswith("from-scratch") else "")
+    method = ", ".join(part for part in claim.method.split(", ") if not part.endswith("=None"))
+    return method + (SCRATCH if claim.setting.startswith("from-scratch") else "")
 
 
 def _column_of(claim: Claim) -> str:
@@ -70,9 +70,13 @@ def _column_of(claim: Claim) -> str:
     return f"{claim.target_dataset.partition(' (')[0]} {metric}{frozen}"
 
 
+def _printed(claim: Claim) -> str:
+    gain = "" if claim.absolute_gain is None else f" ({as_printed(claim.absolute_gain, signed=True)})"
+    return (as_printed(claim.reported_value) + gain).replace("-", MINUS)
+
+
 def _cell(claim: Claim, measured: Any) -> Cell:
-    gain = "" if claim.absolute_gain is None else f" ({claim.absolute_gain:+g})"
-    lines = [Line(f"{claim.reported_value:g}{gain}".replace("-", MINUS))]
+    lines = [Line(_printed(claim))]
     if not pd.isna(measured.measured):
         quantity = "" if claim.test is None else claim.test.quantity
         lines.append(Line(f"{measured.profile}: {show_measured(measured, quantity)}",

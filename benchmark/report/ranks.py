@@ -8,7 +8,7 @@ from statistics import fmean
 
 import pandas as pd
 
-from benchmark.claims import Claim
+from benchmark.claims import Claim, as_printed
 from benchmark.record import Selection
 from benchmark.report.collect import CELL, Collection, main_values
 from benchmark.report.markup import NONE, Table, show_p, show_spread, show_value, text_rows
@@ -72,8 +72,8 @@ def rank_table(collection: Collection, ranks: pd.DataFrame, section: int) -> Tab
         metric = find_metric(collection, row.task, row.metric)
         rows.append([row.task, cell_label(row.arm, row.auxiliary, row.variant), unit_label(metric), str(row.n),
                      show_value(row.mean, metric), NONE if pd.isna(row.ties) else row.ties])
-    notes = ("Best first. Cells of a target that share a letter are not shown to differ: paired by seed, Holm-adjusted over "
-             f"all pairs of its cells, level {ALPHA:g}.",)
+    notes = ("Best first, by the mean over the n seeds that the cell has. Cells of a target that share a letter are not shown "
+             f"to differ: paired by the seeds that both have, Holm-adjusted over all pairs of its cells, level {ALPHA:g}.",)
     return Table(f"Order and ties: {collection.sections[section].title}",
                  ("Target", "Cell", "Metric", "n", "Mean", "Ties"), text_rows(rows), notes, num_labels=3)
 
@@ -114,7 +114,7 @@ def power_table(collection: Collection, power: pd.DataFrame, section: int) -> Ta
     for row in rows_of(power[power["section"] == section]):
         metric = find_metric(collection, row.task, row.metric)
         spreads = [NONE if pd.isna(value) else show_spread(value, metric) for value in (row.sd, row.mde)]
-        gain = NONE if pd.isna(row.published) else f"{row.published:g}"
+        gain = NONE if pd.isna(row.published) else as_printed(row.published)
         needed = NONE if pd.isna(row.seeds_needed) else str(int(row.seeds_needed))
         rows.append([row.task, cell_label(row.arm, row.auxiliary, row.variant), unit_label(metric), str(row.n), *spreads,
                      gain, show_p(row.p_equivalent), needed])

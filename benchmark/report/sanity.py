@@ -104,14 +104,18 @@ def sanity_table(collection: Collection, sanity: pd.DataFrame) -> Table:
         if row.check == EQUAL:
             expected, measured = f"{row.n} of {row.n} runs", f"{int(row.measured)} of {row.n} runs"
         else:
-            expected = NONE if pd.isna(row.expected) else f"chance, {show_value(row.expected, metric)}"
+            known = collection.tasks[row.task].shortcuts.get(section.profile, {})
+            name = RANDOM if RANDOM in known else "chance"
+            expected = NONE if pd.isna(row.expected) else f"{name}, {show_value(row.expected, metric)}"
             half = "" if pd.isna(row.low) else f" ± {show_value((row.high - row.low) / 2, metric)}"
             measured = show_value(row.measured, metric) + half
         rows.append([row.task, cell_label(row.arm, row.auxiliary, row.variant), f"{section.profile}, {section.setting}",
                      row.check, str(row.n), expected, measured, show_p(row.p_holm), row.outcome])
     header = ("Target", "Cell", "Profile, setting", "What is checked", "n", "Expected", "Measured", "p (Holm)", "Outcome")
-    notes = ("Labels dealt out at random leave nothing to learn that holds on the test split. Wrong: the mean is above chance "
-             f"(one-sided t-test over seeds, adjusted p < {ALPHA:g}), which would be a leak. As expected: it is surely less "
-             f"than {MARGIN:g} points above (one-sided 95 % bound). An arm that is its baseline by construction is to agree "
-             "with it, on one machine, in every measurement and weight to the last bit.",)
+    said = {CHANCE: "Labels dealt out at random leave nothing to learn that holds on the test split. Wrong: the mean is above "
+                    f"chance (one-sided t-test over seeds, adjusted p < {ALPHA:g}), which would be a leak. As expected: it is "
+                    f"surely less than {MARGIN:g} points above (one-sided 95 % bound).",
+            EQUAL: "An arm that is its baseline by construction is to agree with it, on one machine, in every measurement and "
+                   "weight to the last bit."}
+    notes = tuple(text for check, text in said.items() if check in set(sanity["check"]))
     return Table("Runs whose outcome is known beforehand", header, text_rows(rows), notes, num_labels=4)

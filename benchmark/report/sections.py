@@ -41,15 +41,15 @@ class Section:
     def order(self) -> tuple[object, ...]:
         """Small profiles first, whole data before limited, main conditions before others."""
         return (
-            place(self.profile, PROFILES),
+            rank_in(self.profile, PROFILES),
             -1 if self.limit is None else self.limit,
             bool(self.conditions),
-            place(self.setting, SETTINGS),
+            rank_in(self.setting, SETTINGS),
             self.conditions,
         )
 
 
-def place(name: str, known: Iterable[str]) -> tuple[int, str]:
+def rank_in(name: str, known: Iterable[str]) -> tuple[int, str]:
     """Sort key: known names in their order, then the others by name."""
     names = list(known)
     return (names.index(name) if name in names else len(names), name)

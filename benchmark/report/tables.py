@@ -30,9 +30,9 @@ from benchmark.stats import ALPHA, POWER
 SELECTED = {"last": "last epoch", "best_val": "epoch chosen on val", "oracle": "best test epoch (selects on test)"}
 READ_MEAN = "Mean over seeds ± half width of its 95 % t-interval (n seeds)."
 READ_DIFFERENCE = (
-    "Difference to {reference}, paired by seed, with its 95 % t-interval; p: paired t-test, Holm-adjusted over every "
-    f"{{family}}; MDE: the true difference that an unadjusted test at level {ALPHA:g} finds with probability {POWER:g} in a "
-    "new experiment of as many seeds, as the spread is known from these seeds only."
+    "Difference to {reference}, paired by the seeds that both have, with its 95 % t-interval; p: paired t-test, Holm-adjusted "
+    f"over every {{family}}; MDE: the true difference that an unadjusted test at level {ALPHA:g} finds with probability "
+    f"{POWER:g} in a new experiment of as many seeds, as the spread is known from these seeds only."
 )
 READ_EFFECT = READ_DIFFERENCE.format(
     reference="the baseline", family="target and auxiliary of the arm (all its variants: one family)")
@@ -190,7 +190,8 @@ def effects_table(collection: Collection, effects: pd.DataFrame, section: int) -
 def contrasts_table(collection: Collection, contrasts: pd.DataFrame, verdicts: pd.DataFrame, section: int) -> Table:
     """Each cell of an arm against its baseline and every control that it must beat, with the verdict."""
     frame = contrasts[contrasts["section"] == section]
-    references = list(dict.fromkeys(frame["reference"]))
+    beside = set(frame.loc[~frame["in_rule"].astype(bool), "reference"])
+    references = sorted(set(frame["reference"]), key=lambda name: (name in beside, name != "baseline", name))
     found = {(*(getattr(row, name) for name in CONTRAST), row.reference): row for row in rows_of(frame)}
     rows = []
     for verdict in rows_of(verdicts[verdicts["section"] == section]):
@@ -206,7 +207,6 @@ def contrasts_table(collection: Collection, contrasts: pd.DataFrame, verdicts: p
                  NONE if pd.isna(verdict.excluded_above) else show_difference(verdict.excluded_above, metric)]
         rows.append((cell(verdict.task), cell(label), cell(verdict.verdict), cell(show_p(verdict.p_holm)), *map(cell, edges),
                      cell(unit_label(metric)), *texts, shared))
-    beside = set(frame.loc[~frame["in_rule"].astype(bool), "reference"])
     header = ("Target", "Cell", "Verdict", "p (Holm)", "Found from", "Excluded above", "Metric",
               *(f"Minus {name}" + (" (not in the rule)" if name in beside else "") for name in references), "Shared sources")
     notes = (
@@ -214,9 +214,9 @@ def contrasts_table(collection: Collection, contrasts: pd.DataFrame, verdicts: p
         f"rule is positive, and the largest p, Holm-adjusted over all targets and auxiliaries of the arm, is below {ALPHA:g}. "
         "Otherwise there is no evidence at this scale. Found from: an advantage over every reference that this rule would "
         f"find with probability {POWER:g} or more in a new experiment of as many seeds. Excluded above: the smallest upper end "
-        "of the intervals, as what helps must be ahead of every reference.",
-        "Chosen on val: each arm in the variant that the validation split preferred, out of the same variants; tuned-baseline "
-        "is the plain model, so chosen out of as many.",
+        "of the intervals, as what helps must be ahead of every reference; each interval by itself, unadjusted.",
+        *(("Chosen on val: each arm in the variant that the validation split preferred, out of the same variants; "
+           "tuned-baseline is the plain model, so chosen out of as many.",) if frame["tuned"].any() else ()),
         "Shared sources: makers whose work is in both the target's data and the auxiliary's.",
     )
     return Table(f"Beyond every control: {collection.sections[section].title}", header, tuple(rows), notes, num_labels=3)
@@ -231,7 +231,8 @@ def alignment_table(collection: Collection, alignments: Mapping[str, Sequence[fl
             label = cell_label(spec.arm or "", spec.auxiliary or "", spec.variant)
             by_cell.setdefault((spec.task, label), []).append(values)
     rows = []
-    for (task, label), runs in by_cell.items():
+    tasks = list(collection.tasks)
+    for (task, label), runs in sorted(by_cell.items(), key=lambda item: (tasks.index(item[0][0]), item[0][1])):
         means = [sum(column) / len(column) for column in zip(*runs, strict=True)]
         rows.append([task, label, str(len(runs)), "  ".join(f"{mean:.3f}" for mean in means)])
     notes = ("Centred kernel alignment (linear) of what a run and its baseline of the same seed make of the validation "
