@@ -21,6 +21,7 @@ from benchmark.checkpoint import load_checkpoint, save_checkpoint
 from benchmark.cli import build_parser, main
 from benchmark.commands import make_plan
 from benchmark.executors.local import Event, pending_jobs, run_plan
+from benchmark.executors.worker import seeding_only
 from benchmark.record import Record, read_record, record_text
 from benchmark.spec import Site
 from benchmark.store import Store
@@ -593,3 +594,20 @@ def test_of_two_checkpoints_the_newest_whole_one_counts(tmp_path, capsys, damage
     assert f"checkpoint {path} cannot be read" in capsys.readouterr().out
     path.unlink()  # as a kill between the two renames leaves it
     assert load_checkpoint(path)["epoch"] == 2
+
+
+# --- what every step begins with -------------------------------------------------------------------------------------
+
+
+def test_seeding_costs_nothing_for_devices_that_are_not_in_use(monkeypatch):
+    torch.manual_seed(5)
+    before, seed_all = torch.rand(3), torch.xpu.manual_seed_all
+    with monkeypatch.context() as patched, seeding_only("cpu"):
+        patched.setattr("traceback.format_stack", lambda *_: pytest.fail("a traceback for a device that is not in use"))
+        torch.manual_seed(5)
+        assert torch.equal(torch.rand(3), before)
+    assert torch.xpu.manual_seed_all is seed_all
+    with seeding_only("cuda:1"):
+        seeds_other_gpus, seeds_others = torch.cuda.manual_seed_all, torch.xpu.manual_seed_all
+    assert seeds_other_gpus is torch.cuda.manual_seed_all
+    assert seeds_others is not torch.xpu.manual_seed_all

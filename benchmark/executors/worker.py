@@ -6,12 +6,12 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import IO, TextIO
+from typing import IO, Any, TextIO
 
 from benchmark.matrix import Job
 from benchmark.spec import Pretrained, Site
@@ -111,8 +111,10 @@ def _run(work: Work, store: Store, site: Site, connection: Connection, slot: int
     from benchmark.lockstep import marked
 
     job = work.job
-    record = execute(job.spec, job.task, job.arm, _placed(site, slot), work.folder, work.starts,
-                     lambda done, total, text: connection.send(("epoch", done, total, text)))
+    placed = _placed(site, slot)
+    with seeding_only(placed.device):
+        record = execute(job.spec, job.task, job.arm, placed, work.folder, work.starts,
+                         lambda done, total, text: connection.send(("epoch", done, total, text)))
     _depict(job, store, log)  # from the checkpoint, which `save` removes
     store.save(marked(record, work.folder))
 
@@ -121,8 +123,10 @@ def _train_together(works: Sequence[Work], site: Site, connection: Connection, s
     from benchmark.lockstep import Member, train_in_lockstep
 
     members = [Member(work.job.spec, work.job.arm, work.folder, work.starts) for work in works if work.job.arm is not None]
-    left_out = train_in_lockstep(members, works[0].job.task, _placed(site, slot),
-                                 lambda done, total, text: connection.send(("epoch", done, total, text)))
+    placed = _placed(site, slot)
+    with seeding_only(placed.device):
+        left_out = train_in_lockstep(members, works[0].job.task, placed,
+                                     lambda done, total, text: connection.send(("epoch", done, total, text)))
     for run_id, reason in left_out.items():
         connection.send(("apart", run_id, reason))
 
@@ -141,6 +145,31 @@ def _placed(site: Site, slot: int) -> Site:
     if device == "cuda" and count:
         device = f"cuda:{slot % count}"  # runs take turns among the GPUs
     return site.model_copy(update={"device": device})
+
+
+@contextmanager
+def seeding_only(device: str) -> Iterator[None]:
+    """Inside the block `torch.manual_seed`, with which every training step begins, seeds the CPU and `device` alone.
+
+    For every other kind of device it queues a seed, with a traceback that it reads from the sources: half a millisecond, a
+    thirtieth of a small model's step. No result depends on it, so it is mended here and not in the trainer, an edit of which
+    makes all results stale. Source: torch 2.14, `_lazy_call` in torch/cuda/__init__.py.
+    """
+    import torch
+
+    modules: list[Any] = [getattr(torch, kind, None) for kind in ("cuda", "xpu", "mtia") if kind != device.split(":")[0]]
+    others = [(module, module.manual_seed_all) for module in modules if module is not None]
+    for module, _ in others:
+        module.manual_seed_all = _seed_nothing
+    try:
+        yield
+    finally:
+        for module, seed_all in others:
+            module.manual_seed_all = seed_all
+
+
+def _seed_nothing(seed: int) -> None:
+    """In place of `manual_seed_all` of a device that is not in use"""
 
 
 def _cause(error: BaseException) -> BaseException:
