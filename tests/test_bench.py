@@ -14,7 +14,7 @@ from baselines import ARMS
 from benchmark.bench import inputs, matrices
 from benchmark.bench.inputs import count_tokens, training_operations
 from benchmark.bench.matrices import jobs_of, measure_records
-from benchmark.bench.measure import Bench, Result, alternate, ratios
+from benchmark.bench.measure import Bench, Result, alternate, alternate_anew, ratios
 from benchmark.bench.run import MEASUREMENTS, bench_table, folder_name, run_bench, write_bench
 from benchmark.cli import main
 from benchmark.environment import describe_environment
@@ -30,6 +30,20 @@ def test_repeats_alternate_and_take_turns_in_going_first():
     assert calls == ["a", "b", "b", "a", "a", "b", "b", "a"]
     assert {name: len(values) for name, values in seconds.items()} == {"a": 3, "b": 3}
     assert ratios([2.0, 6.0], [1.0, 2.0]) == (2.0, 3.0)
+
+
+def test_what_is_built_anew_is_measured_as_often_as_asked_for():
+    calls: list[tuple[int, str]] = []
+    built = iter(range(10))
+
+    def build():
+        number = next(built)
+        return {name: (lambda name=name: calls.append((number, name))) for name in ("a", "b")}
+
+    seconds = alternate_anew(build, 7, lambda: None, warm_up=1)
+    assert {name: len(values) for name, values in seconds.items()} == {"a": 9, "b": 9}
+    assert {number for number, _ in calls} == {0, 1, 2}
+    assert all([which for number, which in calls if number == build].count("a") == 4 for build in range(3))
 
 
 def test_a_result_keeps_its_bound_by_its_median():

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from benchmark.contracts import Arm, Task
 
 WARM_UP = 2  # repeats that are not counted
+BUILT_ANEW = 3  # times that models are: where one lies in memory alone makes its steps a few percent faster or slower
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,13 @@ def alternate(works: Mapping[str, Callable[[], object]], repeats: int, wait: Cal
             if repeat >= warm_up:
                 seconds[name].append(spent)
     return seconds
+
+
+def alternate_anew(build: Callable[[], Mapping[str, Callable[[], object]]], repeats: int, wait: Callable[[], object],
+                   warm_up: int = WARM_UP) -> dict[str, list[float]]:
+    """As `alternate`, of works that are built anew a few times; at least `repeats` of each."""
+    parts = [alternate(build(), -(-repeats // BUILT_ANEW), wait, warm_up) for _ in range(BUILT_ANEW)]
+    return {name: [spent for part in parts for spent in part[name]] for name in parts[0]}
 
 
 def ratios(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, ...]:

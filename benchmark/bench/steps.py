@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmark.augment import mix
-from benchmark.bench.measure import Bench, Result, alternate, milliseconds, ratios
+from benchmark.bench.measure import Bench, Result, alternate, alternate_anew, milliseconds, ratios
 from benchmark.bench.parametrized import parametrized, plain_adamw
 from benchmark.contracts import Task
 from benchmark.data import Batch
@@ -37,7 +37,6 @@ VIT_B = ModelShape(input_size=(224, 224), patch_size=(16, 16))
 NUM_CLASSES = 1000
 BYTES_OF_A_PATHWAY = 28  # a number of A and of its two moments is read and written, one of the sum is written; 4 bytes each
 KINDS = ("plain", "pathway", "parametrized")
-BUILT_ANEW = 3  # times that small models are: where one lies in memory alone makes its steps a few percent faster or slower
 Step = Callable[[], object]
 
 
@@ -109,13 +108,16 @@ def measure_steps(bench: Bench) -> Iterator[Result]:
     gpu = device.type == "cuda"
     bounds = {256: 1.03, 128: 1.06, 64: 1.10} if gpu else {16: 1.04, 4: 1.15, 1: 1.40}
     recipe = TrainRecipe(epochs=1, batch_size=1, lr=1e-4, precision="bf16" if gpu else "fp32")
-    built = {kind: trained(kind, vit_b(task, device, depth, kind if kind == "plain" else "pathway"), recipe, depth)
-             for kind in KINDS}
+
+    def build(x: Tensor, label: Tensor) -> dict[str, Step]:
+        models = {kind: vit_b(task, device, depth, kind if kind == "plain" else "pathway") for kind in KINDS}
+        return {kind: partial(image_step, *trained(kind, model, recipe, depth), recipe, x, label)
+                for kind, model in models.items()}
+
     for batch_size, bound in bounds.items():
         x = torch.randn(batch_size, 3, 224, 224, device=device)
         label = torch.zeros(batch_size, dtype=torch.int64, device=device)
-        works = {kind: partial(image_step, model, optimizer, recipe, x, label) for kind, (model, optimizer) in built.items()}
-        seconds = alternate(works, bench.repeats, bench.wait, warm_up=1)
+        seconds = alternate_anew(partial(build, x, label), bench.repeats, bench.wait, warm_up=1)
         plain = ratios(seconds["parametrized"], seconds["plain"])
         yield Result("pathway", f"training step of ViT-B/16 with pathways, batch {batch_size}, {recipe.precision}",
                      ratios(seconds["pathway"], seconds["plain"]), bound,
@@ -141,27 +143,30 @@ def measure_tiny(bench: Bench) -> Iterator[Result]:
     device = bench.device
     for task in pretraining_tasks(bench.tasks).values():
         spec = tiny_run(bench, task)
-        recipe = spec.recipe
-        assert isinstance(recipe, TrainRecipe)
         batch = task.load("tiny")["train"].batch(torch.arange(64), device)
-        seconds: dict[str, list[float]] = {}
-        for _ in range(BUILT_ANEW):
-            works: dict[str, Step] = {}
-            for kind in KINDS:
-                model = build_model(spec, task)
-                if kind != "plain":
-                    connect(model.blocks, blocks_like(spec.shape), scale_init=1e-3)
-                works[kind] = partial(_tiny_step, task, spec, *trained(kind, model.to(device), recipe, spec.shape.depth), batch)
-                if kind == "pathway":
-                    works["least"] = _least_step(model, recipe)
-            for kind, taken in alternate(works, bench.repeats, bench.wait).items():
-                seconds.setdefault(kind, []).extend(taken)
+        seconds = alternate_anew(partial(_tiny_works, task, spec, batch), 3 * bench.repeats, bench.wait)
         plain = ratios(seconds["parametrized"], seconds["plain"])
         floor = 1 + statistics.median(ratios(seconds["least"], seconds["plain"]))
         yield Result("pathway", f"training step of the tiny {task.name} model with pathways, batch 64",
                      ratios(seconds["pathway"], seconds["plain"]), 1.08,
                      detail=f"plain {milliseconds(seconds['plain'])}; plain parametrization {statistics.median(plain):.3f}; "
                             f"{floor:.3f} if torch's own step of A and s, and their sum, were all that is added")
+
+
+def _tiny_works(task: Task, spec: RunSpec, batch: Batch) -> dict[str, Step]:
+    """A training step of each kind, and of the least that a pathway adds"""
+    recipe = spec.recipe
+    assert isinstance(recipe, TrainRecipe)
+    works: dict[str, Step] = {}
+    for kind in KINDS:
+        model = build_model(spec, task)
+        if kind != "plain":
+            connect(model.blocks, blocks_like(spec.shape), scale_init=1e-3)
+        model = model.to(batch["input"].device)
+        works[kind] = partial(_tiny_step, task, spec, *trained(kind, model, recipe, spec.shape.depth), batch)
+        if kind == "pathway":
+            works["least"] = _least_step(model, recipe)
+    return works
 
 
 def _least_step(model: nn.Module, recipe: TrainRecipe) -> Step:
