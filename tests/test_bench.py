@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import weakref
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -35,9 +36,18 @@ def test_repeats_alternate_and_take_turns_in_going_first():
 def test_what_is_built_anew_is_measured_as_often_as_asked_for():
     calls: list[tuple[int, str]] = []
     built = iter(range(10))
+    models: list[weakref.ref] = []
+
+    class Model:
+        """Refers to itself, as modules with a child that knows its parent do."""
+
+        def __init__(self):
+            self.own = self
 
     def build():
         number = next(built)
+        assert not any(model() for model in models), "the one before takes memory still"
+        models.append(weakref.ref(Model()))
         return {name: (lambda name=name: calls.append((number, name))) for name in ("a", "b")}
 
     seconds = alternate_anew(build, 7, lambda: None, warm_up=1)

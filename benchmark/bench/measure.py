@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -107,7 +108,10 @@ def alternate(works: Mapping[str, Callable[[], object]], repeats: int, wait: Cal
 def alternate_anew(build: Callable[[], Mapping[str, Callable[[], object]]], repeats: int, wait: Callable[[], object],
                    warm_up: int = WARM_UP) -> dict[str, list[float]]:
     """As `alternate`, of works that are built anew a few times; at least `repeats` of each."""
-    parts = [alternate(build(), -(-repeats // BUILT_ANEW), wait, warm_up) for _ in range(BUILT_ANEW)]
+    parts = []
+    for _ in range(BUILT_ANEW):
+        gc.collect()  # models refer to themselves, and three of them need a third of a machine's memory
+        parts.append(alternate(build(), -(-repeats // BUILT_ANEW), wait, warm_up))
     return {name: [spent for part in parts for spent in part[name]] for name in parts[0]}
 
 
