@@ -110,7 +110,7 @@ def alternate_anew(build: Callable[[], Mapping[str, Callable[[], object]]], repe
     """As `alternate`, of works that are built anew a few times; at least `repeats` of each."""
     parts = []
     for _ in range(BUILT_ANEW):
-        gc.collect()  # models refer to themselves, and three of them need a third of a machine's memory
+        gc.collect()  # models refer to themselves, and three ViT-B with their optimizers take 9 GiB
         parts.append(alternate(build(), -(-repeats // BUILT_ANEW), wait, warm_up))
     return {name: [spent for part in parts for spent in part[name]] for name in parts[0]}
 

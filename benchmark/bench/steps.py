@@ -110,9 +110,8 @@ def measure_steps(bench: Bench) -> Iterator[Result]:
     recipe = TrainRecipe(epochs=1, batch_size=1, lr=1e-4, precision="bf16" if gpu else "fp32")
 
     def build(x: Tensor, label: Tensor) -> dict[str, Step]:
-        models = {kind: vit_b(task, device, depth, kind if kind == "plain" else "pathway") for kind in KINDS}
-        return {kind: partial(image_step, *trained(kind, model, recipe, depth), recipe, x, label)
-                for kind, model in models.items()}
+        return {kind: partial(image_step, *trained(kind, vit_b(task, device, depth, kind), recipe, depth), recipe, x, label)
+                for kind in KINDS}
 
     for batch_size, bound in bounds.items():
         x = torch.randn(batch_size, 3, 224, 224, device=device)

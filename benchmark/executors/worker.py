@@ -111,8 +111,7 @@ def _run(work: Work, store: Store, site: Site, connection: Connection, slot: int
     from benchmark.lockstep import marked
 
     job = work.job
-    placed = _placed(site, slot)
-    with seeding_only(placed.device):
+    with _placed(site, slot) as placed:
         record = execute(job.spec, job.task, job.arm, placed, work.folder, work.starts,
                          lambda done, total, text: connection.send(("epoch", done, total, text)))
     _depict(job, store, log)  # from the checkpoint, which `save` removes
@@ -123,16 +122,16 @@ def _train_together(works: Sequence[Work], site: Site, connection: Connection, s
     from benchmark.lockstep import Member, train_in_lockstep
 
     members = [Member(work.job.spec, work.job.arm, work.folder, work.starts) for work in works if work.job.arm is not None]
-    placed = _placed(site, slot)
-    with seeding_only(placed.device):
+    with _placed(site, slot) as placed:
         left_out = train_in_lockstep(members, works[0].job.task, placed,
                                      lambda done, total, text: connection.send(("epoch", done, total, text)))
     for run_id, reason in left_out.items():
         connection.send(("apart", run_id, reason))
 
 
-def _placed(site: Site, slot: int) -> Site:
-    """With the device that this process is to use, and a signal to stop heard by the trainer"""
+@contextmanager
+def _placed(site: Site, slot: int) -> Iterator[Site]:
+    """With the device that this process is to use, which alone is seeded, and a signal to stop heard by the trainer"""
     import torch
 
     from benchmark.train import stop_requested
@@ -144,7 +143,8 @@ def _placed(site: Site, slot: int) -> Site:
         device = "cuda" if count else "cpu"
     if device == "cuda" and count:
         device = f"cuda:{slot % count}"  # runs take turns among the GPUs
-    return site.model_copy(update={"device": device})
+    with seeding_only(device):
+        yield site.model_copy(update={"device": device})
 
 
 @contextmanager
@@ -158,7 +158,7 @@ def seeding_only(device: str) -> Iterator[None]:
     import torch
 
     modules: list[Any] = [getattr(torch, kind, None) for kind in ("cuda", "xpu", "mtia") if kind != device.split(":")[0]]
-    others = [(module, module.manual_seed_all) for module in modules if module is not None]
+    others = [(module, module.manual_seed_all) for module in modules if hasattr(module, "manual_seed_all")]
     for module, _ in others:
         module.manual_seed_all = _seed_nothing
     try:
