@@ -4,7 +4,7 @@ from baselines.controls import CONTROLS
 from baselines.m2pt import ARM as M2PT
 from baselines.plain import FINETUNE, FIX, SCRATCH
 from baselines.planted import PLANTED
-from benchmark.contracts import Arm
+from benchmark.spec.contracts import Arm
 
 # The controls that a gain of an arm must beat beside its baseline, to count as knowledge of the auxiliary.
 RIVALS: dict[str, tuple[str, ...]] = {

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import PositiveFloat
 
 from baselines.m2pt import M2PT
-from benchmark.contracts import Arm, Start
-from benchmark.recipes import Setting
+from benchmark.spec.contracts import Arm, Start
+from benchmark.spec.recipes import Setting
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from benchmark.encoder import TransformerModel
-    from benchmark.pathway import Pathway
+    from benchmark.model.encoder import TransformerModel
+    from benchmark.model.pathway import Pathway
 
 OTHER_SEED = 1000  # added to the seed of a run for the pretraining that no other run of it starts from
 
@@ -158,12 +158,12 @@ class Gain(Arm):
     scale_lr_factor: PositiveFloat = 1.0
 
     def build(self, model: TransformerModel, blocks: Mapping[str, nn.ModuleList], random: torch.Generator) -> list[Pathway]:
-        from benchmark.pathway import connect_gain
+        from benchmark.model.pathway import connect_gain
 
         return connect_gain(model.blocks)
 
     def tune(self, name: str, lr_scale: float, weight_decay: float) -> tuple[float, float]:
-        from benchmark.pathway import is_scale
+        from benchmark.model.pathway import is_scale
 
         return lr_scale * (self.scale_lr_factor if is_scale(name) else 1), weight_decay
 
@@ -205,7 +205,7 @@ class Merge(Arm):
     merge_scale: float = 1.0
 
     def build(self, model: TransformerModel, blocks: Mapping[str, nn.ModuleList], random: torch.Generator) -> list[Pathway]:
-        from benchmark.pathway import linear_layers
+        from benchmark.model.pathway import linear_layers
 
         added = dict(linear_layers(self.added_blocks(blocks["auxiliary"], random)))
         for name, linear in linear_layers(model.blocks):
@@ -259,7 +259,7 @@ def _gaussian(blocks: nn.ModuleList, random: torch.Generator) -> nn.ModuleList:
 def _rewritten(blocks: nn.ModuleList, rewrite: Callable[[Tensor], Tensor]) -> nn.ModuleList:
     """A copy of the blocks, what linear layers hold replaced by what `rewrite` makes of it; weights before biases, which only
     pathways with joined biases use, so that these alter no weight."""
-    from benchmark.pathway import linear_layers
+    from benchmark.model.pathway import linear_layers
 
     rewritten = copy.deepcopy(blocks)
     linears = [linear for _, linear in linear_layers(rewritten)]

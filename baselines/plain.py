@@ -2,8 +2,8 @@
 
 from typing import ClassVar
 
-from benchmark.contracts import Arm
-from benchmark.recipes import Setting
+from benchmark.spec.contracts import Arm
+from benchmark.spec.recipes import Setting
 
 
 class Finetune(Arm):

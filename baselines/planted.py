@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from baselines.controls import Merge
-from benchmark.contracts import Arm, Start
-from benchmark.recipes import Setting
+from benchmark.spec.contracts import Arm, Start
+from benchmark.spec.recipes import Setting
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from benchmark.encoder import TransformerModel
-    from benchmark.pathway import Pathway
+    from benchmark.model.encoder import TransformerModel
+    from benchmark.model.pathway import Pathway
 
 
 class MergeWhole(Merge):
@@ -32,7 +32,7 @@ class MergeWhole(Merge):
     def build(self, model: TransformerModel, blocks: Mapping[str, nn.ModuleList], random: torch.Generator) -> list[Pathway]:
         import torch
 
-        from benchmark.pathway import linear_layers
+        from benchmark.model.pathway import linear_layers
 
         self.alter(model, random)
         for _, linear in linear_layers(model.blocks):

@@ -1,6 +1,6 @@
 """Every task of the suite, by name. Importing this imports no torch."""
 
-from benchmark.contracts import Task
+from benchmark.spec.contracts import Task
 from tasks.audioset import TASK as AUDIOSET
 from tasks.fewshot import TASKS as FEW_SHOT
 from tasks.imagenet import TASK as IMAGENET

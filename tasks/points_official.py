@@ -24,11 +24,12 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.data import SPLITS, Examples, Split
 from benchmark.data.catalogue import Entry, Item, Listing, Prepared, carve_validation, folder, inside, items
 from benchmark.data.embedded import DataError
-from benchmark.identity import reachable_code
-from benchmark.record import write_whole
+from benchmark.data.examples import Examples
+from benchmark.provenance.code import reachable_code
+from benchmark.records.record import write_whole
+from benchmark.spec.recipes import SPLITS, Split
 
 Array = NDArray[Any]
 In = TypeVar("In")
@@ -135,7 +136,7 @@ def farthest_first(points: Array, count: int) -> Array:
     """(N, 3) float32 -> (count, 3): the first point, then each time the one farthest from those before it."""
     import torch
 
-    from benchmark.points import farthest_point_sample
+    from benchmark.model.points import farthest_point_sample
 
     chosen: Array = points[farthest_point_sample(torch.from_numpy(points)[None], count)[0].numpy()]
     return chosen

@@ -12,7 +12,7 @@ PLUGINS = {
     "mortal_task.py": """
 import os, signal, time
 from pathlib import Path
-from benchmark.train import stop_requested
+from benchmark.train.loop import stop_requested
 from sixth_task import Waveforms
 
 HERE = Path(__file__).parent
@@ -49,7 +49,7 @@ TASK = Echoes()
 """,
     "raising_arm.py": """
 from pathlib import Path
-from benchmark.contracts import Arm
+from benchmark.spec.contracts import Arm
 
 
 class Raising(Arm):
@@ -66,7 +66,7 @@ ARM = Raising()
     "leaving_arm.py": """
 import os
 import re
-from benchmark.contracts import Arm
+from benchmark.spec.contracts import Arm
 
 
 class Leaving(Arm):

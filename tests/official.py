@@ -14,18 +14,18 @@ import torch
 from PIL import Image
 
 from benchmark.bench.imitations import make_clouds, make_hdf5, make_surface, write_video
-from benchmark.cli import main
-from benchmark.data import Batch
+from benchmark.cli.main import main
 from benchmark.data.catalogue import Prepared, find
 from benchmark.data.embedded import DataError
+from benchmark.data.examples import Batch
 from benchmark.data.files import Files
-from benchmark.encoder import build_blocks
-from benchmark.execute import build_model
-from benchmark.pretrained import read_weights, save_tensors
-from benchmark.recipes import SETTINGS
-from benchmark.record import Record
-from benchmark.seeds import SampleRandom
-from benchmark.store import Store
+from benchmark.data.seeds import SampleRandom
+from benchmark.model.encoder import build_blocks
+from benchmark.model.weights import read_weights, save_tensors
+from benchmark.records.record import Record
+from benchmark.records.store import Store
+from benchmark.spec.recipes import SETTINGS
+from benchmark.train.execute import build_model
 from tasks import TASKS
 from tasks.partnet.profiles import CATEGORIES
 from tasks.shapenet import PART_OFFSETS

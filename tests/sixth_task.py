@@ -5,13 +5,13 @@ import hashlib
 import torch
 from torch import nn
 
-from benchmark.classification import AccuracyMeter, MeanPoolHead, soft_cross_entropy
-from benchmark.contracts import Metric, ProfileSpec, Task
-from benchmark.data import SPLITS, Examples
-from benchmark.encoder import Tokenizer, Tokens
-from benchmark.patches import PixelTarget, patchify, sincos_position
-from benchmark.recipes import ModelShape, PretrainRecipe, TrainRecipe
-from benchmark.seeds import generator
+from benchmark.data.examples import Examples
+from benchmark.data.seeds import generator
+from benchmark.model.classification import AccuracyMeter, MeanPoolHead, soft_cross_entropy
+from benchmark.model.encoder import Tokenizer, Tokens
+from benchmark.model.patches import PixelTarget, patchify, sincos_position
+from benchmark.spec.contracts import Metric, ProfileSpec, Task
+from benchmark.spec.recipes import SPLITS, ModelShape, PretrainRecipe, TrainRecipe
 
 TRAIN = TrainRecipe(epochs=12, batch_size=32, lr=3e-3, warmup_epochs=1, augment={"gain": 0.2})
 TINY = ProfileSpec(

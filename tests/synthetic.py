@@ -7,11 +7,11 @@ import math
 import random
 from collections.abc import Iterable, Mapping, Sequence
 
-from benchmark.contracts import Metric
-from benchmark.recipes import ModelShape, PretrainRecipe, TrainRecipe
-from benchmark.record import Environment, Layer, Measurement, Record
-from benchmark.report.inputs import TaskInfo
-from benchmark.spec import RunSpec
+from benchmark.evidence.inputs import TaskInfo
+from benchmark.records.record import Environment, Layer, Measurement, Record
+from benchmark.spec.contracts import Metric
+from benchmark.spec.recipes import ModelShape, PretrainRecipe, TrainRecipe
+from benchmark.spec.runspec import RunSpec
 
 TASKS = {
     "imagenet": TaskInfo("image", (Metric("top-1"), Metric("top-5")), {"tiny": 2.1}),

@@ -9,10 +9,10 @@ import pytest
 from safetensors.numpy import save_file
 from synthetic import TASKS, make_record, make_spec
 
-from benchmark.alignment import FILE, alignments_of, compare_with_baselines, linear_cka
+from benchmark.evidence.alignment import FILE, alignments_of, compare_with_baselines, linear_cka
+from benchmark.records.store import Store
 from benchmark.report.analysis import Extras, analyse
 from benchmark.report.write import write_report
-from benchmark.store import Store
 
 
 def features(seed: int, n: int = 50, p: int = 8) -> np.ndarray:

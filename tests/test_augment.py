@@ -8,7 +8,7 @@ import pytest
 import torch
 from sklearn.metrics import accuracy_score, top_k_accuracy_score
 
-from benchmark.augment import (
+from benchmark.data.augment import (
     colour_jitter,
     horizontal_flip,
     mix,
@@ -18,8 +18,8 @@ from benchmark.augment import (
     resized_crop,
     translate,
 )
-from benchmark.classification import AccuracyMeter, soft_cross_entropy
-from benchmark.seeds import SampleRandom
+from benchmark.data.seeds import SampleRandom
+from benchmark.model.classification import AccuracyMeter, soft_cross_entropy
 
 Augmentation = Callable[[torch.Tensor, SampleRandom, float], torch.Tensor]
 EACH = pytest.mark.parametrize("alter", [resized_crop, translate, horizontal_flip, recolour, colour_jitter, random_erasing],

@@ -17,8 +17,8 @@ from benchmark.bench.inputs import count_tokens, training_operations
 from benchmark.bench.matrices import jobs_of, measure_records
 from benchmark.bench.measure import Bench, Result, alternate, alternate_anew, ratios
 from benchmark.bench.run import MEASUREMENTS, bench_table, folder_name, run_bench, write_bench
-from benchmark.cli import main
-from benchmark.environment import describe_environment
+from benchmark.cli.main import main
+from benchmark.provenance.environment import describe_environment
 from tasks import TASKS
 
 CPU = torch.device("cpu")

@@ -12,15 +12,18 @@ from synthetic import TASKS as SYNTHETIC
 from synthetic import make_matrix, make_record, make_spec
 
 from baselines import ARMS, RIVALS, TUNED_BASELINE
-from benchmark.claims import LEDGER, Evidence, Verdict, judge_count, judge_gain, judge_ratio, judge_value, load_claims
-from benchmark.cli import main
-from benchmark.contracts import Metric
-from benchmark.matrix import describe_difference
-from benchmark.presets import PRESETS, plan_matrix
-from benchmark.record import Measurement
+from benchmark.cli.main import main
+from benchmark.evidence.claims import LEDGER, Evidence, Verdict, judge_count, judge_gain, judge_ratio, judge_value, load_claims
+from benchmark.evidence.collect import collect
+from benchmark.evidence.estimates import estimate_cells, estimate_effects
+from benchmark.evidence.inputs import Problem, TaskInfo, gather
+from benchmark.evidence.sections import stated_conditions
+from benchmark.evidence.stats import holm, minimal_detectable_effect
+from benchmark.plan.matrix import describe_difference
+from benchmark.plan.presets import PRESETS, plan_matrix
+from benchmark.records.record import Measurement
+from benchmark.records.store import Store
 from benchmark.report.analysis import FINDINGS, analyse, answer
-from benchmark.report.collect import collect
-from benchmark.report.estimates import estimate_cells, estimate_effects
 from benchmark.report.evidence import (
     HELPS,
     NO_EVIDENCE,
@@ -31,12 +34,9 @@ from benchmark.report.evidence import (
     judge_contrasts,
     summarise_verdicts,
 )
-from benchmark.report.inputs import Problem, TaskInfo, gather
-from benchmark.report.sections import stated_conditions
 from benchmark.report.tables import contrasts_table
 from benchmark.report.write import write_report
-from benchmark.stats import holm, minimal_detectable_effect
-from benchmark.store import Store
+from benchmark.spec.contracts import Metric
 from tasks import TASKS
 
 INFOS = SYNTHETIC | {

@@ -14,14 +14,15 @@ from synthetic import make_record
 from baselines import ARMS
 from benchmark import __version__
 from benchmark.bench.run import MEASUREMENTS
-from benchmark.cli import build_parser, main
-from benchmark.commands import make_plan, reading
+from benchmark.cli import reading
+from benchmark.cli.context import make_plan
+from benchmark.cli.main import build_parser, main
 from benchmark.data import embedded
-from benchmark.executors import machine
-from benchmark.presets import PRESETS
-from benchmark.spec import RunSpec
-from benchmark.store import Store
-from benchmark.variants import load_variants
+from benchmark.plan.presets import PRESETS
+from benchmark.plan.variants import load_variants
+from benchmark.records.store import Store
+from benchmark.runner import machine
+from benchmark.spec.runspec import RunSpec
 from tasks import TASKS
 
 ROOT = Path(__file__).parents[1]
@@ -195,7 +196,7 @@ def states(tmp_path) -> tuple[str, ...]:
 @pytest.mark.parametrize("many", [1, 1000], ids=["by all cores", "by one"])
 @pytest.mark.parametrize("command", [("status",), ("run", "--dry-run")], ids=" ".join)
 def test_every_state_is_shown(states, capsys, command, many, monkeypatch):
-    monkeypatch.setattr("benchmark.store.MANY", many)
+    monkeypatch.setattr("benchmark.records.store.MANY", many)
     assert main([*command, *states]) == 0
     lines = capsys.readouterr().out.splitlines()
     if "--dry-run" in command:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.cli import main
-from benchmark.record import read_record, records_under
+from benchmark.cli.main import main
+from benchmark.records.record import read_record, records_under
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results" / "tiny"

@@ -8,17 +8,16 @@ import torch
 from torch import nn
 
 from baselines import ARMS
-from benchmark.contracts import Arm, Task
-from benchmark.data import SPLITS
-from benchmark.evaluate import evaluate, scores
-from benchmark.execute import build_autoencoder, build_model, execute
-from benchmark.mae import MaskedAutoencoder
-from benchmark.matrix import Cell, Plan, Planner, parse_override, pretraining_tasks
-from benchmark.pretrained import load_encoder, read_weights
-from benchmark.recipes import SETTINGS
-from benchmark.record import Record
-from benchmark.seeds import SampleRandom
-from benchmark.spec import Pretrained, Site
+from benchmark.data.seeds import SampleRandom
+from benchmark.model.mae import MaskedAutoencoder
+from benchmark.model.weights import load_encoder, read_weights
+from benchmark.plan.matrix import Cell, Plan, Planner, parse_override, pretraining_tasks
+from benchmark.records.record import Record
+from benchmark.spec.contracts import Arm, Task
+from benchmark.spec.recipes import SETTINGS, SPLITS
+from benchmark.spec.runspec import Pretrained, Site
+from benchmark.train.evaluate import evaluate, scores
+from benchmark.train.execute import build_autoencoder, build_model, execute
 from tasks import TASKS
 
 SMALL = ["recipe.epochs=1", "pretrain.epochs=1", "recipe.batch_size=16", "pretrain.batch_size=16", "shape.depth=2",
@@ -228,8 +227,8 @@ def test_scale_frozen_at_zero_is_the_baseline_bit_for_bit(task, folder):
 
 
 def test_a_share_of_the_labels_keeps_every_class_and_is_nested():
-    from benchmark.data import Examples
-    from benchmark.seeds import generator
+    from benchmark.data.examples import Examples
+    from benchmark.data.seeds import generator
 
     label = torch.arange(200) % 7
     examples = Examples({"input": torch.arange(200), "label": label})
@@ -245,8 +244,8 @@ def test_a_share_of_the_labels_keeps_every_class_and_is_nested():
 
 
 def test_shuffled_labels_are_the_same_labels_on_other_samples():
-    from benchmark.data import Examples
-    from benchmark.seeds import generator
+    from benchmark.data.examples import Examples
+    from benchmark.data.seeds import generator
 
     examples = Examples({"input": torch.arange(200), "label": torch.arange(200) % 7})
     shuffled = examples.labelled(1.0, True, generator(0, "labels")).columns

@@ -11,10 +11,10 @@ from torch import nn
 from baselines import ARMS
 from baselines.controls import CONTROLS, OTHER_SEED
 from baselines.m2pt import M2PT, in_order
-from benchmark.contracts import Start
-from benchmark.encoder import build_blocks
-from benchmark.pathway import linear_layers
-from benchmark.seeds import generator
+from benchmark.data.seeds import generator
+from benchmark.model.encoder import build_blocks
+from benchmark.model.pathway import linear_layers
+from benchmark.spec.contracts import Start
 
 
 class Model(nn.Module):

@@ -11,12 +11,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from benchmark.cli import main
-from benchmark.convert import convert, detect, read_checkpoint, write
-from benchmark.encoder import Encoder
-from benchmark.pretrained import CheckpointError, load_blocks, load_encoder
-from benchmark.recipes import ModelShape
-from benchmark.store import Store
+from benchmark.cli.main import main
+from benchmark.model.encoder import Encoder
+from benchmark.model.weights import CheckpointError, load_blocks, load_encoder
+from benchmark.records.store import Store
+from benchmark.spec.recipes import ModelShape
+from benchmark.transfer.convert import convert, detect, read_checkpoint, write
 from tasks import TASKS
 
 DEPTH, WIDTH = 2, 768

@@ -9,10 +9,10 @@ import torch
 from torch import distributed, multiprocessing, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from benchmark.encoder import build_blocks
-from benchmark.optim import build_optimizer, clear_gradients, clip_gradients
-from benchmark.pathway import connect, names_behind_sums, trained_parameters
-from benchmark.recipes import TrainRecipe
+from benchmark.model.encoder import build_blocks
+from benchmark.model.pathway import connect, names_behind_sums, trained_parameters
+from benchmark.spec.recipes import TrainRecipe
+from benchmark.train.optim import build_optimizer, clear_gradients, clip_gradients
 
 STEPS, PROCESSES = 3, 2
 

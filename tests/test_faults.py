@@ -24,15 +24,15 @@ from sixth_task import Waveforms
 from synthetic import make_matrix, make_record, make_spec
 
 from baselines import ARMS
-from benchmark.checkpoint import load_checkpoint, save_checkpoint
-from benchmark.executors.worker import _cause
-from benchmark.matrix import Job, Planner, parse_override
-from benchmark.pictures import read_pictures, write_pictures
-from benchmark.presets import Group, cells_of
-from benchmark.pretrained import read_weights, save_tensors
-from benchmark.record import Record, read_record
-from benchmark.spec import Pretrained, Site
-from benchmark.store import Store
+from benchmark.model.weights import read_weights, save_tensors
+from benchmark.plan.matrix import Job, Planner, parse_override
+from benchmark.plan.presets import Group, cells_of
+from benchmark.records.record import Record, read_record
+from benchmark.records.store import Store
+from benchmark.runner.worker import _cause
+from benchmark.spec.runspec import Pretrained, Site
+from benchmark.train.checkpoint import load_checkpoint, save_checkpoint
+from benchmark.train.pictures import read_pictures, write_pictures
 
 KILLS = int(os.environ.get("KILLS", "8"))
 
@@ -57,8 +57,8 @@ def jobs() -> list[Job]:
 
 def carry_out(folder: str, index: int, kill_at: tuple[str, int] | None) -> None:
     """One of `jobs` to its record, in this process; it may kill itself at the nth of one operation of a checkpoint."""
-    from benchmark import checkpoint
-    from benchmark.execute import execute
+    from benchmark.train import checkpoint
+    from benchmark.train.execute import execute
 
     if kill_at is not None:
         name, count = kill_at
@@ -85,7 +85,7 @@ def carry_out(folder: str, index: int, kill_at: tuple[str, int] | None) -> None:
 def processes():
     """Processes that have the engine imported, as a runner's are."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["benchmark.lockstep", "sklearn.metrics", "tasks", "baselines"])
+    context.set_forkserver_preload(["benchmark.train.lockstep", "sklearn.metrics", "tasks", "baselines"])
 
     def start(*arguments: object):
         process = context.Process(target=carry_out, args=arguments)

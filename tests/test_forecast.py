@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from synthetic import TASKS, make_matrix, make_pretraining, make_spec
 
-from benchmark.report.collect import collect
-from benchmark.report.estimates import estimate_effects
-from benchmark.report.forecast import forecast_effects, forecast_time
-from benchmark.stats import minimal_detectable_effect
+from benchmark.evidence.collect import collect
+from benchmark.evidence.estimates import estimate_effects
+from benchmark.evidence.forecast import forecast_effects, forecast_time
+from benchmark.evidence.stats import minimal_detectable_effect
 
 
 def test_time_is_that_of_runs_of_the_same_kind():

@@ -23,17 +23,17 @@ import yaml
 from safetensors.torch import save
 from synthetic import make_record, make_spec
 
-from benchmark.checkpoint import load_checkpoint, save_checkpoint
-from benchmark.cli import main
-from benchmark.convert import read_checkpoint
+from benchmark.cli.main import main
 from benchmark.data import catalogue, embedded
 from benchmark.data.embedded import DataError
-from benchmark.matrix import parse_override, parse_seeds
-from benchmark.pictures import read_pictures, write_pictures
-from benchmark.presets import PRESETS, find_matrix
-from benchmark.pretrained import CheckpointError, read_weights
-from benchmark.record import RecordError, read_record, record_text
-from benchmark.store import read_failure
+from benchmark.model.weights import CheckpointError, read_weights
+from benchmark.plan.matrix import parse_override, parse_seeds
+from benchmark.plan.presets import PRESETS, find_matrix
+from benchmark.records.record import RecordError, read_record, record_text
+from benchmark.records.store import read_failure
+from benchmark.train.checkpoint import load_checkpoint, save_checkpoint
+from benchmark.train.pictures import read_pictures, write_pictures
+from benchmark.transfer.convert import read_checkpoint
 from tasks import TASKS
 
 INPUTS = int(os.environ.get("FUZZ", "10000"))

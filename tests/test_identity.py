@@ -13,10 +13,10 @@ from typing import get_args
 import pytest
 
 from baselines import ARMS
-from benchmark.identity import ENGINE, code_digest, reachable_code
-from benchmark.matrix import code_of
-from benchmark.recipes import SETTINGS, ModelShape, PretrainRecipe, TrainRecipe
-from benchmark.spec import LABELS, ManySeeds, Role, RunSpec, Site, canonical_json
+from benchmark.plan.matrix import code_of
+from benchmark.provenance.code import ENGINE, code_digest, reachable_code
+from benchmark.spec.recipes import SETTINGS, ModelShape, PretrainRecipe, TrainRecipe
+from benchmark.spec.runspec import LABELS, ManySeeds, Role, RunSpec, Site, canonical_json
 from tasks import TASKS
 
 GOLDEN = RunSpec(
@@ -134,16 +134,16 @@ def test_what_a_plugin_takes_from_a_file_beside_it_counts(package):
 def test_what_a_plugin_takes_from_this_suite_counts(package):
     package.write("lone_arm.py", "from baselines.m2pt import M2PT\nfrom tasks.shapenet import ShapeNet\n")
     reached = dict(reachable_code(("lone_arm",)))
-    assert {"lone_arm", "baselines.m2pt", "benchmark.pathway", "tasks.shapenet", "tasks.shapenet.model"} <= set(reached)
+    assert {"lone_arm", "baselines.m2pt", "benchmark.model.pathway", "tasks.shapenet", "tasks.shapenet.model"} <= set(reached)
 
 
 def test_what_computes_results_is_reached_and_what_shows_them_is_not():
     reached = set(dict(reachable_code((ENGINE, "tasks.shapenet", "tasks.shapenet.embedded", "baselines.m2pt"))))
-    assert {"benchmark.execute", "benchmark.train", "benchmark.pathway", "benchmark.mae", "benchmark.seeds",
-            "benchmark.evaluate", "benchmark.data.embedded", "tasks.shapenet.embedded", "baselines.m2pt"} <= reached
-    shown = ("benchmark.cli", "benchmark.commands", "benchmark.pictures", "benchmark.report", "benchmark.reproduce",
-             "benchmark.store", "benchmark.matrix", "benchmark.presets", "benchmark.executors", "benchmark.progress",
-             "benchmark.stats", "benchmark.record", "tasks.imagenet", "baselines.plain")
+    assert {"benchmark.train.execute", "benchmark.train.loop", "benchmark.train.evaluate", "benchmark.model.pathway",
+            "benchmark.model.mae", "benchmark.data.seeds", "benchmark.data.embedded", "tasks.shapenet.embedded",
+            "baselines.m2pt"} <= reached
+    shown = ("benchmark.cli", "benchmark.train.pictures", "benchmark.report", "benchmark.runner", "benchmark.records",
+             "benchmark.plan", "benchmark.evidence", "tasks.imagenet", "baselines.plain")
     assert not [name for name in reached if name.startswith(shown)]
 
 
@@ -155,7 +155,7 @@ def test_of_the_readers_of_data_that_of_the_profile_counts_and_no_other():
 
 
 def test_digests_are_found_without_importing_what_they_cover():
-    program = ("import sys\nfrom benchmark.identity import ENGINE, code_digest\n"
+    program = ("import sys\nfrom benchmark.provenance.code import ENGINE, code_digest\n"
                "print(code_digest((ENGINE, 'tasks.shapenet')))\n"
                "sys.exit(f'imported {ENGINE}' if ENGINE in sys.modules or 'torch' in sys.modules else 0)\n")
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False,

@@ -14,42 +14,38 @@ from pathlib import Path
 import pytest
 from synthetic import make_matrix
 
-from benchmark.store import Store
+from benchmark.records.store import Store
 
 ROOT = Path(__file__).parents[1]
 OWN = ("benchmark", "tasks", "baselines")
-LAYERS = (  # from top to bottom; a module is named by the longest prefix that is here
-    {"benchmark.cli", "benchmark.__main__", "benchmark.commands"},
-    {"benchmark.bench", "benchmark.convert", "benchmark.datasets", "benchmark.transfer"},
-    {"benchmark.report", "benchmark.progress", "benchmark.describe", "benchmark.alignment",
-     "benchmark.reproduce"},
-    {"benchmark.claims"},
-    {"benchmark.executors", "benchmark.plugins", "benchmark.presets", "benchmark.sources", "benchmark.variants",
-     "benchmark.stats", "benchmark.pictures"},
-    {"benchmark.matrix"},
+LAYERS = (  # folders, from top to bottom
+    {"benchmark.cli", "benchmark.__main__"},
+    {"benchmark.bench"},
+    {"benchmark.report", "benchmark.runner", "benchmark.transfer"},
+    {"benchmark.evidence"},
+    {"benchmark.plan"},
     {"tasks", "baselines"},
-    {"benchmark.execute", "benchmark.lockstep"},
-    {"benchmark.store", "benchmark.train", "benchmark.evaluate"},
-    {"benchmark.record", "benchmark.checkpoint", "benchmark.pretrained", "benchmark.optim", "benchmark.encoder",
-     "benchmark.mae", "benchmark.pathway", "benchmark.stack", "benchmark.points", "benchmark.patches", "benchmark.augment",
-     "benchmark.classification", "benchmark.environment"},
-    {"benchmark.contracts", "benchmark.recipes", "benchmark.spec", "benchmark.seeds", "benchmark.identity",
-     "benchmark.data", "benchmark.loops", "benchmark"},
+    {"benchmark.train"},
+    {"benchmark.model"},
+    {"benchmark.data"},
+    {"benchmark.provenance"},
+    {"benchmark.records"},
+    {"benchmark.spec"},
+    {"benchmark"},
 )
 LEVELS = {name: len(LAYERS) - index for index, layer in enumerate(LAYERS) for name in layer}
-WITHOUT_TORCH = ("store", "stats", "matrix", "plugins", "presets", "report", "record", "spec", "contracts", "cli", "progress",
-                 "executors", "identity", "recipes", "data.embedded", "claims", "pictures", "commands",
-                 "reproduce", "describe", "sources", "variants")
+WITHOUT_TORCH = ("spec", "records", "provenance.code", "plan", "evidence", "report", "runner", "cli", "data.embedded",
+                 "data.catalogue", "data.examples", "train.pictures")
 
 
 @cache
 def modules() -> dict[str, Path]:
-    """Every module of the three packages, but the scripts that built the embedded data."""
+    """Every module of the three packages."""
     found = {}
     for package in OWN:
         for path in sorted((ROOT / package).rglob("*.py")):
             name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-            if not name.startswith("benchmark.data.build"):
+            if not name.startswith("docs.embedded_data"):
                 found[name] = path
     return found
 
@@ -84,12 +80,9 @@ def own_imports(name: str, everywhere: bool = True) -> set[str]:
 
 
 def level_of(name: str) -> int | None:
+    """Of the folder that a module is in"""
     parts = name.split(".")
-    for length in range(len(parts), 0, -1):
-        prefix = ".".join(parts[:length])
-        if prefix in LEVELS and (length > 1 or name in LEVELS or prefix != "benchmark"):
-            return LEVELS[prefix]
-    return None
+    return LEVELS.get(name) or LEVELS.get(".".join(parts[:2])) or (None if parts[0] == "benchmark" else LEVELS.get(parts[0]))
 
 
 def test_every_module_has_a_layer():
@@ -113,16 +106,16 @@ def test_no_imports_in_a_circle():
 def test_only_the_commands_know_tasks_and_arms():
     wrong = [f"{name} imports {target}" for name in modules() for target in own_imports(name)
              if target.split(".")[0] in OWN[1:] and name.split(".")[0] != target.split(".")[0]
-             and not name.startswith("benchmark.commands")]
+             and not name.startswith("benchmark.cli")]
     assert not wrong, "\n".join(wrong)
-    assert {"tasks", "baselines"} <= own_imports("benchmark.commands")
+    assert {"tasks", "baselines"} <= own_imports("benchmark.cli.context")
 
 
 def test_the_walk_sees_what_it_is_to_find():
-    assert "benchmark.execute" in own_imports("benchmark.executors.worker"), "an import inside a function"
-    assert "benchmark.execute" not in own_imports("benchmark.executors.worker", everywhere=False)
-    assert "benchmark.encoder" not in own_imports("benchmark.contracts"), "a type-only import"
-    assert "torch" in set(imports_of("benchmark.train", everywhere=False))
+    assert "benchmark.train.execute" in own_imports("benchmark.runner.worker"), "an import inside a function"
+    assert "benchmark.train.execute" not in own_imports("benchmark.runner.worker", everywhere=False)
+    assert "benchmark.model.encoder" not in own_imports("benchmark.spec.contracts"), "a type-only import"
+    assert "torch" in set(imports_of("benchmark.train.loop", everywhere=False))
 
 
 def chain_to_torch(name: str, seen: tuple[str, ...] = ()) -> list[str] | None:
@@ -171,7 +164,7 @@ COMMANDS = (["--help"], ["list"], ["info", "imagenet"], ["status", "--matrix", "
 def call(arguments: list[str]) -> tuple[str, float]:
     """Call the command in a process of its own; whether that imported torch, and the seconds of processor time."""
     program = ("import sys, time\n"
-               "from benchmark.cli import main\n"
+               "from benchmark.cli.main import main\n"
                "try:\n"
                "    code = main(sys.argv[1:])\n"
                "except SystemExit as done:\n"
@@ -208,7 +201,7 @@ def test_results_are_read_where_only_the_light_requirements_are_installed(tmp_pa
                "                                  'sklearn', 'safetensors', 'soundfile', 'av', 'h5py', 'numba'):\n"
                "            raise ModuleNotFoundError(f'No module named {name!r}', name=name)\n"
                "sys.meta_path.insert(0, Refuse())\n"
-               "from benchmark.cli import main\n"
+               "from benchmark.cli.main import main\n"
                "sys.exit(main(sys.argv[1:]))\n")
     for arguments in (["report", "--only", "matrix,claims,provenance"], ["status"], ["run", "--dry-run"]):
         done = run_python(program, *arguments, "--results", str(tmp_path))

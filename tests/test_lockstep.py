@@ -13,22 +13,22 @@ import torch
 from synthetic import make_record, make_spec
 
 from baselines import ARMS
-from benchmark.checkpoint import load_checkpoint
-from benchmark.cli import main
-from benchmark.commands import load_registry
-from benchmark.contracts import Arm, Task
-from benchmark.execute import build_autoencoder, execute
-from benchmark.identity import STACKS, code_digest
-from benchmark.lockstep import Member, marked, train_in_lockstep
-from benchmark.matrix import Cell, Job, Planner, parse_override, pretraining_tasks
-from benchmark.presets import Group, cells_of
-from benchmark.pretrained import save_weights
-from benchmark.record import Record
-from benchmark.report.inputs import is_current
-from benchmark.report.pairing import Run, pair_runs, time_ratios
-from benchmark.spec import Site
-from benchmark.store import Store
-from benchmark.train import Stopped, stop_requested
+from benchmark.cli.context import load_registry
+from benchmark.cli.main import main
+from benchmark.evidence.inputs import is_current
+from benchmark.evidence.pairing import Run, pair_runs, time_ratios
+from benchmark.model.weights import save_weights
+from benchmark.plan.matrix import Cell, Job, Planner, parse_override, pretraining_tasks
+from benchmark.plan.presets import Group, cells_of
+from benchmark.provenance.code import STACKS, code_digest
+from benchmark.records.record import Record
+from benchmark.records.store import Store
+from benchmark.spec.contracts import Arm, Task
+from benchmark.spec.runspec import Site
+from benchmark.train.checkpoint import load_checkpoint
+from benchmark.train.execute import build_autoencoder, execute
+from benchmark.train.lockstep import Member, marked, train_in_lockstep
+from benchmark.train.loop import Stopped, stop_requested
 from tasks import TASKS
 
 PLACES = 5

@@ -7,9 +7,9 @@ import json
 import pytest
 
 from baselines import ARMS
-from benchmark.matrix import Cell, Planner, nearest, parse_override, parse_seeds, pick, pretraining_tasks
-from benchmark.presets import PRESETS, Group, Matrix, cells_of, find_matrix, narrow, plan_matrix
-from benchmark.recipes import SETTINGS
+from benchmark.plan.matrix import Cell, Planner, nearest, parse_override, parse_seeds, pick, pretraining_tasks
+from benchmark.plan.presets import PRESETS, Group, Matrix, cells_of, find_matrix, narrow, plan_matrix
+from benchmark.spec.recipes import SETTINGS
 from tasks import TASKS
 
 MODALITIES = sorted(pretraining_tasks(TASKS))

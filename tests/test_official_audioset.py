@@ -11,11 +11,11 @@ import soundfile
 import torch
 from official import check_faults, check_reading, make_audioset, run_paper
 
-from benchmark.cli import main
+from benchmark.cli.main import main
 from benchmark.data.catalogue import prepare
 from benchmark.data.embedded import DataError
-from benchmark.recipes import ModelShape, PretrainRecipe, TrainRecipe
-from benchmark.seeds import SampleRandom, generator
+from benchmark.data.seeds import SampleRandom, generator
+from benchmark.spec.recipes import ModelShape, PretrainRecipe, TrainRecipe
 from tasks.audioset import TASK
 from tasks.audioset.official import CLASSES, LAYOUTS, Sounds, kept_places, load, look, samples_of
 from tasks.audioset.waveform import read_fbank

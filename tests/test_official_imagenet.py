@@ -10,11 +10,11 @@ import torch
 from official import check_reading, make_imagenet, run_paper
 from PIL import Image
 
-from benchmark.cli import main
+from benchmark.cli.main import main
 from benchmark.data.catalogue import Layout, find, prepare, read
 from benchmark.data.embedded import DataError
 from benchmark.data.files import decode_picture, random_box
-from benchmark.recipes import ModelShape, TrainRecipe
+from benchmark.spec.recipes import ModelShape, TrainRecipe
 from tasks.imagenet import TASK
 from tasks.imagenet.official import LAYOUTS, Pictures, load, middle
 

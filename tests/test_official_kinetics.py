@@ -12,12 +12,12 @@ import torch
 from official import check_faults, check_reading, make_kinetics, run_paper
 from PIL import Image
 
-from benchmark.augment import view_windows, window_starts
 from benchmark.bench.imitations import write_video
-from benchmark.cli import main
+from benchmark.cli.main import main
+from benchmark.data.augment import view_windows, window_starts
 from benchmark.data.catalogue import prepare
 from benchmark.data.embedded import DataError
-from benchmark.recipes import ModelShape, PretrainRecipe, TrainRecipe
+from benchmark.spec.recipes import ModelShape, PretrainRecipe, TrainRecipe
 from tasks.kinetics import SINGLE_FRAME, TASK
 from tasks.kinetics.official import LAYOUTS, Clips, load, load_pool, multi_scale_box, read_list
 from tasks.kinetics.video import Video, look

@@ -31,15 +31,16 @@ from benchmark.bench.imitations import (
     make_shapenetpart,
     make_surface,
 )
-from benchmark.cli import main
-from benchmark.data import SPLITS, Examples
+from benchmark.cli.main import main
 from benchmark.data.catalogue import find, prepare
 from benchmark.data.embedded import DataError
-from benchmark.matrix import Cell, Planner, parse_override
-from benchmark.points import farthest_point_sample, prepare_points
-from benchmark.report.sections import conditions_of
-from benchmark.seeds import SampleRandom
-from benchmark.variants import overrides_of
+from benchmark.data.examples import Examples
+from benchmark.data.seeds import SampleRandom
+from benchmark.evidence.sections import conditions_of
+from benchmark.model.points import farthest_point_sample, prepare_points
+from benchmark.plan.matrix import Cell, Planner, parse_override
+from benchmark.plan.variants import overrides_of
+from benchmark.spec.recipes import SPLITS
 from tasks import TASKS, points_official
 from tasks.fewshot import TASKS as FEW_SHOT
 from tasks.fewshot.folds import few_shot

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from torch import nn
 
 from baselines.m2pt import M2PT
-from benchmark.encoder import build_blocks
-from benchmark.optim import WeightAverage, build_optimizer, check_coverage, clip_gradients, layer_of, learning_rate
-from benchmark.pathway import connect, connected, trained_parameters
-from benchmark.recipes import TrainRecipe
+from benchmark.model.encoder import build_blocks
+from benchmark.model.pathway import connect, connected, trained_parameters
+from benchmark.spec.recipes import TrainRecipe
+from benchmark.train.optim import WeightAverage, build_optimizer, check_coverage, clip_gradients, layer_of, learning_rate
 
 
 def small_model() -> nn.ModuleDict:

@@ -11,7 +11,7 @@ import subprocess
 import pytest
 from synthetic import TASKS, make_matrix
 
-from benchmark.claims import load_claims
+from benchmark.evidence.claims import load_claims
 from benchmark.report.analysis import analyse
 from benchmark.report.write import write_report
 

@@ -8,12 +8,12 @@ import torch
 from timm.layers import build_sincos2d_pos_embed
 from torch import nn
 
-from benchmark.classification import MeanPoolHead, ProbeHead, class_token, mean_of_patches
-from benchmark.encoder import Features, Tokens, TransformerModel
-from benchmark.mae import MaskedAutoencoder, normalise_per_token, random_masking
-from benchmark.patches import PatchTokenizer, PixelTarget, patchify, sincos_position
-from benchmark.recipes import ModelShape
-from benchmark.seeds import SampleRandom
+from benchmark.data.seeds import SampleRandom
+from benchmark.model.classification import MeanPoolHead, ProbeHead, class_token, mean_of_patches
+from benchmark.model.encoder import Features, Tokens, TransformerModel
+from benchmark.model.mae import MaskedAutoencoder, normalise_per_token, random_masking
+from benchmark.model.patches import PatchTokenizer, PixelTarget, patchify, sincos_position
+from benchmark.spec.recipes import ModelShape
 
 IMAGE = ModelShape(embed_dim=48, depth=2, num_heads=3, input_size=(16, 24), patch_size=(8, 8), decoder_embed_dim=32,
                    decoder_depth=1, decoder_num_heads=2)

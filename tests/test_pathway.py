@@ -7,14 +7,15 @@ from hypothesis import strategies as st
 from timm.models import create_model
 from torch import nn
 
-from benchmark import loops, optim
 from benchmark.bench.measure import torch_threads
 from benchmark.bench.parametrized import parametrized, plain_adamw
-from benchmark.encoder import build_blocks
-from benchmark.optim import build_optimizer, clear_gradients, clip_gradients, set_learning_rate
-from benchmark.pathway import apart, connect, connect_gain, connected, merge, trained_parameters
-from benchmark.recipes import TrainRecipe
-from benchmark.train import _State
+from benchmark.model import loops
+from benchmark.model.encoder import build_blocks
+from benchmark.model.pathway import apart, connect, connect_gain, connected, merge, trained_parameters
+from benchmark.spec.recipes import TrainRecipe
+from benchmark.train import optim
+from benchmark.train.loop import _State
+from benchmark.train.optim import build_optimizer, clear_gradients, clip_gradients, set_learning_rate
 
 
 def blocks(seed: int = 0, dim: int = 16, depth: int = 2, heads: int = 2, bias: bool = True) -> nn.ModuleList:
@@ -88,7 +89,7 @@ def test_the_auxiliary_is_copied_and_never_tied():
 
 @pytest.mark.parametrize("chunk", [optim.CHUNK, 96], ids=["all layers at once", "layer by layer, in pieces"])
 def test_scale_frozen_at_zero_equals_the_plain_model_bit_for_bit_after_training(chunk, monkeypatch):
-    monkeypatch.setattr("benchmark.optim.CHUNK", chunk)
+    monkeypatch.setattr("benchmark.train.optim.CHUNK", chunk)
     plain, joined = blocks(), blocks()
     connect(joined, blocks(1), train_scale=False)
     recipe = TrainRecipe(epochs=1, batch_size=1, lr=1e-2, clip_norm=0.5, layer_decay=0.7)
@@ -317,7 +318,7 @@ EACH_VARIANT = pytest.mark.parametrize("variant", VARIANTS)
 @CHUNKS
 def test_the_fast_path_trains_as_the_plain_parametrization_does(variant, changes, frozen, chunk, monkeypatch):
     """Within 1e-10 in double precision, over five steps."""
-    monkeypatch.setattr("benchmark.optim.CHUNK", chunk)
+    monkeypatch.setattr("benchmark.train.optim.CHUNK", chunk)
     for name, (ours, plain) in trained_both_ways(variant, changes, frozen, torch.float64).items():
         torch.testing.assert_close(ours, plain, rtol=0, atol=1e-10, msg=lambda text, name=name: f"{name}: {text}")
 
@@ -326,7 +327,7 @@ def test_the_fast_path_trains_as_the_plain_parametrization_does(variant, changes
 @CHUNKS
 def test_in_single_precision_the_fast_path_stays_within_1e_5_of_the_plain_parametrization(variant, chunk, monkeypatch):
     """Steps move a weight by up to 1e-2. Biases of keys apart: their gradient is 0 but for rounding, and any step is right."""
-    monkeypatch.setattr("benchmark.optim.CHUNK", chunk)
+    monkeypatch.setattr("benchmark.train.optim.CHUNK", chunk)
     for name, (ours, plain) in trained_both_ways(variant, {}, False, torch.float32).items():
         if len(ours) == 3 * 16 and ours.ndim == 1:
             ours, plain = (torch.cat([queries, values]) for queries, _, values in (ours.chunk(3), plain.chunk(3)))
@@ -362,7 +363,7 @@ def trained_both_ways(variant, changes, frozen, dtype) -> dict[str, tuple[torch.
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_threads_share_the_step_of_large_layers_without_changing_it(dtype, monkeypatch):
-    monkeypatch.setattr("benchmark.optim.CHUNK", 96)
+    monkeypatch.setattr("benchmark.train.optim.CHUNK", 96)
     taken, step_pathway = [], loops.step_pathway
     monkeypatch.setattr(loops, "step_pathway", lambda *arguments: (taken.append(arguments), step_pathway(*arguments)))
     recipe = TrainRecipe(epochs=1, batch_size=6, lr=2e-3, weight_decay=0.1)

@@ -10,10 +10,14 @@ import pytest
 import torch
 
 from baselines import ARMS
-from benchmark.execute import build_autoencoder
-from benchmark.matrix import Cell, Planner, pretraining_tasks
-from benchmark.patches import patchify
-from benchmark.pictures import (
+from benchmark.model.patches import patchify
+from benchmark.plan.matrix import Cell, Planner, pretraining_tasks
+from benchmark.plan.presets import Group, cells_of
+from benchmark.report.canvas import house_style
+from benchmark.report.pictures import draw_reconstructions, draw_samples
+from benchmark.train.execute import build_autoencoder
+from benchmark.train.loop import fit
+from benchmark.train.pictures import (
     RECONSTRUCTED,
     SHOWN,
     _as_seen,
@@ -23,10 +27,6 @@ from benchmark.pictures import (
     read_pictures,
     write_pictures,
 )
-from benchmark.presets import Group, cells_of
-from benchmark.report.canvas import house_style
-from benchmark.report.pictures import draw_reconstructions, draw_samples
-from benchmark.train import fit
 from tasks import TASKS
 
 

@@ -7,10 +7,11 @@ import pytest
 import torch
 from scipy.spatial import cKDTree
 
-from benchmark import loops
 from benchmark.bench.measure import torch_threads
-from benchmark.mae import MaskedAutoencoder
-from benchmark.points import (
+from benchmark.data.seeds import SampleRandom
+from benchmark.model import loops
+from benchmark.model.mae import MaskedAutoencoder
+from benchmark.model.points import (
     ChamferTarget,
     PointTokenizer,
     _farthest,
@@ -26,8 +27,7 @@ from benchmark.points import (
     three_nn_interpolate,
     vote_views,
 )
-from benchmark.recipes import ModelShape
-from benchmark.seeds import SampleRandom
+from benchmark.spec.recipes import ModelShape
 
 SHAPE = ModelShape(embed_dim=24, depth=2, num_heads=2, input_size=(64,), patch_size=(8, 6), tokenizer_dim=4,
                    hidden_dim=8, decoder_embed_dim=16, decoder_depth=1, decoder_num_heads=2)

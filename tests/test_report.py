@@ -14,17 +14,17 @@ import pandas as pd
 import pytest
 from synthetic import TASKS, make_matrix, make_pretraining, make_record, make_spec
 
-from benchmark.contracts import Metric
-from benchmark.record import Measurement, read_record, record_text
+from benchmark.evidence.collect import collect
+from benchmark.evidence.estimates import estimate_cells, estimate_effects, estimate_pretraining
+from benchmark.evidence.inputs import Problem, TaskInfo
+from benchmark.evidence.sections import Section, slugify, stated_conditions, unique_slugs
+from benchmark.evidence.stats import paired_difference
+from benchmark.records.record import Measurement, read_record, record_text
 from benchmark.report.analysis import analyse
-from benchmark.report.collect import collect
-from benchmark.report.estimates import estimate_cells, estimate_effects, estimate_pretraining
-from benchmark.report.inputs import Problem, TaskInfo
 from benchmark.report.markup import MINUS, Table, cell, escape_latex, escape_markdown, show_p, to_latex, to_markdown
-from benchmark.report.sections import Section, slugify, stated_conditions, unique_slugs
 from benchmark.report.tables import list_matrices, matrix_frame, matrix_table
 from benchmark.report.write import write_report
-from benchmark.stats import paired_difference
+from benchmark.spec.contracts import Metric
 
 HOSTILE = "<img src=x onerror=alert(1)>|$\\frac{a_b}&#%~^*`[x](http://evil)\n\x00"
 
@@ -432,12 +432,12 @@ def test_an_empty_results_folder_makes_a_report_that_says_so(tmp_path):
 
 
 def test_statistics_and_report_import_no_torch():
-    code = "import sys, benchmark.stats, benchmark.report.write; sys.exit('torch' in sys.modules)"
+    code = "import sys, benchmark.evidence.stats, benchmark.report.write; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_statistics_import_no_scipy():
-    code = "import sys, benchmark.stats; sys.exit('scipy' in sys.modules)"
+    code = "import sys, benchmark.evidence.stats; sys.exit('scipy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

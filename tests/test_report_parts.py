@@ -13,24 +13,24 @@ import pytest
 from synthetic import TASKS as SYNTHETIC
 from synthetic import make_matrix, make_pretraining, make_record, make_spec
 
-from benchmark.claims import load_claims
-from benchmark.cli import main
-from benchmark.contracts import Metric
-from benchmark.record import record_text
+from benchmark.cli.main import main
+from benchmark.evidence.claims import load_claims
+from benchmark.evidence.inputs import Problem, TaskInfo
+from benchmark.evidence.stats import equivalence_p, paired_difference, seeds_needed
+from benchmark.records.record import record_text
+from benchmark.records.store import Store
 from benchmark.report.analysis import analyse
 from benchmark.report.compare import compare, summarise
 from benchmark.report.cost import cost_table
 from benchmark.report.curves import draw_scales
 from benchmark.report.document import FORMATS, Document, Heading, Paragraph, without_empty
-from benchmark.report.inputs import Problem, TaskInfo
 from benchmark.report.markup import to_markdown
 from benchmark.report.parts import PARTS
 from benchmark.report.provenance import command_of, facts
 from benchmark.report.published import list_sources, published_lines, published_table
 from benchmark.report.ranks import published_gains
 from benchmark.report.write import write_report
-from benchmark.stats import equivalence_p, paired_difference, seeds_needed
-from benchmark.store import Store
+from benchmark.spec.contracts import Metric
 
 TASKS = SYNTHETIC | {"imagenet": TaskInfo("image", (Metric("top1"), Metric("top5")))}  # its name in the ledger
 

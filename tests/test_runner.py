@@ -17,14 +17,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmark.checkpoint import load_checkpoint, save_checkpoint
-from benchmark.cli import build_parser, main
-from benchmark.commands import make_plan
-from benchmark.executors.local import Event, pending_jobs, run_plan
-from benchmark.executors.worker import seeding_only
-from benchmark.record import Record, read_record, record_text
-from benchmark.spec import Site
-from benchmark.store import Store
+from benchmark.cli.context import make_plan
+from benchmark.cli.main import build_parser, main
+from benchmark.records.record import Record, read_record, record_text
+from benchmark.records.store import Store
+from benchmark.runner.pool import Event, pending_jobs, run_plan
+from benchmark.runner.worker import seeding_only
+from benchmark.spec.runspec import Site
+from benchmark.train.checkpoint import load_checkpoint, save_checkpoint
 
 ROOT = Path(__file__).parents[1]
 MORTAL = ("--matrix", "smoke", "-t", "mortal", "-x", "signal", "--set", "shape.depth=1", "--set", "recipe.epochs=4")

@@ -10,18 +10,18 @@ from scipy import stats as scipy_stats
 from synthetic import TASKS, make_record, make_spec
 
 from baselines import ARMS, EQUAL_TO_BASELINE
-from benchmark.presets import PRESETS
-from benchmark.record import Measurement
+from benchmark.evidence.collect import collect
+from benchmark.evidence.estimates import estimate_effects
+from benchmark.evidence.sections import stated_conditions
+from benchmark.evidence.stats import holm
+from benchmark.plan.presets import PRESETS
+from benchmark.records.record import Measurement
 from benchmark.report.analysis import analyse, badges
-from benchmark.report.collect import collect
-from benchmark.report.estimates import estimate_effects
 from benchmark.report.evidence import estimate_contrasts, judge_contrasts
 from benchmark.report.markup import to_markdown
 from benchmark.report.sanity import AS_EXPECTED, UNDECIDED, UNTESTED, WRONG, estimate_sanity, sanity_table
-from benchmark.report.sections import stated_conditions
 from benchmark.report.shares import estimate_shares
 from benchmark.report.write import write_report
-from benchmark.stats import holm
 
 RECIPE = make_spec().recipe
 OWN = stated_conditions(make_spec().shape, make_spec().compared_recipe(), make_spec().num_classes)

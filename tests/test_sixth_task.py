@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import sixth_task
 
-from benchmark.cli import main
-from benchmark.record import Record
-from benchmark.store import Store
+from benchmark.cli.main import main
+from benchmark.records.record import Record
+from benchmark.records.store import Store
 
 FILE = Path(sixth_task.__file__)
 MATRIX = ["--matrix", "smoke", "-t", "waveforms,imagenet", "-x", "image,signal", "--set", "waveforms.recipe.epochs=12",

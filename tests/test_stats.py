@@ -14,7 +14,7 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 from statsmodels.stats.weightstats import DescrStatsW
 
-from benchmark.stats import (
+from benchmark.evidence.stats import (
     detectable_noncentrality,
     equivalence_p,
     holm,

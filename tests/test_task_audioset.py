@@ -17,9 +17,9 @@ from sklearn.metrics import average_precision_score
 
 from benchmark.data import embedded
 from benchmark.data.embedded import DataError
-from benchmark.encoder import TransformerModel
-from benchmark.mae import MaskedAutoencoder
-from benchmark.seeds import SampleRandom
+from benchmark.data.seeds import SampleRandom
+from benchmark.model.encoder import TransformerModel
+from benchmark.model.mae import MaskedAutoencoder
 from tasks.audioset import TASK, spectrogram, waveform
 from tasks.audioset.metrics import AveragePrecisionMeter, mean_average_precision
 
@@ -87,7 +87,7 @@ def test_clip_log_mel_of_a_chirp_has_its_known_values():
     log_mel = waveform.clip_log_mel(chirp(num_samples=waveform.CLIP_SAMPLES))
     assert log_mel.shape == (64, 64)
     rows, columns = torch.tensor([0, 20, 40, 63]), torch.tensor([0, 10, 30, 50, 63])
-    golden = torch.tensor(CLIP_GOLDEN)  # log_mel of benchmark/data/build/audio.py
+    golden = torch.tensor(CLIP_GOLDEN)  # log_mel of docs/embedded_data/audio.py
     torch.testing.assert_close(log_mel[rows][:, columns].float(), golden, rtol=0, atol=0.01)
 
 

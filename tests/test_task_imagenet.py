@@ -10,11 +10,11 @@ import timm
 import torch
 
 from benchmark.data.embedded import DataError
-from benchmark.encoder import TransformerModel
-from benchmark.mae import MaskedAutoencoder
-from benchmark.pretrained import export_weights, read_weights
-from benchmark.recipes import SETTINGS
-from benchmark.seeds import SampleRandom
+from benchmark.data.seeds import SampleRandom
+from benchmark.model.encoder import TransformerModel
+from benchmark.model.mae import MaskedAutoencoder
+from benchmark.model.weights import export_weights, read_weights
+from benchmark.spec.recipes import SETTINGS
 from tasks.imagenet import TASK
 
 TINY, PAPER = TASK.profiles["tiny"], TASK.profiles["paper"]

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.augment import view_windows
 from benchmark.data import embedded
-from benchmark.encoder import TransformerModel
-from benchmark.mae import MaskedAutoencoder, random_masking
-from benchmark.recipes import SETTINGS
-from benchmark.seeds import SampleRandom
+from benchmark.data.augment import view_windows
+from benchmark.data.seeds import SampleRandom
+from benchmark.model.encoder import TransformerModel
+from benchmark.model.mae import MaskedAutoencoder, random_masking
+from benchmark.spec.recipes import SETTINGS
 from tasks.kinetics import SINGLE_FRAME, TASK
 
 TINY, PAPER = TASK.profiles["tiny"], TASK.profiles["paper"]

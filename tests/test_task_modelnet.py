@@ -8,8 +8,8 @@ import torch
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
 from benchmark.data.embedded import DataError
-from benchmark.encoder import TransformerModel
-from benchmark.recipes import TrainRecipe
+from benchmark.model.encoder import TransformerModel
+from benchmark.spec.recipes import TrainRecipe
 from tasks.modelnet import TASK
 
 TINY = TASK.profiles["tiny"]

@@ -5,9 +5,9 @@ import torch
 
 from benchmark.data import embedded
 from benchmark.data.embedded import DataError
-from benchmark.encoder import Features, Tokens, TransformerModel
-from benchmark.points import three_nn_interpolate
-from benchmark.recipes import ModelShape
+from benchmark.model.encoder import Features, Tokens, TransformerModel
+from benchmark.model.points import three_nn_interpolate
+from benchmark.spec.recipes import ModelShape
 from tasks.shapenet import PART_OFFSETS, TASK
 from tasks.shapenet.model import PartMeter, PartSegmenter, shape_iou
 

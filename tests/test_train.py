@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from benchmark.data import Examples
-from benchmark.optim import WeightAverage, autocast
-from benchmark.recipes import TrainRecipe
-from benchmark.seeds import SampleRandom
-from benchmark.train import Progress, Stopped, fit, stop_requested
+from benchmark.data.examples import Examples
+from benchmark.data.seeds import SampleRandom
+from benchmark.spec.recipes import TrainRecipe
+from benchmark.train.loop import Progress, Stopped, fit, stop_requested
+from benchmark.train.optim import WeightAverage, autocast
 
 DEVICE = torch.device("cpu")
 

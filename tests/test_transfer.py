@@ -10,9 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmark.encoder import TransformerModel, build_blocks
-from benchmark.pathway import connect, merge
-from benchmark.pretrained import CheckpointError, export_weights, read_weights
+from benchmark.model.encoder import TransformerModel, build_blocks
+from benchmark.model.pathway import connect, merge
+from benchmark.model.weights import CheckpointError, export_weights, read_weights
 from benchmark.transfer import detection, segmentation
 from benchmark.transfer.backbone import Pyramid, load_vit
 from tasks import TASKS

@@ -6,11 +6,11 @@ import re
 
 import pytest
 
-from benchmark.cli import build_parser, main
-from benchmark.commands import make_plan
-from benchmark.contracts import Task
-from benchmark.sources import load_sources, numbers_of, sections_of
-from benchmark.variants import load_variants, overrides_of
+from benchmark.cli.context import make_plan
+from benchmark.cli.main import build_parser, main
+from benchmark.plan.sources import load_sources, numbers_of, sections_of
+from benchmark.plan.variants import load_variants, overrides_of
+from benchmark.spec.contracts import Task
 from tasks import TASKS
 
 OFFERED = [variant for variant in load_variants().values() if variant.set]

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, PositiveFloat
 
-from benchmark.contracts import Arm, Start
-from benchmark.recipes import Setting
+from benchmark.spec.contracts import Arm, Start
+from benchmark.spec.recipes import Setting
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from benchmark.encoder import TransformerModel
-    from benchmark.pathway import Pathway
+    from benchmark.model.encoder import TransformerModel
+    from benchmark.model.pathway import Pathway
 
 
 class M2PT(Arm):
@@ -50,7 +50,7 @@ class M2PT(Arm):
         return starts
 
     def build(self, model: TransformerModel, blocks: Mapping[str, nn.ModuleList], random: torch.Generator) -> list[Pathway]:
-        from benchmark.pathway import connect
+        from benchmark.model.pathway import connect
 
         auxiliary = self.auxiliary_blocks(model, blocks, random)
         return connect(model.blocks, in_order(auxiliary, self.order, random), layers=self.layers, scale_init=self.scale_init,
@@ -63,7 +63,7 @@ class M2PT(Arm):
         return blocks["auxiliary"]
 
     def tune(self, name: str, lr_scale: float, weight_decay: float) -> tuple[float, float]:
-        from benchmark.pathway import is_auxiliary, is_scale
+        from benchmark.model.pathway import is_auxiliary, is_scale
 
         if is_scale(name):
             lr_scale *= self.scale_lr_factor

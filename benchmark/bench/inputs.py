@@ -21,14 +21,14 @@ from PIL import Image
 
 from benchmark.bench.imitations import make_modelnet_hdf5, make_shapenet55, make_shapenetpart, write_video
 from benchmark.bench.measure import Bench, Result, seconds_of, torch_threads
-from benchmark.contracts import Task
-from benchmark.data import Batch, Examples
 from benchmark.data.catalogue import CATALOGUE, prepare
+from benchmark.data.datasets import layouts_of
+from benchmark.data.examples import Batch, Examples
 from benchmark.data.files import WORKERS
-from benchmark.datasets import layouts_of
-from benchmark.patches import grid_of
-from benchmark.recipes import ModelShape, PretrainRecipe
-from benchmark.seeds import SampleRandom
+from benchmark.data.seeds import SampleRandom
+from benchmark.model.patches import grid_of
+from benchmark.spec.contracts import Task
+from benchmark.spec.recipes import ModelShape, PretrainRecipe
 
 FBANKS = "M2PT_FBANK_CACHE"  # what was read before is not kept
 SUSTAINED = 100e12  # operations a second that a GPU is taken to keep up in training; with half of it, half the cores do

@@ -14,13 +14,13 @@ from pathlib import Path
 from statistics import median
 
 from benchmark.bench.measure import Bench, Result, alternate, ratios, seconds_of
-from benchmark.executors.local import PRELOADED
-from benchmark.executors.machine import count_cores, default_jobs
-from benchmark.matrix import Plan
-from benchmark.presets import PRESETS, plan_matrix
-from benchmark.record import Environment, Measurement, Record, record_text
-from benchmark.spec import RunSpec
-from benchmark.store import Store
+from benchmark.plan.matrix import Plan
+from benchmark.plan.presets import PRESETS, plan_matrix
+from benchmark.records.record import Environment, Measurement, Record, record_text
+from benchmark.records.store import Store
+from benchmark.runner.machine import count_cores, default_jobs
+from benchmark.runner.pool import PRELOADED
+from benchmark.spec.runspec import RunSpec
 
 PLANNED, STORED = 100_000, 10_000  # runs
 ARMS_AT_ONCE = 8

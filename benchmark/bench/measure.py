@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
-    from benchmark.contracts import Arm, Task
+    from benchmark.spec.contracts import Arm, Task
 
 WARM_UP = 2  # repeats that are not counted
 BUILT_ANEW = 3  # times that models are: where one lies in memory alone makes its steps a few percent faster or slower

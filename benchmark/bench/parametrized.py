@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from benchmark.optim import layer_of
-from benchmark.pathway import CrossModal, connected, trained_parameters
-from benchmark.recipes import TrainRecipe
+from benchmark.model.pathway import CrossModal, connected, trained_parameters
+from benchmark.spec.recipes import TrainRecipe
+from benchmark.train.optim import layer_of
 
 Model = TypeVar("Model", bound=nn.Module)
 

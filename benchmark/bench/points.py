@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from benchmark.bench.measure import Bench, Result, alternate, milliseconds, ratios, torch_threads
-from benchmark.points import farthest_point_sample, gather_points, nearest_neighbours
+from benchmark.model.points import farthest_point_sample, gather_points, nearest_neighbours
 
 CLOUDS, POINTS, CENTRES, NEIGHBOURS = 32, 1024, 64, 32
 

@@ -21,11 +21,11 @@ from benchmark.bench.steps import (
     measure_tiny,
     measure_trainer,
 )
-from benchmark.executors.worker import seeding_only
-from benchmark.record import Environment, write_json
+from benchmark.records.record import Environment, write_json
+from benchmark.records.store import Store
 from benchmark.report.canvas import INK, PALETTE, Interval, drawn, forest, house_style
 from benchmark.report.markup import NONE, Table, text_rows, to_markdown
-from benchmark.store import Store
+from benchmark.runner.worker import seeding_only
 
 MEASUREMENTS: Mapping[str, Callable[[Bench], Iterator[Result]]] = {
     "optimizer": measure_optimizer, "steps": measure_steps, "tiny": measure_tiny, "trainer": measure_trainer,

@@ -17,21 +17,21 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmark.augment import mix
 from benchmark.bench.measure import Bench, Result, alternate, alternate_anew, milliseconds, ratios
 from benchmark.bench.parametrized import parametrized, plain_adamw
-from benchmark.contracts import Task
-from benchmark.data import Batch
-from benchmark.encoder import TransformerModel, build_blocks
-from benchmark.execute import build_model
-from benchmark.matrix import Cell, Planner, pretraining_tasks
-from benchmark.optim import autocast, build_optimizer, clear_gradients, learning_rate, set_learning_rate
-from benchmark.pathway import CrossModal, connect, connected, merge
-from benchmark.pretrained import export_weights, read_weights
-from benchmark.recipes import ModelShape, TrainRecipe
-from benchmark.seeds import SampleRandom
-from benchmark.spec import RunSpec
-from benchmark.train import batches, epoch_order, fit
+from benchmark.data.augment import mix
+from benchmark.data.examples import Batch
+from benchmark.data.seeds import SampleRandom
+from benchmark.model.encoder import TransformerModel, build_blocks
+from benchmark.model.pathway import CrossModal, connect, connected, merge
+from benchmark.model.weights import export_weights, read_weights
+from benchmark.plan.matrix import Cell, Planner, pretraining_tasks
+from benchmark.spec.contracts import Task
+from benchmark.spec.recipes import ModelShape, TrainRecipe
+from benchmark.spec.runspec import RunSpec
+from benchmark.train.execute import build_model
+from benchmark.train.loop import batches, epoch_order, fit
+from benchmark.train.optim import autocast, build_optimizer, clear_gradients, learning_rate, set_learning_rate
 
 VIT_B = ModelShape(input_size=(224, 224), patch_size=(16, 16))
 NUM_CLASSES = 1000
@@ -199,7 +199,7 @@ def _tiny_step(task: Task, spec: RunSpec, model: nn.Module, optimizer: torch.opt
 
 
 def measure_trainer(bench: Bench) -> Iterator[Result]:
-    """An epoch through `benchmark.train.fit` over a bare loop of the same steps on the same model, the optimizer built anew."""
+    """An epoch through `fit` over a bare loop of the same steps on the same model, the optimizer built anew."""
     device, task = bench.device, bench.tasks["imagenet"]
     spec = tiny_run(bench, task)
     assert isinstance(spec.recipe, TrainRecipe)

@@ -22,8 +22,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from benchmark.data import SPLITS, Split
 from benchmark.data.embedded import DataError
+from benchmark.spec.recipes import SPLITS, Split
 
 CATALOGUE = "M2PT_DATA"
 ALLOW_MISSING = "M2PT_ALLOW_MISSING"

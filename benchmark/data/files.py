@@ -19,13 +19,14 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from benchmark.data import SPLITS, Batch, Examples, Split
 from benchmark.data.catalogue import find, inside, items
 from benchmark.data.embedded import DataError
+from benchmark.data.examples import Batch, Examples
+from benchmark.spec.recipes import SPLITS, Split
 
 if TYPE_CHECKING:
-    from benchmark.recipes import ModelShape, OptimRecipe
-    from benchmark.seeds import SampleRandom
+    from benchmark.data.seeds import SampleRandom
+    from benchmark.spec.recipes import ModelShape, OptimRecipe
 
 WORKERS = "M2PT_WORKERS"  # processes that read for one run; 0 reads in the run itself
 Random = np.random.Generator

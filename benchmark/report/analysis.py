@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from benchmark.claims import TESTED_PROFILE, Claim
-from benchmark.record import Record, Selection
-from benchmark.report.collect import Collection, collect
+from benchmark.evidence.claims import TESTED_PROFILE, Claim
+from benchmark.evidence.collect import Collection, collect
+from benchmark.evidence.estimates import estimate_cells, estimate_effects, estimate_pretraining, pooled_spread
+from benchmark.evidence.inputs import Problem, TaskInfo
+from benchmark.evidence.stats import ALPHA, minimal_detectable_effect
+from benchmark.records.record import Record, Selection
 from benchmark.report.compare import compare
 from benchmark.report.cost import estimate_cost
-from benchmark.report.estimates import estimate_cells, estimate_effects, estimate_pretraining, pooled_spread
 from benchmark.report.evidence import (
     BASELINE,
     estimate_contrasts,
@@ -24,11 +26,9 @@ from benchmark.report.evidence import (
     shared_sources,
     summarise_verdicts,
 )
-from benchmark.report.inputs import Problem, TaskInfo
 from benchmark.report.ranks import estimate_power, rank_cells
 from benchmark.report.sanity import WRONG, estimate_sanity
 from benchmark.report.shares import estimate_shares
-from benchmark.stats import ALPHA, minimal_detectable_effect
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -22,8 +22,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from PIL import Image
 
-from benchmark.record import Selection
-from benchmark.report.collect import Collection
+from benchmark.evidence.collect import Collection
+from benchmark.records.record import Selection
 from benchmark.report.markup import plain
 from benchmark.report.tables import SELECTED
 

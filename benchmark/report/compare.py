@@ -7,13 +7,13 @@ from statistics import fmean
 
 import pandas as pd
 
-from benchmark.record import Selection
-from benchmark.report.collect import Collection, main_values
-from benchmark.report.estimates import ADJUSTED, DIFFERENCE, difference_of, holm_of
-from benchmark.report.inputs import TaskInfo
+from benchmark.evidence.collect import Collection, main_values
+from benchmark.evidence.estimates import ADJUSTED, DIFFERENCE, difference_of, holm_of
+from benchmark.evidence.inputs import TaskInfo
+from benchmark.evidence.stats import ALPHA
+from benchmark.records.record import Selection
 from benchmark.report.markup import NONE, Table, show_interval, show_p, show_value, text_rows
 from benchmark.report.tables import cell_label, rows_of, unit_label
-from benchmark.stats import ALPHA
 
 PLACE = ["profile", "setting", "limit", "conditions", "task", "arm", "auxiliary", "variant"]
 COMPARISON_COLUMNS = [*PLACE, "metric", "select", "state", "equal", "here", "there", *DIFFERENCE, *ADJUSTED]

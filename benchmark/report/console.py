@@ -9,10 +9,10 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from benchmark.record import Record
-from benchmark.report.collect import collect
-from benchmark.report.estimates import estimate_cells, estimate_effects
-from benchmark.report.inputs import Problem, TaskInfo
+from benchmark.evidence.collect import collect
+from benchmark.evidence.estimates import estimate_cells, estimate_effects
+from benchmark.evidence.inputs import Problem, TaskInfo
+from benchmark.records.record import Record
 from benchmark.report.tables import list_matrices, matrix_table
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 
+from benchmark.evidence.collect import CELL, Collection
+from benchmark.evidence.estimates import known
+from benchmark.evidence.pairing import SHORTEST_S, Run, time_ratios
+from benchmark.evidence.stats import ratio_interval
 from benchmark.report.canvas import BASELINE, Interval, forest, make_title, modality_colours, shorten
-from benchmark.report.collect import CELL, Collection
-from benchmark.report.estimates import known
 from benchmark.report.markup import NONE, Table, text_rows
-from benchmark.report.pairing import SHORTEST_S, Run, time_ratios
 from benchmark.report.tables import cell_label, rows_of
-from benchmark.stats import ratio_interval
 
 MEGA = 1e6
 COST_COLUMNS = [*CELL, "n", *(f"{what}_{part}" for what in ("time", "inference") for part in ("n", "ratio", "low", "high")),

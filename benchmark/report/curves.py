@@ -12,9 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
+from benchmark.evidence.collect import CELL, Collection
+from benchmark.evidence.pairing import Run
 from benchmark.report.canvas import BASELINE, FAINT, add_legend, make_title, modality_colours, new_figure, shorten
-from benchmark.report.collect import CELL, Collection
-from benchmark.report.pairing import Run
 from benchmark.report.tables import cell_label, chance_of, list_rows, unit_label
 
 

@@ -20,14 +20,14 @@ from types import MappingProxyType
 
 import pandas as pd
 
-from benchmark.claims import TESTED_PROFILE, Claim, ClaimTest, Evidence, Judgement, judge
-from benchmark.record import Selection
-from benchmark.report.collect import CELL, Collection, main_values
-from benchmark.report.estimates import DIFFERENCE, difference_of, holm_of, known
-from benchmark.report.pairing import Run, time_ratios
-from benchmark.report.sections import PROFILES, share_of
+from benchmark.evidence.claims import TESTED_PROFILE, Claim, ClaimTest, Evidence, Judgement, judge
+from benchmark.evidence.collect import CELL, Collection, main_values
+from benchmark.evidence.estimates import DIFFERENCE, difference_of, holm_of, known
+from benchmark.evidence.pairing import Run, time_ratios
+from benchmark.evidence.sections import PROFILES, share_of
+from benchmark.evidence.stats import ALPHA, POWER, Estimate, mean_interval, minimal_detectable_effect, ratio_interval
+from benchmark.records.record import Selection
 from benchmark.report.tables import find_metric
-from benchmark.stats import ALPHA, POWER, Estimate, mean_interval, minimal_detectable_effect, ratio_interval
 
 Place = tuple[str, str, str, str]  # comparison, arm, auxiliary, variant
 NOWHERE: Place = ("", "", "", "")

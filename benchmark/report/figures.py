@@ -9,7 +9,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from benchmark.record import Selection
+from benchmark.evidence.collect import Collection
+from benchmark.evidence.estimates import known
+from benchmark.evidence.stats import ALPHA
+from benchmark.records.record import Selection
 from benchmark.report.canvas import (
     BASELINE,
     FAINT,
@@ -21,11 +24,8 @@ from benchmark.report.canvas import (
     new_figure,
     shorten,
 )
-from benchmark.report.collect import Collection
-from benchmark.report.estimates import known
 from benchmark.report.markup import MISSING, NONE, plain, show_difference, show_estimate
 from benchmark.report.tables import cell_label, first_row, list_auxiliaries, list_rows, list_targets, rows_of, unit_label
-from benchmark.stats import ALPHA
 
 MARKERS = {"method": "o", "control": "s"}
 

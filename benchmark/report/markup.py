@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from benchmark.contracts import Metric
+from benchmark.spec.contracts import Metric
 
 MISSING, NONE = "missing", "—"
 MINUS = "\N{MINUS SIGN}"

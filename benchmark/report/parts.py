@@ -8,21 +8,21 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from benchmark.claims import Verdict
+from benchmark.evidence.claims import Verdict
+from benchmark.evidence.inputs import Remark
+from benchmark.evidence.sections import PROFILES, rank_in, slugify, unique_slugs
 from benchmark.report import curves, figures
 from benchmark.report.analysis import Analysis, control_verdicts, has_controls
 from benchmark.report.compare import comparison_table, summarise
 from benchmark.report.cost import cost_table, draw_cost
 from benchmark.report.document import Document, Heading, Items, Paragraph
 from benchmark.report.evidence import shared_sources
-from benchmark.report.inputs import Remark
 from benchmark.report.markup import NONE, Table, text_rows
 from benchmark.report.pictures import draw_reconstructions, draw_samples
 from benchmark.report.provenance import commands_table, facts
 from benchmark.report.published import draw_claims, list_sources, published_lines, published_table
 from benchmark.report.ranks import power_table, rank_table
 from benchmark.report.sanity import sanity_table
-from benchmark.report.sections import PROFILES, rank_in, slugify, unique_slugs
 from benchmark.report.shares import draw_shares, shares_table
 from benchmark.report.tables import (
     alignment_table,

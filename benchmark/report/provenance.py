@@ -7,9 +7,9 @@ import shlex
 from collections import Counter
 from collections.abc import Sequence
 
-from benchmark.claims import cell_command
-from benchmark.record import Record
-from benchmark.report.collect import Collection
+from benchmark.evidence.claims import cell_command
+from benchmark.evidence.collect import Collection
+from benchmark.records.record import Record
 from benchmark.report.document import MAX_ITEMS
 from benchmark.report.markup import Table, text_rows
 from benchmark.report.tables import cell_label

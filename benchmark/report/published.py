@@ -12,12 +12,12 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from benchmark.claims import TESTED_PROFILE, Claim, Verdict, as_printed
+from benchmark.evidence.claims import TESTED_PROFILE, Claim, Verdict, as_printed
+from benchmark.evidence.estimates import known
+from benchmark.evidence.stats import ALPHA
 from benchmark.report.canvas import BASELINE, INK, PALETTE, Interval, forest, shorten
-from benchmark.report.estimates import known
 from benchmark.report.markup import MINUS, NONE, Cell, Line, Table
 from benchmark.report.tables import rows_of
-from benchmark.stats import ALPHA
 
 SCRATCH = ", from scratch"
 

@@ -8,12 +8,12 @@ from statistics import fmean
 
 import pandas as pd
 
-from benchmark.claims import Claim, as_printed
-from benchmark.record import Selection
-from benchmark.report.collect import CELL, Collection, main_values
+from benchmark.evidence.claims import Claim, as_printed
+from benchmark.evidence.collect import CELL, Collection, main_values
+from benchmark.evidence.stats import ALPHA, POWER, equivalence_p, holm, paired_difference, seeds_needed, tie_groups
+from benchmark.records.record import Selection
 from benchmark.report.markup import NONE, Table, show_p, show_spread, show_value, text_rows
 from benchmark.report.tables import cell_label, find_metric, rows_of, unit_label
-from benchmark.stats import ALPHA, POWER, equivalence_p, holm, paired_difference, seeds_needed, tie_groups
 
 RANK_COLUMNS = [*CELL, "metric", "select", "n", "mean", "ties"]
 POWER_COLUMNS = [*CELL, "metric", "select", "n", "sd", "mde", "published", "p_equivalent", "seeds_needed"]

@@ -8,14 +8,14 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from benchmark.recipes import TrainRecipe
-from benchmark.record import Record, Selection
-from benchmark.report.collect import CELL, Collection, main_values
-from benchmark.report.estimates import holm_of
+from benchmark.evidence.collect import CELL, Collection, main_values
+from benchmark.evidence.estimates import holm_of
+from benchmark.evidence.pairing import Run
+from benchmark.evidence.stats import ALPHA, CONFIDENCE, mean_interval, one_sided_p, t_quantile
+from benchmark.records.record import Record, Selection
 from benchmark.report.markup import NONE, Table, show_p, show_value, text_rows
-from benchmark.report.pairing import Run
 from benchmark.report.tables import cell_label, chance_of, find_metric, rows_of
-from benchmark.stats import ALPHA, CONFIDENCE, mean_interval, one_sided_p, t_quantile
+from benchmark.spec.recipes import TrainRecipe
 
 SANITY_COLUMNS = [*CELL, "metric", "check", "n", "expected", "measured", "low", "high", "p", "p_holm", "outcome"]
 CHANCE, EQUAL = "labels dealt out at random", "equal to its baseline"

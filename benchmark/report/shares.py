@@ -6,13 +6,13 @@ import pandas as pd
 from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 
+from benchmark.evidence.collect import Collection
+from benchmark.evidence.estimates import EFFECT_COLUMNS, adjust
+from benchmark.evidence.sections import share_of
+from benchmark.evidence.stats import ALPHA
 from benchmark.report.canvas import FAINT, INK, modality_colours, new_figure, shorten
-from benchmark.report.collect import Collection
-from benchmark.report.estimates import EFFECT_COLUMNS, adjust
 from benchmark.report.markup import NONE, Cell, Table, cell, show_estimate, show_interval, show_p
-from benchmark.report.sections import share_of
 from benchmark.report.tables import READ_MEAN, cell_label, rows_of, rows_with, unit_label
-from benchmark.stats import ALPHA
 
 SHARE_COLUMNS = ["profile", "setting", "share", *EFFECT_COLUMNS]
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from benchmark.contracts import Metric
-from benchmark.record import Selection
-from benchmark.report.collect import SELECTIONS, Collection
+from benchmark.evidence.collect import SELECTIONS, Collection
+from benchmark.evidence.stats import ALPHA, POWER
+from benchmark.records.record import Selection
 from benchmark.report.markup import (
     MISSING,
     NONE,
@@ -25,7 +25,7 @@ from benchmark.report.markup import (
     show_value,
     text_rows,
 )
-from benchmark.stats import ALPHA, POWER
+from benchmark.spec.contracts import Metric
 
 SELECTED = {"last": "last epoch", "best_val": "epoch chosen on val", "oracle": "best test epoch (selects on test)"}
 READ_MEAN = "Mean over seeds ± half width of its 95 % t-interval (n seeds)."

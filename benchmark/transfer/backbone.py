@@ -14,7 +14,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from benchmark.pretrained import CheckpointError, read_weights
+from benchmark.model.weights import CheckpointError, read_weights
 
 STRIDES = (4, 8, 16, 32)
 

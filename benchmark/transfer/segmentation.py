@@ -19,7 +19,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmark.augment import IMAGENET_MEAN, IMAGENET_STD
+from benchmark.data.augment import IMAGENET_MEAN, IMAGENET_STD
 from benchmark.data.embedded import DataError
 from benchmark.data.files import decode_picture
 from benchmark.transfer.backbone import Pyramid, descend, load_vit

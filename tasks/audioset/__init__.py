@@ -8,17 +8,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
-from benchmark.contracts import Meter, Metric, ProfileSpec, Task
-from benchmark.recipes import ModelShape, Setting, TrainRecipe
+from benchmark.spec.contracts import Meter, Metric, ProfileSpec, Task
+from benchmark.spec.recipes import ModelShape, Setting, TrainRecipe
 from tasks.audioset.profiles import PAPER, SMALL, TINY
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from benchmark.data import Batch
-    from benchmark.encoder import Head, Tokenizer
-    from benchmark.mae import MaskedTarget
-    from benchmark.seeds import SampleRandom
+    from benchmark.data.examples import Batch
+    from benchmark.data.seeds import SampleRandom
+    from benchmark.model.encoder import Head, Tokenizer
+    from benchmark.model.mae import MaskedTarget
 
 
 class AudioSet(Task):
@@ -38,20 +38,20 @@ class AudioSet(Task):
 
     def tokenizer(self, shape: ModelShape) -> Tokenizer:
         """(B, 1, F, M) -> tokens of `patch_size` (frames, mel bins), with a class token"""
-        from benchmark.patches import PatchTokenizer
+        from benchmark.model.patches import PatchTokenizer
 
         return PatchTokenizer(shape, in_chans=1)
 
     def head(self, shape: ModelShape, num_classes: int, setting: Setting) -> Head:
         """Mean of patch tokens -> fc_norm -> Linear, std 2e-5; setting "fix": MAE's probe of the mean patch token"""
-        from benchmark.classification import MeanPoolHead, ProbeHead
+        from benchmark.model.classification import MeanPoolHead, ProbeHead
 
         head = ProbeHead if setting == "fix" else MeanPoolHead
         return head(shape.embed_dim, num_classes)
 
     def masked_target(self, shape: ModelShape) -> MaskedTarget:
         """Values of every hidden patch, normalised patch by patch"""
-        from benchmark.patches import PixelTarget
+        from benchmark.model.patches import PixelTarget
 
         return PixelTarget(shape, in_chans=1)
 

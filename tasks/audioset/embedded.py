@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchmark.data import SPLITS, Examples, Split
 from benchmark.data.embedded import arrays_of, digests
+from benchmark.data.examples import Examples
+from benchmark.spec.recipes import SPLITS, Split
 
 __all__ = ["digests", "load"]
 

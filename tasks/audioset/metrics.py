@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.metrics import average_precision_score
 from torch import Tensor
 
-from benchmark.data import Batch
+from benchmark.data.examples import Batch
 
 
 def mean_average_precision(scores: np.ndarray, labels: np.ndarray) -> tuple[float, int]:

@@ -24,7 +24,6 @@ import soundfile
 import torch
 from torch import Tensor
 
-from benchmark.data import Batch, Examples, Split
 from benchmark.data.catalogue import (
     Entry,
     Layout,
@@ -38,14 +37,15 @@ from benchmark.data.catalogue import (
     items,
 )
 from benchmark.data.embedded import DataError
+from benchmark.data.examples import Batch, Examples
 from benchmark.data.files import Files, Random, Reader, load_files
-from benchmark.recipes import TrainRecipe
-from benchmark.record import write_whole
+from benchmark.records.record import write_whole
+from benchmark.spec.recipes import Split, TrainRecipe
 from tasks.audioset.waveform import FBANK_MEAN, FBANK_STD, SAMPLE_RATE, decode, fit_frames, kaldi_fbank
 
 if TYPE_CHECKING:
-    from benchmark.recipes import ModelShape, OptimRecipe
-    from benchmark.seeds import SampleRandom
+    from benchmark.data.seeds import SampleRandom
+    from benchmark.spec.recipes import ModelShape, OptimRecipe
 
 __all__ = ["LAYOUTS", "digests", "load"]
 

@@ -1,7 +1,7 @@
 """Data, sizes and recipes of audioset, by profile: values only, which enter every run's spec as they are."""
 
-from benchmark.contracts import ProfileSpec
-from benchmark.recipes import ModelShape, PretrainRecipe, TrainRecipe
+from benchmark.spec.contracts import ProfileSpec
+from benchmark.spec.recipes import ModelShape, PretrainRecipe, TrainRecipe
 
 CLIP_AUGMENT = {"gain_db": 3.0, "roll": 0.125, "time_mask": 6.0, "freq_mask": 6.0}
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from benchmark.seeds import SampleRandom
+from benchmark.data.seeds import SampleRandom
 from tasks.audioset.waveform import dequantise_clip, normalise_fbank
 
 CLIP_MEAN_DB, CLIP_STD_DB = -17.6015, 25.6235  # of the embedded training split

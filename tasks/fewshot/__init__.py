@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-from benchmark.contracts import ProfileSpec
-from benchmark.data import Examples, Split
+from benchmark.data.examples import Examples
+from benchmark.spec.contracts import ProfileSpec
+from benchmark.spec.recipes import Split
 from tasks.fewshot.profiles import paper
 from tasks.modelnet import ModelNet
 

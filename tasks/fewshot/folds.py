@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Self
 
 import torch
 
-from benchmark.data import SPLITS, Examples, Split
 from benchmark.data.embedded import DataError
-from benchmark.seeds import generator
+from benchmark.data.examples import Examples
+from benchmark.data.seeds import generator
+from benchmark.spec.recipes import SPLITS, Split
 
 if TYPE_CHECKING:
-    from benchmark.recipes import ModelShape, OptimRecipe
+    from benchmark.spec.recipes import ModelShape, OptimRecipe
 
 
 class Folds(Examples):

@@ -1,6 +1,6 @@
 """Data, sizes and recipe of few-shot ModelNet40: values only, which enter every run's spec as they are."""
 
-from benchmark.contracts import ProfileSpec
+from benchmark.spec.contracts import ProfileSpec
 from tasks.modelnet import profiles as modelnet
 
 

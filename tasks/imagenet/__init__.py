@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
-from benchmark.contracts import ProfileSpec
-from benchmark.recipes import ModelShape, Setting
+from benchmark.spec.contracts import ProfileSpec
+from benchmark.spec.recipes import ModelShape, Setting
 from tasks.imagenet.profiles import PAPER, SMALL, TINY
 from tasks.pixels import PixelClassification
 
 if TYPE_CHECKING:
-    from benchmark.encoder import Head
-    from benchmark.mae import MaskedTarget
-    from benchmark.patches import PatchTokenizer
+    from benchmark.model.encoder import Head
+    from benchmark.model.mae import MaskedTarget
+    from benchmark.model.patches import PatchTokenizer
 
 
 class ImageNet(PixelClassification):
@@ -26,19 +26,19 @@ class ImageNet(PixelClassification):
     profiles: ClassVar[Mapping[str, ProfileSpec]] = {"tiny": TINY, "small": SMALL, "paper": PAPER}
 
     def tokenizer(self, shape: ModelShape) -> PatchTokenizer:
-        from benchmark.patches import PatchTokenizer
+        from benchmark.model.patches import PatchTokenizer
 
         return PatchTokenizer(shape)
 
     def head(self, shape: ModelShape, num_classes: int, setting: Setting) -> Head:
-        from benchmark.classification import MeanPoolHead, ProbeHead, class_token
+        from benchmark.model.classification import MeanPoolHead, ProbeHead, class_token
 
         if setting == "fix":
             return ProbeHead(shape.embed_dim, num_classes, class_token)
         return MeanPoolHead(shape.embed_dim, num_classes)
 
     def masked_target(self, shape: ModelShape) -> MaskedTarget:
-        from benchmark.patches import PixelTarget
+        from benchmark.model.patches import PixelTarget
 
         return PixelTarget(shape)
 

@@ -15,12 +15,13 @@ from PIL import Image
 from timm.data.auto_augment import rand_augment_transform
 from torch import Tensor
 
-from benchmark.data import Examples, Split
 from benchmark.data.catalogue import Entry, Layout, Listing, carve_validation, digests
+from benchmark.data.examples import Examples
 from benchmark.data.files import Random, Reader, class_column, decode_picture, load_files, random_box, seeded
+from benchmark.spec.recipes import Split
 
 if TYPE_CHECKING:
-    from benchmark.recipes import ModelShape, OptimRecipe
+    from benchmark.spec.recipes import ModelShape, OptimRecipe
 
 __all__ = ["LAYOUTS", "digests", "load"]
 

@@ -1,7 +1,7 @@
 """Data, sizes and recipes of imagenet, by profile: values only, which enter every run's spec as they are."""
 
-from benchmark.contracts import ProfileSpec
-from benchmark.recipes import ModelShape, PretrainRecipe, TrainRecipe
+from benchmark.spec.contracts import ProfileSpec
+from benchmark.spec.recipes import ModelShape, PretrainRecipe, TrainRecipe
 
 TINY_TRAIN = TrainRecipe(
     epochs=48, batch_size=64, lr=3e-3, warmup_epochs=3, layer_decay=0.8, label_smoothing=0.1, drop_path_rate=0.1,

@@ -6,19 +6,19 @@ import itertools
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
-from benchmark.contracts import ProfileSpec
-from benchmark.recipes import ModelShape, Setting
+from benchmark.spec.contracts import ProfileSpec
+from benchmark.spec.recipes import ModelShape, Setting
 from tasks.kinetics.profiles import PAPER, SMALL, TINY
 from tasks.pixels import PixelClassification
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from benchmark.data import Batch
-    from benchmark.encoder import Head
-    from benchmark.mae import MaskedTarget
-    from benchmark.patches import PatchTokenizer
-    from benchmark.seeds import SampleRandom
+    from benchmark.data.examples import Batch
+    from benchmark.data.seeds import SampleRandom
+    from benchmark.model.encoder import Head
+    from benchmark.model.mae import MaskedTarget
+    from benchmark.model.patches import PatchTokenizer
 
 
 class Kinetics(PixelClassification):
@@ -36,19 +36,19 @@ class Kinetics(PixelClassification):
     profiles: ClassVar[Mapping[str, ProfileSpec]] = {"tiny": TINY, "small": SMALL, "paper": PAPER}
 
     def tokenizer(self, shape: ModelShape) -> PatchTokenizer:
-        from benchmark.patches import PatchTokenizer
+        from benchmark.model.patches import PatchTokenizer
 
         return PatchTokenizer(shape, class_token=False, flat_position=True)
 
     def head(self, shape: ModelShape, num_classes: int, setting: Setting) -> Head:
-        from benchmark.classification import MeanPoolHead, ProbeHead
+        from benchmark.model.classification import MeanPoolHead, ProbeHead
 
         if setting == "fix":
             return ProbeHead(shape.embed_dim, num_classes)
         return MeanPoolHead(shape.embed_dim, num_classes)
 
     def views(self, batch: Batch, shape: ModelShape, counts: Mapping[str, int]) -> Iterator[Batch]:
-        """Those of `benchmark.augment.view_windows`, each of them also moved: "shift" n (odd) is n places along either axis."""
+        """Those of `view_windows`, each of them also moved: "shift" n (odd) is n places along either axis."""
         shifts = counts.get("shift", 1)
         if shifts % 2 == 0:
             raise ValueError(f"test_views {dict(counts)}: shift is odd, so that one place is the clip's own")
@@ -57,7 +57,7 @@ class Kinetics(PixelClassification):
                 yield {**view, "input": moved}
 
     def masked_target(self, shape: ModelShape) -> MaskedTarget:
-        from benchmark.patches import PixelTarget
+        from benchmark.model.patches import PixelTarget
 
         return PixelTarget(shape, per_channel=True, tubes=True, flat_position=True)
 

@@ -20,16 +20,16 @@ from PIL import Image
 from timm.data.auto_augment import rand_augment_transform
 from torch import Tensor
 
-from benchmark.augment import window_starts
-from benchmark.data import Examples, Split
+from benchmark.data.augment import window_starts
 from benchmark.data.catalogue import Entry, Layout, Listing, below, carve_validation, digests
 from benchmark.data.embedded import DataError
+from benchmark.data.examples import Examples
 from benchmark.data.files import Random, Reader, class_column, load_files, random_box, seeded
-from benchmark.recipes import TrainRecipe
+from benchmark.spec.recipes import Split, TrainRecipe
 from tasks.kinetics.video import Video, look
 
 if TYPE_CHECKING:
-    from benchmark.recipes import ModelShape, OptimRecipe
+    from benchmark.spec.recipes import ModelShape, OptimRecipe
 
 __all__ = ["LAYOUTS", "digests", "load", "load_pool"]
 
@@ -110,7 +110,7 @@ class Clips(Reader):
     """A video to (3, T, H, W) bytes: in training a random clip, cut, mirrored and altered alike in all of its frames.
 
     Else (3, V T, H, S W): the clips of V windows, evenly spaced over the video, follow each other in time, and S cuts,
-    evenly spaced along the longer side, lie beside each other, so that `benchmark.augment.view_windows` finds each of them.
+    evenly spaced along the longer side, lie beside each other, so that `view_windows` finds each of them.
     A video that is shorter than a clip shows its last frame to the end, as in VideoMAE.
 
     Strengths: crop (largest share of the area that is cut away; aspect 3/4 to 4/3), multi_scale (largest share of the

@@ -1,7 +1,7 @@
 """Data, sizes and recipes of kinetics, by profile: values only, which enter every run's spec as they are."""
 
-from benchmark.contracts import ProfileSpec
-from benchmark.recipes import ModelShape, PretrainRecipe, TrainRecipe
+from benchmark.spec.contracts import ProfileSpec
+from benchmark.spec.recipes import ModelShape, PretrainRecipe, TrainRecipe
 
 # Splits are by character, and characters of one game are told apart by the colours of their clothes: recolour.
 TINY_TRAIN = TrainRecipe(

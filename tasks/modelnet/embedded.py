@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchmark.data import SPLITS, Examples, Split
 from benchmark.data.embedded import arrays_of, digests
+from benchmark.data.examples import Examples
+from benchmark.spec.recipes import SPLITS, Split
 
 __all__ = ["digests", "load"]
 
@@ -14,7 +15,7 @@ def load(names: Sequence[str]) -> dict[Split, Examples]:
     """Splits of one embedded set: "input" (1024, 3) int8, the points of each cloud in random order, and "label"."""
     import torch
 
-    from benchmark.points import shuffle_points
+    from benchmark.model.points import shuffle_points
 
     (name,) = names
     arrays = arrays_of(name)

@@ -8,9 +8,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from benchmark.data import Batch
-from benchmark.encoder import Features, Head
-from benchmark.recipes import ModelShape
+from benchmark.data.examples import Batch
+from benchmark.model.encoder import Features, Head
+from benchmark.spec.recipes import ModelShape
 
 
 def pooled(features: Features) -> Tensor:

@@ -19,9 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmark.data import SPLITS, Examples, Split
 from benchmark.data.catalogue import Entry, Layout, Listing, Prepared, carve_validation, digests, find
 from benchmark.data.embedded import DataError
+from benchmark.data.examples import Examples
+from benchmark.spec.recipes import SPLITS, Split
 from tasks.points_official import (
     Array,
     apart,
@@ -210,7 +211,7 @@ def clouds_of(prepared: Prepared) -> dict[str, Array]:
     """"input_SPLIT" (S, K, 3) float32 in farthest-point order and "label_SPLIT" (S,) int64, made once; see `cached`."""
     paths = [item.path for found in listed(prepared).values() for item in found]
     sampler = metadata.version("trimesh") if paths[0].endswith(".off") else ""
-    made_by = (__name__, "tasks.points_official", "benchmark.points")
+    made_by = (__name__, "tasks.points_official", "benchmark.model.points")
     return cached(prepared, made_by, partial(_make_clouds, prepared), sampler)
 
 
@@ -235,7 +236,7 @@ def _make_cloud(prepared: Prepared, item: Any) -> Array:
     """A text file or mesh to (K, 3)"""
     data, path = load_bytes(prepared, item), prepared.root / item.path
     if path.suffix == ".off":
-        from benchmark.seeds import derive_seed
+        from benchmark.data.seeds import derive_seed
 
         points = upright(sample_surface(*parse_off(data, path), SAMPLED, derive_seed(0, "surface", item.path) % 2**31, path))
     else:

@@ -1,7 +1,7 @@
 """Data, sizes and recipes of modelnet, by profile: values only, which enter every run's spec as they are."""
 
-from benchmark.contracts import ProfileSpec
-from benchmark.recipes import ModelShape, PretrainRecipe, TrainRecipe
+from benchmark.spec.contracts import ProfileSpec
+from benchmark.spec.recipes import ModelShape, PretrainRecipe, TrainRecipe
 
 AUGMENT = {"points": 512, "scale": 0.5, "shift": 0.2}
 UNUSED_PRETRAIN = PretrainRecipe(epochs=1, batch_size=128, lr=1e-3, mask_ratio=0.6)  # shapenet pretrains for points

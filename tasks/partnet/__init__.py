@@ -10,15 +10,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
-from benchmark.contracts import Meter, Metric, ProfileSpec
-from benchmark.recipes import ModelShape, Setting
+from benchmark.spec.contracts import Meter, Metric, ProfileSpec
+from benchmark.spec.recipes import ModelShape, Setting
 from tasks.partnet.profiles import CATEGORIES, OFFSETS, PAPER
 from tasks.shapenet import ShapeNet
 
 if TYPE_CHECKING:
-    from benchmark.data import Batch
-    from benchmark.encoder import Head
-    from benchmark.seeds import SampleRandom
+    from benchmark.data.examples import Batch
+    from benchmark.data.seeds import SampleRandom
+    from benchmark.model.encoder import Head
 
 
 class PartNet(ShapeNet):
@@ -36,7 +36,7 @@ class PartNet(ShapeNet):
         return PartSegmenter(shape, num_classes, len(CATEGORIES))
 
     def augment(self, batch: Batch, random: SampleRandom | None, strengths: Mapping[str, float]) -> Batch:
-        """See `benchmark.points.prepare_points`; labels are stored in two bytes."""
+        """See `benchmark.model.points.prepare_points`; labels are stored in two bytes."""
         return super().augment({**batch, "label": batch["label"].long()}, random, strengths)
 
     def meter(self, profile: str) -> Meter:

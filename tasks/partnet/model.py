@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from benchmark.data import Batch
+from benchmark.data.examples import Batch
 
 
 class FinePartMeter:

@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmark.data import SPLITS, Examples, Split
 from benchmark.data.catalogue import Entry, Layout, Listing, Prepared, digests, find, items
 from benchmark.data.embedded import DataError
+from benchmark.data.examples import Examples
+from benchmark.spec.recipes import SPLITS, Split
 from tasks.partnet.profiles import CATEGORIES, OFFSETS
 from tasks.points_official import Array, apart, label_of, load_bytes, normalised, parse_hdf5, read_lines
 
@@ -69,7 +70,7 @@ def load(names: Sequence[str]) -> dict[Split, Examples]:
     """Splits of the first of the sets: "input" (N, 3) float32, "label" (N,) int16 among those of all categories, "category"."""
     import torch
 
-    from benchmark.points import shuffle_points
+    from benchmark.model.points import shuffle_points
 
     prepared = find(names[0])
     splits: dict[Split, Examples] = {}

@@ -2,7 +2,7 @@
 
 from itertools import accumulate
 
-from benchmark.contracts import ProfileSpec
+from benchmark.spec.contracts import ProfileSpec
 from tasks.modelnet.profiles import UNUSED_PRETRAIN
 from tasks.shapenet import profiles as shapenet
 

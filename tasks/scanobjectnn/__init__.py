@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-from benchmark.contracts import ProfileSpec
+from benchmark.spec.contracts import ProfileSpec
 from tasks.modelnet import ModelNet
 from tasks.scanobjectnn.profiles import paper
 

@@ -13,8 +13,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmark.data import Examples, Split
 from benchmark.data.catalogue import Layout, Listing, Prepared, digests, find
+from benchmark.data.examples import Examples
+from benchmark.spec.recipes import Split
 from tasks.points_official import (
     Array,
     cached,
@@ -56,7 +57,7 @@ def _read_scans(path: Path, data: bytes | None = None) -> tuple[Array, Array]:
 
 def clouds_of(prepared: Prepared) -> dict[str, Array]:
     """"input_SPLIT" (S, 2048, 3) float32 in farthest-point order and "label_SPLIT" (S,) int64, made once; see `cached`."""
-    made_by = (__name__, "tasks.points_official", "benchmark.points")
+    made_by = (__name__, "tasks.points_official", "benchmark.model.points")
     return cached(prepared, made_by, lambda: hdf5_clouds(prepared, _read_scans, _ordered, POINTS))
 
 

@@ -1,6 +1,6 @@
 """Data, sizes and recipe of scanobjectnn: values only, which enter every run's spec as they are."""
 
-from benchmark.contracts import ProfileSpec
+from benchmark.spec.contracts import ProfileSpec
 from tasks.modelnet import profiles as modelnet
 
 # Point-MAE's recipe for scans: as for ModelNet40, but all 2048 points, as they are stored, in 128 groups.

@@ -8,17 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
-from benchmark.contracts import Meter, Metric, ProfileSpec, Task
-from benchmark.recipes import ModelShape, Setting, TrainRecipe
+from benchmark.spec.contracts import Meter, Metric, ProfileSpec, Task
+from benchmark.spec.recipes import ModelShape, Setting, TrainRecipe
 from tasks.shapenet.profiles import PAPER, SMALL, TINY
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from benchmark.data import Batch
-    from benchmark.encoder import Head, Tokenizer
-    from benchmark.mae import MaskedTarget
-    from benchmark.seeds import SampleRandom
+    from benchmark.data.examples import Batch
+    from benchmark.data.seeds import SampleRandom
+    from benchmark.model.encoder import Head, Tokenizer
+    from benchmark.model.mae import MaskedTarget
 
 # First part of each category and the end, by the number of parts: the embedded set, ShapeNetPart.
 PART_OFFSETS: Mapping[int, tuple[int, ...]] = {
@@ -37,7 +37,7 @@ class ShapeNet(Task):
     profiles: ClassVar[Mapping[str, ProfileSpec]] = {"tiny": TINY, "small": SMALL, "paper": PAPER}
 
     def tokenizer(self, shape: ModelShape) -> Tokenizer:
-        from benchmark.points import PointTokenizer
+        from benchmark.model.points import PointTokenizer
 
         return PointTokenizer(shape)
 
@@ -49,19 +49,19 @@ class ShapeNet(Task):
 
     def masked_target(self, shape: ModelShape) -> MaskedTarget:
         """Masked neighbourhoods under the Chamfer distance."""
-        from benchmark.points import ChamferTarget
+        from benchmark.model.points import ChamferTarget
 
         return ChamferTarget(shape)
 
     def augment(self, batch: Batch, random: SampleRandom | None, strengths: Mapping[str, float]) -> Batch:
-        """See `benchmark.points.prepare_points`."""
-        from benchmark.points import prepare_points
+        """See `benchmark.model.points.prepare_points`."""
+        from benchmark.model.points import prepare_points
 
         return prepare_points(batch, random, strengths)
 
     def views(self, batch: Batch, shape: ModelShape, counts: Mapping[str, int]) -> Iterator[Batch]:
-        """See `benchmark.points.vote_views`; altered as in training."""
-        from benchmark.points import vote_views
+        """See `benchmark.model.points.vote_views`; altered as in training."""
+        from benchmark.model.points import vote_views
 
         return vote_views(batch, counts, {"isotropic_scale": 0.25, "shift": 0.1})
 

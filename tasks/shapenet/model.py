@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, linear, one_hot
 
-from benchmark.data import Batch
-from benchmark.encoder import Features, Head
-from benchmark.points import PointNorm, interpolation_weights
-from benchmark.recipes import ModelShape
+from benchmark.data.examples import Batch
+from benchmark.model.encoder import Features, Head
+from benchmark.model.points import PointNorm, interpolation_weights
+from benchmark.spec.recipes import ModelShape
 
 
 class PartSegmenter(Head):

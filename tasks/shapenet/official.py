@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from benchmark.data import SPLITS, Batch, Examples, Split
 from benchmark.data.catalogue import Entry, Item, Layout, Listing, Prepared, digests, find, items
 from benchmark.data.embedded import DataError
+from benchmark.data.examples import Batch, Examples
+from benchmark.spec.recipes import SPLITS, Split
 from tasks.points_official import (
     Array,
     apart,
@@ -46,8 +47,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from benchmark.recipes import ModelShape, OptimRecipe
-    from benchmark.seeds import SampleRandom
+    from benchmark.data.seeds import SampleRandom
+    from benchmark.spec.recipes import ModelShape, OptimRecipe
 
 __all__ = ["LAYOUTS", "digests", "load", "load_pool"]
 
@@ -137,7 +138,7 @@ def _parse_hdf5(data: bytes, path: Path) -> tuple[Array, Array, Array]:
 
 def _make_shape(prepared: Prepared, item: Item) -> tuple[Array, Array]:
     """(K, 3) float32 and parts (K,) int8 of a shape, drawn with replacement by the hash of its name"""
-    from benchmark.seeds import derive_seed
+    from benchmark.data.seeds import derive_seed
 
     points, parts = _parse_shape(load_bytes(prepared, item), prepared.root / item.path, label_of(item, len(CATEGORIES)))
     chosen = np.random.default_rng(derive_seed(0, "points", item.path)).integers(0, len(points), KEPT)
@@ -146,7 +147,7 @@ def _make_shape(prepared: Prepared, item: Item) -> tuple[Array, Array]:
 
 def shapes_of(prepared: Prepared) -> dict[str, Array]:
     """"input_SPLIT" (S, K, 3) float32, "label_SPLIT" (S, K) int8 and "category_SPLIT" (S,) int64, made once."""
-    return cached(prepared, (__name__, "tasks.points_official", "benchmark.seeds"), partial(_make_shapes, prepared))
+    return cached(prepared, (__name__, "tasks.points_official", "benchmark.data.seeds"), partial(_make_shapes, prepared))
 
 
 def _make_shapes(prepared: Prepared) -> dict[str, Array]:
@@ -220,7 +221,7 @@ def look_pool(path: Path) -> None:
 class Subsampled(Examples):
     """Clouds of which every epoch sees other points, with the mean of those at 0 and the farthest at distance 1.
 
-    The choice is that of `benchmark.points.prepare_points`, which normalises nothing, so it is made here instead.
+    The choice is that of `benchmark.model.points.prepare_points`, which normalises nothing, so it is made here instead.
     """
 
     points = pool = 0
@@ -254,7 +255,7 @@ class Subsampled(Examples):
                 yield self._choose(super().batch(indices, device), draw)
 
     def _choose(self, batch: Batch, draw: Callable[[Tensor], SampleRandom]) -> Batch:
-        from benchmark.points import gather_points
+        from benchmark.model.points import gather_points
 
         ids = draw(batch["index"]).uniform("points", self.pool).argsort(dim=1, stable=True)[:, : self.points]
         return {**batch, "input": normalise(gather_points(batch["input"], ids))}

@@ -1,7 +1,7 @@
 """Data, sizes and recipes of shapenet, by profile: values only, which enter every run's spec as they are."""
 
-from benchmark.contracts import ProfileSpec
-from benchmark.recipes import ModelShape, PretrainRecipe, TrainRecipe
+from benchmark.spec.contracts import ProfileSpec
+from benchmark.spec.recipes import ModelShape, PretrainRecipe, TrainRecipe
 
 AUGMENT = {"points": 512, "isotropic_scale": 0.25, "shift": 0.1}
 PRETRAIN_AUGMENT = {"points": 512, "scale": 0.5, "shift": 0.2}

@@ -1,0 +1,1 @@
+"""The command line: arguments in, a command carried out, an exit code out. It alone knows every task and arm."""

@@ -1,0 +1,65 @@
+"""What each command does: parsed options in, work done and told, an exit code out.
+
+The only package of the engine that knows every task and arm. Here is what its modules share.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+from pathlib import Path
+
+from benchmark.plan.matrix import Plan, parse_override, parse_seeds, pick, pretraining_tasks
+from benchmark.plan.plugins import extend
+from benchmark.plan.presets import find_matrix, narrow, plan_matrix
+from benchmark.plan.variants import check_use, overrides_of
+from benchmark.records.store import Store
+from benchmark.spec.contracts import Arm, Task
+from benchmark.spec.recipes import SETTINGS
+
+
+def load_registry(plugins: Path | None = None) -> tuple[dict[str, Task], dict[str, Arm]]:
+    """Every task and arm by name: our own, other distributions' entry points, a folder of plugins."""
+    from baselines import ARMS
+    from tasks import TASKS
+
+    return extend(TASKS, ARMS, plugins)
+
+
+def make_plan(options: argparse.Namespace) -> tuple[Plan, Store]:
+    """The runs that the options name, and where their results are."""
+    tasks, arms = load_registry(options.plugins)
+    chosen = pick(options.arm, arms, "arm")
+    settings = options.setting or ()
+    if chosen and not settings and all(arms[name].is_baseline for name in chosen):
+        settings = SETTINGS  # a baseline names its setting
+    matrix = narrow(find_matrix(options.matrix), targets=pick(options.target, tasks, "task"), arms=chosen, settings=settings,
+                    auxiliaries=pick(options.aux, pretraining_tasks(tasks), "auxiliary modality"))
+    folder = options.results or Path("results") / ("smoke" if matrix.limited or options.limit else options.profile)
+    variants = [name for text in options.variants for name in text.split(",")]
+    overrides = overrides_of(variants, options.profile, tasks)
+    overrides += [parse_override(text, tasks) for text in options.overrides]
+    if options.limit is not None and options.limit < 1:
+        raise ValueError(f"--limit {options.limit}: expected at least 1 sample of each split")
+    given = {}
+    for text in options.start:
+        modality, equals, path = text.partition("=")
+        if not equals or not path:
+            raise ValueError(f"--start {text}: expected MODALITY=FILE, weights that benchmark convert wrote")
+        (name,) = pick([modality], pretraining_tasks(tasks), "modality")
+        given[name] = Path(path).expanduser().resolve()
+    plan = plan_matrix(matrix, tasks, arms, options.profile, parse_seeds(options.seeds or matrix.seeds), overrides, given,
+                       options.limit)
+    check_use(variants, plan)
+    return plan, Store(folder)
+
+
+def require_torch() -> None:
+    """Raises `ValueError` where only what reads results is installed."""
+    try:
+        found = importlib.util.find_spec("torch")
+    except ModuleNotFoundError:
+        found = None
+    if found is None:
+        raise ValueError("training needs packages that are not installed (torch); pip install 'm2pt-bench[run]', "
+                         "or -e '.[run]' in a clone")

@@ -1,0 +1,144 @@
+"""A name in, all that is known of it as text out: what `list` and `info` print. No torch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+
+from benchmark.evidence.claims import Claim, Judgement, load_claims
+from benchmark.plan.matrix import nearest
+from benchmark.plan.presets import PRESETS, Matrix
+from benchmark.plan.sources import load_sources, numbers_of, sections_of
+from benchmark.plan.variants import PROFILE, Variant, load_variants
+from benchmark.spec.contracts import Arm, Task
+
+LISTED = ("tasks", "arms", "matrices")  # without asking for more
+
+
+def list_names(tasks: Mapping[str, Task], arms: Mapping[str, Arm], kinds: Iterable[str],
+               states: Mapping[str, Judgement] | None = None) -> list[str]:
+    """One line a name, under a heading a kind; `states` are the verdicts on claims, by id."""
+    lines = []
+    for kind in kinds:
+        rows = {
+            "tasks": lambda: [(name, f"{task.modality:<6} {task.summary}") for name, task in tasks.items()],
+            "arms": lambda: [(name, f"{'/'.join(arm.settings)}: {arm.summary}") for name, arm in arms.items()],
+            "matrices": lambda: [(name, matrix.summary) for name, matrix in PRESETS.items()],
+            "variants": lambda: [(name, variant.summary) for name, variant in load_variants().items()],
+            "claims": lambda: [(claim.id, _line(claim, (states or {}).get(claim.id))) for claim in load_claims()],
+        }[kind]()
+        width = max(len(name) for name, _ in rows)
+        lines += [f"{kind}:", *(f"  {name:<{width}} {text}" for name, text in rows)]
+    return lines
+
+
+def describe(name: str, tasks: Mapping[str, Task], arms: Mapping[str, Arm], profile: str | None = None,
+             judged: Callable[[], Mapping[str, Judgement]] | None = None) -> str:
+    """Everything about one task, arm, matrix, variant or claim; raises `ValueError` for an unknown name.
+
+    `judged` gives the verdicts on claims by id, and is asked for a claim alone, as it reads records.
+    """
+    if name in tasks:
+        return describe_task(tasks[name], profile)
+    if name in arms:
+        return describe_arm(arms[name])
+    if name in PRESETS:
+        return describe_matrix(PRESETS[name])
+    if name in load_variants():
+        return describe_variant(load_variants()[name])
+    claims = {claim.id: claim for claim in load_claims()}
+    if name in claims:
+        return describe_claim(claims[name], judged().get(name) if judged else None)
+    close = nearest(name, [*tasks, *arms, *PRESETS, *load_variants(), *claims]).partition("known: ")[0]
+    raise ValueError(f"unknown name {name!r}; {close}known: {', '.join([*tasks, *arms, *PRESETS])}, "
+                     "variants and claims (benchmark list variants, list claims)")
+
+
+def describe_task(task: Task, profile: str | None = None) -> str:
+    """Metrics, data, shape and recipes under a profile (None: tiny, or the first that it has)."""
+    profile = profile or ("tiny" if "tiny" in task.profiles else next(iter(task.profiles)))
+    if profile not in task.profiles:
+        raise ValueError(f"task {task.name} has no profile {profile!r}; it has {', '.join(task.profiles)}")
+    spec = task.profiles[profile]
+    metrics = ", ".join(f"{metric.name} [{metric.unit}]" for metric in task.metrics)
+    lines = [f"{task.name}: {task.summary}", f"modality: {task.modality}, pretrained by {task.pretrained_by or 'itself'}",
+             f"metrics: {metrics}; chance {'not measured' if spec.chance is None else f'{spec.chance:g}'}",
+             f"data ({profile}): {', '.join(spec.data_sets)}"]
+    if profile != PROFILE:
+        lines[-1] += f"; sources: {', '.join(sorted(task.sources))}"
+    lines += [f"shortcut: {name} {value:g}" for name, value in (spec.shortcuts or {}).items()]
+    sections = sections_of(task, profile)
+    titles = {name: f"recipe, {name}" if name in spec.train else name for name in sections}
+    known = load_sources().recipes.get(task.name) if profile == PROFILE else None
+    if known is None:
+        lines += [f"{titles[name]}: {_assigned(section.model_dump())}" for name, section in sections.items()]
+        return "\n".join(lines)
+    for name, section in sections.items():
+        numbers, neutral = numbers_of(section, known[name])
+        texts = {number: f"{number}={value}" for number, value in numbers.items()}
+        width = max(map(len, texts.values()))
+        lines += ["", f"{titles[name]}: {_assigned(neutral) or 'nothing'} left as it is",
+                  *(f"  {text:<{width}}  {known[name][number][1]}" for number, text in texts.items())]
+    repositories = load_sources().repositories
+    cited = "\n".join(lines)
+    return "\n".join([cited, "", *(f"{key}: {repository.url} at {repository.commit[:12]}"
+                                  + "".join(f", {file} at {commit[:12]}" for file, commit in repository.files.items())
+                                  for key, repository in repositories.items() if re.search(rf"(?<![\w-]){key} ", cited))])
+
+
+def _assigned(values: Mapping[str, object]) -> str:
+    return ", ".join(f"{field}={item}" for field, item in values.items())
+
+
+def describe_arm(arm: Arm) -> str:
+    """What it does, where it is from, and its options with their defaults."""
+    options = [f"option: --set arm.{name}={field.default}" for name, field in type(arm).model_fields.items()]
+    return "\n".join([f"{arm.name}: {arm.summary}", f"source: {arm.source}", f"settings: {', '.join(arm.settings)}", *options])
+
+
+def describe_matrix(matrix: Matrix) -> str:
+    """Its groups, as the file that would say the same."""
+    import yaml
+
+    content = matrix.model_dump(mode="json", exclude={"name"}, exclude_defaults=True)
+    content["groups"] = [group.model_dump(mode="json", include={"arms", "settings", "targets"})
+                         | group.model_dump(mode="json", exclude_defaults=True) for group in matrix.groups]
+    text = yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=120, allow_unicode=True)
+    return (f"{matrix.name}: {matrix.summary}\nrun it: benchmark run --matrix {matrix.name}\n"
+            f"as a file, to alter and run with --matrix FILE.yaml:\n\n{text.rstrip()}")
+
+
+def describe_variant(variant: Variant) -> str:
+    """Whose choice it is, and how to make it."""
+    lines = [f"{variant.name}: {variant.summary}", f"source: {variant.source}"]
+    if variant.set:
+        lines += [f"run it: {variant.command}",
+                  *(f"the same: --set {text}" for text in variant.set)]
+    return "\n".join(lines)
+
+
+def describe_claim(claim: Claim, state: Judgement | None = None) -> str:
+    """What was published, what is odd about it, how it is tested, and the verdict where records were read."""
+    lines = [f"{claim.id}: {claim.source}, {claim.target_dataset}, {claim.metric}, {claim.setting}, {claim.method}",
+             f"published: {claim.published} {claim.unit}"]
+    if claim.baseline_name:
+        lines[-1] += f", baseline {claim.baseline_name}"
+    if claim.reported_relative_gain_pct is not None:
+        agrees = "" if claim.gain_consistent is not False else ": the paper contradicts itself"
+        lines.append(f"relative gain: {claim.reported_relative_gain_pct:g} % printed, "
+                     f"{claim.recomputed_relative_gain_pct:g} % from its values{agrees}")
+    if claim.reported_standard_error is not None:
+        lines.append(f"standard error: {claim.reported_standard_error:g}, number of runs not stated")
+    lines += [f"note: {claim.notes}"] if claim.notes else []
+    if claim.test is None:
+        lines.append(f"not tested: {claim.untested}")
+    else:
+        lines.append(f"test it: {claim.test.command}")
+    if state is not None:
+        lines.append(f"state: {state.verdict}" + ("" if claim.test is None else f" ({state.reason})"))
+    return "\n".join(lines)
+
+
+def _line(claim: Claim, state: Judgement | None) -> str:
+    tested = "  (not tested)" if claim.test is None else f"  ({state.verdict})" if state is not None else ""
+    return f"{claim.source}: {claim.target_dataset}, {claim.setting}, {claim.method}: {claim.published}{tested}"

@@ -1,0 +1,56 @@
+"""Commands about files that come from elsewhere or go there: `data`, `convert`, `export`."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from pathlib import Path
+
+from benchmark.cli.context import load_registry, require_torch
+from benchmark.plan.matrix import nearest, parse_override, pick
+
+
+def manage_data(options: argparse.Namespace, command: str) -> int:
+    """Exit code 1 where files are missing, cannot be read, or are not those of the catalogue."""
+    require_torch()
+    from benchmark.data.datasets import run_data
+
+    tasks, _ = load_registry(options.plugins)
+    if options.task is not None:
+        (options.task,) = pick([options.task], tasks, "task")
+    return run_data(tasks, options)
+
+
+def convert_checkpoint(options: argparse.Namespace, command: str) -> int:
+    """Every key is accounted for on the screen; nothing is written where one is missing, left over or of another shape."""
+    require_torch()
+    from benchmark.plan.matrix import Planner
+    from benchmark.transfer.convert import convert, write
+
+    tasks, _ = load_registry(options.plugins)
+    (name,) = pick([options.task], tasks, "task")
+    if options.out.suffix != ".safetensors":
+        raise ValueError(f"--out {options.out}: weights are written as .safetensors")
+    planner = Planner(tasks, options.profile, [parse_override(text, tasks) for text in options.overrides])
+    conversion = convert(options.file, tasks[name], planner.shape(tasks[name]), blocks_only=options.blocks_only,
+                         interpolate=options.interpolate)
+    digest = write(conversion, options.out)
+    print(f"{conversion.describe()}\nwritten to {options.out}, SHA-256 {digest[:12]}; "
+          f"train from it with: benchmark run --start {tasks[name].modality}={options.out}")
+    return 0
+
+
+def export_run(options: argparse.Namespace, command: str) -> int:
+    folder = options.results / "work"
+    names = sorted(path.parent.name for path in folder.glob("*/weights.safetensors"))
+    matches = [name for name in names if name == options.run_name or name.endswith(f"-{options.run_name}")]
+    if len(matches) != 1:
+        raise ValueError(f"no single run {options.run_name!r} with weights in {options.results}; "
+                         f"{nearest(options.run_name, names) if names else 'there are none: run a matrix first'}")
+    target = options.out or Path(f"{matches[0]}.safetensors")
+    try:
+        shutil.copyfile(folder / matches[0] / "weights.safetensors", target)
+    except OSError as error:
+        raise ValueError(f"{target} cannot be written ({error.strerror}); choose another file with --out") from error
+    print(f"{target}: load it with safetensors.torch.load_file")
+    return 0

@@ -1,0 +1,205 @@
+"""The command line: arguments in, a command of `benchmark.cli` called, an exit code out."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from benchmark import __version__
+from benchmark.cli import files, reading, running, speed
+from benchmark.plan.presets import PRESETS
+from benchmark.spec.recipes import SETTINGS
+
+PROFILES = ("tiny", "small", "paper")
+EPILOG = """flow: data source -> tokenizer -> blocks (with pathways) -> head -> loss / metric -> trainer -> run record
+      -> statistics -> tables and figures
+
+start with:  benchmark run --matrix smoke"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit code: 0 done, 1 a run failed, 2 input that does not fit, 130 interrupted."""
+    command = ["benchmark", *(sys.argv[1:] if arguments is None else arguments)]
+    try:
+        options = build_parser().parse_args(command[1:])
+        text = shlex.join(command).encode(errors="backslashreplace").decode()  # a name of other bytes is no text for a record
+        code = int(options.run(options, text))
+        sys.stdout.flush()  # here, where a reader that has gone is no error
+        return code
+    except KeyboardInterrupt:
+        print("\ninterrupted: finished runs are kept, unfinished ones go on from where they stopped; "
+              "run the same command again", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except ValueError as error:
+        print(f"benchmark: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+
+
+class Parser(argparse.ArgumentParser):
+    """Refuses in one line, as everything here does."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raises `ValueError`."""
+        raise ValueError(f"{message}; see {self.prog} --help")
+
+
+def build_parser() -> Parser:
+    """Every command and option."""
+    parser = Parser(
+        prog="benchmark", epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Does a transformer of one modality really help a transformer of another? "
+                    "A reproducibility benchmark of Multimodal Pathway (CVPR 2024).")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    verbs = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
+
+    plan = Parser(add_help=False)
+    chosen = plan.add_argument_group("which runs")
+    chosen.add_argument("--matrix", default="full", metavar="NAME",
+                        help=f"{', '.join(PRESETS)}, or a .yaml file (default: %(default)s)")
+    chosen.add_argument("--profile", choices=PROFILES, default="tiny", help="data and sizes (default: %(default)s)")
+    chosen.add_argument("-t", "--target", action="append", metavar="TASK", help="only these tasks; may be repeated")
+    chosen.add_argument("-x", "--aux", action="append", metavar="MODALITY", help="only these auxiliaries; may be repeated")
+    chosen.add_argument("--arm", action="append", metavar="ARM", help="these arms instead of the matrix's; may be repeated")
+    chosen.add_argument("--setting", action="append", choices=SETTINGS, help="these settings instead of the matrix's")
+    chosen.add_argument("--seeds", metavar="SEEDS", help="such as 0-2 or 0,3 (default: the matrix's)")
+    chosen.add_argument("--limit", type=int, metavar="N", help="at most this many samples of each split: a trial, whose "
+                        "results are kept and reported apart")
+    chosen.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
+                        help="alter [TASK.]recipe.FIELD, pretrain.FIELD, shape.FIELD or arm.FIELD; may be repeated. Under "
+                        "--profile paper the learning rate follows recipe.batch_size unless it is set, too")
+    chosen.add_argument("--variant", action="append", default=[], metavar="NAME", dest="variants",
+                        help="a choice of the paper or its code that --profile paper does not make, by name; may be repeated "
+                        "(see list variants)")
+    chosen.add_argument("--start", action="append", default=[], metavar="MODALITY=FILE",
+                        help="begin from these weights instead of pretraining the modality; may be repeated (see convert)")
+    where = plan.add_argument_group("where")
+    where.add_argument("--results", type=Path, metavar="DIR", help="results folder (default: results/PROFILE, "
+                       "results/smoke for the smoke matrix and with --limit)")
+    plugins = Parser(add_help=False)
+    plugins.add_argument("--plugins", type=Path, metavar="DIR", help="folder of Python files that define TASK or ARM")
+
+    run = verbs.add_parser("run", parents=[plan, plugins], help="train every run of a matrix that has no record yet",
+                              description="Train every run of a matrix that has no record yet. Running it again resumes.")
+    run.add_argument("-j", "--jobs", type=int, metavar="N", help="processes at once (default: one a core; with GPUs "
+                     "one a GPU at paper scale, else two, or up to eight where each run trains alone)")
+    run.add_argument("--lockstep", type=int, metavar="N", help="train runs that differ in their arm alone in stacks of N "
+                     "models, one pass for all (default: 8 on a GPU below paper scale, else 1: each alone). A run's bits "
+                     "depend on N, so runs of different N are not compared")
+    run.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N (default: %(default)s)")
+    run.add_argument("--overwrite", choices=("missing", "stale", "always"), default="stale",
+                     help="what to compute: only cells without any record, also those whose record is of other code or data "
+                     "(default), or everything again")
+    run.add_argument("--timeout", type=parse_duration, metavar="TIME",
+                     help="end a run that finishes no epoch for this long, such as 90s, 30m or 2h (default: wait for ever)")
+    run.add_argument("--retries", type=int, default=1, metavar="N",
+                     help="how often to try again what was killed, hung or ran out of memory (default: %(default)s)")
+    run.add_argument("--allow-missing", action="store_true",
+                     help="train on official data of which files are missing; every record and the report say how many")
+    run.add_argument("--dry-run", action="store_true", help="list the runs, their states, the time that is left and the "
+                     "effects that these seeds could show, and stop")
+    run.set_defaults(run=running.run_matrix)
+
+    status = verbs.add_parser("status", parents=[plan, plugins], help="which runs of a matrix are done, failed, stale "
+                                 "or missing")
+    status.set_defaults(run=running.show_status)
+
+    listing = verbs.add_parser("list", parents=[plugins], help="tasks, arms, matrices, variants, claims")
+    listing.add_argument("what", nargs="?", choices=("tasks", "arms", "matrices", "variants", "claims"),
+                         help="default: tasks, arms and matrices")
+    listing.add_argument("--results", type=Path, action="append", metavar="DIR",
+                         help="of claims: also the verdicts by these records; may be repeated")
+    listing.set_defaults(run=reading.show_list)
+
+    info = verbs.add_parser("info", parents=[plugins], help="everything about one task, arm, matrix, variant or claim")
+    info.add_argument("name", metavar="NAME")
+    info.add_argument("--profile", choices=PROFILES, help="of a task (default: tiny, or the one it has)")
+    info.add_argument("--results", type=Path, action="append", metavar="DIR",
+                      help="by whose records a claim is judged; may be repeated (default: all below results/)")
+    info.set_defaults(run=reading.show_info)
+
+    report = verbs.add_parser("report", parents=[plugins], help="one page, tables and figures from records")
+    report.add_argument("--results", type=Path, action="append", metavar="DIR",
+                        help="results folder; may be repeated (default: results/tiny)")
+    report.add_argument("--out", type=Path, metavar="DIR", help="default: RESULTS/report")
+    report.add_argument("--select", choices=("last", "best-val", "oracle"), default="last",
+                        help="which epoch counts (default: %(default)s)")
+    report.add_argument("--format", metavar="LIST", help="of md,latex,csv,json,html,png,svg,pdf (default: all)")
+    report.add_argument("--only", metavar="LIST", help="parts, of matrix,controls,sanity,labels,power,paper,cost,claims,"
+                        "pretraining,selection,curves,scales,samples,compare,left-out,provenance (default: all)")
+    report.add_argument("--compare", type=Path, action="append", metavar="DIR",
+                        help="another results folder, to set beside these cell by cell; may be repeated")
+    report.add_argument("--fail-on", metavar="LIST", help="exit with 1 where there is any of contradicted, not-reproduced, "
+                        "stale, missing, failed, unreadable")
+    report.set_defaults(run=reading.make_report)
+
+    again = verbs.add_parser("reproduce", parents=[plugins], help="compute a recorded run again and compare",
+                                description="Compute a recorded run again, with the same threads, and say whether it gives the "
+                                "same numbers and weights. Exit code 0: bit-equal or within the tolerance; 1: it differs.")
+    again.add_argument("run_name", metavar="RUN", help="name or id of a run, as under RESULTS/runs")
+    again.add_argument("--results", type=Path, default=Path("results/tiny"), metavar="DIR", help="default: %(default)s")
+    again.add_argument("--out", type=Path, metavar="DIR", help="keep what is computed here (default: nothing is kept)")
+    again.add_argument("--tolerance", type=float, default=0.5, metavar="X",
+                       help="how far the main metric may move where it is not bit-equal, in its unit (default: %(default)s)")
+    again.set_defaults(run=running.reproduce_run)
+
+    data = verbs.add_parser("data", parents=[plugins], help="official data sets: list, prepare, verify, stats",
+                            description="Official data sets for --profile paper. `prepare` looks at every file once and writes "
+                            "what is there, with a digest, into the catalogue (./data, or M2PT_DATA); `verify` looks again.")
+    data.add_argument("action", choices=("list", "prepare", "verify", "stats"))
+    data.add_argument("task", nargs="?", metavar="TASK")
+    data.add_argument("--root", type=Path, metavar="DIR", help="where the data set lies, as it was distributed")
+    data.add_argument("--set", metavar="NAME", help="which, of a task with several")
+    data.add_argument("-j", "--jobs", type=int, default=1, metavar="N", help="files at once (default: %(default)s)")
+    data.set_defaults(run=files.manage_data)
+
+    convert = verbs.add_parser("convert", parents=[plugins], help="a published checkpoint (MAE, timm, VideoMAE, Point-MAE, "
+                               "AudioMAE) under our names",
+                               description="Rewrite a published checkpoint under our names, every key accounted for. "
+                               "Reads tensors only: a file that holds code is refused.")
+    convert.add_argument("file", type=Path, metavar="FILE")
+    convert.add_argument("task", metavar="TASK", help="whose encoder it is for")
+    convert.add_argument("--out", type=Path, required=True, metavar="FILE.safetensors")
+    convert.add_argument("--profile", choices=PROFILES, default="paper", help="default: %(default)s")
+    convert.add_argument("--set", action="append", default=[], metavar="shape.FIELD=VALUE", dest="overrides",
+                         help="where the model is of another shape; may be repeated")
+    convert.add_argument("--blocks-only", action="store_true", help="the blocks alone, to serve as an auxiliary")
+    convert.add_argument("--interpolate", action="store_true", help="fit positions of another grid (bicubic)")
+    convert.set_defaults(run=files.convert_checkpoint)
+
+    bench = verbs.add_parser("bench", help="measure speed and memory on this machine",
+                             description="Measure what the suite costs on this machine: pathways beside the plain model, the "
+                             "trainer, points, planning, reading. Medians of alternating repeats, as a table and a figure.")
+    bench.add_argument("--only", metavar="LIST", help="of optimizer,steps,tiny,trainer,memory,inference,points,planning,inputs,"
+                       "smoke,sharing (default: all)")
+    bench.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: %(default)s")
+    bench.add_argument("--repeats", type=int, default=7, metavar="N", help="default: %(default)s")
+    bench.add_argument("--threads", type=int, default=0, metavar="N", help="of one process (default: all cores)")
+    bench.add_argument("--results", type=Path, metavar="DIR",
+                       help="also measure how busy the runs recorded here kept the machine")
+    bench.add_argument("--out", type=Path, metavar="DIR", help="default: results/speed/MACHINE")
+    bench.add_argument("--strict", action="store_true", help="exit with 1 where a bound is not kept")
+    bench.set_defaults(run=speed.run_bench)
+
+    export = verbs.add_parser("export", help="copy a finished run's merged weights, named as timm names them")
+    export.add_argument("run_name", metavar="RUN", help="name or id of a run, as under RESULTS/runs")
+    export.add_argument("--results", type=Path, default=Path("results/tiny"), metavar="DIR", help="default: %(default)s")
+    export.add_argument("--out", type=Path, metavar="FILE", help="default: RUN.safetensors")
+    export.set_defaults(run=files.export_run)
+    return parser
+
+
+def parse_duration(text: str) -> float:
+    """Seconds, from "90", "90s", "30m", "1.5h"; raises `argparse.ArgumentTypeError`."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text)
+    if found is None or float(found[1]) <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a time such as 90s, 30m or 2h")
+    return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]

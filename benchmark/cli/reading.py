@@ -1,0 +1,110 @@
+"""Commands that read records and registries: `report`, `list`, `info`."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmark.cli.context import load_registry
+from benchmark.plan.matrix import pick
+from benchmark.records.store import Store
+
+if TYPE_CHECKING:
+    from benchmark.evidence.claims import Judgement
+
+
+def show_list(options: argparse.Namespace, command: str) -> int:
+    from benchmark.cli.describe import LISTED, list_names
+
+    tasks, arms = load_registry(options.plugins)
+    states = judge_all(options) if options.what == "claims" and options.results else {}
+    print("\n".join(list_names(tasks, arms, [options.what] if options.what else LISTED, states)))
+    return 0
+
+
+def show_info(options: argparse.Namespace, command: str) -> int:
+    from benchmark.cli.describe import describe
+
+    print(describe(options.name, *load_registry(options.plugins), options.profile, lambda: judge_all(options)))
+    return 0
+
+
+def judge_all(options: argparse.Namespace) -> dict[str, Judgement]:
+    """The verdict on every claim by the records of the results folders (none given: all below results/)."""
+    from benchmark.evidence.claims import Judgement, Verdict, load_claims
+    from benchmark.evidence.collect import collect
+    from benchmark.evidence.estimates import estimate_cells, estimate_effects
+    from benchmark.evidence.inputs import gather
+    from benchmark.report.evidence import judge_claims
+
+    folders = options.results or sorted(path.parent for path in Path("results").glob("*/runs"))
+    for folder in folders:
+        check_results(folder)
+    records, _, tasks, current = gather([Store(folder) for folder in folders], *load_registry(options.plugins))
+    collection = collect(records, tasks=tasks, current=current)
+    judged = judge_claims(collection, load_claims(), estimate_cells(collection), estimate_effects(collection))
+    found = zip(*(judged[name].astype(str) for name in ("id", "verdict", "reason")), strict=True)
+    return {claim: Judgement(Verdict(verdict), reason) for claim, verdict, reason in found}
+
+
+def check_results(folder: Path) -> None:
+    """Raises `ValueError` for what is no results folder."""
+    if not (folder / "runs").is_dir():
+        raise ValueError(f"no results in {folder}; run a matrix first, for example: benchmark run --matrix smoke")
+
+
+def make_report(options: argparse.Namespace, command: str) -> int:
+    from baselines import BESIDE, EQUAL_TO_BASELINE, RIVALS, TUNED_BASELINE
+    from benchmark.evidence.alignment import alignments_of
+    from benchmark.evidence.claims import load_claims
+    from benchmark.evidence.inputs import gather, gather_pictures
+    from benchmark.report.analysis import FINDINGS, Extras, analyse
+    from benchmark.report.document import FORMATS
+    from benchmark.report.parts import PARTS
+    from benchmark.report.write import write_report
+
+    folders = options.results or [Path("results/tiny")]
+    for folder in [*folders, *(options.compare or [])]:
+        check_results(folder)
+    formats = pick([options.format or ""], dict.fromkeys(FORMATS), "format") or FORMATS
+    parts = pick([options.only or ""], PARTS, "part") or PARTS
+    fatal = pick([options.fail_on or ""], dict.fromkeys(FINDINGS), "finding")
+    tasks, arms = load_registry(options.plugins)
+    stores = [Store(folder) for folder in folders]
+    records, problems, infos, current = gather(stores, tasks, arms)
+    alignments = {run_id: values for store in stores for run_id, values in alignments_of(store, records).items()}
+    samples, reconstructions, damaged = gather_pictures(stores, records)
+    others = gather([Store(folder) for folder in options.compare], tasks, arms)[0] if options.compare else None
+    analysis = analyse(records, [*problems, *damaged], options.select.replace("-", "_"), tasks=infos, current=current,
+                       rivals=RIVALS, beside=BESIDE, tuned_baseline=TUNED_BASELINE, equal=EQUAL_TO_BASELINE,
+                       claims=load_claims(), extras=Extras(alignments, samples, reconstructions), compared=others)
+    try:
+        written = write_report(analysis, options.out or folders[0] / "report", _regenerating(options, folders), formats, parts)
+    except OSError as error:
+        raise ValueError(f"the report cannot be written: {error}; choose another folder with --out") from error
+    lost = len(analysis.collection.problems)
+    print(f"{written[0]} and {len(written) - 1} tables and figures from {len(records)} records"
+          + (f"; {lost} runs or files have no result, named in the report" if lost else ""))
+    found = {finding: analysis.count(finding) for finding in fatal if analysis.count(finding)}
+    if found:
+        print("failing, as asked: " + ", ".join(f"{count} {finding}" for finding, count in found.items()), file=sys.stderr)
+    return 1 if found else 0
+
+
+def _regenerating(options: argparse.Namespace, folders: list[Path]) -> str:
+    """The command that makes the same files, with no more of this machine's paths than was typed."""
+    def shown(folder: Path) -> str:
+        try:
+            return folder.resolve().relative_to(Path.cwd()).as_posix()
+        except ValueError:
+            return folder.as_posix()
+
+    parts = ["benchmark", "report"]
+    for name, values in (("--results", map(shown, folders)), ("--compare", map(shown, options.compare or []))):
+        parts += [part for value in values for part in (name, value)]
+    for name, value in (("--select", options.select), ("--format", options.format), ("--only", options.only)):
+        parts += [name, value] if value and (name, value) != ("--select", "last") else []
+    return shlex.join(parts)

@@ -1,0 +1,201 @@
+"""Commands that train: `run`, `reproduce`; and `status`, which says what there is to train."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, NoReturn
+
+from benchmark.cli.context import load_registry, make_plan, require_torch
+from benchmark.plan.matrix import Plan
+from benchmark.records.store import Store
+from benchmark.runner.machine import count_cores, default_jobs, default_lockstep
+from benchmark.spec.runspec import Site
+
+if TYPE_CHECKING:
+    from benchmark.runner.progress import Progress
+
+LOG_LINES = 3  # of a failed run, in the closing summary
+
+
+def run_matrix(options: argparse.Namespace, command: str) -> int:
+    from benchmark.evidence.alignment import compare_with_baselines
+    from benchmark.runner.pool import pending_jobs, run_plan
+    from benchmark.runner.progress import watch
+
+    if options.allow_missing:
+        os.environ["M2PT_ALLOW_MISSING"] = "1"  # read by the runs, too
+    plan, store = make_plan(options)
+    cores = count_cores()
+    jobs, lockstep = options.jobs, options.lockstep
+    if lockstep is None:
+        lockstep = 1 if plan.timed else default_lockstep(options.profile, options.device)
+    if jobs is None:
+        jobs = 1 if plan.timed else default_jobs(options.profile, options.device, cores, lockstep)
+    if jobs < 1:
+        raise ValueError(f"--jobs {jobs}: expected at least 1")
+    if re.fullmatch(r"auto|cpu|cuda(:\d+)?", options.device) is None:
+        raise ValueError(f"--device {options.device}: expected auto, cpu, cuda or cuda:N")
+    if lockstep < 1:
+        raise ValueError(f"--lockstep {lockstep}: expected at least 1, each run alone")
+    if lockstep > 1 and plan.timed:
+        raise ValueError(f"--lockstep {lockstep}: the runs of this matrix are compared by time, so each must train alone")
+    if options.dry_run:
+        _print_states(plan, store)
+        return print_forecast(plan, store, jobs, options.plugins)
+    if options.retries < 0:
+        raise ValueError(f"--retries {options.retries}: expected 0 or more")
+    require_torch()
+    store.prepare()
+    site = Site(results=str(store.folder), device=options.device, threads=max(1, cores // jobs), lockstep=lockstep,
+                command=command)
+    pending = len(pending_jobs(plan, store, options.overwrite))
+    stacks = f", arms in lock-step by {lockstep}" if lockstep > 1 else ""
+    print(f"{len(plan.jobs)} runs, {pending} to do, {jobs} at once{stacks}, {site.threads} thread{'s' * (site.threads > 1)} "
+          f"each; results in {store.folder}", flush=True)
+    if pending:
+        warn_of_other_stacks(plan, store, lockstep)
+    with stopped_like_ctrl_c(), watch(plan.specs, jobs) as progress:
+        failed = run_plan(plan, store, site, jobs, progress.take, overwrite=options.overwrite, timeout=options.timeout,
+                          retries=options.retries)
+    compare_with_baselines(store)
+    print_matrix(store, options.plugins)
+    print_summary(progress, store)
+    return 1 if failed else 0
+
+
+def warn_of_other_stacks(plan: Plan, store: Store, lockstep: int) -> None:
+    """Say so where recorded runs of the plan were trained in other stacks than those to come, and will not be compared."""
+    stacks = [stack[0] for spec in plan.specs if spec.kind == "train" and (stack := store.stack_of(spec)) is not None]
+    for places in sorted(set(stacks) - {lockstep}):
+        print(f"note: {stacks.count(places)} recorded runs were trained with --lockstep {places}; runs with --lockstep "
+              f"{lockstep} are not compared with them", flush=True)
+
+
+def print_forecast(plan: Plan, store: Store, jobs: int, plugins: Path | None) -> int:
+    """How long the rest takes, and which effects the chosen seeds could show, as far as earlier runs tell."""
+    from benchmark.evidence.forecast import forecast_effects, forecast_time
+    from benchmark.evidence.inputs import gather
+    from benchmark.runner.pool import pending_jobs
+
+    records, _, tasks, _ = gather([store], *load_registry(plugins))
+    print(forecast_time([job.spec for job in pending_jobs(plan, store)], records, jobs))
+    for line in forecast_effects(plan.specs, records, tasks):
+        print(line)
+    return 0
+
+
+def print_matrix(store: Store, plugins: Path | None) -> None:
+    """The target x auxiliary matrix of everything that the folder holds."""
+    from benchmark.evidence.inputs import gather
+    from benchmark.report.console import print_matrices
+
+    print(flush=True)
+    print_matrices(*gather([store], *load_registry(plugins)))
+
+
+def print_summary(progress: Progress, store: Store) -> None:
+    """How it ended, where things are, and the next command to type."""
+    from benchmark.runner.progress import clock
+
+    done, kept = progress.count("done"), progress.count("kept")
+    print(f"\n{done} runs done, {kept} kept, {progress.count('failed')} failed in {clock(progress.elapsed)}; "
+          f"records in {store.folder}/runs")
+    for spec in progress.specs:
+        failure = store.failure(spec) if progress.states[spec.run_id] == "failed" else None
+        if failure is not None:
+            print(f"failed: {spec.cell} seed {spec.seed}: {failure.error}\n        log: {store.work(spec) / 'log.txt'}")
+            for line in failure.log.splitlines()[-LOG_LINES:]:
+                print(f"        | {line}")
+    for event in progress.apart:
+        print(f"alone, and so not compared with runs in lock-step: {event.spec.cell} seed {event.spec.seed}: {event.text}")
+    retry = "the same command runs what failed again; " if progress.count("failed") else ""
+    print(f"next: {retry}benchmark report --results {store.folder}")
+
+
+def show_status(options: argparse.Namespace, command: str) -> int:
+    plan, store = make_plan(options)
+    return _print_states(plan, store)
+
+
+def _print_states(plan: Plan, store: Store) -> int:
+    """One line a cell with the state of each seed, then the reasons of failures."""
+    cells: dict[str, list[str]] = {}
+    failures = []
+    counts: dict[str, int] = {}
+    for spec, state in zip(plan.specs, store.states(plan.specs), strict=True):
+        counts[state] = counts.get(state, 0) + 1
+        cells.setdefault(spec.cell, []).append(f"{spec.seed}:{state}")
+        failure = store.failure(spec) if state == "failed" else None
+        if failure is not None:
+            failures.append(f"{spec.name}: {failure.error}")
+    width = max(len(cell) for cell in cells)
+    for cell, states in cells.items():
+        print(f"{cell:<{width}}  {'  '.join(states)}")
+    for line in failures:
+        print(f"failed  {line}")
+    for line in store.unreadable():
+        print(f"unreadable  {line}")
+    print(f"{len(plan.jobs)} runs in {store.folder}: " + ", ".join(f"{count} {state}" for state, count in counts.items()))
+    return 0
+
+
+def reproduce_run(options: argparse.Namespace, command: str) -> int:
+    from benchmark.records.record import read_record
+    from benchmark.runner.pool import run_plan
+    from benchmark.runner.progress import watch
+    from benchmark.runner.reproduce import adopt, compare_records, find_record, plan_again, tell
+
+    if not options.tolerance >= 0:
+        raise ValueError(f"--tolerance {options.tolerance}: expected 0 or more")
+    source = Store(options.results)
+    records, _ = source.records()
+    record = find_record(options.run_name, records)
+    tasks, arms = load_registry(options.plugins)
+    plan = plan_again(record, records, tasks, arms)
+    require_torch()
+    with tempfile.TemporaryDirectory(prefix="reproduce-") as scratch:
+        store = Store(options.out or Path(scratch))
+        store.prepare()
+        adopt(plan, record, records, source, store)
+        device = "cpu" if record.environment.device == "cpu" else "auto"
+        site = Site(results=str(store.folder), device=device, threads=record.environment.threads,
+                    lockstep=record.environment.lockstep or 1, command=command)
+        with stopped_like_ctrl_c(), watch(plan.specs, 1) as progress:
+            failed = run_plan(plan, store, site, 1, progress.take)
+        if failed:
+            failure = store.failure(failed[-1])
+            print(f"it could not be computed again: {failure.error if failure else 'no reason was recorded'}", file=sys.stderr)
+            return 1
+        again = read_record(store.run_folder(record.spec) / "record.json")
+    metric = tasks[record.spec.task].metric if record.spec.kind == "train" else None
+    comparison = compare_records(record, again, metric)
+    print(tell(record, comparison, options.tolerance, metric))
+    return 0 if comparison.bit_equal or comparison.within(options.tolerance) else 1
+
+
+@contextmanager
+def stopped_like_ctrl_c() -> Iterator[None]:
+    """SIGTERM and SIGUSR2, which schedulers and shutdowns send, end the runs as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
+        yield
+        return
+
+    def stop(number: int, frame: FrameType | None) -> NoReturn:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGUSR2)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

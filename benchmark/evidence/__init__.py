@@ -1,0 +1,1 @@
+"""Records in, numbers out: pairs, estimates, tests, verdicts. No torch, no text and no figure."""

@@ -1,0 +1,67 @@
+"""What two trained models make of the same samples in, how alike it is out: a file beside the record. No torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmark.evidence.pairing import Run, pair_runs
+from benchmark.records.record import Record, write_json
+from benchmark.records.store import Store
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+FILE = "alignment.json"
+
+
+def linear_cka(a: NDArray[Any], b: NDArray[Any]) -> float:
+    """(n, p), (n, q) features of the same n samples -> centred kernel alignment with linear kernels, 0 to 1
+    (Kornblith et al., ICML 2019). Raises ValueError where one side is constant."""
+    import numpy as np
+
+    a, b = (x.astype(np.float64) - x.astype(np.float64).mean(0) for x in (a, b))
+    sizes = np.linalg.norm(a.T @ a) * np.linalg.norm(b.T @ b)
+    if sizes == 0:
+        raise ValueError("features that are the same for every sample align with nothing")
+    return float(np.linalg.norm(a.T @ b) ** 2 / sizes)
+
+
+def compare_with_baselines(store: Store) -> int:
+    """Write, for each run whose representations and whose baseline's are here, their alignment after every block.
+
+    The file names the baseline, so that another baseline's replaces it. Returns how many were written.
+    """
+    records, _ = store.records()
+    paired = pair_runs([Run(record) for record in records if record.spec.kind == "train"])
+    written = 0
+    for run, baseline in paired.baseline_of.items():
+        target = store.run_folder(run.spec) / FILE
+        ours, theirs = (store.weights(one.spec).with_name("representations.safetensors") for one in (run, baseline))
+        known = read_alignment(target)
+        if not (ours.is_file() and theirs.is_file()) or (known and known["baseline"] == baseline.record.run_id):
+            continue
+        from safetensors.numpy import load_file
+
+        by_depth = zip(load_file(ours)["val"], load_file(theirs)["val"], strict=True)
+        values = [round(linear_cka(a, b), 6) for a, b in by_depth]
+        write_json(target, json.dumps({"baseline": baseline.record.run_id, "cka": values}) + "\n")
+        written += 1
+    return written
+
+
+def read_alignment(path: Path) -> dict[str, Any] | None:
+    """The content of a file that `compare_with_baselines` wrote; None where there is none or it is damaged."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError):
+        return None
+    return content if isinstance(content, dict) and {"baseline", "cka"} <= content.keys() else None
+
+
+def alignments_of(store: Store, records: Iterable[Record]) -> dict[str, list[float]]:
+    """By run id: the alignment of a run with its baseline after every block, first to last, where it was measured."""
+    found = {record.run_id: read_alignment(store.run_folder(record.spec) / FILE) for record in records}
+    return {run_id: [float(value) for value in content["cka"]] for run_id, content in found.items() if content}

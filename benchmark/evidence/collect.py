@@ -1,0 +1,223 @@
+"""Run records in, long tables out: which runs count, what they measured, how they differ from their baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Collection as AbstractCollection
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from benchmark.evidence.inputs import Problem, Remark, TaskInfo
+from benchmark.evidence.pairing import Paired, Run, pair_runs
+from benchmark.evidence.sections import Section, assign_sections, stated_conditions
+from benchmark.records.record import Record, RecordError, Selection, read_record
+from benchmark.spec.contracts import Metric
+from benchmark.spec.runspec import RunSpec, canonical_json
+
+CELL = ["section", "task", "arm", "auxiliary", "variant"]
+BySelection = Mapping[Selection, float | None]
+SELECTIONS: tuple[Selection, ...] = ("last", "best_val", "oracle")
+RUN_COLUMNS = ["run", *CELL, "role", "seed", "stale"]
+VALUE_COLUMNS = [*RUN_COLUMNS, "metric", *SELECTIONS]
+PAIR_COLUMNS = [*VALUE_COLUMNS, *(f"{side}_{s}" for side in ("treated", "baseline") for s in SELECTIONS), "baseline"]
+
+
+@dataclass(frozen=True)
+class Collection:
+    """What a report is made of. Frames share the key columns `CELL`; `section` is an index into `sections`.
+
+    `values`: one row per run and metric, the test value under every selection. `pairs`: one row per paired run and
+    metric, the difference to the baseline under every selection, and both sides. Units are those of the metrics.
+    """
+
+    records: tuple[Record, ...]
+    paired: Paired
+    values: pd.DataFrame
+    pairs: pd.DataFrame
+    sections: tuple[Section, ...]
+    section_of: Mapping[str, int]  # by comparison
+    tasks: Mapping[str, TaskInfo]
+    problems: tuple[Problem, ...]
+    remarks: tuple[Remark, ...]
+    pretraining_sources: Mapping[str, frozenset[str]] = field(default_factory=dict)  # by modality
+
+    @property
+    def modalities(self) -> list[str]:
+        """Every modality, in the order of the tasks; auxiliaries of no task last."""
+        specs = [run.spec for run in self.paired.runs] + [p.spec for p in self.problems if p.spec]
+        others = sorted({spec.auxiliary for spec in specs if spec.auxiliary})
+        return list(dict.fromkeys([*(info.modality for info in self.tasks.values()), *others]))
+
+    def runs_of(self, section: int) -> list[Run]:
+        return [run for run in self.paired.runs if self.section_of[run.comparison] == section]
+
+    def problems_of(self, section: int) -> list[tuple[str, RunSpec]]:
+        """State and spec of the section's trainings that have no result"""
+        trainings = [(p.state, p.spec) for p in self.problems if p.spec is not None and p.spec.kind == "train"]
+        return [(state, spec) for state, spec in trainings if self.section_of[spec.comparison] == section]
+
+
+def collect(
+    sources: Iterable[Path | Record],
+    problems: Iterable[Problem] = (),
+    tasks: Mapping[str, TaskInfo] | None = None,
+    current: AbstractCollection[str] | None = None,
+) -> Collection:
+    """Read, group, pair. A file that cannot be read becomes a problem.
+
+    `current`: the run ids that the current code would compute, if known; other runs are shown as stale.
+    """
+    records, unreadable = _read(sources)
+    found = (*sorted(problems, key=lambda p: (p.name, p.state, p.reason)), *unreadable)
+    infos, foreign = _with_foreign_tasks(records, found, tasks or {})
+    pretrainings = {r.run_id: r.spec for r in records if r.spec.kind == "pretrain"}
+    runs = [Run(r, current is not None and r.run_id not in current, is_own(r.spec, pretrainings, tasks or {}))
+            for r in records if r.spec.kind == "train"]
+    specs = [r.spec for r in runs] + [p.spec for p in found if p.spec is not None and p.spec.kind == "train"]
+    own = {(task, *place): stated for task, info in infos.items() for place, stated in info.conditions.items()}
+    by_comparison = assign_sections(specs, _weights(runs, current is not None), own)
+    sections = tuple(sorted(set(by_comparison.values()), key=lambda section: section.order))
+    section_of = {comparison: sections.index(section) for comparison, section in by_comparison.items()}
+    paired = pair_runs(runs)
+    measured = {run: _measured(run.record, infos[run.spec.task].metrics) for run in runs}
+    values = [
+        {**_key(run, section_of), "metric": metric, **by_selection}
+        for run in paired.runs
+        for metric, by_selection in measured[run].items()
+    ]
+    unmeasured = [
+        Remark("No test measurement of the main metric", run.name, infos[run.spec.task].metrics[0].name)
+        for run in paired.runs
+        if infos[run.spec.task].metrics[0].name not in measured[run]
+    ]
+    remarks = sorted({*foreign, *paired.remarks, *unmeasured}, key=lambda r: (r.kind, r.name, r.detail))
+    return Collection(
+        records=tuple(records),
+        paired=paired,
+        values=pd.DataFrame(values, columns=VALUE_COLUMNS),
+        pairs=pd.DataFrame(_pair_rows(paired, measured, section_of), columns=PAIR_COLUMNS),
+        sections=sections,
+        section_of=section_of,
+        tasks=infos,
+        problems=found,
+        remarks=tuple(remarks),
+        pretraining_sources={info.modality: info.sources for info in (tasks or {}).values() if info.pretrains},
+    )
+
+
+def main_values(collection: Collection, select: Selection) -> Iterator[tuple[Any, float]]:
+    """Each row of `collection.values` of its task's main metric that has a value under a selection, with that value."""
+    main = {task: info.metrics[0].name for task, info in collection.tasks.items()}
+    for row in collection.values.itertuples(index=False, name="Row"):
+        value = getattr(row, select)
+        if row.metric == main[str(row.task)] and not pd.isna(value):
+            yield row, float(value)
+
+
+def _read(sources: Iterable[Path | Record]) -> tuple[list[Record], list[Problem]]:
+    records, problems = [], []
+    for source in sources:
+        if isinstance(source, Record):
+            records.append(source)
+            continue
+        try:
+            records.append(read_record(source))
+        except RecordError as error:
+            name = "/".join(source.parts[-2:])  # where a results folder lies is no part of a report
+            problems.append(Problem(name, str(error).replace(str(source), name), "unreadable"))
+    records.sort(key=lambda r: (r.spec.name, canonical_json(r.environment.model_dump()), r.started))
+    return records, sorted(problems, key=lambda p: p.name)
+
+
+def _with_foreign_tasks(
+    records: Sequence[Record], problems: Sequence[Problem], tasks: Mapping[str, TaskInfo]
+) -> tuple[dict[str, TaskInfo], list[Remark]]:
+    """The tasks that occur, with a stand-in for those that are not loaded: the first metric of their test split."""
+    specs: dict[str, RunSpec] = {}
+    names: dict[str, list[str]] = {}
+    for spec, record in [(r.spec, r) for r in records] + [(p.spec, None) for p in problems if p.spec is not None]:
+        if spec.kind == "train":
+            specs.setdefault(spec.task, spec)
+            measurements = record.measurements if record and spec.task not in tasks else []
+            names.setdefault(spec.task, []).extend(m.metric for m in measurements if m.split == "test")
+    infos = {name: info for name, info in tasks.items() if name in specs}
+    remarks = []
+    for task in sorted(specs.keys() - tasks.keys()):
+        # Stable: a loss is the main metric only where there is nothing else.
+        ordered = sorted(dict.fromkeys(names[task]), key=lambda name: name == "loss") or ["unknown"]
+        metrics = tuple(Metric(name, unit="", higher_is_better=name != "loss") for name in ordered)
+        infos[task] = TaskInfo(specs[task].modality, metrics)
+        better = "higher" if metrics[0].higher_is_better else "lower"
+        detail = f"shown by its first test metric {metrics[0].name}, unit unknown, {better} taken as better"
+        remarks.append(Remark("Task is not loaded", task, detail))
+    return infos, remarks
+
+
+def is_own(spec: RunSpec, pretrainings: Mapping[str, RunSpec], tasks: Mapping[str, TaskInfo]) -> bool:
+    """Whether a run has the scales' rate of its profile, and starts from pretrainings by its profile's recipe, as far as
+    that is known; `pretrainings` are those recorded, by run id. A maturity, which is the arm's choice, is no other recipe."""
+    info, rate = tasks.get(spec.task), getattr(spec.recipe, "scale_lr", None)
+    if info is not None and info.scale_lr.get((spec.profile, spec.setting or "none"), rate) != rate:
+        return False
+    for start in (pretrainings[run_id] for run_id in spec.starts.values() if run_id in pretrainings):
+        stated = tasks[start.task].pretraining.get(start.profile) if start.task in tasks else None
+        found = stated_conditions(start.shape, start.recipe.model_dump(mode="json"), None)
+        if stated is not None and start.limit == spec.limit and any(
+                found.get(name) != value for name, value in stated.items() if name != "stop_epoch"):
+            return False
+    return True
+
+
+def _weights(runs: Sequence[Run], current_is_known: bool) -> dict[str, tuple[int, int, int, str]]:
+    weights: dict[str, tuple[int, int, int, str]] = {}
+    for run in runs:
+        own, fresh, number, newest = weights.get(run.comparison, (0, 0, 0, ""))
+        fresh += int(current_is_known and not run.stale)
+        weights[run.comparison] = (max(own, int(run.own)), fresh, number + 1, max(newest, run.record.started))
+    return weights
+
+
+def _measured(record: Record, metrics: Sequence[Metric]) -> dict[str, BySelection]:
+    """Test values by metric and selection. `best_val` is the epoch that the main metric chose, for every metric."""
+    curves: dict[tuple[str, str], dict[int, float]] = {}
+    for row in record.measurements:
+        curves.setdefault((row.split, row.metric), {})[row.step] = row.value
+    main = metrics[0]
+    chosen = _best_step(curves.get(("val", main.name), {}), curves.get(("test", main.name), {}), main.higher_is_better)
+    values: dict[str, BySelection] = {}
+    for metric in metrics:
+        if test := curves.get(("test", metric.name)):
+            best = _best_step(test, test, metric.higher_is_better)
+            steps: dict[Selection, int | None] = {"last": max(test), "best_val": chosen, "oracle": best}
+            values[metric.name] = {s: None if step is None else test.get(step) for s, step in steps.items()}
+    return values
+
+
+def _best_step(chosen_on: Mapping[int, float], known: Mapping[int, float], higher_is_better: bool) -> int | None:
+    """The step of the best value, the earliest of equals, among those that `known` has too."""
+    sign = 1 if higher_is_better else -1
+    return max((s for s in chosen_on if s in known), key=lambda s: (sign * chosen_on[s], -s), default=None)
+
+
+def _key(run: Run, section_of: Mapping[str, int]) -> dict[str, object]:
+    spec = run.spec
+    cell = (section_of[run.comparison], spec.task, spec.arm or "none", spec.auxiliary or "", spec.variant)
+    return dict(zip(RUN_COLUMNS, (run.record.run_id, *cell, spec.role, spec.seed, run.stale), strict=True))
+
+
+def _pair_rows(
+    paired: Paired, measured: Mapping[Run, Mapping[str, BySelection]], section_of: Mapping[str, int]
+) -> list[dict[str, object]]:
+    rows = []
+    for run, baseline in paired.baseline_of.items():
+        for metric in measured[run].keys() & measured[baseline].keys():
+            row: dict[str, object] = {**_key(run, section_of), "metric": metric, "baseline": baseline.record.run_id}
+            for selection in SELECTIONS:
+                treated, reference = measured[run][metric][selection], measured[baseline][metric][selection]
+                row |= {f"treated_{selection}": treated, f"baseline_{selection}": reference}
+                row[selection] = None if treated is None or reference is None else treated - reference
+            rows.append(row)
+    return sorted(rows, key=lambda row: (str(row["run"]), str(row["metric"])))

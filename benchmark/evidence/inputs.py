@@ -1,0 +1,130 @@
+"""What the report is made of: records, runs that have no result, and facts about tasks that records do not hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from benchmark.evidence.sections import Conditions, stated_conditions
+from benchmark.plan.matrix import code_of
+from benchmark.provenance.code import is_stacked_by_other_code
+from benchmark.records.record import Record
+from benchmark.records.store import Store
+from benchmark.spec.contracts import Arm, Metric, ProfileSpec, Task
+from benchmark.spec.recipes import Setting
+from benchmark.spec.runspec import RunSpec
+from benchmark.train.pictures import FILE, read_pictures
+
+if TYPE_CHECKING:
+    from benchmark.train.pictures import Pictures
+
+
+@dataclass(frozen=True)
+class TaskInfo:
+    """What records do not say about their task. The order of a mapping of these is the order of the tables."""
+
+    modality: str
+    metrics: tuple[Metric, ...]  # the first is the main one
+    chance: Mapping[str, float] = field(default_factory=dict)  # of the main metric, by profile
+    shortcuts: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # what cheats reach, by profile and name
+    sources: frozenset[str] = frozenset()  # whose work the data is made of
+    pretrains: bool = False  # whether auxiliaries of its modality are pretrained on its data
+    conditions: Mapping[tuple[str, str], Conditions] = field(default_factory=dict)  # its own, by profile and setting
+    pretraining: Mapping[str, Conditions] = field(default_factory=dict)  # the same of the pretraining that it carries out
+    scale_lr: Mapping[tuple[str, str], float | None] = field(default_factory=dict)  # which no conditions have
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A run or file without a result. With its spec, the run's cell shows `state` where there is no value."""
+
+    name: str
+    reason: str
+    state: Literal["failed", "missing", "unreadable"] = "failed"
+    spec: RunSpec | None = None
+
+
+@dataclass(frozen=True)
+class Remark:
+    """One thing left out, or shown with a reservation. `kind` is a heading, `name` the run, task or file."""
+
+    kind: str
+    name: str
+    detail: str = ""
+
+
+def gather(stores: Sequence[Store], tasks: Mapping[str, Task], arms: Mapping[str, Arm],
+           ) -> tuple[list[Record], list[Problem], dict[str, TaskInfo], set[str]]:
+    """Records, what has none, facts on the tasks, and the ids of records that today's code and data would give."""
+    records, problems = [], []
+    for store in stores:
+        found, unreadable = store.records()
+        records += found
+        for line in unreadable:
+            place, _, reason = line.partition(": ")
+            problems.append(Problem("/".join(Path(place).parts[-2:]), reason, "unreadable"))
+        problems += [Problem(failure.spec.name, failure.error, "failed", failure.spec) for failure in store.failures()]
+    infos = {name: TaskInfo(
+        task.modality, task.metrics,
+        {profile: value.chance for profile, value in task.profiles.items() if value.chance is not None},
+        {profile: dict(value.shortcuts or {}) for profile, value in task.profiles.items()},
+        task.sources, task.pretrained_by is None,
+        {(name, setting): profile_conditions(profile, setting) for name, profile in task.profiles.items()
+         for setting in profile.train},
+        {name: stated_conditions(profile.shape, profile.pretrain.model_dump(mode="json"), None)
+         for name, profile in task.profiles.items()},
+        {(name, setting): recipe.scale_lr for name, profile in task.profiles.items()
+         for setting, recipe in profile.train.items()})
+        for name, task in tasks.items()}
+    return records, problems, infos, {record.run_id for record in records if is_current(record, tasks, arms)}
+
+
+def profile_conditions(profile: ProfileSpec, setting: Setting) -> Conditions:
+    """What a profile states of the runs of a setting: everything but their data and what they start from."""
+    recipe = profile.train[setting]
+    if recipe.augment.get("fold") == -1:  # the seed's
+        strengths = {name: value for name, value in recipe.augment.items() if name != "fold"}
+        recipe = recipe.model_copy(update={"augment": strengths})
+    return stated_conditions(profile.shape, recipe.model_dump(mode="json", exclude={"scale_lr"}), profile.num_classes)
+
+
+def gather_pictures(stores: Sequence[Store], records: Sequence[Record],
+                    ) -> tuple[dict[tuple[str, str], Pictures], dict[str, Pictures], list[Problem]]:
+    """Contact sheets by task and profile, reconstructions by run id, and the files that cannot be read."""
+    samples: dict[tuple[str, str], Pictures] = {}
+    reconstructions: dict[str, Pictures] = {}
+    problems = []
+    for store in stores:
+        places: list[tuple[Path, dict[Any, Pictures], object]] = []
+        for task, profile in sorted({(r.spec.task, r.spec.profile) for r in records if r.spec.kind == "train"}):
+            places.append((store.samples(task, profile), samples, (task, profile)))
+        places += [(store.run_folder(r.spec) / FILE, reconstructions, r.run_id) for r in records if r.spec.kind == "pretrain"]
+        for path, found, key in places:
+            try:
+                pictures = read_pictures(path)
+            except ValueError as error:
+                problems.append(Problem("/".join(path.parts[-2:]), str(error), "unreadable"))
+                continue
+            if pictures is not None:
+                found.setdefault(key, pictures)
+    return samples, reconstructions, problems
+
+
+def is_current(record: Record, tasks: Mapping[str, Task], arms: Mapping[str, Arm]) -> bool:
+    """Whether the code and data of today are those that a record was made with, as far as both are here."""
+    spec = record.spec
+    if is_stacked_by_other_code(record.environment.lockstep_code):
+        return False
+    if spec.task not in tasks or (spec.arm is not None and spec.arm not in arms):
+        return True
+    task = tasks[spec.task]
+    if spec.profile not in task.profiles:
+        return True
+    if spec.code != code_of(task, arms[spec.arm] if spec.arm is not None else None, spec.profile):
+        return False
+    try:
+        return spec.data == task.data_digests(spec.profile)
+    except ValueError:  # the data are not on this machine
+        return True

@@ -1,0 +1,182 @@
+"""Finished runs in, pairs with their baseline out; who has none is named with the reason.
+
+Paired are runs of equal `spec.comparison`, equal seed, and equal device, torch, threads and stack.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from benchmark.evidence.inputs import Remark
+from benchmark.records.record import Record
+from benchmark.spec.runspec import RunSpec
+
+SHORTEST_S = 0.02  # that is compared: records hold milliseconds
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A record of a training, with its place in the report. Equal only to itself: one spec can run in two places."""
+
+    record: Record
+    stale: bool = False  # known not to be of the current code
+    own: bool = True  # not known to have another rate of the scales, or to start from another pretraining, than its profile's
+
+    @property
+    def spec(self) -> RunSpec:
+        return self.record.spec
+
+    @cached_property
+    def comparison(self) -> str:
+        return self.spec.comparison
+
+    @cached_property
+    def name(self) -> str:
+        return self.spec.name
+
+    @property
+    def cell(self) -> tuple[str, str, str, str]:
+        return (self.comparison, self.spec.arm or "none", self.spec.auxiliary or "", self.spec.variant)
+
+    @property
+    def environment(self) -> tuple[str, str, int, int]:
+        where = self.record.environment
+        return (where.device, where.torch, where.threads, where.lockstep or 1)
+
+    @property
+    def checkpoint(self) -> tuple[str | None, str | None]:
+        """Run id and SHA-256 of the weights that compared runs begin with; one run id can have been computed twice."""
+        if not self.spec.shares_start:
+            return (None, None)
+        return (self.spec.starts.get("target"), self.record.weights.get("target"))
+
+    @property
+    def checkpoint_text(self) -> str:
+        run_id, sha256 = self.checkpoint
+        return f"{run_id or 'none'} ({sha256[:12] if sha256 else 'no digest'})"
+
+    @property
+    def environment_text(self) -> str:
+        device, torch, threads, lockstep = self.environment
+        stacked = f", in lock-step by {lockstep}" if lockstep > 1 else ""
+        return f"{device}, torch {torch}, {threads} thread{'s' if threads != 1 else ''}{stacked}"
+
+    @property
+    def freshness(self) -> tuple[bool, bool, str, str]:
+        """Higher is to be preferred: by the profile's recipes, then of the current code, then the newest start."""
+        return (self.own, not self.stale, self.record.started, self.record.run_id)
+
+
+@dataclass(frozen=True)
+class Paired:
+    """One run for each cell and seed, the baseline run of those that have one, and remarks on all others."""
+
+    runs: tuple[Run, ...]
+    baseline_of: Mapping[Run, Run]
+    remarks: tuple[Remark, ...]
+
+
+def pair_runs(runs: Sequence[Run]) -> Paired:
+    """Drop repeats within an environment, pair, then choose one environment for each cell and seed."""
+    local, repeats = keep_best(
+        runs, lambda r: (r.cell, r.spec.seed, r.environment), lambda r: r.freshness, "Repeats a cell and seed"
+    )
+    baseline_of, unpaired = pair_with_baselines(local)
+    crowd = Counter((r.comparison, r.spec.seed, r.environment) for r in local)
+    # Prefer a run that has a partner, then the environment in which most of its comparison and seed was run.
+    kept, elsewhere = keep_best(
+        local,
+        lambda r: (r.cell, r.spec.seed),
+        lambda r: (r in baseline_of, crowd[r.comparison, r.spec.seed, r.environment], r.freshness),
+        "Repeats a cell and seed in another environment",
+    )
+    chosen = {run: baseline_of[run] for run in kept if run in baseline_of}
+    reasons = [unpaired[run] for run in kept if run in unpaired]
+    return Paired(tuple(kept), chosen, (*repeats, *elsewhere, *reasons, *_reservations(chosen)))
+
+
+def keep_best(
+    runs: Iterable[Run], key: Callable[[Run], Hashable], rank: Callable[[Run], tuple[object, ...]], kind: str
+) -> tuple[list[Run], list[Remark]]:
+    """The highest-ranking run of each key, in the given order, and a remark on every other."""
+    best: dict[Hashable, Run] = {}
+    runs = list(runs)
+    for run in runs:
+        rival = best.get(key(run))
+        if rival is None or rank(run) > rank(rival):
+            best[key(run)] = run
+    kept = [run for run in runs if best[key(run)] is run]
+    return kept, [_repeat(run, best[key(run)], kind) for run in runs if best[key(run)] is not run]
+
+
+def _repeat(run: Run, used: Run, kind: str) -> Remark:
+    age = "not of the current code, " if run.stale else ""
+    place = f"on {run.environment_text}, " if run.environment != used.environment else ""
+    differing = [name for name in ("code", "options", "starts") if getattr(run.spec, name) != getattr(used.spec, name)]
+    other = f" (other {', '.join(differing)})" if differing else ""
+    instead = f"used instead: {used.name}, started {used.record.started}{other}"
+    return Remark(kind, run.name, f"{place}{age}started {run.record.started}; {instead}")
+
+
+def pair_with_baselines(runs: Sequence[Run]) -> tuple[dict[Run, Run], dict[Run, Remark]]:
+    """The baseline of every run that is not one itself, or the reason why it has none."""
+    baselines: dict[tuple[str, int], list[Run]] = {}
+    for run in runs:
+        if run.spec.role == "baseline":
+            baselines.setdefault((run.comparison, run.spec.seed), []).append(run)
+    compared = {comparison for comparison, _ in baselines}
+    found: dict[Run, Run] = {}
+    unpaired: dict[Run, Remark] = {}
+    for run in (r for r in runs if r.spec.role != "baseline"):
+        same_seed = baselines.get((run.comparison, run.spec.seed), [])
+        near = [b for b in same_seed if b.environment == run.environment]
+        fitting = _narrow([b for b in near if b.checkpoint == run.checkpoint], run)
+        if len(fitting) == 1:
+            found[run] = fitting[0]
+        else:
+            unpaired[run] = _reason(run, fitting, near, same_seed, run.comparison in compared)
+    return found, unpaired
+
+
+def _narrow(baselines: list[Run], run: Run) -> list[Run]:
+    """Of several baselines, those of the run's variant, if there are any."""
+    alike = [b for b in baselines if b.spec.variant == run.spec.variant]
+    return alike if len(baselines) > 1 and alike else baselines
+
+
+def _reason(run: Run, fitting: Sequence[Run], near: Sequence[Run], same_seed: Sequence[Run], compared: bool) -> Remark:
+    if fitting:
+        return Remark("Not paired: several baselines fit", run.name, ", ".join(sorted(b.name for b in fitting)))
+    if near:
+        detail = f"its target checkpoint is {run.checkpoint_text}, the baseline's {near[0].checkpoint_text}"
+        return Remark("Not paired: the baseline started from another checkpoint", run.name, detail)
+    if same_seed:
+        others = "; ".join(sorted({b.environment_text for b in same_seed}))
+        detail = f"ran on {run.environment_text}; its baseline on {others}"
+        return Remark("Not paired: the baseline ran in another environment", run.name, detail)
+    if compared:
+        return Remark("Not paired: no baseline run of this seed", run.name, f"seed {run.spec.seed}")
+    return Remark("Not paired: no baseline run under the same conditions", run.name)
+
+
+def _reservations(baseline_of: Mapping[Run, Run]) -> list[Remark]:
+    """Pairs that count, though one of their two runs, which have code of their arms each, was computed by older code."""
+    return [
+        Remark("Paired across two versions of the code", run.name, f"{'its baseline' if baseline.stale else 'it'} is older")
+        for run, baseline in baseline_of.items()
+        if run.stale != baseline.stale
+    ]
+
+
+def time_ratios(pairs: Iterable[tuple[Run, Run]], what: str) -> list[float]:
+    """Seconds of `what` over the other run's, of the pairs in which both were timed, each by itself, and by one command: a
+    machine is not as busy with another."""
+    def seconds(run: Run) -> float:
+        alone = what != "train" or run.record.environment.lockstep is None
+        return run.record.seconds.get(what, 0.0) if alone else 0.0
+
+    return [seconds(run) / seconds(other) for run, other in pairs
+            if run.record.command == other.record.command and min(seconds(run), seconds(other)) >= SHORTEST_S]

@@ -1,0 +1,1 @@
+"""Batches in, features and logits out: tokenizers, one encoder, its pathways, masked autoencoders, heads and their weights."""

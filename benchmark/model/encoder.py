@@ -1,0 +1,155 @@
+"""Batches in, features and logits out: one transformer for every modality, made of a tokenizer, timm blocks and a head.
+
+Shapes: B batch, N tokens, P prefix tokens, D embed_dim.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import torch
+from timm.layers import trunc_normal_
+from timm.models.vision_transformer import Block
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from benchmark.data.examples import Batch
+from benchmark.spec.recipes import ModelShape
+
+LAYER_NORM = partial(nn.LayerNorm, eps=1e-6)
+
+
+@dataclass
+class Tokens:
+    """What a tokenizer makes of a batch."""
+
+    embedded: Tensor  # (B, N, D), without position
+    position: Tensor  # (B or 1, N, D)
+    geometry: dict[str, Tensor] = field(default_factory=dict)  # what heads and targets need, e.g. centres (B, N, 3)
+
+
+class Tokenizer(nn.Module):
+    """Base of the modalities' tokenizers. `forward` maps a batch to `Tokens`.
+
+    One with prefix tokens, such as a class token, sets `num_prefix_tokens` and defines `prefix_tokens`.
+    """
+
+    num_prefix_tokens: int = 0
+    position_every_block: bool = False  # Point-MAE adds positions again before every block
+    added_for_target: tuple[str, ...] = ()  # parameters that masked pretraining does without, e.g. Point-MAE's cls token
+
+    def forward(self, batch: Batch) -> Tokens:
+        raise TypeError(f"{type(self).__name__} does not define forward")
+
+    def prefix_tokens(self) -> tuple[Tensor, Tensor]:
+        """Tokens and positions to put before the sequence, both (1, P, D)."""
+        raise TypeError(f"{type(self).__name__} has no prefix tokens")
+
+
+@dataclass
+class Features:
+    """What the blocks make of tokens."""
+
+    sequence: Tensor  # (B, P+N, D), normalised where the head asks for it
+    taps: list[Tensor]  # outputs of the blocks that the head asks for, each (B, P+N, D), normalised alike
+    num_prefix_tokens: int
+    tokens: Tokens
+
+    @property
+    def patches(self) -> Tensor:
+        """(B, N, D)"""
+        return self.sequence[:, self.num_prefix_tokens :]
+
+
+class Head(nn.Module):
+    """Base of heads. `forward(features, batch)` gives logits."""
+
+    normalised: bool = False  # whether the encoder's final LayerNorm comes before the head
+    taps: Sequence[int] = ()  # indices of blocks, from 0, whose outputs the head wants
+
+    def forward(self, features: Features, batch: Batch) -> Tensor:
+        raise TypeError(f"{type(self).__name__} does not define forward")
+
+
+def build_blocks(dim: int, depth: int, num_heads: int, mlp_ratio: float, qkv_bias: bool, drop_path_rate: float = 0.0,
+                 init_std: float | None = None) -> nn.ModuleList:
+    """timm blocks with drop path growing linearly to `drop_path_rate`.
+
+    Linear weights are Xavier uniform as in MAE (`init_std` None) or truncated normal as in Point-MAE; biases are 0.
+    """
+    rates = torch.linspace(0, drop_path_rate, depth, device="cpu").tolist()
+    blocks = nn.ModuleList(
+        Block(dim, num_heads, mlp_ratio, qkv_bias=qkv_bias, drop_path=rate, norm_layer=LAYER_NORM)  # type: ignore[arg-type]
+        for rate in rates)
+    for module in blocks.modules():
+        if isinstance(module, nn.Linear):
+            initialise_linear(module, init_std)
+    return blocks
+
+
+def initialise_linear(linear: nn.Linear, std: float | None = None) -> None:
+    if std is None:
+        nn.init.xavier_uniform_(linear.weight)
+    else:
+        trunc_normal_(linear.weight, std=std)
+    if linear.bias is not None:
+        nn.init.zeros_(linear.bias)
+
+
+class Encoder(nn.Module):
+    """Tokenizer and blocks: what masked pretraining leaves behind. `norm` is Identity where the head normalises itself."""
+
+    checkpoint_blocks = False  # set it to keep no activations inside blocks while training, and compute them again
+
+    def __init__(self, tokenizer: Tokenizer, shape: ModelShape, final_norm: bool = True, drop_path_rate: float = 0.0):
+        super().__init__()
+        self.tokenizer = tokenizer
+        self.blocks = build_blocks(shape.embed_dim, shape.depth, shape.num_heads, shape.mlp_ratio, shape.qkv_bias,
+                                   drop_path_rate, shape.init_std)
+        self.norm = LAYER_NORM(shape.embed_dim) if final_norm else nn.Identity()
+
+    def encode(self, tokens: Tokens, ids_keep: Tensor | None = None, taps: Sequence[int] = ()) -> Features:
+        """Run the blocks over all tokens, or over those at `ids_keep` (B, K) only."""
+        x, position = tokens.embedded, tokens.position
+        if ids_keep is not None:
+            x, position = gather_tokens(x, ids_keep), gather_tokens(position, ids_keep)
+        num_prefix = self.tokenizer.num_prefix_tokens
+        if num_prefix:
+            prefix, prefix_position = self.tokenizer.prefix_tokens()
+            x = torch.cat([prefix.expand(len(x), -1, -1), x], 1)
+            position = torch.cat([prefix_position.expand(len(position), -1, -1), position], 1)
+        every_block = self.tokenizer.position_every_block
+        outputs = []
+        if not every_block:
+            x = x + position
+        for index, block in enumerate(self.blocks):
+            x = x + position if every_block else x
+            x = checkpoint(block, x, use_reentrant=False) if self.checkpoint_blocks and self.training else block(x)
+            if index in taps:
+                outputs.append(self.norm(x))
+        return Features(self.norm(x), outputs, num_prefix, tokens)
+
+
+def gather_tokens(x: Tensor, ids: Tensor) -> Tensor:
+    """(B or 1, N, D), (B, K) -> (B, K, D)"""
+    if len(x) > 1:  # rows are selected from one long list, far faster than an index for each of their values
+        ids = ids + torch.arange(len(x), device=x.device)[:, None] * x.shape[1]
+    return x.flatten(0, 1).index_select(0, ids.flatten()).view(*ids.shape, x.shape[-1])
+
+
+class TransformerModel(Encoder):
+    """An encoder with a head: `forward` maps a prepared batch to logits.
+
+    Where a batch names tokens under "ids_keep" (B, K), as an augmentation that drops some does, the blocks see these only.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, head: Head, shape: ModelShape, drop_path_rate: float = 0.0):
+        super().__init__(tokenizer, shape, head.normalised, drop_path_rate)
+        self.head = head
+
+    def forward(self, batch: Batch) -> Tensor:
+        features = self.encode(self.tokenizer(batch), batch.get("ids_keep"), taps=self.head.taps)
+        logits: Tensor = self.head(features, batch)
+        return logits

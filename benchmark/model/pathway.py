@@ -1,0 +1,356 @@
+"""Two transformers in, one out: cross-modal re-parameterization of linear layers (Zhang et al., CVPR 2024, section 3.2).
+
+Every linear layer of the target's blocks computes y = x (W + s A)^T + b, where A starts as the weight of the same layer
+of a transformer trained on another modality, and s, the cross-modal scale, is one number a layer that starts at 0.
+
+While it trains, a connected layer is a plain `nn.Linear` over the sum M = W + s A, so that forward, backward and the
+exchange of gradients cost what the plain model's cost. W, A and s are kept in its child `pathway`. Once per optimizer
+step the gradient G of the sum is pulled back to them, dW = G, dA = s G, ds = <G, A>, and the sum is written anew. After
+training the child is dropped: the merged model is a plain one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from benchmark.records.record import Layer
+
+CHILD = "pathway"  # name of the child that holds what a connected layer's sum is made of
+
+
+class CrossModal(nn.Module):
+    """What stands behind the sum M = W + s A of a linear layer, and b + s b_A where the bias is joined.
+
+    `weight` (W) and `auxiliary` (A) are (out_features, in_features), `scale` (s) is () for a layer or (out_features, 1)
+    where every output has its own. What `requires_grad` trains. Source: equation 6 of the paper; `multimodal_pathway.py`
+    of its code, lines 13-23.
+    """
+
+    def __init__(self, linear: nn.Linear, auxiliary: Tensor, scale: Tensor, train_scale: bool, train_auxiliary: bool,
+                 auxiliary_bias: Tensor | None = None):
+        super().__init__()
+        self._linear = (linear,)  # in a tuple, as a layer is no part of its own child
+        self.weight = _copy(linear.weight)
+        self.auxiliary = nn.Parameter(auxiliary, requires_grad=train_auxiliary)
+        self.scale = nn.Parameter(scale, requires_grad=train_scale)
+        self.joins_bias = auxiliary_bias is not None
+        if auxiliary_bias is not None:
+            self.bias = _copy(linear.bias)
+            self.auxiliary_bias = nn.Parameter(auxiliary_bias, requires_grad=train_auxiliary)
+        self.refresh()
+
+    @property
+    def linear(self) -> nn.Linear:
+        """The layer that computes with the sum."""
+        return self._linear[0]
+
+    def sums(self) -> list[Tensor]:
+        """Parameters of the layer that this stands behind: they take gradients, and no optimizer steps them."""
+        return [self.linear.weight, self.linear.bias] if self.joins_bias else [self.linear.weight]
+
+    @torch.no_grad()
+    def refresh(self) -> None:
+        """Write the sum; it takes a gradient where anything behind it trains."""
+        self.write_sum()
+        if self.joins_bias:
+            self.write_bias()
+        trains = any(parameter.requires_grad for parameter in self.parameters())
+        for merged in self.sums():
+            merged.requires_grad_(trains)
+
+    def write_sum(self, rows: slice = slice(None)) -> None:
+        """The weight's sum, at `rows` of its outputs."""
+        torch.addcmul(self.weight[rows], _rows(self.scale, rows), self.auxiliary[rows], out=self.linear.weight.data[rows])
+
+    def write_bias(self) -> None:
+        """The sum of joined biases."""
+        torch.addcmul(self.bias, self.scale.view(-1), self.auxiliary_bias, out=self.linear.bias.data)
+
+    def apart(self, x: Tensor) -> Tensor:
+        """(..., in_features) -> (..., out_features): x W^T + s (x A^T) + b, without the sum of weights"""
+        scale, bias = self.scale.view(-1), self.bias if self.joins_bias else self.linear.bias
+        joined = nn.functional.linear(x, self.auxiliary, self.auxiliary_bias if self.joins_bias else None)
+        return nn.functional.linear(x, self.weight, bias) + scale * joined
+
+    def factors(self, scale: Tensor) -> list[tuple[nn.Parameter, Tensor | None]]:
+        """The weights that train, each with what makes its gradient of G where the scale is `scale`; None for 1."""
+        pairs = [(self.weight, None), (self.auxiliary, scale)]
+        return [(parameter, factor) for parameter, factor in pairs if parameter.requires_grad]
+
+    @torch.no_grad()
+    def pull_back(self) -> None:
+        """Give the scale, and joined biases, their gradients, unless they hold them already (clipped, perhaps)."""
+        if self.scale.requires_grad and self.scale.grad is None:
+            gradient = _gradient(self.linear.weight)
+            if self.scale.ndim:
+                inner = torch.linalg.vecdot(gradient, self.auxiliary)
+            else:
+                inner = torch.dot(gradient.flatten(), self.auxiliary.flatten())
+            if self.joins_bias:
+                products = _gradient(self.linear.bias) * self.auxiliary_bias
+                inner = inner + (products if self.scale.ndim else products.sum())
+            self.scale.grad = inner.view_as(self.scale)
+        if self.joins_bias and self.linear.bias.requires_grad:
+            gradient = _gradient(self.linear.bias)
+            if self.bias.requires_grad:
+                self.bias.grad = gradient
+            if self.auxiliary_bias.requires_grad and self.auxiliary_bias.grad is None:
+                self.auxiliary_bias.grad = self.scale.view(-1) * gradient
+
+
+class Gain(nn.Module):
+    """What stands behind W (1 + s): one more number a layer, and nothing of any other model. A control."""
+
+    auxiliary = None
+
+    def __init__(self, linear: nn.Linear):
+        super().__init__()
+        self._linear = (linear,)
+        self.weight = _copy(linear.weight)
+        self.scale = nn.Parameter(linear.weight.detach().new_zeros(()))
+        self.refresh()
+
+    @property
+    def linear(self) -> nn.Linear:
+        """The layer that computes with the product."""
+        return self._linear[0]
+
+    def sums(self) -> list[Tensor]:
+        """As of `CrossModal`."""
+        return [self.linear.weight]
+
+    @torch.no_grad()
+    def refresh(self) -> None:
+        """Write the product."""
+        self.write_sum()
+        self.linear.weight.requires_grad_(True)
+
+    def write_sum(self, rows: slice = slice(None)) -> None:
+        """The product, at `rows` of its outputs."""
+        torch.mul(self.weight[rows], 1 + self.scale, out=self.linear.weight.data[rows])
+
+    def apart(self, x: Tensor) -> Tensor:
+        """As of `CrossModal`."""
+        scaled = nn.functional.linear(x, self.weight) * (1 + self.scale)
+        return scaled if self.linear.bias is None else scaled + self.linear.bias
+
+    def factors(self, scale: Tensor) -> list[tuple[nn.Parameter, Tensor | None]]:
+        """As of `CrossModal`."""
+        return [(self.weight, 1 + scale)] if self.weight.requires_grad else []
+
+    @torch.no_grad()
+    def pull_back(self) -> None:
+        """Give the scale its gradient, <G, W>."""
+        if self.scale.grad is None:
+            self.scale.grad = torch.dot(_gradient(self.linear.weight).flatten(), self.weight.flatten())
+
+
+@dataclass(frozen=True)
+class Pathway:
+    """One connected layer."""
+
+    name: str  # within the blocks, e.g. "0.attn.qkv"
+    linear: nn.Linear
+
+    @property
+    def cross_modal(self) -> CrossModal | Gain:
+        return getattr(self.linear, CHILD)  # type: ignore[no-any-return]
+
+    def mean_scale(self) -> float:
+        """Mean |s| over the outputs of the layer"""
+        return self.cross_modal.scale.abs().mean().item()
+
+    def freeze_auxiliary(self) -> None:
+        """Leave the scale as the only thing that trains."""
+        for name, parameter in self.cross_modal.named_parameters():
+            if name.startswith("auxiliary"):
+                parameter.requires_grad_(False)
+        self.cross_modal.refresh()
+
+    def gradients(self) -> dict[str, float]:
+        """Norms of the gradients of W, s and A after a backward pass, of those that train."""
+        child = self.cross_modal
+        child.pull_back()
+        norms = dict(zip((name for name, _ in self._trained()), weight_norms(child), strict=True))
+        return norms if child.scale.grad is None else {**norms, "scale": child.scale.grad.norm().item()}
+
+    def _trained(self) -> list[tuple[str, nn.Parameter]]:
+        held = {id(parameter): name for name, parameter in self.cross_modal.named_parameters()}
+        return [(held[id(parameter)], parameter) for parameter, _ in self.cross_modal.factors(self.cross_modal.scale)]
+
+    def weights(self) -> dict[str, Tensor]:
+        """W and A (a gain has none) as they are: what `describe` needs to know of the start."""
+        child = self.cross_modal
+        pairs = {"weight": child.weight, "auxiliary": child.auxiliary}
+        return {name: value.detach() for name, value in pairs.items() if value is not None}
+
+    @torch.no_grad()
+    def describe(self, initial: Mapping[str, Tensor]) -> Layer:
+        """Scale and diagnostics of a layer whose `weights` were `initial` before it was trained."""
+        share = cosine = None
+        scale, auxiliary = self.cross_modal.scale, self.cross_modal.auxiliary
+        if auxiliary is not None:
+            change = (self.linear.weight - initial["weight"].to(auxiliary)).norm().item()
+            share = (scale * auxiliary).norm().item() / change if change else None
+            one, other = (x.flatten().double() for x in (auxiliary, initial["auxiliary"].to(auxiliary.device)))
+            if one.any() and other.any():
+                cosine = nn.functional.cosine_similarity(one, other, dim=0).item()
+        return Layer(name=f"blocks.{self.name}", scale=scale.mean().item(), update_share=share, auxiliary_cosine=cosine)
+
+
+def connect(target: nn.ModuleList, auxiliary: nn.ModuleList, *, layers: Sequence[str] | None = None,
+            scale_init: float = 0.0, train_scale: bool = True, train_auxiliary: bool = True,
+            scale_per_output: bool = False, join_bias: bool = False) -> list[Pathway]:
+    """Join each linear layer of the `target` blocks with the same layer of the `auxiliary` blocks.
+
+    `layers` names those to join inside a block, e.g. ("attn.qkv", "mlp.fc1"); None joins all. The auxiliary's weights are
+    copied, and it may be thrown away afterwards. `scale_per_output` gives every output of a layer its own s; `join_bias`
+    adds s times the auxiliary's bias to the bias, where both layers have one (the paper does not use it). What the target
+    has frozen stays frozen. Raises `ValueError`, with nothing changed, when depth, head counts, layer names or shapes
+    differ, when a layer is joined already, or when nothing, or no bias, would be joined.
+    """
+    if len(target) != len(auxiliary):
+        raise ValueError(f"target has {len(target)} blocks but auxiliary has {len(auxiliary)}; pathways join blocks one to one")
+    pairs: list[tuple[str, nn.Linear, nn.Linear]] = []
+    for index, (block, other) in enumerate(zip(target, auxiliary, strict=True)):
+        _check_heads(index, block, other)
+        linears, others = dict(linear_layers(block)), dict(linear_layers(other))
+        if linears.keys() != others.keys():
+            raise ValueError(f"block {index}: target has linear layers {sorted(linears)}, auxiliary has {sorted(others)}")
+        unknown = set(layers or ()) - linears.keys()
+        if unknown:
+            raise ValueError(f"block {index} has no linear layer {sorted(unknown)}; it has {sorted(linears)}")
+        pairs += [(f"{index}.{name}", linear, others[name]) for name, linear in linears.items()
+                  if layers is None or name in layers]
+    for name, linear, other in pairs:
+        if linear.weight.shape != other.weight.shape:
+            raise ValueError(f"layer {name}: target weight is {tuple(linear.weight.shape)}, "
+                             f"auxiliary weight is {tuple(other.weight.shape)}; pathways join equal shapes")
+        _check_free(name, linear)
+    if not pairs:
+        raise ValueError("no linear layer would be joined; name at least one of the layers of a block")
+    if join_bias and all(linear.bias is None or other.bias is None for _, linear, other in pairs):
+        raise ValueError("no bias would be joined: no layer has one on both sides")
+    copies = [(other.weight.detach().to(linear.weight, copy=True),
+               other.bias.detach().to(linear.bias, copy=True)
+               if join_bias and linear.bias is not None and other.bias is not None else None)
+              for _, linear, other in pairs]  # all of them before any layer changes: the auxiliary may be the target itself
+    pathways = []
+    for (name, linear, _), (weight, bias) in zip(pairs, copies, strict=True):
+        scale = weight.new_full((len(weight), 1) if scale_per_output else (), scale_init)
+        pathways.append(Pathway(name, linear))
+        linear.add_module(CHILD, CrossModal(linear, weight, scale, train_scale, train_auxiliary, bias))
+    return pathways
+
+
+def connect_gain(target: nn.ModuleList) -> list[Pathway]:
+    """Give every linear layer of the `target` blocks a trainable gain, which starts at 1; raises as `connect` does."""
+    pathways = []
+    linears = list(linear_layers(target))
+    if not linears:
+        raise ValueError("no linear layer would get a gain: the blocks have none")
+    for name, linear in linears:
+        _check_free(name, linear)
+    for name, linear in linears:
+        pathways.append(Pathway(name, linear))
+        linear.add_module(CHILD, Gain(linear))
+    return pathways
+
+
+def connected(module: nn.Module) -> list[CrossModal | Gain]:
+    """What stands behind every connected layer inside `module`"""
+    return [child for child in module.modules() if isinstance(child, (CrossModal, Gain))]
+
+
+def trained_parameters(module: nn.Module, trainable: bool = True) -> Iterator[tuple[str, nn.Parameter]]:
+    """Names and parameters that training may alter, or all where not `trainable`: W, A and s in place of their sum."""
+    sums = {id(merged) for child in connected(module) for merged in child.sums()}
+    return ((name, parameter) for name, parameter in module.named_parameters()
+            if id(parameter) not in sums and (parameter.requires_grad or not trainable))
+
+
+@contextmanager
+def apart(module: nn.Module) -> Iterator[None]:
+    """Let connected layers inside `module` compute with W and A apart: what the merged model must agree with."""
+    hooks = [child.linear.register_forward_hook(lambda layer, inputs, output: getattr(layer, CHILD).apart(inputs[0]))
+             for child in connected(module)]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def weight_norms(pathway: CrossModal | Gain) -> list[float]:
+    """Norms of the gradients that `pathway.factors` describes, without those gradients."""
+    norms = []
+    for _, factor in pathway.factors(pathway.scale.detach()):
+        gradient = _gradient(pathway.linear.weight)
+        if factor is not None and factor.ndim:
+            norms.append((factor.view(-1) * gradient.norm(dim=1)).norm().item())
+        else:  # the norm of G as clipping a plain layer would compute it
+            norms.append(torch._foreach_norm([gradient])[0].item() * (1.0 if factor is None else abs(factor.item())))
+    return norms
+
+
+def is_scale(name: str) -> bool:
+    """Whether a parameter of this name is a cross-modal scale"""
+    return name.endswith(f".{CHILD}.scale")
+
+
+def is_auxiliary(name: str) -> bool:
+    """Whether a parameter of this name came from an auxiliary"""
+    return f".{CHILD}.auxiliary" in name
+
+
+def names_behind_sums(module: nn.Module) -> list[str]:
+    """Names of W, A and s inside `module`: `DistributedDataParallel` is to ignore them, and so exchanges the gradients of
+    the sums alone; what is behind them is stepped alike by every process.
+    """
+    return [f"{name}.{own}" for name, child in module.named_modules() if isinstance(child, (CrossModal, Gain))
+            for own, _ in child.named_parameters()]
+
+
+def merge(module: nn.Module) -> None:
+    """Keep of every connected layer inside `module` the sum: it is a plain `nn.Linear` again."""
+    for child in connected(module):
+        child.refresh()
+        delattr(child.linear, CHILD)
+
+
+def linear_layers(block: nn.Module) -> Iterator[tuple[str, nn.Linear]]:
+    """Names and linear layers inside a block"""
+    return ((name, module) for name, module in block.named_modules() if isinstance(module, nn.Linear))
+
+
+def _rows(values: Tensor, rows: slice) -> Tensor:
+    """One value of each row at `rows`, or the one value of all"""
+    return values[rows] if values.ndim else values
+
+
+def _copy(parameter: Tensor) -> nn.Parameter:
+    return nn.Parameter(parameter.detach().clone(), requires_grad=parameter.requires_grad)
+
+
+def _gradient(merged: Tensor) -> Tensor:
+    """The gradient of a sum; raises `RuntimeError` before any backward pass."""
+    if merged.grad is None:
+        raise RuntimeError("a connected layer has no gradient yet; run a backward pass before an optimizer step")
+    return merged.grad
+
+
+def _check_free(name: str, linear: nn.Linear) -> None:
+    if hasattr(linear, CHILD):
+        raise ValueError(f"layer {name} has a pathway already; merge it before connecting another")
+
+
+def _check_heads(index: int, block: nn.Module, other: nn.Module) -> None:
+    """Equal widths with unequal head counts join parts of heads that have nothing to do with each other."""
+    counts = [getattr(getattr(side, "attn", None), "num_heads", None) for side in (block, other)]
+    if counts[0] != counts[1]:
+        raise ValueError(f"block {index}: target has {counts[0]} attention heads but auxiliary has {counts[1]}")

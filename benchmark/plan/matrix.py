@@ -1,0 +1,336 @@
+"""Cells in, run specs out: a matrix is a pure list before anything runs. No torch.
+
+A cell is one target x auxiliary under an arm and a setting; a run is a cell with a seed. The pretraining runs that a
+cell starts from are planned with it, once for all cells that share them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from benchmark.provenance.code import ENGINE, code_digest
+from benchmark.spec.contracts import Arm, ProfileSpec, Start, Task
+from benchmark.spec.recipes import Frozen, ModelShape, Setting, TrainRecipe
+from benchmark.spec.runspec import FOLDS, ManySeeds, Pretrained, Role, RunSpec
+
+Value = TypeVar("Value", bound=Frozen)
+MOST_SEEDS, MOST_DIGITS = 100_000, 15
+LR_BY_BATCH = {"paper"}  # profiles whose learning rates are published for a batch of 256 and grow with it
+SCOPES = ("recipe", "pretrain", "shape", "arm")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One target x auxiliary under an arm and a setting."""
+
+    task: Task
+    arm: Arm
+    setting: Setting
+    auxiliary: str | None = None
+
+
+@dataclass(frozen=True)
+class Override:
+    """One `--set [TASK.]SCOPE.FIELD=VALUE`."""
+
+    key: str  # as given, for messages
+    task: str | None  # None: every task
+    scope: str
+    path: tuple[str, ...]
+    value: Any
+    may_fit_nothing: bool = False  # of a preset: not every choice of its cells has a pretraining, say
+    variant: str = ""  # that it is a part of, of which one part at least fits something
+
+
+@dataclass(frozen=True)
+class Job:
+    """A planned run with the objects that carry it out."""
+
+    spec: RunSpec
+    task: Task
+    arm: Arm | None
+    needs: tuple[tuple[str, RunSpec], ...] = ()  # pretraining runs by role
+    files: tuple[tuple[str, Pretrained], ...] = ()  # weights that were not trained here, by role
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Every run of a matrix; a pretraining comes before what starts from it."""
+
+    jobs: tuple[Job, ...]
+    timed: bool = False  # its runs are compared by time, so one after another
+
+    @property
+    def specs(self) -> tuple[RunSpec, ...]:
+        return tuple(job.spec for job in self.jobs)
+
+
+@dataclass(frozen=True)
+class _Training:
+    cell: Cell  # kept, so that no other gets its identity
+    arm: Arm
+    run: ManySeeds
+
+
+@dataclass
+class Planner:
+    """Turns cells into runs under one profile, with overrides."""
+
+    tasks: Mapping[str, Task]
+    profile: str
+    overrides: Sequence[Override] = ()
+    limited: bool = False  # whether runs see `smoke_limit` samples of each split only
+    limit: int | None = None  # samples of each split; None: all, or `smoke_limit`
+    given: Mapping[str, Path] = field(default_factory=dict)  # weights by modality that take a pretraining's place
+    _pretraining: dict[Start, Job] = field(default_factory=dict)
+    _pretrainings: dict[tuple[str, float], ManySeeds] = field(default_factory=dict)
+    _trainings: dict[tuple[int, int | None], _Training] = field(default_factory=dict)  # by identity of the cell, and fold
+    _used: set[int] = field(default_factory=set)  # identities of the overrides that fitted something
+
+    def plan(self, cells: Iterable[Cell], seeds: Sequence[int]) -> Plan:
+        """Raises `ValueError` for an override that fits nothing, a missing profile, a modality without pretraining."""
+        return join_plans([(self, list(cells))], seeds)
+
+    def jobs(self, cells: Iterable[Cell], seed: int) -> list[Job]:
+        """One training a cell; `pretrainings` are what all so far start from."""
+        return [self._train(cell, seed) for cell in cells]
+
+    @property
+    def pretrainings(self) -> list[Job]:
+        """Of every modality, maturity and seed that a planned run starts from"""
+        return list(self._pretraining.values())
+
+    def _train(self, cell: Cell, seed: int) -> Job:
+        """A run of `cell`; what does not depend on the seed is worked out once."""
+        fold = seed % FOLDS if "fold" in self._profile(cell.task).train[cell.setting].augment else None
+        known = self._trainings.get((id(cell), fold))
+        arm = known.arm if known else self._override(cell.arm, "arm", cell.task)
+        starts = arm.starts(cell.task.modality, cell.auxiliary, cell.setting, seed)
+        needs = {role: self._pretrain(start).spec for role, start in starts.items() if start.modality not in self.given}
+        files = {role: self._file(start, seed, arm) for role, start in starts.items() if start.modality in self.given}
+        digests = {role: file_digest(file.weights) for role, file in files.items()}
+        if known is None:
+            origins = {role: need.comparison for role, need in needs.items()} | digests
+            known = _Training(cell, arm, ManySeeds(self._training(cell, arm, origins, fold)))
+            self._trainings[id(cell), fold] = known
+        spec = known.run.under(seed, {role: need.run_id for role, need in needs.items()} | digests)
+        return Job(spec, cell.task, arm, tuple(needs.items()), tuple(files.items()))
+
+    def _file(self, start: Start, seed: int, arm: Arm) -> Pretrained:
+        if start.seed != seed or start.share < 1:
+            raise ValueError(f"arm {arm.name} wants another pretraining of modality {start.modality} than the one file given; "
+                             "leave out --start, or the arm")
+        task = pretraining_tasks(self.tasks)[start.modality]
+        return Pretrained(weights=self.given[start.modality], shape=self.shape(task))
+
+    def _training(self, cell: Cell, arm: Arm, origins: Mapping[str, str], fold: int | None) -> RunSpec:
+        profile = self._profile(cell.task)
+        recipe = self._override(profile.train[cell.setting], "recipe", cell.task)
+        if fold is not None:
+            recipe = self._folded(recipe, fold, cell.task)
+        if (recipe.mixup or recipe.cutmix) and not cell.task.mixable:
+            raise ValueError(f"recipe.mixup and recipe.cutmix do not fit task {cell.task.name}: its inputs cannot be mixed")
+        role: Role = "baseline" if arm.is_baseline else "method" if arm.is_method else "control"
+        return RunSpec(
+            kind="train", task=cell.task.name, modality=cell.task.modality, profile=self.profile, seed=0,
+            shape=self._override(profile.shape, "shape", cell.task),
+            recipe=recipe, num_classes=profile.num_classes,
+            limit=self._limit(profile), setting=cell.setting, arm=arm.name,
+            options=arm.model_dump(mode="json"), auxiliary=cell.auxiliary,
+            pretrained=dict(origins), data=cell.task.data_digests(self.profile),
+            code=code_of(cell.task, arm, self.profile), role=role,
+            variant=describe_difference(arm))
+
+    @staticmethod
+    def _folded(recipe: TrainRecipe, fold: int, task: Task) -> TrainRecipe:
+        """With the fold that it names, or else the seed's"""
+        named = recipe.augment.get("fold", -1)
+        if named != -1 and named not in range(FOLDS):
+            raise ValueError(f"--set recipe.augment.fold={named:g}: task {task.name} has folds 0 to {FOLDS - 1}")
+        if recipe.label_share < 1 or recipe.shuffle_labels:
+            raise ValueError(f"task {task.name} has few labels already: recipe.label_share and shuffle_labels do not fit it")
+        return recipe if named != -1 else recipe.model_copy(update={"augment": {**recipe.augment, "fold": fold}})
+
+    def _pretrain(self, start: Start) -> Job:
+        if start not in self._pretraining:
+            task = pretraining_tasks(self.tasks).get(start.modality)
+            if task is None:
+                raise ValueError(f"no task pretrains modality {start.modality!r}; "
+                                 f"there are {', '.join(sorted(pretraining_tasks(self.tasks)))}")
+            kind = (start.modality, start.share)
+            if kind not in self._pretrainings:
+                self._pretrainings[kind] = ManySeeds(self._pretraining_run(task, start.share))
+            self._pretraining[start] = Job(self._pretrainings[kind].under(start.seed, {}), task, None)
+        return self._pretraining[start]
+
+    def _pretraining_run(self, task: Task, share: float) -> RunSpec:
+        profile = self._profile(task)
+        recipe = self._override(profile.pretrain, "pretrain", task)
+        if share < 1:
+            recipe = recipe.model_copy(update={"stop_epoch": max(1, round(share * recipe.epochs))})
+        return RunSpec(
+            kind="pretrain", task=task.name, modality=task.modality, profile=self.profile, seed=0,
+            shape=self._override(profile.shape, "shape", task), recipe=recipe,
+            variant="" if recipe.stop_epoch is None else f"stop_epoch={recipe.stop_epoch}",
+            limit=self._limit(profile), data=task.data_digests(self.profile),
+            code=code_of(task, None, self.profile), role="pretraining")
+
+    def _profile(self, task: Task) -> ProfileSpec:
+        if self.profile not in task.profiles:
+            raise ValueError(f"task {task.name} has no profile {self.profile!r}; it has {', '.join(task.profiles)}")
+        return task.profiles[self.profile]
+
+    def _limit(self, profile: ProfileSpec) -> int | None:
+        return self.limit or (profile.smoke_limit if self.limited else None)
+
+    def shape(self, task: Task) -> ModelShape:
+        """The model's sizes of a task under the profile and the overrides"""
+        return self._override(self._profile(task).shape, "shape", task)
+
+    def _override(self, value: Value, scope: str, task: Task) -> Value:
+        """A validated copy with every override of this scope and task applied."""
+        chosen = [override for override in self.overrides
+                  if override.scope == scope and override.task in (None, task.name)]
+        if not chosen:
+            return value
+        data = value.model_dump()
+        for override in chosen:
+            name = override.path[0]
+            if name not in type(value).model_fields:
+                if scope == "arm":  # a baseline has not the options of a method
+                    continue
+                raise ValueError(f"--set {override.key}: no such field; {nearest(name, type(value).model_fields)}")
+            inner: Any = data
+            for part in override.path[:-1]:
+                inner = inner.get(part)
+                if not isinstance(inner, dict):
+                    raise ValueError(f"--set {override.key}: {part} has no named parts")
+            inner[override.path[-1]] = override.value
+            self._used.add(id(override))
+        names = {override.path[0] for override in chosen}
+        if self.profile in LR_BY_BATCH and scope in ("recipe", "pretrain") and "batch_size" in names and "lr" not in names:
+            size = data["batch_size"]
+            if isinstance(size, int) and size > 0:  # else the validation below says what is wrong
+                factor = size / value.batch_size  # type: ignore[attr-defined]
+                data["lr"], data["min_lr"] = data["lr"] * factor, data["min_lr"] * factor
+        try:
+            return type(value).model_validate(data)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise ValueError(f"--set {scope}.{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+
+def join_plans(parts: Sequence[tuple[Planner, Sequence[Cell]]], seeds: Sequence[int]) -> Plan:
+    """One plan of several planners' cells, each run once, seed by seed, pretrainings first.
+
+    Raises `ValueError` as `Planner.plan` does, for an override only where it fits in none of the parts.
+    """
+    jobs = [job for seed in seeds for planner, cells in parts for job in planner.jobs(cells, seed)]
+    used = {identity for planner, _ in parts for identity in planner._used}
+    overrides = [override for planner, _ in parts for override in planner.overrides]
+    fitting = {override.variant for override in overrides if id(override) in used}
+    for override in overrides:
+        if override.variant and override.variant not in fitting:
+            raise ValueError(f"--variant {override.variant} changes nothing in this matrix; benchmark info {override.variant} "
+                             "says what to run it with")
+        if id(override) not in used and not override.may_fit_nothing:
+            options = dict.fromkeys(name for _, cells in parts for cell in cells for name in type(cell.arm).model_fields)
+            hint = f"; {nearest(override.path[0], options)}" if override.scope == "arm" and options else ""
+            raise ValueError(f"--set {override.key} changes nothing in this matrix{hint}")
+    pretrainings = sorted((job for planner, _ in parts for job in planner.pretrainings), key=lambda job: job.spec.seed)
+    return Plan(tuple({job.spec.run_id: job for job in (*pretrainings, *jobs)}.values()))
+
+
+@functools.lru_cache
+def file_digest(path: Path) -> str:
+    """Twelve hex digits of a file's SHA-256; raises `ValueError` where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:12]
+    except OSError as error:
+        raise ValueError(f"weights {path} cannot be read ({error.strerror})") from error
+
+
+def code_of(task: Task, arm: Arm | None, profile: str) -> str:
+    """Digest of the code that a run of `task` under `arm` (None: its pretraining) and `profile` may depend on."""
+    roots = [ENGINE, *(type(value).__module__ for value in (task, arm) if value is not None), task.profiles[profile].reader]
+    return code_digest(tuple(filter(None, roots)))
+
+
+def pretraining_tasks(tasks: Mapping[str, Task]) -> dict[str, Task]:
+    """The task that carries out the masked pretraining of each modality."""
+    found: dict[str, Task] = {}
+    for task in tasks.values():
+        other = found.get(task.modality) if task.pretrained_by is None else None
+        if other is not None:
+            raise ValueError(f"tasks {other.name} and {task.name} both pretrain modality {task.modality}; "
+                             "give one of them pretrained_by")
+        if task.pretrained_by is None:
+            found[task.modality] = task
+        elif task.pretrained_by not in tasks:
+            raise ValueError(f"task {task.name} is pretrained by {task.pretrained_by!r}; {nearest(task.pretrained_by, tasks)}")
+    return found
+
+
+def parse_override(text: str, tasks: Iterable[str], may_fit_nothing: bool = False) -> Override:
+    """`[TASK.]SCOPE.FIELD=VALUE`; the value is JSON where it can be, else text."""
+    key, equals, raw = text.partition("=")
+    parts = key.strip().split(".")
+    known = list(tasks)
+    task = parts.pop(0) if parts[0] in known else None
+    if not equals or len(parts) < 2 or parts[0] not in SCOPES:
+        hint = nearest(parts[0] if parts else "", [*SCOPES, *known])
+        raise ValueError(f"--set {text}: expected [TASK.]SCOPE.FIELD=VALUE; {hint}")
+    try:
+        value = json.loads(raw)
+    except (ValueError, RecursionError):  # no JSON, or a number of more digits than Python reads
+        value = raw
+    return Override(key, task, parts[0], tuple(parts[1:]), value, may_fit_nothing)
+
+
+def describe_difference(arm: Arm) -> str:
+    """The options of an arm that differ from their defaults, e.g. "scale_init=0.0001"."""
+    changed = [(name, getattr(arm, name)) for name, info in type(arm).model_fields.items()
+               if getattr(arm, name) != info.default]
+    return ",".join(f"{name}={'+'.join(value) if isinstance(value, tuple) else value}" for name, value in changed)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """ "did you mean X? known: ..." for an error message"""
+    names = list(known)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return f"{hint}known: {', '.join(names)}"
+
+
+def pick(names: Sequence[str] | None, known: Mapping[str, Value | Any], what: str) -> list[str]:
+    """Check names (each may hold several, separated by commas) against what is known; None picks nothing."""
+    chosen = [name for text in names or () for name in text.split(",") if name]
+    for name in chosen:
+        if name not in known:
+            raise ValueError(f"unknown {what} {name!r}; {nearest(name, known)}")
+    return chosen
+
+
+def parse_seeds(text: str) -> list[int]:
+    """ "0-2,5" -> [0, 1, 2, 5]"""
+    seeds: list[int] = []
+    for part in text.split(","):
+        low, dash, high = part.partition("-")
+        if not low.isdecimal() or (dash and not high.isdecimal()) or max(len(low), len(high)) > MOST_DIGITS:
+            raise ValueError(f"--seeds {text[:80]}: expected numbers and ranges such as 0-2,5")
+        if int(high or low) - int(low) + len(seeds) > MOST_SEEDS:
+            raise ValueError(f"--seeds {text[:80]}: more than {MOST_SEEDS} seeds")
+        seeds += range(int(low), int(high or low) + 1)
+    if not seeds or len(set(seeds)) != len(seeds):
+        raise ValueError(f"--seeds {text}: names no seed, or one twice")
+    return seeds

@@ -1,0 +1,74 @@
+"""Where paper, released code and sources disagree: the choices that are not the default, by name, as overrides."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from benchmark.plan.matrix import SCOPES, Override, Plan, nearest, parse_override
+from benchmark.spec.recipes import Frozen, Setting
+
+PUBLISHED = Path(__file__).parents[2] / "baselines" / "m2pt" / "variants.yaml"
+PROFILE = "paper"  # whose recipes they alter
+
+
+class Variant(Frozen):
+    """A choice of the paper or its code that the profile does not make."""
+
+    name: str
+    summary: str
+    source: str
+    set: tuple[str, ...] = ()  # as --set has it; (): not offered, and the summary says why, or what does it
+    settings: tuple[Setting, ...] = ()  # that it is of; (): every one
+    arms: tuple[str, ...] = ("finetune", "m2pt")  # that show what it changes
+    joined: bool = True  # whether it fits arms with an auxiliary
+
+    @property
+    def tasks(self) -> list[str]:
+        """Whose recipes or shapes it alters, where it names them"""
+        return sorted({text.partition(".")[0] for text in self.set} - set(SCOPES))
+
+    @property
+    def command(self) -> str:
+        """What trains its tasks and arms with it"""
+        targets = [f"-t {','.join(self.tasks)}"] if self.tasks else []
+        return " ".join([f"benchmark run --profile {PROFILE} --variant {self.name}", *targets, f"--arm {','.join(self.arms)}",
+                         *(f"--setting {name}" for name in self.settings)])
+
+
+@functools.cache
+def load_variants(path: Path = PUBLISHED) -> dict[str, Variant]:
+    """By name; raises `ValueError` for a file that is not ours."""
+    import yaml
+
+    try:
+        return {entry["name"]: Variant.model_validate(entry) for entry in yaml.safe_load(path.read_text(encoding="utf-8"))}
+    except (OSError, yaml.YAMLError, ValidationError, TypeError, KeyError) as error:
+        raise ValueError(f"variants {path} cannot be read: {error}") from error
+
+
+def overrides_of(names: Iterable[str], profile: str, tasks: Iterable[str]) -> list[Override]:
+    """What these variants alter; raises `ValueError` for an unknown one, one that is not offered, and another profile."""
+    known, tasks, found = load_variants(), list(tasks), []
+    for name in names:
+        if name not in known:
+            raise ValueError(f"unknown variant {name!r}; {nearest(name, known)}")
+        if profile != PROFILE:
+            raise ValueError(f"--variant {name} alters recipes of the paper; add --profile {PROFILE}")
+        if not known[name].set:
+            raise ValueError(f"variant {name} is no choice of recipes: {known[name].summary}")
+        found += [replace(parse_override(text, tasks, may_fit_nothing=True), variant=name) for text in known[name].set]
+    return found
+
+
+def check_use(names: Sequence[str], plan: Plan) -> None:
+    """Raises `ValueError` for runs of a setting or with an auxiliary that a variant does not fit."""
+    for variant in (load_variants()[name] for name in names):
+        for spec in (job.spec for job in plan.jobs if job.spec.task in variant.tasks and job.spec.kind == "train"):
+            if (variant.settings and spec.setting not in variant.settings) or (spec.auxiliary and not variant.joined):
+                raise ValueError(f"--variant {variant.name} does not fit {spec.cell} (setting {spec.setting}); "
+                                 f"try: {variant.command}")

@@ -1,0 +1,80 @@
+"""This machine and this installation, as a record states them."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import platform
+import resource
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+
+from benchmark.records.record import Environment
+
+SOURCES = ("benchmark", "tasks", "baselines")
+RECORDED_PACKAGES = ("timm", "torchvision", "torchaudio", "numpy", "numba", "scikit-learn", "safetensors")
+
+
+def describe_environment(device: torch.device) -> Environment:
+    """What a result may depend on besides its spec."""
+    commit, dirty, changes = repository_state()
+    return Environment(
+        commit=commit, dirty=dirty, changes=changes, python=platform.python_version(), torch=torch.__version__,
+        packages={name: found for name in RECORDED_PACKAGES if (found := _version(name))},
+        platform=f"{platform.system()} {platform.machine()}", processor=_processor(),
+        device=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        threads=torch.get_num_threads(), deterministic=torch.are_deterministic_algorithms_enabled())
+
+
+def peak_memory_bytes(device: torch.device) -> int:
+    """On a GPU what this process allocated at most; on a CPU its largest resident set."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+@functools.lru_cache
+def repository_state() -> tuple[str | None, bool | None, str | None]:
+    """(commit, whether source files differ from it, a digest of how) of the suite's own repository, never of the current
+    folder."""
+    package = Path(__file__).parents[1]
+    try:
+        top = _git(package, "rev-parse", "--show-toplevel", "HEAD").decode().split("\n")
+        if Path(top[0]) != package.parent:  # installed into some other project's tree
+            return None, None, None
+        changed = _git(package.parent, "diff", "HEAD", "--binary", "--", *SOURCES)
+        listed = _git(package.parent, "ls-files", "-z", "--others", "--exclude-standard", "--", *SOURCES)
+        new = [name for name in listed.decode().split("\0") if name]
+        digest = hashlib.sha256(changed)
+        for name in new:
+            digest.update(name.encode() + (package.parent / name).read_bytes())
+    except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
+        return None, None, None
+    dirty = bool(changed or new)
+    return top[1], dirty, digest.hexdigest() if dirty else None
+
+
+def _git(folder: Path, *arguments: str) -> bytes:
+    return subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, check=True, timeout=20).stdout
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+@functools.lru_cache
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+    return f"{name or platform.processor() or platform.machine()}, {os.cpu_count()} cores"

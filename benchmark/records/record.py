@@ -1,0 +1,204 @@
+"""What a finished run says about itself: one JSON file, enough to recompute every table, figure and verdict.
+
+Reading and writing need no torch.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, ValidationError, field_validator
+from pydantic_core import from_json
+
+from benchmark.spec.recipes import Frozen
+from benchmark.spec.runspec import Count, RunSpec
+
+SCHEMA_VERSION = 2  # what is written: measurements by series; in version 1 each was an object of its own
+READABLE = (1, 2)
+Value = Annotated[float, Field(gt=-1e100, lt=1e100)]  # whose squares are numbers, too
+Seconds = Annotated[float, Field(ge=0, lt=1e100)]
+Selection = Literal["last", "best_val", "oracle"]
+
+
+class RecordError(ValueError):
+    """A record cannot be read or is not of this schema."""
+
+
+class Environment(Frozen):
+    """Where a run was computed. Runs of different `device`, `torch`, `threads` or `lockstep` are never paired silently."""
+
+    commit: str | None = None  # of the suite's own repository; None where it is installed without one
+    dirty: bool | None = None
+    changes: str | None = None  # digest of what differs from the commit; absent where nothing does
+    python: str
+    torch: str
+    packages: dict[str, str] = Field(default_factory=dict)
+    platform: str
+    processor: str
+    device: str
+    threads: int
+    deterministic: bool
+    lockstep: int | None = None  # places of the stack in which it was trained with others; absent where it trained alone
+    lockstep_code: str | None = None  # digest of the code that trained the stack
+
+
+class Measurement(Frozen):
+    """One value: a metric of a split after `step` epochs."""
+
+    split: str
+    metric: str
+    step: Count
+    value: Value
+
+
+def _rows(held: Any) -> Any:
+    """Measurements one by one, of series as `record_text` writes them."""
+    if not isinstance(held, list):
+        return held
+    rows = []
+    for item in held:
+        if isinstance(item, dict) and "values" in item:
+            shared = {key: value for key, value in item.items() if key not in ("steps", "values")}
+            steps, values = item.get("steps"), item["values"]
+            if not isinstance(steps, list) or not isinstance(values, list) or len(steps) != len(values):
+                raise ValueError("a series needs a list of steps and one of as many values")
+            rows += [{**shared, "step": step, "value": value} for step, value in zip(steps, values, strict=True)]
+        else:
+            rows.append(item)
+    return rows
+
+
+class Layer(Frozen):
+    """One pathway after training: W_eff = W + s A, with A0 the auxiliary's weight at the start."""
+
+    name: str  # e.g. "blocks.0.attn.qkv"
+    scale: Value  # s
+    update_share: Value | None = None  # norm of s A over norm of (W + s A - W0); absent where nothing changed
+    auxiliary_cosine: Value | None = None  # cos(A, A0); absent where a norm is 0
+    initial_gradient: dict[str, Value] = Field(default_factory=dict)  # norms of "weight", "scale", "auxiliary" at the start
+
+
+class Record(Frozen):
+    """A finished run."""
+
+    schema_version: int = Field(SCHEMA_VERSION, strict=True)
+    run_id: str
+    spec: RunSpec
+    measurements: Annotated[list[Measurement], BeforeValidator(_rows)]  # those of a split and metric side by side
+    layers: list[Layer] = Field(default_factory=list)
+    merge_difference: float | None = None  # largest |merged - unmerged| logit over largest |logit|, test split
+    parameters: dict[str, Count] = Field(default_factory=dict)  # "trainable", "training" (with pathways), "merged"
+    weights: dict[str, str] = Field(default_factory=dict)  # SHA-256 of what it started from and of what it left, by role
+    loading: dict[str, list[str]] = Field(default_factory=dict)  # keys that the starting checkpoint lacked or had too many
+    data_notes: dict[str, str] = Field(default_factory=dict)  # of a split: what readers of a result should know of its data
+    environment: Environment
+    seconds: dict[str, Seconds] = Field(default_factory=dict)  # "train", "evaluate", "wall"; "inference": of one sample, merged
+    peak_memory_bytes: Count | None = None
+    started: str  # ISO 8601, UTC
+    resumed: int = 0  # how often the run was continued from a checkpoint
+    command: str = ""
+
+    @field_validator("measurements")
+    @classmethod
+    def _side_by_side(cls, rows: list[Measurement]) -> list[Measurement]:
+        return [row for series in _series(rows).values() for row in series]
+
+    def curve(self, split: str, metric: str) -> list[tuple[int, float]]:
+        """(epoch, value) in order"""
+        return [(row.step, row.value) for row in self.measurements if (row.split, row.metric) == (split, metric)]
+
+
+def _series(rows: Iterable[Measurement]) -> dict[tuple[str, str], list[Measurement]]:
+    """Measurements by split and metric, in the order of their first one."""
+    found: dict[tuple[str, str], list[Measurement]] = {}
+    for row in rows:
+        found.setdefault((row.split, row.metric), []).append(row)
+    return found
+
+
+def read_record(path: Path) -> Record:
+    """The record at `path`; raises `RecordError` with the reason in one line."""
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise RecordError(f"{path}: unreadable ({type(error).__name__}: {error})") from error
+    try:
+        record = Record.model_validate_json(text)
+    except ValidationError as error:
+        raise RecordError(f"{path}: {_first_fault(text, error)}") from error
+    version = record.schema_version if "schema_version" in record.model_fields_set else None
+    if version not in READABLE:
+        raise RecordError(f"{path}: {_wrong_version(version)}")
+    if record.run_id != record.spec.run_id:
+        raise RecordError(f"{path}: run_id {record.run_id} does not fit its spec ({record.spec.run_id})")
+    return record
+
+
+def _first_fault(text: bytes, error: ValidationError) -> str:
+    """In one line; a record of another version is told by that, not by what it lacks."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    if first["type"] == "json_invalid":
+        return f"unreadable ({first['msg']})"
+    data = from_json(text)
+    version = data.get("schema_version") if isinstance(data, dict) else None
+    if version not in READABLE:
+        return _wrong_version(version)
+    place = ".".join(str(part) for part in first["loc"])
+    said = re.sub(r"\d{16,}", lambda digits: f"{float(digits[0]):g}", first["msg"])  # pydantic writes 1e100 out
+    return " ".join(f"{place}: {said}".split())
+
+
+def _wrong_version(version: object) -> str:
+    return f"schema version {repr(version)[:40]}, this release reads {' and '.join(map(str, READABLE))}"
+
+
+def write_json(path: Path, text: str) -> None:
+    """Write whole or not at all."""
+    write_whole(path, text.encode("utf-8"))
+
+
+def write_whole(path: Path, data: bytes | memoryview, lasting: bool = True) -> None:
+    """Write whole or not at all: a temporary name, then rename; `lasting`: on the disk before its name is there."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            if lasting:
+                file.flush()
+                os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def record_text(record: Record) -> str:
+    """Canonical JSON with one series or layer a line, so that records diff well and stay small."""
+    data = record.model_dump(mode="json", exclude_none=True, exclude={"schema_version", "measurements", "layers"})
+    rows = {
+        "measurements": [{"split": split, "metric": metric, "steps": [row.step for row in series],
+                          "values": [row.value for row in series]}
+                         for (split, metric), series in _series(record.measurements).items()],
+        "layers": [layer.model_dump(mode="json", exclude_none=True) for layer in record.layers]}
+    lines = [f" {json.dumps(key)}: {json.dumps(value, sort_keys=True, allow_nan=False)}"
+             for key, value in {"schema_version": SCHEMA_VERSION, **data}.items()]
+    for name, items in rows.items():
+        body = ",\n".join("  " + json.dumps(item, allow_nan=False) for item in items)
+        lines.append(f" {json.dumps(name)}: [\n{body}\n ]" if items else f" {json.dumps(name)}: []")
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def records_under(folder: Path) -> Iterator[Path]:
+    """Every record file below a results folder, in a stable order."""
+    runs = folder / "runs"
+    return (runs / name / "record.json" for name in names_under(folder) if os.path.exists(f"{runs}/{name}/record.json"))
+
+
+def names_under(folder: Path) -> list[str]:
+    """What the runs of a results folder are called, recorded or not, in a stable order; none where it is no such folder."""
+    runs = folder / "runs"
+    return sorted(os.listdir(runs)) if runs.is_dir() else []

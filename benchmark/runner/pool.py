@@ -1,0 +1,322 @@
+"""Planned runs in, records on disk out: one process per run, a few at once, on this machine.
+
+Processes come from a fork server that has the engine imported, so that a run starts in milliseconds; a crash, a kill, a
+hang, a full disk or a failure stays in its own run. Where a site asks for it, runs that differ in their arm alone are first
+trained in lock-step by one process, and then each goes on from its checkpoint in one of its own. This process imports no
+torch.
+"""
+
+from __future__ import annotations
+
+import itertools
+import multiprocessing
+import os
+import signal
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from typing import Any, Literal
+
+from benchmark.plan.matrix import Job, Plan
+from benchmark.provenance.code import is_stacked_by_other_code
+from benchmark.records.store import Store
+from benchmark.runner.worker import Work, carry_out, own_settings
+from benchmark.spec.recipes import TrainRecipe
+from benchmark.spec.runspec import RunSpec, Site
+
+# Keep freed memory: small models spend a tenth of their time on returning it to the kernel and asking for it again.
+ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "2000000000", "MALLOC_TRIM_THRESHOLD_": "2000000000",
+             "MALLOC_TOP_PAD_": "268435456"}
+CUBLAS = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}  # without it, matrix products on a GPU are not deterministic
+GRACE_S = 60.0  # for a run that is told to stop; then it goes on from its last epoch
+Overwrite = Literal["missing", "stale", "always"]
+LOOK_AGAIN_S = 2.0  # at a run that another runner is carrying out
+PRELOADED = ["benchmark.train.lockstep", "sklearn.metrics", "tasks", "baselines"]  # imported once, by the fork server
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened to a run."""
+
+    kind: Literal["kept", "started", "elsewhere", "epoch", "trained", "apart", "again", "done", "failed"]
+    spec: RunSpec
+    done: int = 0  # epochs
+    total: int = 0
+    text: str = ""
+    seconds: float = 0.0
+    sharing: int = 1  # runs that this process trains
+
+
+@dataclass
+class _Running:
+    jobs: list[Job]  # one, or those that are trained in lock-step
+    together: bool
+    process: Any
+    connection: Connection
+    slot: int
+    began: float
+    heard: float  # when it last said how far it is
+    outcome: tuple[str, str, str] | None = None
+
+
+def pending_jobs(plan: Plan, store: Store, overwrite: Overwrite = "stale") -> list[Job]:
+    """The jobs that have no record, and the pretraining runs among their needs whose weights are not here.
+
+    `overwrite`: whether cells that have a record of other code or data only are left as they are ("missing"), and whether
+    those that have one of today's are done again ("always").
+    """
+    kept = {"missing": ("done", "stale"), "stale": ("done",), "always": ()}[overwrite]
+    states = list(zip(plan.specs, store.states(plan.specs), strict=True))
+    missing = {spec.run_id for spec, state in states if state not in kept}
+    if overwrite == "stale":
+        missing |= outdated((spec for spec, state in states if state == "done"), store)
+    for job in plan.jobs:
+        if job.spec.run_id in missing:
+            missing |= {need.run_id for _, need in job.needs if not store.weights(need).is_file()}
+    return [job for job in plan.jobs if job.spec.run_id in missing]
+
+
+def outdated(specs: Iterable[RunSpec], store: Store) -> set[str]:
+    """The recorded runs that other code than today's trained in a stack; no run's identity has that code in it."""
+    return {spec.run_id for spec in specs if spec.kind == "train" and (stack := store.stack_of(spec)) is not None
+            and is_stacked_by_other_code(stack[1])}
+
+
+def run_plan(plan: Plan, store: Store, site: Site, jobs: int, on_event: Callable[[Event], None], *,
+             overwrite: Overwrite = "stale", timeout: float | None = None, retries: int = 0) -> list[RunSpec]:
+    """Carry out what `pending_jobs` names, at most `jobs` processes at once; returns the specs that failed.
+
+    A failing run is recorded and the others go on; what starts from it fails with that reason. A run that says nothing for
+    `timeout` seconds is killed. What a kill or a lack of memory ended is tried `retries` times more, from its checkpoint.
+    Where `site.lockstep` is above 1, runs that can are trained in stacks of so many first; what stops a stack stops no run.
+    On KeyboardInterrupt running processes are stopped (their checkpoints stay) and the exception goes on.
+    """
+    waiting = pending_jobs(plan, store, overwrite)
+    pending = {job.spec.run_id for job in waiting}
+    for job in plan.jobs:
+        if job.spec.run_id not in pending:
+            on_event(Event("kept", job.spec))
+    os.environ |= {"OMP_NUM_THREADS": str(site.threads), **ALLOCATOR, **CUBLAS}  # read when the fork server starts
+    afresh = pending if overwrite == "always" else outdated((job.spec for job in waiting), store)
+    runner = _Runner(store, site, on_event, retries, waiting, afresh)
+    try:
+        while runner.waiting or runner.running or runner.elsewhere:
+            runner.look_again()
+            while len(runner.running) < jobs and (chosen := runner.next_job()):
+                runner.start(chosen, jobs)
+            if runner.elsewhere and not runner.running:
+                time.sleep(0.2)
+            for ended in _listen(runner.running, on_event, timeout):
+                runner.end(ended)
+    except BaseException:
+        _stop(runner.running)
+        raise
+    return list(runner.failed.values())
+
+
+class _Runner:
+    """What is waiting, running, failed and elsewhere, while a plan is carried out."""
+
+    def __init__(self, store: Store, site: Site, on_event: Callable[[Event], None], retries: int, waiting: list[Job],
+                 afresh: set[str]):
+        self.store, self.site, self.on_event, self.retries = store, site, on_event, retries
+        self.waiting = waiting
+        self.afresh = afresh  # whose earlier results are still to be removed
+        self.running: list[_Running] = []
+        self.elsewhere: list[tuple[float, Job]] = []  # when to look again at what another runner is carrying out
+        self.failed: dict[str, RunSpec] = {}
+        self.unfinished = {job.spec.run_id for job in waiting}
+        self.attempts: Counter[str] = Counter()
+        self.stacks: dict[str, int] = {}  # places of the stack that each run is to be trained in; 0: alone, or it is trained
+        self.spent: defaultdict[str, float] = defaultdict(float)  # seconds in stacks
+        self.context = multiprocessing.get_context("forkserver")
+        self.context.set_forkserver_preload(PRELOADED)
+
+    def look_again(self) -> None:
+        """Whether another runner has finished what it had."""
+        for due, job in [entry for entry in self.elsewhere if entry[0] <= time.monotonic()]:
+            self.elsewhere.remove((due, job))
+            if self.store.is_complete(job.spec):
+                self.unfinished.discard(job.spec.run_id)
+                self.on_event(Event("kept", job.spec))
+            else:
+                self.waiting.append(job)
+
+    def startable(self) -> Iterator[Job]:
+        """The jobs whose needs are met or have failed, in order."""
+        return (job for job in self.waiting
+                if all(need.run_id in self.failed or need.run_id not in self.unfinished for _, need in job.needs))
+
+    def broken(self, job: Job) -> RunSpec | None:
+        """A failed run from which this one starts"""
+        return next((self.failed[need.run_id] for _, need in job.needs if need.run_id in self.failed), None)
+
+    def next_job(self) -> Job | None:
+        """The next to start; what starts from a failed one fails with it."""
+        while (job := next(self.startable(), None)) is not None:
+            self.waiting.remove(job)
+            broken = self.broken(job)
+            if broken is None:
+                return job
+            self.fail(job.spec, f"not run: {broken.cell} (seed {broken.seed}), from which it starts, failed")
+        return None
+
+    def stack_of(self, job: Job) -> list[Job]:
+        """The jobs to train in lock-step with this one, itself among them; none where it trains alone, or has been."""
+        if self.site.lockstep == 1 or not _fits_a_stack(job.spec):
+            return []
+        room = self.stacks.get(job.spec.run_id, self.site.lockstep)
+        others = (other for other in self.startable() if self.stacks.get(other.spec.run_id, room) == room
+                  and _are_alike(job.spec, other.spec) and self.broken(other) is None)
+        return [job, *itertools.islice(others, room - 1)] if room else []
+
+    def start(self, job: Job, places: int) -> None:
+        """Start a process for a job, or for the stack in which it is trained first, in one of so many places."""
+        stack = self.stack_of(job)
+        group = stack or [job]
+        self.waiting = [other for other in self.waiting if other not in group]
+        slot = min(set(range(places)) - {other.slot for other in self.running})
+        fresh = self.afresh.intersection(one.spec.run_id for one in group)
+        try:
+            self.running.append(_start(self.context, group, bool(stack), self.store, self.site, slot, fresh))
+        except OSError as problem:  # no process, or no room for its folder: its own misfortune
+            if stack:  # to meet it one by one
+                self.stacks |= {one.spec.run_id: 0 for one in stack}
+                self.waiting[:0] = stack
+            else:
+                self.fail(job.spec, f"could not be started ({problem})")
+            return
+        if not stack:
+            self.afresh -= fresh
+        for one in group:
+            self.attempts[one.spec.run_id] += not stack
+            self.on_event(Event("started", one.spec, sharing=len(group)))
+
+    def end(self, ended: _Running) -> None:
+        """Take note of how a process ended."""
+        kind, error, trace = ended.outcome or _death(ended.process.exitcode)
+        seconds, job = time.monotonic() - ended.began, ended.jobs[0]
+        run_id = job.spec.run_id
+        if ended.together:
+            self.end_stack(ended.jobs, kind, error, seconds / len(ended.jobs))
+        elif kind == "busy":
+            self.attempts[run_id] -= 1
+            self.stacks.pop(run_id, None)  # whatever becomes of it there
+            self.elsewhere.append((time.monotonic() + LOOK_AGAIN_S, job))
+            self.on_event(Event("elsewhere", job.spec))
+        elif kind == "done":
+            self.unfinished.discard(run_id)
+            self.on_event(Event("done", job.spec, seconds=seconds + self.spent[run_id]))
+        elif kind == "passing" and self.attempts[run_id] <= self.retries:
+            self.waiting.insert(0, job)
+            self.on_event(Event("again", job.spec, text=error))
+        else:
+            tried = f" (tried {self.attempts[run_id]} times)" if self.attempts[run_id] > 1 else ""
+            self.fail(job.spec, error + tried, trace)
+
+    def end_stack(self, jobs: list[Job], kind: str, error: str, seconds: float) -> None:
+        """Let each run go on by itself; where all were stopped, each in a stack of its own first, for it may be one's fault."""
+        stopped = kind not in ("done", "busy")
+        for job in jobs:
+            run_id = job.spec.run_id
+            again = stopped and len(jobs) > 1
+            self.stacks[run_id] = 1 if again else 0
+            self.spent[run_id] += seconds
+            if not stopped:
+                self.afresh.discard(run_id)
+            self.on_event(Event("again", job.spec, text=f"in lock-step with others: {error}") if again
+                          else Event("apart" if stopped else "trained", job.spec, text=error))
+        self.waiting[:0] = jobs
+
+    def fail(self, spec: RunSpec, error: str, trace: str = "") -> None:
+        """Record a failure; where even that cannot be written, say so and go on."""
+        try:
+            self.store.save_failure(spec, error, trace)
+        except OSError as other:
+            error += f"; nor could this be recorded ({other})"
+        self.failed[spec.run_id] = spec
+        self.unfinished.discard(spec.run_id)
+        self.on_event(Event("failed", spec, text=error))
+
+
+def _stop(running: Sequence[_Running]) -> None:
+    for entry in running:
+        entry.process.terminate()  # which leaves a checkpoint after its current step
+    deadline = time.monotonic() + GRACE_S
+    for entry in running:
+        entry.process.join(max(0.0, deadline - time.monotonic()))
+        if entry.process.is_alive():
+            entry.process.kill()
+            entry.process.join()
+
+
+def _fits_a_stack(spec: RunSpec) -> bool:
+    """Whether a run can be trained in lock-step with others: none that keeps an average of its weights, scales its loss or
+    forgets activations."""
+    recipe = spec.recipe
+    return (isinstance(recipe, TrainRecipe) and recipe.optimizer == "adamw" and recipe.precision != "fp16"
+            and recipe.ema_decay is None and not recipe.checkpoint_blocks)
+
+
+def _are_alike(spec: RunSpec, other: RunSpec) -> bool:
+    """Whether two runs share all but the arm, and the rate of its scales"""
+    return ((other.seed, other.task) == (spec.seed, spec.task) and _fits_a_stack(other)
+            and other.comparison == spec.comparison)
+
+
+def _start(context: Any, group: list[Job], together: bool, store: Store, site: Site, slot: int,
+           fresh: set[str]) -> _Running:
+    ours, theirs = context.Pipe(duplex=False)
+    works = [Work.of(job, store, job.spec.run_id in fresh) for job in group]
+    # No daemon, as a run may have processes of its own, which read its files.
+    process = context.Process(target=carry_out, args=(works, together, site, store.folder, theirs, slot, own_settings()),
+                              daemon=False)
+    process.start()
+    theirs.close()
+    now = time.monotonic()
+    return _Running(group, together, process, ours, slot, now, now)
+
+
+def _listen(running: list[_Running], on_event: Callable[[Event], None], timeout: float | None) -> Iterator[_Running]:
+    """Wait for news; yields the runs that ended, or had to be, which are taken out of `running`."""
+    if not running:
+        return
+    handles: dict[Any, _Running] = {entry.connection: entry for entry in running}
+    handles |= {entry.process.sentinel: entry for entry in running}
+    for entry in {id(handles[handle]): handles[handle] for handle in wait(list(handles), timeout=1.0)}.values():
+        try:
+            while entry.connection.poll():
+                message = entry.connection.recv()
+                if message[0] == "epoch":
+                    entry.heard = time.monotonic()
+                    for job in entry.jobs:
+                        on_event(Event("epoch", job.spec, *message[1:]))
+                elif message[0] == "apart":
+                    on_event(Event("apart", next(job.spec for job in entry.jobs if job.spec.run_id == message[1]),
+                                   text=message[2]))
+                else:
+                    entry.outcome = message
+        except EOFError:
+            pass
+        if entry.outcome is not None or not entry.process.is_alive():
+            entry.process.join()
+            running.remove(entry)
+            yield entry
+    for entry in [entry for entry in running if timeout is not None and time.monotonic() - entry.heard > timeout]:
+        entry.process.kill()
+        entry.process.join()
+        entry.outcome = entry.outcome or (
+            "passing", f"no epoch was finished for {timeout:.0f} s, and the run was ended; allow more with --timeout", "")
+        running.remove(entry)
+        yield entry
+
+
+def _death(exitcode: int | None) -> tuple[str, str, str]:
+    """The outcome of a process that ended without telling one"""
+    if exitcode is not None and exitcode < 0:
+        name = signal.Signals(-exitcode).name
+        hint = " (out of memory?)" if name == "SIGKILL" else ""
+        return "passing", f"the run's process was ended by {name}{hint}", ""
+    return "failed", f"the run's process ended with exit code {exitcode} and no result", ""

@@ -1,0 +1,198 @@
+"""A process of its own for runs: output goes to a log, news to the runner, records to disk. No torch before it starts."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import IO, Any, TextIO
+
+from benchmark.plan.matrix import Job
+from benchmark.records.store import Store
+from benchmark.spec.runspec import Pretrained, Site
+
+PASSING = {"OutOfMemoryError", "MemoryError"}  # may not come again: other runs took the memory
+OWN_SETTINGS = "M2PT_"  # what the environment's variables that are ours begin with
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a process is told of a run."""
+
+    job: Job
+    folder: Path  # to work in
+    starts: Mapping[str, Pretrained]
+    fresh: bool  # whether what an earlier attempt left is removed first
+
+    @classmethod
+    def of(cls, job: Job, store: Store, fresh: bool) -> Work:
+        """Makes the folder; raises `OSError` where it cannot."""
+        starts = {role: Pretrained(weights=store.weights(need), shape=need.shape) for role, need in job.needs}
+        return cls(job, store.work(job.spec), starts | dict(job.files), fresh)
+
+
+def own_settings() -> dict[str, str]:
+    """The environment's variables that are ours"""
+    return {name: value for name, value in os.environ.items() if name.startswith(OWN_SETTINGS)}
+
+
+def carry_out(works: Sequence[Work], together: bool, site: Site, results: Path, connection: Connection, slot: int,
+              settings: Mapping[str, str]) -> None:
+    """Take one run to its record, or the training of several `together` to their checkpoints.
+
+    `settings` take the place of the fork server's own. Messages are ("epoch", done, all, text) and, of a stack, ("apart",
+    run id, why it trains alone); the last is "done", "busy" (another runner has it), "passing" or "failed", with a reason
+    in one line and a traceback.
+    """
+    for name in own_settings():
+        del os.environ[name]
+    os.environ.update(settings)
+    for number in (signal.SIGINT, signal.SIGUSR2):  # the runner decides, and ends its processes itself
+        signal.signal(number, signal.SIG_IGN)
+    store = Store(results)
+    try:
+        locks = _claim(works, store)
+        works = [work for work in works if work.job.spec.run_id in locks]
+        if not works:
+            connection.send(("busy", "", ""))
+            return
+        output = (works[0].folder / "log.txt").open("a", buffering=1, encoding="utf-8")
+    except OSError as error:
+        connection.send(("failed", f"its folder cannot be written ({error})", ""))
+        return
+    with output as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+        sys.stdout = sys.stderr = log
+        try:
+            _train_together(works, site, connection, slot) if together else _run(works[0], store, site, connection, slot, log)
+            connection.send(("done", "", ""))
+        except Exception as error:  # whatever a task or an arm raises belongs to this run alone
+            trace, cause = traceback.format_exc(), _cause(error)
+            name = type(cause).__name__
+            connection.send(("passing" if name in PASSING else "failed", f"{name}: {' '.join(str(cause).split())}", trace))
+            for folder in [work.folder for work in works[1:]]:
+                with suppress(OSError), (folder / "log.txt").open("a", encoding="utf-8") as other:
+                    other.write(trace)
+            with suppress(OSError):  # the disk may be what failed
+                log.write(trace)
+        finally:
+            connection.close()
+
+
+def _claim(works: Sequence[Work], store: Store) -> dict[str, IO[str]]:
+    """By run id, the locks of those that are to be done here, held until this process ends. Raises `OSError` where a single
+    run's folder cannot be written; of several, it is left out."""
+    locks = {}
+    for work in works:
+        spec = work.job.spec
+        try:
+            lock = store.try_lock(spec)
+            if lock is None or (store.is_complete(spec) and not work.fresh):
+                continue
+            if work.fresh:
+                store.clear(spec)
+        except OSError:
+            if len(works) == 1:
+                raise
+            continue
+        locks[spec.run_id] = lock
+    return locks
+
+
+def _run(work: Work, store: Store, site: Site, connection: Connection, slot: int, log: TextIO) -> None:
+    from benchmark.train.execute import execute
+    from benchmark.train.lockstep import marked
+
+    job = work.job
+    with _placed(site, slot) as placed:
+        record = execute(job.spec, job.task, job.arm, placed, work.folder, work.starts,
+                         lambda done, total, text: connection.send(("epoch", done, total, text)))
+    _depict(job, store, log)  # from the checkpoint, which `save` removes
+    store.save(marked(record, work.folder))
+
+
+def _train_together(works: Sequence[Work], site: Site, connection: Connection, slot: int) -> None:
+    from benchmark.train.lockstep import Member, train_in_lockstep
+
+    members = [Member(work.job.spec, work.job.arm, work.folder, work.starts) for work in works if work.job.arm is not None]
+    with _placed(site, slot) as placed:
+        left_out = train_in_lockstep(members, works[0].job.task, placed,
+                                     lambda done, total, text: connection.send(("epoch", done, total, text)))
+    for run_id, reason in left_out.items():
+        connection.send(("apart", run_id, reason))
+
+
+@contextmanager
+def _placed(site: Site, slot: int) -> Iterator[Site]:
+    """With the device that this process is to use, which alone is seeded, and a signal to stop heard by the trainer"""
+    import torch
+
+    from benchmark.train.loop import stop_requested
+
+    signal.signal(signal.SIGTERM, lambda number, frame: stop_requested.set())
+    device = site.device
+    count = torch.cuda.device_count()
+    if device == "auto":
+        device = "cuda" if count else "cpu"
+    if device == "cuda" and count:
+        device = f"cuda:{slot % count}"  # runs take turns among the GPUs
+    with seeding_only(device):
+        yield site.model_copy(update={"device": device})
+
+
+@contextmanager
+def seeding_only(device: str) -> Iterator[None]:
+    """Inside the block `torch.manual_seed`, with which every training step begins, seeds the CPU and `device` alone.
+
+    For every other kind of device it queues a seed, with a traceback that it reads from the sources: half a millisecond, a
+    thirtieth of a small model's step. No result depends on it, so it is mended here and not in the trainer, an edit of which
+    makes all results stale. Source: torch 2.14, `_lazy_call` in torch/cuda/__init__.py.
+    """
+    import torch
+
+    modules: list[Any] = [getattr(torch, kind, None) for kind in ("cuda", "xpu", "mtia") if kind != device.split(":")[0]]
+    others = [(module, module.manual_seed_all) for module in modules if hasattr(module, "manual_seed_all")]
+    for module, _ in others:
+        module.manual_seed_all = _seed_nothing
+    try:
+        yield
+    finally:
+        for module, seed_all in others:
+            module.manual_seed_all = seed_all
+
+
+def _seed_nothing(seed: int) -> None:
+    """In place of `manual_seed_all` of a device that is not in use"""
+
+
+def _cause(error: BaseException) -> BaseException:
+    """The failure of storage behind an error, where there is one: a full disk says more than what could not cope with it."""
+    behind: BaseException | None = error
+    while behind is not None:
+        if isinstance(behind, OSError) and behind.errno:
+            return behind
+        behind = behind.__cause__ or behind.__context__
+    return error
+
+
+def _depict(job: Job, store: Store, log: TextIO) -> None:
+    """Leave pictures for the report. No result depends on them: what goes wrong here is in the log, and costs no run."""
+    from benchmark.train.pictures import FILE, depict_reconstruction, depict_samples, write_pictures
+
+    spec = job.spec
+    try:
+        if spec.kind == "pretrain":
+            pictures = depict_reconstruction(spec, job.task, store.work(spec) / "checkpoint.pt")
+            write_pictures(store.run_folder(spec) / FILE, pictures)
+        elif not (sheet := store.samples(spec.task, spec.profile)).is_file():
+            write_pictures(sheet, depict_samples(spec, job.task))
+    except Exception:
+        with suppress(OSError):  # the disk may be what failed
+            log.write(f"no pictures: {traceback.format_exc()}")

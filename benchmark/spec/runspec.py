@@ -1,0 +1,147 @@
+"""What to compute, and under which name: a `RunSpec` says everything that can change a result and nothing else."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, PositiveInt
+
+from benchmark.spec.recipes import Frozen, ModelShape, PretrainRecipe, Setting, TrainRecipe
+
+Role = Literal["pretraining", "baseline", "method", "control"]
+FOLDS = 10  # of a task whose recipes have a "fold": seed s takes fold s % FOLDS, unless the recipe names one
+Count = Annotated[int, Field(ge=0, lt=2**62)]
+LABELS = {"role", "variant"}  # say what a run is for; its result does not depend on them
+
+
+class RunSpec(Frozen):
+    """One training, fully resolved. Device, paths, worker counts and output are in `Site`, never here."""
+
+    kind: Literal["pretrain", "train"]
+    task: str
+    modality: str
+    profile: str
+    seed: Count
+    shape: ModelShape
+    recipe: TrainRecipe | PretrainRecipe
+    num_classes: PositiveInt | None = None
+    limit: Annotated[PositiveInt, Field(lt=2**62)] | None = None  # samples of each split; None: all
+    setting: Setting | None = None
+    arm: str | None = None
+    options: dict[str, object] = Field(default_factory=dict)  # of the arm, all of them
+    auxiliary: str | None = None  # modality of the auxiliary transformer
+    starts: dict[str, str] = Field(default_factory=dict)  # run_id of each pretraining that this starts from, by role
+    pretrained: dict[str, str] = Field(default_factory=dict)  # the same whatever the seed: their `comparison`, by role
+    data: dict[str, str]  # SHA-256 of each data set by name
+    code: str  # digest of the code that can change the result
+    role: Role
+    variant: str = ""  # e.g. "scale_init=0.0001", where options of the arm differ from its defaults
+
+    @functools.cached_property
+    def run_id(self) -> str:
+        """Twelve hex digits of the canonical spec: equal if and only if the computation is."""
+        return _digest(canonical_json(self._identity()))
+
+    def _identity(self) -> dict[str, Any]:
+        return self.model_dump(mode="json", exclude=LABELS, exclude_none=True)  # so that a new optional field alters no id
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """As pydantic's, with an id of its own."""
+        copied = super().model_copy(update=update, deep=deep)
+        copied.__dict__.pop("run_id", None)
+        return copied
+
+    @property
+    def cell(self) -> str:
+        """The run's cell for people, e.g. "imagenet m2pt(audio)"; a cell with a seed is a run."""
+        if self.kind == "pretrain":
+            return f"{self.modality} pretraining" + (f" [{self.variant}]" if self.variant else "")
+        label = f"{self.task} {self.arm}" + (f"({self.auxiliary})" if self.auxiliary else "")
+        if self.role != "baseline" and self.setting != "pretrained":
+            label += f" {self.setting}"
+        return label + (f" [{self.variant}]" if self.variant else "")
+
+    @property
+    def name(self) -> str:
+        """Folder name of the run: legible, and unique through the run_id."""
+        if self.kind == "pretrain":
+            return "-".join(filter(None, [self.modality, "pretrain", self.variant, f"s{self.seed}", self.run_id]))
+        parts = [self.task, self.setting, self.arm, self.auxiliary, self.variant, f"s{self.seed}", self.run_id]
+        return "-".join(filter(None, parts))
+
+    def compared_recipe(self) -> dict[str, Any]:
+        """The recipe as JSON without what runs that are compared may differ in: the scales' rate, and the seed's fold."""
+        recipe = self.recipe.model_dump(mode="json", exclude={"scale_lr"})
+        if recipe["augment"].get("fold") == self.seed % FOLDS:
+            del recipe["augment"]["fold"]
+        return recipe
+
+    @property
+    def shares_start(self) -> bool:
+        """Whether compared runs begin with the same weights; from scratch, an arm's start is what it is compared for."""
+        return self.setting != "scratch"
+
+    @property
+    def shared_pretraining(self) -> str | None:
+        """How the weights were pretrained that runs which are compared begin with."""
+        return self.pretrained.get("target") if self.shares_start else None
+
+    @property
+    def comparison(self) -> str:
+        """Digest of all that two runs must share to be compared: everything but arm, auxiliary, seed and the seed's fold."""
+        names = {"task", "profile", "shape", "num_classes", "limit", "setting", "data"}
+        shared = self.model_dump(mode="json", include=names, exclude_none=True)
+        recipe = {name: value for name, value in self.compared_recipe().items() if value is not None}
+        identity = canonical_json([shared, recipe, self.shared_pretraining])
+        return hashlib.sha256(identity.encode()).hexdigest()[:12]
+
+
+class ManySeeds:
+    """One run under many seeds, a hundred times faster than by validating and spelling out each."""
+
+    def __init__(self, spec: RunSpec):
+        self.spec = spec
+        marked = {**spec._identity(), "seed": _SEED, "starts": _STARTS}
+        self.before, rest = canonical_json(marked).split(json.dumps(_SEED))
+        self.between, self.after = rest.split(json.dumps(_STARTS))
+
+    def under(self, seed: int, starts: dict[str, str]) -> RunSpec:
+        """The run under a seed, starting from these pretraining runs."""
+        spec = self.spec.model_copy(update={"seed": seed, "starts": starts})
+        listed = ",".join(f'"{role}":"{starts[role]}"' for role in sorted(starts))  # names and ids need no escaping
+        spec.__dict__["run_id"] = _digest(f"{self.before}{seed}{self.between}{{{listed}}}{self.after}")
+        return spec
+
+
+_SEED, _STARTS = "\x00seed", "\x00starts"  # no text of a spec has a NUL
+
+
+def _digest(identity: str) -> str:
+    return hashlib.sha256(identity.encode()).hexdigest()[:12]
+
+
+class Pretrained(Frozen):
+    """What a finished pretraining left for a run that starts from it."""
+
+    weights: Path
+    shape: ModelShape
+
+
+class Site(Frozen):
+    """Where and how a run is carried out; not part of its identity."""
+
+    results: str
+    device: str = "cpu"
+    threads: PositiveInt = 1
+    lockstep: PositiveInt = 1  # places of a stack of models that are trained together; 1: each alone
+    command: str = ""
+
+
+def canonical_json(value: object) -> str:
+    """One spelling for one value."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)

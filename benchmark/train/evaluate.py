@@ -1,0 +1,99 @@
+"""A model and a split in, metrics out."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from benchmark.data.examples import Batch, Examples
+from benchmark.model.encoder import TransformerModel
+from benchmark.spec.contracts import Task
+from benchmark.spec.recipes import TrainRecipe
+from benchmark.spec.runspec import RunSpec
+from benchmark.train.optim import autocast
+
+
+@torch.inference_mode()
+def evaluate(model: TransformerModel, task: Task, examples: Examples, spec: RunSpec, device: torch.device,
+             batch_size: int | None = None) -> dict[str, float]:
+    """Every metric of `task` on a split, with its test views, in batches of `batch_size` (None: as the recipe allows).
+
+    Raises `ArithmeticError` where the model's outputs are not numbers, which a metric could hide.
+    """
+    model.eval()
+    meter = task.meter(spec.profile)
+    chosen = torch.arange(len(examples)).split(batch_size or _batch_size(spec))
+    for batch in examples.stream(chosen, device):
+        logits = scores(model, task, batch, spec)
+        if not logits.isfinite().all():
+            raise ArithmeticError("outputs are not finite; lower the learning rate or clip the gradient")
+        meter.update(logits, batch)
+    return meter.compute()
+
+
+def scores(model: TransformerModel, task: Task, batch: Batch, spec: RunSpec) -> Tensor:
+    """Logits of a batch with one test view; of several views, the logarithm of their mean probabilities"""
+    logits: list[Tensor] = []
+    for view in views_of(task, batch, spec):
+        with autocast(spec.recipe, view["input"].device):
+            logits.append(model(view).float())
+    if len(logits) == 1:
+        return logits[0]
+    averaged: Tensor = torch.stack([task.probabilities(part) for part in logits]).mean(0).clamp_min(1e-12).log()
+    return averaged
+
+
+def views_of(task: Task, batch: Batch, spec: RunSpec) -> Iterator[Batch]:
+    """The test views of a batch that the recipe asks for, made one by one"""
+    assert isinstance(spec.recipe, TrainRecipe)
+    return task.views(batch, spec.shape, spec.recipe.test_views)
+
+
+@torch.inference_mode()
+def representations(model: TransformerModel, task: Task, examples: Examples, spec: RunSpec, device: torch.device,
+                    limit: int = 256) -> Tensor:
+    """(depth, n, D): the mean patch token after every block, of the first test view of at most `limit` samples"""
+    model.eval()
+    parts = []
+    for view in _first_views(task, examples, spec, device, limit):
+        features = model.encode(model.tokenizer(view), taps=range(len(model.blocks)))
+        parts.append(torch.stack([tap[:, features.num_prefix_tokens :].mean(1) for tap in features.taps]).float().cpu())
+    return torch.cat(parts, 1)
+
+
+@torch.inference_mode()
+def logits_of(model: TransformerModel, task: Task, examples: Examples, spec: RunSpec, device: torch.device,
+              limit: int = 64) -> Tensor:
+    """Logits of the first test view of at most `limit` samples, to compare a model before and after merging"""
+    model.eval()
+    return torch.cat([model(view).float() for view in _first_views(task, examples, spec, device, limit)])
+
+
+@torch.inference_mode()
+def seconds_per_sample(model: TransformerModel, task: Task, examples: Examples, spec: RunSpec, device: torch.device,
+                       repeats: int = 3, limit: int = 32) -> float:
+    """Median wall-clock seconds that the logits of one sample take, in a batch of at most `limit` that is prepared before."""
+    model.eval()
+    view = next(_first_views(task, examples, spec, device, limit))
+    spent = []
+    for _ in range(1 + repeats):  # the first warms up
+        began = time.perf_counter()
+        with autocast(spec.recipe, device):
+            model(view).sum().item()  # waits for the device
+        spent.append(time.perf_counter() - began)
+    return statistics.median(spent[1:]) / len(view["index"])
+
+
+def _first_views(task: Task, examples: Examples, spec: RunSpec, device: torch.device, limit: int) -> Iterator[Batch]:
+    chosen = torch.arange(min(limit, len(examples))).split(_batch_size(spec))
+    return (next(views_of(task, batch, spec)) for batch in examples.stream(chosen, device))
+
+
+def _batch_size(spec: RunSpec) -> int:
+    """Of evaluation, which keeps no activations: four of training's micro-batches"""
+    assert isinstance(spec.recipe, TrainRecipe)
+    return min(max(4 * spec.recipe.batch_size // spec.recipe.accumulation, 1), 256)
