@@ -10,8 +10,8 @@ from safetensors.numpy import save_file
 from synthetic import TASKS, make_record, make_spec
 
 from benchmark.evidence.alignment import FILE, alignments_of, compare_with_baselines, linear_cka
+from benchmark.evidence.analysis import Extras, analyse
 from benchmark.records.store import Store
-from benchmark.report.analysis import Extras, analyse
 from benchmark.report.write import write_report
 
 

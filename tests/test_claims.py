@@ -13,27 +13,27 @@ from synthetic import make_matrix, make_record, make_spec
 
 from baselines import ARMS, RIVALS, TUNED_BASELINE
 from benchmark.cli.main import main
+from benchmark.evidence.analysis import FINDINGS, analyse
 from benchmark.evidence.claims import LEDGER, Evidence, Verdict, judge_count, judge_gain, judge_ratio, judge_value, load_claims
 from benchmark.evidence.collect import collect
 from benchmark.evidence.estimates import estimate_cells, estimate_effects
 from benchmark.evidence.inputs import Problem, TaskInfo, gather
-from benchmark.evidence.sections import stated_conditions
-from benchmark.evidence.stats import holm, minimal_detectable_effect
-from benchmark.plan.matrix import describe_difference
-from benchmark.plan.presets import PRESETS, plan_matrix
-from benchmark.records.record import Measurement
-from benchmark.records.store import Store
-from benchmark.report.analysis import FINDINGS, analyse, answer
-from benchmark.report.evidence import (
+from benchmark.evidence.rule import (
     HELPS,
     NO_EVIDENCE,
     NOT_JUDGED,
     ONE_SEED,
     estimate_contrasts,
-    judge_claims,
     judge_contrasts,
-    summarise_verdicts,
 )
+from benchmark.evidence.sections import stated_conditions
+from benchmark.evidence.stats import holm, minimal_detectable_effect
+from benchmark.evidence.verdicts import judge_claims
+from benchmark.plan.matrix import describe_difference
+from benchmark.plan.presets import PRESETS, plan_matrix
+from benchmark.records.record import Measurement
+from benchmark.records.store import Store
+from benchmark.report.answer import answer, summarise_verdicts
 from benchmark.report.tables import contrasts_table
 from benchmark.report.write import write_report
 from benchmark.spec.contracts import Metric

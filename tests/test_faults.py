@@ -27,12 +27,12 @@ from baselines import ARMS
 from benchmark.model.weights import read_weights, save_tensors
 from benchmark.plan.matrix import Job, Planner, parse_override
 from benchmark.plan.presets import Group, cells_of
+from benchmark.records.pictures import read_pictures, write_pictures
 from benchmark.records.record import Record, read_record
 from benchmark.records.store import Store
 from benchmark.runner.worker import _cause
 from benchmark.spec.runspec import Pretrained, Site
 from benchmark.train.checkpoint import load_checkpoint, save_checkpoint
-from benchmark.train.pictures import read_pictures, write_pictures
 
 KILLS = int(os.environ.get("KILLS", "8"))
 

@@ -29,10 +29,10 @@ from benchmark.data.embedded import DataError
 from benchmark.model.weights import CheckpointError, read_weights
 from benchmark.plan.matrix import parse_override, parse_seeds
 from benchmark.plan.presets import PRESETS, find_matrix
+from benchmark.records.pictures import read_pictures, write_pictures
 from benchmark.records.record import RecordError, read_record, record_text
 from benchmark.records.store import read_failure
 from benchmark.train.checkpoint import load_checkpoint, save_checkpoint
-from benchmark.train.pictures import read_pictures, write_pictures
 from benchmark.transfer.convert import read_checkpoint
 from tasks import TASKS
 

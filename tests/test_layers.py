@@ -18,24 +18,28 @@ from benchmark.records.store import Store
 
 ROOT = Path(__file__).parents[1]
 OWN = ("benchmark", "tasks", "baselines")
-LAYERS = (  # folders, from top to bottom
-    {"benchmark.cli", "benchmark.__main__"},
-    {"benchmark.bench"},
-    {"benchmark.report", "benchmark.runner", "benchmark.transfer"},
-    {"benchmark.evidence"},
-    {"benchmark.plan"},
-    {"tasks", "baselines"},
-    {"benchmark.train"},
-    {"benchmark.model"},
-    {"benchmark.data"},
-    {"benchmark.provenance"},
-    {"benchmark.records"},
-    {"benchmark.spec"},
-    {"benchmark"},
-)
-LEVELS = {name: len(LAYERS) - index for index, layer in enumerate(LAYERS) for name in layer}
+MAY_IMPORT = {  # of each folder: the folders that its modules may import, from what knows nothing to what knows all
+    "benchmark": "",
+    "spec": "",
+    "records": "spec",
+    "provenance": "spec records",
+    "data": "spec records provenance",
+    "model": "spec records provenance data",
+    "train": "spec records provenance data model",
+    "plan": "spec records provenance",
+    "tasks": "spec records provenance data model",
+    "baselines": "spec model plan",
+    "evidence": "spec records provenance plan",
+    "report": "spec records evidence",
+    "runner": "spec records provenance train plan evidence",
+    "transfer": "spec data model",
+    "bench": "spec records provenance data model train plan runner report",
+    "cli": "benchmark spec records provenance data plan tasks baselines evidence report runner transfer bench",
+    "__main__": "cli",
+}
 WITHOUT_TORCH = ("spec", "records", "provenance.code", "plan", "evidence", "report", "runner", "cli", "data.embedded",
                  "data.catalogue", "data.examples", "train.pictures")
+FOR_READERS = ("matplotlib", "PIL", "jinja2", "markupsafe", "rich")  # what makes text and figures
 
 
 @cache
@@ -79,21 +83,33 @@ def own_imports(name: str, everywhere: bool = True) -> set[str]:
     return {target for target in imports_of(name, everywhere) if target.split(".")[0] in OWN and target != name}
 
 
-def level_of(name: str) -> int | None:
-    """Of the folder that a module is in"""
-    parts = name.split(".")
-    return LEVELS.get(name) or LEVELS.get(".".join(parts[:2])) or (None if parts[0] == "benchmark" else LEVELS.get(parts[0]))
+def folder_of(name: str) -> str:
+    """Of a module: the folder of the engine that it is in, or else its package"""
+    package, _, rest = name.partition(".")
+    return rest.partition(".")[0] if package == "benchmark" and rest else package
 
 
-def test_every_module_has_a_layer():
-    homeless = [name for name in modules() if level_of(name) is None]
-    assert not homeless, f"say in LAYERS where {homeless} belong"
+def test_every_folder_says_what_it_may_import():
+    assert {folder_of(name) for name in modules()} == set(MAY_IMPORT)
+    TopologicalSorter({folder: allowed.split() for folder, allowed in MAY_IMPORT.items()}).prepare()  # no circle
 
 
-def test_imports_point_down_or_sideways():
+def test_imports_go_where_they_may():
     wrong = [f"{name} imports {target}" for name in modules() for target in own_imports(name)
-             if level_of(target) > level_of(name)]
+             if folder_of(target) not in (folder_of(name), *MAY_IMPORT[folder_of(name)].split())]
     assert not wrong, "\n".join(wrong)
+
+
+def test_every_folder_says_what_enters_and_what_leaves():
+    for folder in MAY_IMPORT.keys() - {"__main__"}:
+        name = folder if folder in OWN else f"benchmark.{folder}"
+        assert ast.get_docstring(ast.parse(modules()[name].read_text(encoding="utf-8"))), name
+
+
+@pytest.mark.parametrize("name", [name for name in modules() if folder_of(name) == "evidence"])
+def test_numbers_know_no_text_and_no_figure(name):
+    named = {target.partition(".")[0] for target in imports_of(name, everywhere=True)}
+    assert not named & set(FOR_READERS), name
 
 
 def test_no_imports_in_a_circle():

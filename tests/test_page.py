@@ -11,8 +11,8 @@ import subprocess
 import pytest
 from synthetic import TASKS, make_matrix
 
+from benchmark.evidence.analysis import analyse
 from benchmark.evidence.claims import load_claims
-from benchmark.report.analysis import analyse
 from benchmark.report.write import write_report
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

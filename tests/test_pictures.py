@@ -13,6 +13,7 @@ from baselines import ARMS
 from benchmark.model.patches import patchify
 from benchmark.plan.matrix import Cell, Planner, pretraining_tasks
 from benchmark.plan.presets import Group, cells_of
+from benchmark.records.pictures import read_pictures, write_pictures
 from benchmark.report.canvas import house_style
 from benchmark.report.pictures import draw_reconstructions, draw_samples
 from benchmark.train.execute import build_autoencoder
@@ -20,12 +21,10 @@ from benchmark.train.loop import fit
 from benchmark.train.pictures import (
     RECONSTRUCTED,
     SHOWN,
-    _as_seen,
-    _unpatchify,
+    as_seen,
     depict_reconstruction,
     depict_samples,
-    read_pictures,
-    write_pictures,
+    unpatchify,
 )
 from tasks import TASKS
 
@@ -33,7 +32,7 @@ from tasks import TASKS
 @pytest.mark.parametrize(("shape", "patch"), [((3, 8, 12), (4, 2)), ((3, 4, 8, 8), (2, 4, 2)), ((1, 6, 4), (3, 4))])
 def test_patches_are_put_back_where_they_were(shape, patch):
     x = torch.randn(2, *shape)
-    assert torch.equal(_unpatchify(patchify(x, patch), shape, patch), x)
+    assert torch.equal(unpatchify(patchify(x, patch), shape, patch), x)
 
 
 @pytest.mark.parametrize("groups", [1, 3])
@@ -41,7 +40,7 @@ def test_a_perfect_prediction_shows_the_true_pixels(groups):
     patches = torch.rand(2, 5, 12)
     split = patches.unflatten(2, (groups, -1))
     perfect = ((split - split.mean(3, keepdim=True)) / split.std(3, keepdim=True)).flatten(2)
-    torch.testing.assert_close(_as_seen(perfect, patches, groups), patches)
+    torch.testing.assert_close(as_seen(perfect, patches, groups), patches)
 
 
 @pytest.mark.parametrize("task", [task for task in TASKS.values() if "tiny" in task.profiles], ids=lambda task: task.name)

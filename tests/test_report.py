@@ -14,15 +14,16 @@ import pandas as pd
 import pytest
 from synthetic import TASKS, make_matrix, make_pretraining, make_record, make_spec
 
+from benchmark.evidence.analysis import analyse
 from benchmark.evidence.collect import collect
 from benchmark.evidence.estimates import estimate_cells, estimate_effects, estimate_pretraining
 from benchmark.evidence.inputs import Problem, TaskInfo
+from benchmark.evidence.matrix import list_matrices, matrix_frame
 from benchmark.evidence.sections import Section, slugify, stated_conditions, unique_slugs
 from benchmark.evidence.stats import paired_difference
 from benchmark.records.record import Measurement, read_record, record_text
-from benchmark.report.analysis import analyse
 from benchmark.report.markup import MINUS, Table, cell, escape_latex, escape_markdown, show_p, to_latex, to_markdown
-from benchmark.report.tables import list_matrices, matrix_frame, matrix_table
+from benchmark.report.tables import matrix_table
 from benchmark.report.write import write_report
 from benchmark.spec.contracts import Metric
 
@@ -371,7 +372,7 @@ def test_slugs_are_safe_and_unique():
 
 
 def test_the_report_is_complete_and_the_same_bytes_in_any_order(tmp_path):
-    from benchmark.report.analysis import analyse
+    from benchmark.evidence.analysis import analyse
     from benchmark.report.write import write_report
 
     records = [*make_matrix(["imagenet", "audioset"], ["image", "audio"], range(2)), make_pretraining("image")]
@@ -405,7 +406,7 @@ def test_the_report_is_complete_and_the_same_bytes_in_any_order(tmp_path):
 
 
 def test_hostile_names_break_no_output(tmp_path):
-    from benchmark.report.analysis import analyse
+    from benchmark.evidence.analysis import analyse
     from benchmark.report.write import write_report
 
     spec = make_spec("grasping").model_copy(update={"task": HOSTILE, "arm": HOSTILE, "profile": HOSTILE})
@@ -424,7 +425,7 @@ def test_hostile_names_break_no_output(tmp_path):
 
 
 def test_an_empty_results_folder_makes_a_report_that_says_so(tmp_path):
-    from benchmark.report.analysis import analyse
+    from benchmark.evidence.analysis import analyse
     from benchmark.report.write import write_report
 
     paths = write_report(analyse([], [], tasks=TASKS), tmp_path)

@@ -14,13 +14,15 @@ from synthetic import TASKS as SYNTHETIC
 from synthetic import make_matrix, make_pretraining, make_record, make_spec
 
 from benchmark.cli.main import main
+from benchmark.evidence.analysis import analyse
 from benchmark.evidence.claims import load_claims
+from benchmark.evidence.compare import compare
 from benchmark.evidence.inputs import Problem, TaskInfo
+from benchmark.evidence.ranks import published_gains
 from benchmark.evidence.stats import equivalence_p, paired_difference, seeds_needed
 from benchmark.records.record import record_text
 from benchmark.records.store import Store
-from benchmark.report.analysis import analyse
-from benchmark.report.compare import compare, summarise
+from benchmark.report.compare import summarise
 from benchmark.report.cost import cost_table
 from benchmark.report.curves import draw_scales
 from benchmark.report.document import FORMATS, Document, Heading, Paragraph, without_empty
@@ -28,7 +30,6 @@ from benchmark.report.markup import to_markdown
 from benchmark.report.parts import PARTS
 from benchmark.report.provenance import command_of, facts
 from benchmark.report.published import list_sources, published_lines, published_table
-from benchmark.report.ranks import published_gains
 from benchmark.report.write import write_report
 from benchmark.spec.contracts import Metric
 

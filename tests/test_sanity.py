@@ -10,17 +10,19 @@ from scipy import stats as scipy_stats
 from synthetic import TASKS, make_record, make_spec
 
 from baselines import ARMS, EQUAL_TO_BASELINE
+from benchmark.evidence.analysis import analyse
 from benchmark.evidence.collect import collect
 from benchmark.evidence.estimates import estimate_effects
+from benchmark.evidence.rule import estimate_contrasts, judge_contrasts
+from benchmark.evidence.sanity import AS_EXPECTED, UNDECIDED, UNTESTED, WRONG, estimate_sanity
 from benchmark.evidence.sections import stated_conditions
+from benchmark.evidence.shares import estimate_shares
 from benchmark.evidence.stats import holm
 from benchmark.plan.presets import PRESETS
 from benchmark.records.record import Measurement
-from benchmark.report.analysis import analyse, badges
-from benchmark.report.evidence import estimate_contrasts, judge_contrasts
+from benchmark.report.answer import badges
 from benchmark.report.markup import to_markdown
-from benchmark.report.sanity import AS_EXPECTED, UNDECIDED, UNTESTED, WRONG, estimate_sanity, sanity_table
-from benchmark.report.shares import estimate_shares
+from benchmark.report.sanity import sanity_table
 from benchmark.report.write import write_report
 
 RECIPE = make_spec().recipe

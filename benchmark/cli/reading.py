@@ -38,7 +38,7 @@ def judge_all(options: argparse.Namespace) -> dict[str, Judgement]:
     from benchmark.evidence.collect import collect
     from benchmark.evidence.estimates import estimate_cells, estimate_effects
     from benchmark.evidence.inputs import gather
-    from benchmark.report.evidence import judge_claims
+    from benchmark.evidence.verdicts import judge_claims
 
     folders = options.results or sorted(path.parent for path in Path("results").glob("*/runs"))
     for folder in folders:
@@ -59,9 +59,9 @@ def check_results(folder: Path) -> None:
 def make_report(options: argparse.Namespace, command: str) -> int:
     from baselines import BESIDE, EQUAL_TO_BASELINE, RIVALS, TUNED_BASELINE
     from benchmark.evidence.alignment import alignments_of
+    from benchmark.evidence.analysis import FINDINGS, Extras, analyse
     from benchmark.evidence.claims import load_claims
     from benchmark.evidence.inputs import gather, gather_pictures
-    from benchmark.report.analysis import FINDINGS, Extras, analyse
     from benchmark.report.document import FORMATS
     from benchmark.report.parts import PARTS
     from benchmark.report.write import write_report

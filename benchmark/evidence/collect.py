@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection as AbstractCollection
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -115,6 +116,16 @@ def main_values(collection: Collection, select: Selection) -> Iterator[tuple[Any
         value = getattr(row, select)
         if row.metric == main[str(row.task)] and not pd.isna(value):
             yield row, float(value)
+
+
+def find_metric(collection: Collection, task: str, name: str) -> Metric:
+    return next(metric for metric in collection.tasks[task].metrics if metric.name == name)
+
+
+def chance_of(collection: Collection, task: str, profile: str) -> float | None:
+    """Chance level of the main metric; None where unknown"""
+    chance = collection.tasks[task].chance.get(profile)
+    return None if chance is None or math.isnan(chance) else chance
 
 
 def _read(sources: Iterable[Path | Record]) -> tuple[list[Record], list[Problem]]:

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any, Literal
 from benchmark.evidence.sections import Conditions, stated_conditions
 from benchmark.plan.matrix import code_of
 from benchmark.provenance.code import is_stacked_by_other_code
+from benchmark.records.pictures import FILE, read_pictures
 from benchmark.records.record import Record
 from benchmark.records.store import Store
 from benchmark.spec.contracts import Arm, Metric, ProfileSpec, Task
 from benchmark.spec.recipes import Setting
 from benchmark.spec.runspec import RunSpec
-from benchmark.train.pictures import FILE, read_pictures
 
 if TYPE_CHECKING:
-    from benchmark.train.pictures import Pictures
+    from benchmark.records.pictures import Pictures
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,9 @@ from rich.text import Text
 from benchmark.evidence.collect import collect
 from benchmark.evidence.estimates import estimate_cells, estimate_effects
 from benchmark.evidence.inputs import Problem, TaskInfo
+from benchmark.evidence.matrix import list_matrices
 from benchmark.records.record import Record
-from benchmark.report.tables import list_matrices, matrix_table
+from benchmark.report.tables import matrix_table
 
 
 def print_matrices(

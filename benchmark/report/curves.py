@@ -7,20 +7,21 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean, median
 from typing import Any
 
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
-from benchmark.evidence.collect import CELL, Collection
+from benchmark.evidence.collect import Collection, chance_of
+from benchmark.evidence.curves import curve_runs
+from benchmark.evidence.matrix import list_rows
 from benchmark.evidence.pairing import Run
 from benchmark.report.canvas import BASELINE, FAINT, add_legend, make_title, modality_colours, new_figure, shorten
-from benchmark.report.tables import cell_label, chance_of, list_rows, unit_label
+from benchmark.report.tables import cell_label, unit_label
 
 
 def draw_curves(collection: Collection, section: int) -> Figure | None:
     """Main metric against epoch on val and test: a row per target, every seed thin, the mean thick."""
-    tasks = [task for task in list_rows(collection, section) if _curve_runs(collection, section, task)]
+    tasks = [task for task in list_rows(collection, section) if curve_runs(collection, section, task)]
     if not tasks:
         return None
     figure = new_figure(7.6, 0.9 + 1.75 * len(tasks))
@@ -29,7 +30,7 @@ def draw_curves(collection: Collection, section: int) -> Figure | None:
     for row, task in zip(grid, tasks, strict=True):
         metric = collection.tasks[task].metrics[0]
         for axes, split in zip(row, ("val", "test"), strict=True):
-            for (auxiliary, _, _), runs in _curve_runs(collection, section, task).items():
+            for (auxiliary, _, _), runs in curve_runs(collection, section, task).items():
                 _draw_cell(axes, runs, split, metric.name, colours.get(auxiliary, BASELINE), plain=not auxiliary)
             chance = chance_of(collection, task, collection.sections[section].profile)
             if chance is not None:
@@ -42,32 +43,11 @@ def draw_curves(collection: Collection, section: int) -> Figure | None:
         row[0].set_ylabel(shorten(unit_label(metric), 26))
     for axes in grid[-1]:
         axes.set_xlabel("epoch")
-    used = {key[0] for task in tasks for key in _curve_runs(collection, section, task)}
+    used = {key[0] for task in tasks for key in curve_runs(collection, section, task)}
     add_legend(figure, collection, used)
     title = make_title("Learning curves: every seed thin, their mean thick", collection, section)
     figure.suptitle(title, x=0.01, ha="left", fontsize=10)
     return figure
-
-
-def curves_frame(collection: Collection, section: int) -> pd.DataFrame:
-    """The numbers of `draw_curves`: one row a run, split and epoch, of the main metric."""
-    rows = []
-    for task in list_rows(collection, section):
-        metric = collection.tasks[task].metrics[0].name
-        for (auxiliary, arm, variant), runs in _curve_runs(collection, section, task).items():
-            for run in runs:
-                for split in ("val", "test"):
-                    rows += [(section, task, arm, auxiliary, variant, run.spec.seed, split, metric, step, value)
-                             for step, value in run.record.curve(split, metric)]
-    return pd.DataFrame(rows, columns=[*CELL, "seed", "split", "metric", "epoch", "value"])
-
-
-def scales_frame(collection: Collection, section: int) -> pd.DataFrame:
-    """The numbers of `draw_scales`, with the other diagnostics: one row a run and layer."""
-    rows = [(section, run.spec.task, *run.cell[1:], run.spec.seed, layer.name, layer.scale, layer.update_share,
-             layer.auxiliary_cosine)
-            for run in collection.runs_of(section) for layer in run.record.layers if run.spec.role == "method"]
-    return pd.DataFrame(rows, columns=[*CELL, "seed", "layer", "scale", "update_share", "auxiliary_cosine"])
 
 
 def draw_scales(collection: Collection, section: int, arm: str, variant: str) -> Figure | None:
@@ -129,17 +109,6 @@ def _draw_cell(axes: Axes, runs: Sequence[Run], split: str, metric: str, colour:
     style: dict[str, Any] = {"linestyle": "--", "zorder": 3} if plain else {}
     marker = "o" if len(common) == 1 else ""
     axes.plot(common, means, color=colour, linewidth=1.4, marker=marker, markersize=3, **style)
-
-
-def _curve_runs(collection: Collection, section: int, task: str) -> Mapping[tuple[str, str, str], list[Run]]:
-    """Runs by (auxiliary, arm, variant): baseline and methods' defaults; controls and variants would hide them."""
-    groups: dict[tuple[str, str, str], list[Run]] = {}
-    for run in collection.runs_of(section):
-        spec = run.spec
-        if spec.task == task and (spec.role == "baseline" or (spec.role == "method" and not spec.variant)):
-            groups.setdefault((spec.auxiliary or "", spec.arm or "none", spec.variant), []).append(run)
-    order = ["", *collection.modalities]
-    return dict(sorted(groups.items(), key=lambda item: (order.index(item[0][0]), item[0])))
 
 
 def _draw_scales(axes: Axes, components: Mapping[str, Sequence[str]], runs: Sequence[Run], colour: str) -> None:

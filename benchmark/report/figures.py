@@ -11,6 +11,8 @@ from matplotlib.figure import Figure
 
 from benchmark.evidence.collect import Collection
 from benchmark.evidence.estimates import known
+from benchmark.evidence.frames import first_row, rows_of
+from benchmark.evidence.matrix import MISSING, list_auxiliaries, list_rows, list_targets
 from benchmark.evidence.stats import ALPHA
 from benchmark.records.record import Selection
 from benchmark.report.canvas import (
@@ -24,8 +26,8 @@ from benchmark.report.canvas import (
     new_figure,
     shorten,
 )
-from benchmark.report.markup import MISSING, NONE, plain, show_difference, show_estimate
-from benchmark.report.tables import cell_label, first_row, list_auxiliaries, list_rows, list_targets, rows_of, unit_label
+from benchmark.report.markup import NONE, plain, show_difference, show_estimate
+from benchmark.report.tables import cell_label, unit_label
 
 MARKERS = {"method": "o", "control": "s"}
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from benchmark.spec.contracts import Metric
 
-MISSING, NONE = "missing", "—"
+NONE = "—"
 MINUS = "\N{MINUS SIGN}"
 
 

@@ -8,15 +8,18 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from benchmark.evidence.analysis import Analysis, has_controls
 from benchmark.evidence.claims import Verdict
+from benchmark.evidence.curves import curves_frame, scales_frame
 from benchmark.evidence.inputs import Remark
+from benchmark.evidence.matrix import list_matrices, matrix_frame
+from benchmark.evidence.rule import shared_sources
 from benchmark.evidence.sections import PROFILES, rank_in, slugify, unique_slugs
 from benchmark.report import curves, figures
-from benchmark.report.analysis import Analysis, control_verdicts, has_controls
+from benchmark.report.answer import control_verdicts
 from benchmark.report.compare import comparison_table, summarise
 from benchmark.report.cost import cost_table, draw_cost
 from benchmark.report.document import Document, Heading, Items, Paragraph
-from benchmark.report.evidence import shared_sources
 from benchmark.report.markup import NONE, Table, text_rows
 from benchmark.report.pictures import draw_reconstructions, draw_samples
 from benchmark.report.provenance import commands_table, facts
@@ -30,8 +33,6 @@ from benchmark.report.tables import (
     claims_table,
     contrasts_table,
     effects_table,
-    list_matrices,
-    matrix_frame,
     matrix_table,
     pretraining_table,
 )
@@ -170,7 +171,7 @@ def add_curves(document: Document, analysis: Analysis) -> None:
     for place in _sections(document, analysis):
         document.figure(f"curves-{place.slug}", curves.draw_curves(analysis.collection, place.number),
                         "Main metric on val and test by epoch, every seed and the mean")
-        document.frame(f"curves-{place.slug}", _with_sections(curves.curves_frame(analysis.collection, place.number), analysis))
+        document.frame(f"curves-{place.slug}", _with_sections(curves_frame(analysis.collection, place.number), analysis))
 
 
 def add_scales(document: Document, analysis: Analysis) -> None:
@@ -180,7 +181,7 @@ def add_scales(document: Document, analysis: Analysis) -> None:
         for name, arm, variant in _matrices(analysis, place):
             document.figure(f"scales-{name}", curves.draw_scales(collection, place.number, arm, variant),
                             f"Learned cross-modal scales of {arm} {variant}".rstrip() + " by layer, a panel per target")
-        document.frame(f"scales-{place.slug}", _with_sections(curves.scales_frame(collection, place.number), analysis))
+        document.frame(f"scales-{place.slug}", _with_sections(scales_frame(collection, place.number), analysis))
         document.table(f"alignment-{place.slug}", alignment_table(collection, analysis.extras.alignments, place.number))
 
 

@@ -1,4 +1,4 @@
-"""Arrays of `benchmark.train.pictures` in, contact sheets and masked reconstructions as matplotlib figures out."""
+"""Arrays of `benchmark.records.pictures` in, contact sheets and masked reconstructions as matplotlib figures out."""
 
 from __future__ import annotations
 

@@ -14,10 +14,10 @@ from matplotlib.figure import Figure
 
 from benchmark.evidence.claims import TESTED_PROFILE, Claim, Verdict, as_printed
 from benchmark.evidence.estimates import known
+from benchmark.evidence.frames import rows_of
 from benchmark.evidence.stats import ALPHA
 from benchmark.report.canvas import BASELINE, INK, PALETTE, Interval, forest, shorten
 from benchmark.report.markup import MINUS, NONE, Cell, Line, Table
-from benchmark.report.tables import rows_of
 
 SCRATCH = ", from scratch"
 

@@ -1,4 +1,4 @@
-"""Runs on shares of the labels in; what an arm is worth by how many labels there are (section 4.4.2), out."""
+"""Effects by share of the labels in, their table and figure out."""
 
 from __future__ import annotations
 
@@ -7,34 +7,11 @@ from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 
 from benchmark.evidence.collect import Collection
-from benchmark.evidence.estimates import EFFECT_COLUMNS, adjust
-from benchmark.evidence.sections import share_of
+from benchmark.evidence.frames import rows_of, rows_with
 from benchmark.evidence.stats import ALPHA
 from benchmark.report.canvas import FAINT, INK, modality_colours, new_figure, shorten
 from benchmark.report.markup import NONE, Cell, Table, cell, show_estimate, show_interval, show_p
-from benchmark.report.tables import READ_MEAN, cell_label, rows_of, rows_with, unit_label
-
-SHARE_COLUMNS = ["profile", "setting", "share", *EFFECT_COLUMNS]
-
-
-def estimate_shares(collection: Collection, effects: pd.DataFrame) -> pd.DataFrame:
-    """The rows of `effects`, main metrics and arms without options, of sections that differ in the share of labels alone.
-
-    Holm's adjustment is over every target, auxiliary and share of an arm: five shares are five chances. Left out are
-    arms that a target has on one share only, and tasks of which it is not known what their profile states.
-    """
-    shares = {number: share for number, section in enumerate(collection.sections)
-              if section.limit is None and (share := share_of(section.conditions)) is not None}
-    main = {task: info.metrics[0].name for task, info in collection.tasks.items()}
-    rows = []
-    for row in rows_of(effects):
-        section = collection.sections[row.section]
-        known = (section.profile, section.setting) in collection.tasks[row.task].conditions  # else "" is any share
-        if known and row.section in shares and row.metric == main[row.task] and not row.variant:
-            rows.append({"profile": section.profile, "setting": section.setting, "share": shares[row.section], **row._asdict()})
-    frame = pd.DataFrame(rows, columns=SHARE_COLUMNS)
-    several = frame.groupby(["profile", "setting", "arm", "task"])["share"].transform("nunique") > 1
-    return adjust(frame[several].reset_index(drop=True), ["profile", "setting", "arm"])
+from benchmark.report.tables import READ_MEAN, cell_label, unit_label
 
 
 def shares_table(collection: Collection, cells: pd.DataFrame, shares: pd.DataFrame, profile: str, setting: str) -> Table:

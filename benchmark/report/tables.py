@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from benchmark.evidence.collect import SELECTIONS, Collection
+from benchmark.evidence.collect import SELECTIONS, Collection, chance_of, find_metric
+from benchmark.evidence.frames import first_row, rows_of
+from benchmark.evidence.matrix import MISSING, SAME, list_auxiliaries, list_targets, state_of
 from benchmark.evidence.stats import ALPHA, POWER
 from benchmark.records.record import Selection
 from benchmark.report.markup import (
-    MISSING,
     NONE,
     Cell,
     Table,
@@ -43,36 +43,6 @@ READ_PAPER = "Paper: what it prints, of its own data and scale, without seeds or
 READ_STALE = "†: not computed by the current code."
 
 
-def list_matrices(collection: Collection, section: int) -> list[tuple[str, str]]:
-    """The (arm, variant) of every matrix of a section: the methods' default variant, or their variants without one."""
-    specs = [run.spec for run in collection.runs_of(section)] + [spec for _, spec in collection.problems_of(section)]
-    methods = sorted({(s.arm or "none", s.variant) for s in specs if s.role == "method" and s.auxiliary})
-    with_default = {arm for arm, variant in methods if not variant}
-    return [(arm, variant) for arm, variant in methods if not variant or arm not in with_default]
-
-
-def list_rows(collection: Collection, section: int) -> list[str]:
-    """Tasks with a run or a problem in the section, in the order of tasks"""
-    present = {run.spec.task for run in collection.runs_of(section)}
-    present |= {spec.task for _, spec in collection.problems_of(section)}
-    return [task for task in collection.tasks if task in present]
-
-
-def list_targets(collection: Collection, section: int) -> list[str]:
-    """Rows of the matrix: tasks of which a pair has a result, or a reason for having none, in the order of tasks"""
-    paired = {run.spec.task for run in collection.runs_of(section) if run.spec.role == "method"}
-    paired |= {spec.task for _, spec in collection.problems_of(section) if spec.role == "method"}
-    return [task for task in collection.tasks if task in paired]
-
-
-def list_auxiliaries(collection: Collection, section: int) -> list[str]:
-    """Columns of the matrix: modalities of its targets and of its auxiliaries, in the order of modalities"""
-    specs = [run.spec for run in collection.runs_of(section)] + [spec for _, spec in collection.problems_of(section)]
-    methods = {spec.auxiliary for spec in specs if spec.role == "method"}
-    used = methods | {collection.tasks[task].modality for task in list_targets(collection, section)}
-    return [modality for modality in collection.modalities if modality in used]
-
-
 def matrix_table(
     collection: Collection, cells: pd.DataFrame, effects: pd.DataFrame, section: int, arm: str, variant: str,
     published: Mapping[tuple[str, str, str], str] | None = None
@@ -91,13 +61,14 @@ def matrix_table(
         differences = effects[(effects["section"] == section) & (effects["metric"] == metric.name)]
         baseline = [_mean_text(row, metric, select) for row in rows_of(ours[ours["role"] == "baseline"])]
         row: list[Cell] = [_target_cell(collection, section, task)]
-        row.append(cell(*baseline or [_state(collection, section, task)], *_printed(printed, task, "", metric)))
+        row.append(cell(*baseline or [state_of(collection, section, task)], *_printed(printed, task, "", metric)))
         for auxiliary in auxiliaries:
             paper = _printed(printed, task, auxiliary, metric)
             key = {"task": task, "arm": arm, "variant": variant, "auxiliary": auxiliary}
             mean, effect = first_row(ours, key), first_row(differences, key)
             if mean is None:
-                row.append(cell(_state(collection, section, task, arm, variant, auxiliary), *paper))
+                state = state_of(collection, section, task, arm, variant, auxiliary)
+                row.append(cell(NONE if state == SAME else state, *paper))
             elif effect is None:
                 row.append(cell(_mean_text(mean, metric, select), "not paired", *paper))
             else:
@@ -112,33 +83,6 @@ def matrix_table(
     known = any(collection.tasks[task].shortcuts.get(profile) for task in list_targets(collection, section))
     more = [*([READ_SHORTCUT] if known else []), *([READ_PAPER] if printed else []), *stale]
     return Table(title, header, tuple(rows), (READ_MEAN, READ_EFFECT, READ_BOLD, *more))
-
-
-def matrix_frame(
-    collection: Collection, cells: pd.DataFrame, effects: pd.DataFrame, section: int, arm: str, variant: str
-) -> pd.DataFrame:
-    """The matrix as a long table at full precision, absent cells with their state."""
-    select: Selection = effects["select"].iloc[0] if len(effects) else "last"
-    rows = []
-    for task in list_targets(collection, section):
-        metric = collection.tasks[task].metrics[0]
-        place = collection.sections[section]
-        for auxiliary in ["", *list_auxiliaries(collection, section)]:
-            keys = {"section": section, "task": task, "auxiliary": auxiliary, "metric": metric.name}
-            keys |= {"role": "baseline"} if not auxiliary else {"arm": arm, "variant": variant}
-            mean, effect = first_row(cells, keys), first_row(effects, keys)
-            state = "done" if mean is not None else _state(collection, section, task, arm, variant, auxiliary)
-            row = {"profile": place.profile, "setting": place.setting, "limit": place.limit, "target": task}
-            row |= {"auxiliary": auxiliary or "baseline", "metric": metric.name, "unit": metric.unit, "select": select}
-            row |= {"state": "same modality" if state == NONE else state}
-            fields = ("n", "mean", "sd", "low", "high")
-            row |= {field: None if mean is None else getattr(mean, f"{select}_{field}") for field in fields}
-            paired = ("difference", "low", "high", "p", "p_holm", "mde")
-            names = [name if name == "difference" else f"difference_{name}" for name in paired]
-            row |= {"pairs": None if effect is None else effect.n}
-            row |= {n: None if effect is None else getattr(effect, f) for n, f in zip(names, paired, strict=True)}
-            rows.append(row)
-    return pd.DataFrame(rows).convert_dtypes()
 
 
 def cells_table(collection: Collection, cells: pd.DataFrame, section: int) -> Table:
@@ -282,36 +226,9 @@ def unit_label(metric: Metric) -> str:
     return f"{metric.name} ({unit})" if unit else metric.name
 
 
-def find_metric(collection: Collection, task: str, name: str) -> Metric:
-    return next(metric for metric in collection.tasks[task].metrics if metric.name == name)
-
-
-def chance_of(collection: Collection, task: str, profile: str) -> float | None:
-    """Chance level of the main metric; None where unknown"""
-    chance = collection.tasks[task].chance.get(profile)
-    return None if chance is None or math.isnan(chance) else chance
-
-
 def chance_text(collection: Collection, task: str, profile: str) -> str:
     chance = chance_of(collection, task, profile)
     return NONE if chance is None else show_value(chance, collection.tasks[task].metrics[0])
-
-
-def first_row(frame: pd.DataFrame, keys: dict[str, Any]) -> Any | None:
-    """The first row with these values, as a named tuple; None without one."""
-    return next(iter(rows_of(rows_with(frame, keys))), None)
-
-
-def rows_with(frame: pd.DataFrame, keys: Mapping[str, Any]) -> pd.DataFrame:
-    """The rows with these values by column"""
-    for column, value in keys.items():
-        frame = frame[frame[column] == value]
-    return frame
-
-
-def rows_of(frame: pd.DataFrame) -> Iterable[Any]:
-    """Rows as named tuples"""
-    return frame.itertuples(index=False, name="Row")
 
 
 def _target_cell(collection: Collection, section: int, task: str) -> Cell:
@@ -336,14 +253,3 @@ def _evidence(effect: Any, metric: Metric) -> tuple[str, ...]:
     details = [] if pd.isna(effect.p_holm) else [f"p {show_p(effect.p_holm)}"]
     details += [] if pd.isna(effect.mde) else [f"MDE {show_spread(effect.mde, metric)}"]
     return (show_interval(effect, metric), *([", ".join(details)] if details else []))
-
-
-def _state(
-    collection: Collection, section: int, task: str, arm: str = "", variant: str = "", auxiliary: str = ""
-) -> str:
-    """Why a cell has no value: a state of its problem, the same modality, or missing."""
-    for state, spec in collection.problems_of(section):
-        is_cell = (spec.arm, spec.variant, spec.auxiliary) == (arm, variant, auxiliary)
-        if spec.task == task and (is_cell if auxiliary else spec.role == "baseline"):
-            return state
-    return NONE if auxiliary == collection.tasks[task].modality else MISSING

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection as AbstractCollection
 from pathlib import Path
 
-from benchmark.report.analysis import Analysis, answer, badges
+from benchmark.evidence.analysis import Analysis
+from benchmark.report.answer import answer, badges
 from benchmark.report.canvas import house_style
 from benchmark.report.document import FORMATS, Code, Document, Heading, Paragraph
 from benchmark.report.parts import PARTS

@@ -184,7 +184,8 @@ def _cause(error: BaseException) -> BaseException:
 
 def _depict(job: Job, store: Store, log: TextIO) -> None:
     """Leave pictures for the report. No result depends on them: what goes wrong here is in the log, and costs no run."""
-    from benchmark.train.pictures import FILE, depict_reconstruction, depict_samples, write_pictures
+    from benchmark.records.pictures import FILE, write_pictures
+    from benchmark.train.pictures import depict_reconstruction, depict_samples
 
     spec = job.spec
     try:

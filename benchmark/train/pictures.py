@@ -1,34 +1,23 @@
-"""What a task is shown and what masked pretraining makes of it, as small arrays beside the records. Reading needs no torch.
+"""A run and its task in; what the task is shown, and what masked pretraining makes of it, as small arrays out.
 
-Arrays of grids (images, clips, spectrograms): "input" and "reconstruction" (n, [T,] H, W, C) uint8, "hidden" (n, [T,] H, W)
-bool. Arrays of points: "input" (n, N, 3), "visible" and "reconstruction" (n, P, 3) float16. Contact sheets have "input" and,
-where there is one number a sample or a point, "label".
+The arrays are those of `benchmark.records.pictures`.
 """
 
 from __future__ import annotations
 
-import io
-import zipfile
-import zlib
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from benchmark.records.record import write_whole
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from benchmark.records.pictures import Pictures
     from benchmark.spec.contracts import Task
     from benchmark.spec.runspec import RunSpec
 
-    Pictures = dict[str, NDArray[Any]]
-
 SHOWN = 12  # samples on a contact sheet
 RECONSTRUCTED = 4  # samples of the validation split
-FILE = "reconstruction.npz"  # beside the record of a pretraining
-MAX_BYTES = 64 * 2**20  # of a file that is read, unpacked: it holds a dozen samples
 
 
 def depict_samples(spec: RunSpec, task: Task) -> Pictures:
@@ -86,11 +75,11 @@ def depict_reconstruction(spec: RunSpec, task: Task, checkpoint: Path) -> Pictur
         if isinstance(model.target, PixelTarget) and len(spec.shape.patch_size) > 1:
             patches = tokens.geometry["patches"]
             groups = model.target.in_chans if model.target.per_channel else 1
-            shown = _as_seen(prediction, gather_tokens(patches, ids_masked), groups)
+            shown = as_seen(prediction, gather_tokens(patches, ids_masked), groups)
             places = ids_masked[:, :, None].expand_as(shown)
             hidden = torch.zeros_like(patches).scatter(1, places, 1.0)
             whole = patches.scatter(1, places, shown)
-            grids = [_unpatchify(x, tuple(batch["input"].shape[1:]), spec.shape.patch_size) for x in (whole, hidden)]
+            grids = [unpatchify(x, tuple(batch["input"].shape[1:]), spec.shape.patch_size) for x in (whole, hidden)]
             return {"input": _bytes(batch["input"], batch["input"]), "reconstruction": _bytes(grids[0], batch["input"]),
                     "hidden": grids[1][:, 0].numpy() > 0}
         if isinstance(model.target, ChamferTarget):
@@ -102,7 +91,7 @@ def depict_reconstruction(spec: RunSpec, task: Task, checkpoint: Path) -> Pictur
     return {}
 
 
-def _as_seen(prediction: Tensor, patches: Tensor, groups: int) -> Tensor:
+def as_seen(prediction: Tensor, patches: Tensor, groups: int) -> Tensor:
     """(B, M, V) normalised values -> pixels, with the mean and spread of the true patches; `groups` of channels each"""
     split = [x.unflatten(2, (groups, -1)) for x in (prediction, patches)]
     mean, spread = split[1].mean(3, keepdim=True), split[1].std(3, keepdim=True)
@@ -110,7 +99,7 @@ def _as_seen(prediction: Tensor, patches: Tensor, groups: int) -> Tensor:
     return seen
 
 
-def _unpatchify(patches: Tensor, shape: tuple[int, ...], patch_size: tuple[int, ...]) -> Tensor:
+def unpatchify(patches: Tensor, shape: tuple[int, ...], patch_size: tuple[int, ...]) -> Tensor:
     """(B, N, V) -> (B, *shape): the inverse of `benchmark.model.patches.patchify`"""
     channels, *sizes = shape
     grid = [size // patch for size, patch in zip(sizes, patch_size, strict=True)]
@@ -133,55 +122,3 @@ def _points(x: Tensor) -> NDArray[Any]:
     """Stored int8 are by 1/127, as `benchmark.model.points.prepare_points` has them"""
     values: NDArray[Any] = (x.float() if x.is_floating_point() else x.float() / 127).numpy().astype("float16")
     return values
-
-
-def write_pictures(path: Path, pictures: Mapping[str, NDArray[Any]]) -> None:
-    """Whole or not at all; the same bytes for the same arrays. Nothing is written where there is nothing to show."""
-    import numpy as np
-
-    if not pictures:
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, array in pictures.items():
-            part = io.BytesIO()
-            np.lib.format.write_array(part, np.ascontiguousarray(array), allow_pickle=False)
-            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), part.getvalue(), zipfile.ZIP_DEFLATED)
-    write_whole(path, buffer.getvalue())
-
-
-def read_pictures(path: Path) -> Pictures | None:
-    """None where there are none; raises `ValueError` in one line for a file that is damaged or no such file."""
-    import numpy as np
-
-    if not path.is_file():
-        return None
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if sum(entry.file_size for entry in archive.infolist()) > MAX_BYTES:
-                raise ValueError(f"more than {MAX_BYTES // 2**20} MiB unpacked")
-        with np.load(path, allow_pickle=False) as arrays:
-            pictures = {name: arrays[name] for name in arrays.files}
-        if not _is_sound(pictures):
-            raise ValueError("its arrays are not those of pictures")
-        return pictures
-    except (OSError, ValueError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"pictures {path.name} cannot be read: {' '.join(str(error).split())}") from error
-
-
-def _is_sound(pictures: Mapping[str, NDArray[Any]]) -> bool:
-    """Whether arrays are of one of the kinds that this module writes, and fit each other."""
-    values, label = pictures.get("input"), pictures.get("label")
-    if values is None or not values.size or (label is not None and (
-            label.dtype.kind != "i" or label.shape not in (values.shape[:1], values.shape[:2]))):
-        return False
-    others = {name: array for name, array in pictures.items() if name not in ("input", "label")}
-    if values.dtype.kind == "f":
-        sets = [values, *others.values()]
-        return (set(others) in (set(), {"visible", "reconstruction"}) and len({len(array) for array in sets}) == 1
-                and all(array.dtype.kind == "f" and array.ndim == 3 and array.shape[-1] == 3 and array.size for array in sets))
-    return (values.dtype == "uint8" and values.ndim in (4, 5) and values.shape[-1] in (1, 3) and (not others or (
-        set(others) == {"reconstruction", "hidden"} and others["reconstruction"].dtype == "uint8"
-        and others["reconstruction"].shape == values.shape and others["hidden"].dtype == bool
-        and others["hidden"].shape == values.shape[:-1])))

@@ -14,28 +14,33 @@ who tries eight has eight chances.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
 from types import MappingProxyType
 
 import pandas as pd
 
-from benchmark.evidence.claims import TESTED_PROFILE, Claim, ClaimTest, Evidence, Judgement, judge
-from benchmark.evidence.collect import CELL, Collection, main_values
-from benchmark.evidence.estimates import DIFFERENCE, difference_of, holm_of, known
-from benchmark.evidence.pairing import Run, time_ratios
-from benchmark.evidence.sections import PROFILES, share_of
-from benchmark.evidence.stats import ALPHA, POWER, Estimate, mean_interval, minimal_detectable_effect, ratio_interval
+from benchmark.evidence.collect import CELL, Collection, find_metric, main_values
+from benchmark.evidence.estimates import (
+    DIFFERENCE,
+    difference_of,
+    holm_of,
+    known,
+)
+from benchmark.evidence.pairing import Run
+from benchmark.evidence.sections import share_of
+from benchmark.evidence.stats import (
+    ALPHA,
+    POWER,
+    minimal_detectable_effect,
+)
 from benchmark.records.record import Selection
-from benchmark.report.tables import find_metric
 
 Place = tuple[str, str, str, str]  # comparison, arm, auxiliary, variant
 NOWHERE: Place = ("", "", "", "")
 CONTRAST_COLUMNS = [*CELL, "tuned", "metric", "select", "reference", "in_rule", *DIFFERENCE]
 VERDICT_COLUMNS = [*CELL, "tuned", "metric", "references", "missing", "p", "p_holm", "found_from", "verdict", "excluded_above"]
 VERDICT_COLUMNS += ["shared_sources"]
-CLAIM_COLUMNS = ["id", "source", "target", "setting", "method", "published", "verdict", "reason", "consistent", "notes"]
-CLAIM_COLUMNS += ["profile", "n", "measured", "low", "high", "p_holm", "mde"]
 BASELINE, TUNED = "baseline", "tuned-baseline"
 HELPS, NO_EVIDENCE, NOT_JUDGED, ONE_SEED = "helps", "no evidence", "controls missing", "one seed"
 
@@ -167,131 +172,9 @@ def _found_from(references: pd.DataFrame, tests: int) -> float | None:
     return None if None in found else max(effect for effect in found if effect is not None)
 
 
-def summarise_verdicts(verdicts: pd.DataFrame) -> str:
-    """The answer for one section and arm in a sentence, with and without pairs that share a source."""
-    judged = verdicts[verdicts["verdict"].isin([HELPS, NO_EVIDENCE])]
-    reasons = {NOT_JUDGED: "controls are missing", ONE_SEED: "one seed tells nothing of chance"}
-    lacking = " or ".join(text for verdict, text in reasons.items() if (verdicts["verdict"] == verdict).any())
-    if judged.empty:
-        return f"Not judged: {lacking}."
-    apart = judged[judged["shared_sources"] == ""]
-    what = "pairs help" if judged["auxiliary"].any() else "targets gain"
-
-    def count(frame: pd.DataFrame) -> str:
-        return f"{int((frame['verdict'] == HELPS).sum())} of {len(frame)} {what} beyond every control"
-
-    text = count(judged)
-    if len(apart) < len(judged):
-        text += f"; without pairs that share a data source: {count(apart)}"
-    left = len(verdicts) - len(judged)
-    return text + (f"; {left} not judged, as {lacking}." if left else ".")
-
-
 def shared_sources(collection: Collection, task: str, auxiliary: str) -> list[str]:
     """The makers whose work is in the target's data and in what the auxiliary was pretrained on"""
     return sorted(collection.tasks[task].sources & collection.pretraining_sources.get(auxiliary, frozenset()))
-
-
-def judge_claims(
-    collection: Collection, claims: Iterable[Claim], cells: pd.DataFrame, effects: pd.DataFrame
-) -> pd.DataFrame:
-    """One row a claim, in the order of the ledger.
-
-    The verdict counts runs of the paper's profile alone. The measured columns are those of the largest profile at which
-    the claim's cell was run, named in `profile`.
-    """
-    runs: dict[tuple[object, ...], list[Run]] = {}
-    for run in collection.paired.runs:
-        runs.setdefault(_cell_of(run), []).append(run)
-    rows = []
-    for claim in claims:
-        found, other = ({}, []) if claim.test is None else _find(collection, claim.test, runs, cells, effects)
-        profile = next((name for name in (*reversed(PROFILES), *sorted(found)) if name in found), None)
-        elsewhere = "; ".join([*(f"profile {name}" for name in sorted(found)), *other]) or None
-        judgement: Judgement = judge(claim, found.get(TESTED_PROFILE), elsewhere)
-        evidence = found.get(profile or "")
-        values = (None,) * 6 if evidence is None else (
-            evidence.n, evidence.mean, evidence.low, evidence.high, evidence.p_holm, evidence.minimal_detectable_effect)
-        names = (claim.id, claim.source, claim.target_dataset, claim.setting, claim.method, claim.published)
-        rows.append((*names, str(judgement.verdict), judgement.reason, claim.gain_consistent is not False, claim.notes, profile,
-                     *values))
-    return pd.DataFrame(rows, columns=CLAIM_COLUMNS)
-
-
-def _find(
-    collection: Collection, test: ClaimTest, runs: Mapping[tuple[object, ...], Sequence[Run]], cells: pd.DataFrame,
-    effects: pd.DataFrame
-) -> tuple[dict[str, Evidence], list[str]]:
-    """The evidence on a claim's cell by profile, of runs on all samples by the profile's own recipe, and the titles of the
-    sections that have the cell under other conditions."""
-    found: dict[str, Evidence] = {}
-    other: dict[str, None] = {}
-    for run in runs.get((test.task, test.setting, test.arm, test.auxiliary), ()):
-        section = collection.section_of[run.comparison]
-        there = collection.sections[section]
-        if not _has_options(run, test):
-            continue
-        if there.limit is not None or there.conditions:
-            other[there.title] = None
-            continue
-        if not run.own:
-            other[f"{there.title}, by another pretraining or rate of the scales"] = None
-            continue
-        if there.profile in found:
-            continue
-        key = dict(zip(CELL, (section, test.task, test.arm, test.auxiliary or "", run.spec.variant), strict=True))
-        same = [other for other in runs[_cell_of(run)]
-                if (collection.section_of[other.comparison], other.spec.variant) == (section, run.spec.variant)]
-        evidence = _evidence(collection, test, key, same, cells, effects)
-        if evidence is not None:
-            found[there.profile] = evidence
-    return found, list(other)
-
-
-def _cell_of(run: Run) -> tuple[object, ...]:
-    return (run.spec.task, run.spec.setting, run.spec.arm, run.spec.auxiliary)
-
-
-def _evidence(
-    collection: Collection, test: ClaimTest, key: Mapping[str, object], runs: Sequence[Run], cells: pd.DataFrame,
-    effects: pd.DataFrame
-) -> Evidence | None:
-    """What `runs`, all of one cell, say of what the claim is about; `key` finds the cell in the frames."""
-    if test.quantity in ("gain", "value"):
-        frame, prefix = (effects, "") if test.quantity == "gain" else (cells, "last_")
-        for column, wanted in {**key, "metric": test.metric}.items():
-            frame = frame[frame[column] == wanted]
-        if frame.empty:
-            return None
-        row = frame.iloc[0]
-        if test.quantity == "gain":
-            n, mean, low, high, p, mde = (row[name] for name in ("n", "difference", "low", "high", "p_holm", "mde_holm"))
-            return Evidence(int(n), float(mean), known(low), known(high), known(p), known(mde))
-        n, mean, low, high = (row[f"{prefix}{name}"] for name in ("n", "mean", "low", "high"))
-        return Evidence(int(n), float(mean), known(low), known(high))
-    if test.quantity.endswith(" time"):
-        pairs = ((run, other) for run in runs if (other := collection.paired.baseline_of.get(run)) is not None)
-        values = time_ratios(pairs, test.quantity.removesuffix(" time"))
-    else:
-        name = test.quantity.removesuffix(" parameters")
-        values = [run.record.parameters[name] / 1e6 for run in runs if name in run.record.parameters]
-    if not values:
-        return None
-    estimate: Estimate = ratio_interval(values) if test.quantity.endswith(" time") else mean_interval(values)
-    low, high = estimate.interval or (None, None)
-    return Evidence(estimate.n, estimate.mean, low, high)
-
-
-def _has_options(run: Run, test: ClaimTest) -> bool:
-    """Whether the options of a run's arm differ from their defaults as the claim says, and in nothing else."""
-    spec = run.spec
-    changed = {part.partition("=")[0] for part in spec.variant.split(",") if part}
-    return changed == test.options.keys() and all(
-        _plain(spec.options.get(name)) == _plain(value) for name, value in test.options.items())
-
-
-def _plain(value: object) -> object:
-    return list(value) if isinstance(value, tuple) else value
 
 
 def _alike(run: Run, other: Run) -> bool:

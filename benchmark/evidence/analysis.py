@@ -1,0 +1,115 @@
+"""Records in, every estimate and verdict of a report out."""
+
+from __future__ import annotations
+
+from collections.abc import Collection as AbstractCollection
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from benchmark.evidence.claims import Claim
+from benchmark.evidence.collect import Collection, collect
+from benchmark.evidence.compare import compare
+from benchmark.evidence.cost import estimate_cost
+from benchmark.evidence.estimates import (
+    estimate_cells,
+    estimate_effects,
+    estimate_pretraining,
+)
+from benchmark.evidence.inputs import Problem, TaskInfo
+from benchmark.evidence.ranks import estimate_power, rank_cells
+from benchmark.evidence.rule import BASELINE, estimate_contrasts, judge_contrasts
+from benchmark.evidence.sanity import estimate_sanity
+from benchmark.evidence.shares import estimate_shares
+from benchmark.evidence.verdicts import judge_claims
+from benchmark.records.record import Record, Selection
+
+if TYPE_CHECKING:
+    from benchmark.records.pictures import Pictures
+
+FINDINGS = ("contradicted", "not-reproduced", "stale", "missing", "failed", "unreadable")  # what `report --fail-on` knows
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What lies beside the records and is shown where it is there."""
+
+    alignments: Mapping[str, Sequence[float]] = field(default_factory=dict)  # of runs with their baselines, by run id
+    samples: Mapping[tuple[str, str], Pictures] = field(default_factory=dict)  # by task and profile
+    reconstructions: Mapping[str, Pictures] = field(default_factory=dict)  # by run id of the pretraining
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """Everything that a report says, before it is written."""
+
+    collection: Collection
+    select: Selection
+    cells: pd.DataFrame
+    effects: pd.DataFrame
+    pretraining: pd.DataFrame
+    contrasts: pd.DataFrame
+    verdicts: pd.DataFrame
+    ranks: pd.DataFrame
+    power: pd.DataFrame
+    cost: pd.DataFrame
+    sanity: pd.DataFrame
+    shares: pd.DataFrame
+    claims: Sequence[Claim]
+    judged: pd.DataFrame  # the claims with their verdicts
+    extras: Extras
+    compared: Collection | None = None  # other results
+    comparison: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+    def count(self, finding: str) -> int:
+        """How often one of `FINDINGS` occurs."""
+        if finding in ("contradicted", "not-reproduced"):
+            return int((self.judged["verdict"] == finding.replace("-", " ")).sum())
+        if finding == "stale":
+            return sum(run.stale for run in self.collection.paired.runs)
+        return sum(problem.state == finding for problem in self.collection.problems)
+
+
+def analyse(
+    records: Iterable[Path | Record],
+    problems: Iterable[Problem],
+    select: Selection = "last",
+    *,
+    tasks: Mapping[str, TaskInfo],
+    current: AbstractCollection[str] | None = None,
+    rivals: Mapping[str, Sequence[str]] | None = None,
+    beside: Mapping[str, Sequence[str]] | None = None,
+    tuned_baseline: str | None = None,
+    equal: AbstractCollection[str] = (),
+    claims: Sequence[Claim] = (),
+    extras: Extras | None = None,
+    compared: Iterable[Path | Record] | None = None,
+) -> Analysis:
+    """All estimates and verdicts.
+
+    `tasks` says what records do not: modality, metrics and chance, in the order of the tables. `current` holds the run
+    ids that the current code would compute, if known; all other runs are marked as stale. `rivals` are the controls by arm
+    that a gain must beat, `beside` others that it is compared with for information, and the variants of `tuned_baseline`
+    those of the baseline that a tuned arm must beat; arms in `equal` are the baseline by construction; `claims` is the ledger
+    to judge; `compared` other records, to set beside these cell by cell.
+    """
+    collection = collect(records, problems, tasks, current)
+    cells, effects = estimate_cells(collection), estimate_effects(collection, select)
+    contrasts = estimate_contrasts(collection, rivals or {}, select, tuned_baseline, beside or {})
+    other = None if compared is None else collect(compared, (), tasks)
+    return Analysis(
+        collection, select, cells, effects, estimate_pretraining(collection, select), contrasts,
+        judge_contrasts(collection, contrasts), rank_cells(collection, select), estimate_power(collection, effects, claims),
+        estimate_cost(collection), estimate_sanity(collection, equal, select), estimate_shares(collection, effects),
+        claims, judge_claims(collection, claims, cells, effects), extras or Extras(), other,
+        compare(collection, other, select) if other is not None else pd.DataFrame())
+
+
+def has_controls(analysis: Analysis, section: int) -> bool:
+    """Whether any control that a gain must beat was run in a section."""
+    contrasts = analysis.contrasts
+    measured = contrasts[(contrasts["section"] == section) & (contrasts["n"].astype(float) > 0) & contrasts["in_rule"]]
+    return not set(measured["reference"]) <= {BASELINE}

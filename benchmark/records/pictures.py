@@ -1,0 +1,77 @@
+"""Small arrays to look at in, a file beside the records out, and back. No torch.
+
+Arrays of grids (images, clips, spectrograms): "input" and "reconstruction" (n, [T,] H, W, C) uint8, "hidden" (n, [T,] H, W)
+bool. Arrays of points: "input" (n, N, 3), "visible" and "reconstruction" (n, P, 3) float16. Contact sheets have "input" and,
+where there is one number a sample or a point, "label".
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmark.records.record import write_whole
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Pictures = dict[str, NDArray[Any]]
+
+FILE = "reconstruction.npz"  # beside the record of a pretraining
+MAX_BYTES = 64 * 2**20  # of a file that is read, unpacked: it holds a dozen samples
+
+
+def write_pictures(path: Path, pictures: Mapping[str, NDArray[Any]]) -> None:
+    """Whole or not at all; the same bytes for the same arrays. Nothing is written where there is nothing to show."""
+    import numpy as np
+
+    if not pictures:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in pictures.items():
+            part = io.BytesIO()
+            np.lib.format.write_array(part, np.ascontiguousarray(array), allow_pickle=False)
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), part.getvalue(), zipfile.ZIP_DEFLATED)
+    write_whole(path, buffer.getvalue())
+
+
+def read_pictures(path: Path) -> Pictures | None:
+    """None where there are none; raises `ValueError` in one line for a file that is damaged or no such file."""
+    import numpy as np
+
+    if not path.is_file():
+        return None
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if sum(entry.file_size for entry in archive.infolist()) > MAX_BYTES:
+                raise ValueError(f"more than {MAX_BYTES // 2**20} MiB unpacked")
+        with np.load(path, allow_pickle=False) as arrays:
+            pictures = {name: arrays[name] for name in arrays.files}
+        if not _is_sound(pictures):
+            raise ValueError("its arrays are not those of pictures")
+        return pictures
+    except (OSError, ValueError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"pictures {path.name} cannot be read: {' '.join(str(error).split())}") from error
+
+
+def _is_sound(pictures: Mapping[str, NDArray[Any]]) -> bool:
+    """Whether arrays are of one of the kinds that this module writes, and fit each other."""
+    values, label = pictures.get("input"), pictures.get("label")
+    if values is None or not values.size or (label is not None and (
+            label.dtype.kind != "i" or label.shape not in (values.shape[:1], values.shape[:2]))):
+        return False
+    others = {name: array for name, array in pictures.items() if name not in ("input", "label")}
+    if values.dtype.kind == "f":
+        sets = [values, *others.values()]
+        return (set(others) in (set(), {"visible", "reconstruction"}) and len({len(array) for array in sets}) == 1
+                and all(array.dtype.kind == "f" and array.ndim == 3 and array.shape[-1] == 3 and array.size for array in sets))
+    return (values.dtype == "uint8" and values.ndim in (4, 5) and values.shape[-1] in (1, 3) and (not others or (
+        set(others) == {"reconstruction", "hidden"} and others["reconstruction"].dtype == "uint8"
+        and others["reconstruction"].shape == values.shape and others["hidden"].dtype == bool
+        and others["hidden"].shape == values.shape[:-1])))

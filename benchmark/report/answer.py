@@ -1,0 +1,111 @@
+"""An analysis in, the sentences of the first screen out: what was found, and what to hold against it."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from benchmark.evidence.analysis import Analysis
+from benchmark.evidence.claims import TESTED_PROFILE
+from benchmark.evidence.estimates import (
+    pooled_spread,
+)
+from benchmark.evidence.rule import HELPS, NO_EVIDENCE, NOT_JUDGED, ONE_SEED, shared_sources
+from benchmark.evidence.sanity import WRONG
+from benchmark.evidence.stats import (
+    ALPHA,
+    minimal_detectable_effect,
+)
+
+
+def control_verdicts(analysis: Analysis, section: int) -> list[tuple[str, str]]:
+    """Each arm and variant of a section, and the variants that validation chose, with their sentence"""
+    ours = analysis.verdicts[analysis.verdicts["section"] == section]
+    found: dict[str, str] = {}
+    for arm, variant, tuned in dict.fromkeys(zip(ours["arm"], ours["variant"], ours["tuned"], strict=True)):
+        name = f"{arm}, each in the variant chosen on val" if tuned else f"{arm} [{variant}]" if variant else arm
+        same = ours[(ours["arm"] == arm) & (ours["tuned"] == tuned) & (tuned | (ours["variant"] == variant))]
+        found.setdefault(name, summarise_verdicts(same))
+    return list(found.items())
+
+
+def answer(analysis: Analysis) -> list[str]:
+    """The first thing that a reader sees: what the complete sections say, a sentence each."""
+    collection, effects = analysis.collection, analysis.effects
+    if not collection.records:
+        return ["There is no finished run."]
+    main = {task: info.metrics[0] for task, info in collection.tasks.items()}
+    lines = []
+    for number, section in enumerate(collection.sections):
+        ours = effects[(effects["section"] == number) & (effects["role"] == "method") & (effects["variant"] == "")]
+        ours = ours[[metric == main[task].name for task, metric in zip(ours["task"], ours["metric"], strict=True)]]
+        if section.conditions or section.limit is not None or ours.empty:
+            continue
+        title = section.title[0].upper() + section.title[1:]
+        single = int((ours["n"].astype(float) < 2).sum())
+        ours = ours[ours["n"].astype(float) >= 2]
+        if ours.empty:
+            lines.append(f"{title}: {single} target x auxiliary pairs ran in one seed, which tells nothing of chance.")
+            continue
+        sign = [1 if main[task].higher_is_better else -1 for task in ours["task"]]
+        found, better = ours["p_holm"].astype(float) < ALPHA, ours["difference"] * sign > 0
+        text = (f"{title}: of {len(ours)} target x auxiliary pairs, {int((found & better).sum())} gain over their baseline and "
+                f"{int((found & ~better).sum())} lose beyond chance (paired by seed, Holm-adjusted")
+        edges = [f"{task} {edge:.1f}" for task in dict.fromkeys(ours["task"])
+                 if (edge := _found_from(ours[ours["task"] == task], len(ours))) is not None]
+        text += f"; effects that could have been found: from {', '.join(edges)})." if edges else ")."
+        apart = [not shared_sources(collection, str(task), str(name)) for task, name in zip(ours["task"], ours["auxiliary"],
+                                                                                            strict=True)]
+        if not all(apart):
+            text += (f" Of the {sum(apart)} that share no data source, {int((found & better)[apart].sum())} gain and "
+                     f"{int((found & ~better)[apart].sum())} lose.")
+        if single:
+            text += f" {single} more ran in one seed, which tells nothing of chance."
+        judged = dict(control_verdicts(analysis, number)).get("m2pt", "")
+        lines.append(text + (f" {judged}" if judged and not judged.startswith("Not judged") else ""))
+    return lines or ["No target x auxiliary pair has been measured on all data yet."]
+
+
+def _found_from(effects: pd.DataFrame, tests: int) -> float | None:
+    """What the test of one of so many pairs finds with probability `POWER` where a target's pairs scatter alike."""
+    effects = effects[effects["sd"].astype(float) > 0]
+    pooled = pooled_spread(effects)
+    if pooled is None:
+        return None
+    return minimal_detectable_effect(pooled[0], int(effects["n"].min()), ALPHA / tests, spread_df=pooled[1])
+
+
+def badges(analysis: Analysis) -> list[str]:
+    """Reservations about all that follows"""
+    collection = analysis.collection
+    profiles = sorted({section.profile for section in collection.sections} - {TESTED_PROFILE})
+    found = [f"Profile {', '.join(profiles)}: embedded data at a small scale, not comparable with published numbers"] \
+        if profiles else []
+    if any(section.limit is not None for section in collection.sections):
+        found.append("Some rows saw a few samples only: they show that everything runs, and nothing else")
+    stale = sum(run.stale for run in collection.paired.runs)
+    wrong = int((analysis.sanity["outcome"] == WRONG).sum())
+    if wrong:
+        found.append(f"{wrong} of {len(analysis.sanity)} sanity checks failed: nothing here is to be relied on")
+    if stale:
+        found.append(f"{stale} of {len(collection.paired.runs)} runs were not computed by the current code")
+    return found
+
+
+def summarise_verdicts(verdicts: pd.DataFrame) -> str:
+    """The answer for one section and arm in a sentence, with and without pairs that share a source."""
+    judged = verdicts[verdicts["verdict"].isin([HELPS, NO_EVIDENCE])]
+    reasons = {NOT_JUDGED: "controls are missing", ONE_SEED: "one seed tells nothing of chance"}
+    lacking = " or ".join(text for verdict, text in reasons.items() if (verdicts["verdict"] == verdict).any())
+    if judged.empty:
+        return f"Not judged: {lacking}."
+    apart = judged[judged["shared_sources"] == ""]
+    what = "pairs help" if judged["auxiliary"].any() else "targets gain"
+
+    def count(frame: pd.DataFrame) -> str:
+        return f"{int((frame['verdict'] == HELPS).sum())} of {len(frame)} {what} beyond every control"
+
+    text = count(judged)
+    if len(apart) < len(judged):
+        text += f"; without pairs that share a data source: {count(apart)}"
+    left = len(verdicts) - len(judged)
+    return text + (f"; {left} not judged, as {lacking}." if left else ".")
