@@ -158,7 +158,7 @@ class Gain(Arm):
     scale_lr_factor: PositiveFloat = 1.0
 
     def build(self, model: TransformerModel, blocks: Mapping[str, nn.ModuleList], random: torch.Generator) -> list[Pathway]:
-        from benchmark.model.pathway import connect_gain
+        from benchmark.model.connect import connect_gain
 
         return connect_gain(model.blocks)
 
@@ -205,7 +205,7 @@ class Merge(Arm):
     merge_scale: float = 1.0
 
     def build(self, model: TransformerModel, blocks: Mapping[str, nn.ModuleList], random: torch.Generator) -> list[Pathway]:
-        from benchmark.model.pathway import linear_layers
+        from benchmark.model.connect import linear_layers
 
         added = dict(linear_layers(self.added_blocks(blocks["auxiliary"], random)))
         for name, linear in linear_layers(model.blocks):
@@ -259,7 +259,7 @@ def _gaussian(blocks: nn.ModuleList, random: torch.Generator) -> nn.ModuleList:
 def _rewritten(blocks: nn.ModuleList, rewrite: Callable[[Tensor], Tensor]) -> nn.ModuleList:
     """A copy of the blocks, what linear layers hold replaced by what `rewrite` makes of it; weights before biases, which only
     pathways with joined biases use, so that these alter no weight."""
-    from benchmark.model.pathway import linear_layers
+    from benchmark.model.connect import linear_layers
 
     rewritten = copy.deepcopy(blocks)
     linears = [linear for _, linear in linear_layers(rewritten)]

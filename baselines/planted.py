@@ -32,7 +32,7 @@ class MergeWhole(Merge):
     def build(self, model: TransformerModel, blocks: Mapping[str, nn.ModuleList], random: torch.Generator) -> list[Pathway]:
         import torch
 
-        from benchmark.model.pathway import linear_layers
+        from benchmark.model.connect import linear_layers
 
         self.alter(model, random)
         for _, linear in linear_layers(model.blocks):

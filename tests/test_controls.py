@@ -12,8 +12,8 @@ from baselines import ARMS
 from baselines.controls import CONTROLS, OTHER_SEED
 from baselines.m2pt import M2PT, in_order
 from benchmark.data.seeds import generator
+from benchmark.model.connect import linear_layers
 from benchmark.model.encoder import build_blocks
-from benchmark.model.pathway import linear_layers
 from benchmark.spec.contracts import Start
 
 

@@ -9,8 +9,9 @@ import torch
 from torch import distributed, multiprocessing, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from benchmark.model.connect import connect
 from benchmark.model.encoder import build_blocks
-from benchmark.model.pathway import connect, names_behind_sums, trained_parameters
+from benchmark.model.pathway import names_behind_sums, trained_parameters
 from benchmark.spec.recipes import TrainRecipe
 from benchmark.train.optim import build_optimizer, clear_gradients, clip_gradients
 

@@ -30,7 +30,7 @@ from benchmark.plan.presets import Group, cells_of
 from benchmark.records.pictures import read_pictures, write_pictures
 from benchmark.records.record import Record, read_record
 from benchmark.records.store import Store
-from benchmark.runner.worker import _cause
+from benchmark.runner.worker import root_cause
 from benchmark.spec.runspec import Pretrained, Site
 from benchmark.train.checkpoint import load_checkpoint, save_checkpoint
 
@@ -287,7 +287,7 @@ def test_a_write_that_fails_leaves_the_old_or_the_new_and_says_so(what, tmp_path
                         try:
                             write_new(folder)
                         except (OSError, RuntimeError) as error:  # torch wraps the former in the latter
-                            said = _cause(error)
+                            said = root_cause(error)
                     injected += 1
                     found = see(folder)
                     assert found in (before, new), f"operation {at}, {os.strerror(number)}"

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from baselines.m2pt import M2PT
+from benchmark.model.connect import connect
 from benchmark.model.encoder import build_blocks
-from benchmark.model.pathway import connect, connected, trained_parameters
+from benchmark.model.pathway import connected, trained_parameters
 from benchmark.spec.recipes import TrainRecipe
 from benchmark.train.optim import WeightAverage, build_optimizer, check_coverage, clip_gradients, layer_of, learning_rate
 

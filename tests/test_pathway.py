@@ -10,8 +10,9 @@ from torch import nn
 from benchmark.bench.measure import torch_threads
 from benchmark.bench.parametrized import parametrized, plain_adamw
 from benchmark.model import loops
+from benchmark.model.connect import connect, connect_gain
 from benchmark.model.encoder import build_blocks
-from benchmark.model.pathway import apart, connect, connect_gain, connected, merge, trained_parameters
+from benchmark.model.pathway import apart, connected, merge, trained_parameters
 from benchmark.spec.recipes import TrainRecipe
 from benchmark.train import optim
 from benchmark.train.loop import _State

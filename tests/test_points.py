@@ -14,8 +14,8 @@ from benchmark.model.mae import MaskedAutoencoder
 from benchmark.model.points import (
     ChamferTarget,
     PointTokenizer,
-    _farthest,
     chamfer_distance,
+    farthest_by_steps,
     farthest_point_sample,
     gather_points,
     group,
@@ -64,7 +64,7 @@ def test_the_search_of_the_cpu_finds_what_that_of_other_devices_does(grid, batch
     if grid is not None:
         points = torch.randint(grid, points.shape, generator=torch.Generator().manual_seed(1)).float() / 7
     chosen = farthest_point_sample(points, 20)
-    assert torch.equal(chosen, _farthest(points, 20))
+    assert torch.equal(chosen, farthest_by_steps(points, 20))
     centres = gather_points(points, chosen)
     found = nearest_neighbours(centres, points, 16)
     expected = square_distance(centres, points).topk(16, largest=False)
@@ -124,8 +124,8 @@ def test_what_the_loops_would_read_beyond_is_refused():
 def test_loops_are_compiled_also_where_they_cannot_be_kept(monkeypatch):
     monkeypatch.setattr("numba.core.caching.CacheImpl._locator_classes", [])
     points = clouds(1, 30).numpy()
-    monkeypatch.setattr(loops, "_farthest", loops.compiled(loops._farthest.py_func))
-    assert loops.farthest(points, 5).tolist() == _farthest(torch.from_numpy(points), 5).tolist()
+    monkeypatch.setattr(loops, "farthest_loop", loops.compiled(loops.farthest_loop.py_func))
+    assert loops.farthest(points, 5).tolist() == farthest_by_steps(torch.from_numpy(points), 5).tolist()
 
 
 def test_groups_are_relative_to_their_centres():

@@ -10,8 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
+from benchmark.model.connect import connect
 from benchmark.model.encoder import TransformerModel, build_blocks
-from benchmark.model.pathway import connect, merge
+from benchmark.model.pathway import merge
 from benchmark.model.weights import CheckpointError, export_weights, read_weights
 from benchmark.transfer import detection, segmentation
 from benchmark.transfer.backbone import Pyramid, load_vit

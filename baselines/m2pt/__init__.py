@@ -50,7 +50,7 @@ class M2PT(Arm):
         return starts
 
     def build(self, model: TransformerModel, blocks: Mapping[str, nn.ModuleList], random: torch.Generator) -> list[Pathway]:
-        from benchmark.model.pathway import connect
+        from benchmark.model.connect import connect
 
         auxiliary = self.auxiliary_blocks(model, blocks, random)
         return connect(model.blocks, in_order(auxiliary, self.order, random), layers=self.layers, scale_init=self.scale_init,

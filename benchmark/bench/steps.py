@@ -22,8 +22,9 @@ from benchmark.bench.parametrized import parametrized, plain_adamw
 from benchmark.data.augment import mix
 from benchmark.data.examples import Batch
 from benchmark.data.seeds import SampleRandom
+from benchmark.model.connect import connect
 from benchmark.model.encoder import TransformerModel, build_blocks
-from benchmark.model.pathway import CrossModal, connect, connected, merge
+from benchmark.model.pathway import CrossModal, connected, merge
 from benchmark.model.weights import export_weights, read_weights
 from benchmark.plan.matrix import Cell, Planner, pretraining_tasks
 from benchmark.spec.contracts import Task

@@ -35,7 +35,7 @@ def farthest(points: Array, num_samples: int) -> Array:
     """(B, N, 3) -> (B, S) places: point 0, then each time the first of those farthest from the chosen ones."""
     chosen = np.empty((len(points), num_samples), np.int64)
     left = np.full(points.shape[:2], np.inf, points.dtype)
-    spread(_farthest, parts_of(_axes(points), left, left.view(f"i{left.itemsize}"), chosen))
+    spread(farthest_loop, parts_of(_axes(points), left, left.view(f"i{left.itemsize}"), chosen))
     return chosen
 
 
@@ -80,7 +80,7 @@ def _axes(points: Array) -> Array:
 
 
 @compiled
-def _farthest(axes: Array, left: Array, bits: Array, chosen: Array) -> None:
+def farthest_loop(axes: Array, left: Array, bits: Array, chosen: Array) -> None:
     """`left`: squared distances to the nearest chosen point; `bits`: the same memory as integers, which are ordered as the
     distances are, and whose largest is found many at once."""
     for cloud in range(len(axes)):

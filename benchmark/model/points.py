@@ -42,10 +42,11 @@ def farthest_point_sample(points: Tensor, num_samples: int) -> Tensor:
         raise ValueError(f"cannot choose {num_samples} of {points.shape[1]} points")
     if points.device.type == "cpu":
         return torch.from_numpy(loops.farthest(points.detach().numpy(), num_samples))
-    return _farthest(points, num_samples)
+    return farthest_by_steps(points, num_samples)
 
 
-def _farthest(points: Tensor, num_samples: int) -> Tensor:
+def farthest_by_steps(points: Tensor, num_samples: int) -> Tensor:
+    """(B, N, 3) -> (B, S): the same where no compiled loop serves, one chosen point a step, on any device."""
     batch_size, num_points, _ = points.shape
     axes = points.unbind(-1)
     chosen = torch.zeros(batch_size, num_samples, dtype=torch.int64, device=points.device)

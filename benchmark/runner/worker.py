@@ -74,7 +74,7 @@ def carry_out(works: Sequence[Work], together: bool, site: Site, results: Path, 
             _train_together(works, site, connection, slot) if together else _run(works[0], store, site, connection, slot, log)
             connection.send(("done", "", ""))
         except Exception as error:  # whatever a task or an arm raises belongs to this run alone
-            trace, cause = traceback.format_exc(), _cause(error)
+            trace, cause = traceback.format_exc(), root_cause(error)
             name = type(cause).__name__
             connection.send(("passing" if name in PASSING else "failed", f"{name}: {' '.join(str(cause).split())}", trace))
             for folder in [work.folder for work in works[1:]]:
@@ -172,7 +172,7 @@ def _seed_nothing(seed: int) -> None:
     """In place of `manual_seed_all` of a device that is not in use"""
 
 
-def _cause(error: BaseException) -> BaseException:
+def root_cause(error: BaseException) -> BaseException:
     """The failure of storage behind an error, where there is one: a full disk says more than what could not cope with it."""
     behind: BaseException | None = error
     while behind is not None:
