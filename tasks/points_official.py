@@ -9,9 +9,11 @@ Shapes: S samples, N points as stored, K points kept.
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import importlib
 import io
+import re
 import struct
 import zipfile
 import zlib
@@ -24,9 +26,10 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.data.catalogue import Entry, Item, Listing, Prepared, carve_validation, folder, inside, items
+from benchmark.data.catalogue import Item, Prepared, checked, folder, items
 from benchmark.data.embedded import DataError
 from benchmark.data.examples import Examples
+from benchmark.data.listing import Entry, Listing, Root, carve_validation, inside, is_leftover, printable, read_text
 from benchmark.provenance.code import reachable_code
 from benchmark.records.record import write_whole
 from benchmark.spec.recipes import SPLITS, Split
@@ -44,7 +47,7 @@ DAMAGED = (OSError, ValueError, TypeError, KeyError, AttributeError, EOFError, R
 def read_lines(path: Path) -> list[str]:
     """The lines of a list that are not empty; raises `DataError` where it is missing, empty or no text."""
     try:
-        found = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        found = [line.strip() for line in re.split(r"[\r\n]+", read_text(path)) if line.strip()]
     except (OSError, ValueError) as error:
         raise DataError(f"list {path} cannot be read: {error}") from error
     if not found:
@@ -77,18 +80,19 @@ def apart(listing: Listing, name: str) -> Listing:
 
 def find_pickle(root: Path) -> Path | None:
     """A pickle in a folder or in one below it"""
-    return next((path for pattern in ("*", "*/*") for path in sorted(root.glob(pattern)) if path.suffix in PICKLES), None)
+    found = (path for pattern in ("*", "*/*") for path in sorted(root.glob(pattern)))
+    return next((path for path in found if path.suffix in PICKLES and not is_leftover(str(path.relative_to(root)))), None)
 
 
 def load_bytes(prepared: Prepared, item: Item) -> bytes:
     """A listed file; raises `DataError` where it is not the one that was prepared."""
-    path = inside(prepared.root, item.path)
+    path = inside(prepared.root, item.path, prepared.links)
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise DataError(f"{path} cannot be read ({error}); prepare the data set again") from error
+        raise DataError(f"{printable(path)} cannot be read ({error.strerror}); prepare the data set again") from error
     if hashlib.sha256(data).hexdigest() != item.sha256:
-        raise DataError(f"{path} has changed since it was prepared; prepare the data set again")
+        raise DataError(f"{printable(path)} has changed since it was prepared; put it back, or prepare the data set again")
     return data
 
 
@@ -104,7 +108,8 @@ def parse_table(data: bytes, path: Path, columns: int, delimiter: str | None = N
     if not data.strip():
         raise DataError(f"{path} is empty")
     try:
-        table: Array = np.loadtxt(io.BytesIO(data), delimiter=delimiter, ndmin=2, comments=None, encoding="utf-8")
+        content = io.BytesIO(data.removeprefix(codecs.BOM_UTF8))
+        table: Array = np.loadtxt(content, delimiter=delimiter, ndmin=2, comments=None, encoding="utf-8")
     except (ValueError, OverflowError) as error:
         raise DataError(f"{path} is no table of numbers: {error}") from error
     if table.shape[1] != columns:
@@ -192,12 +197,12 @@ def _dataset(h5py: Any, file: Any, name: str, path: Path) -> Any:
     return file[name]
 
 
-def hdf5_entries(root: Path, paths: Sequence[str], read: Callable[[Path], tuple[Array, Array]]) -> list[Entry]:
+def hdf5_entries(root: Root, paths: Sequence[str], read: Callable[[Path], tuple[Array, Array]]) -> list[Entry]:
     """A file each, with the labels of its clouds; without any where the file cannot be read, which `prepare` finds then."""
     entries = []
-    for path in paths:
+    for path in map(root.below, paths):
         try:
-            labels = read(inside(root, path))[1]
+            labels = read(root.inside(path))[1]
         except (DataError, OSError):
             labels = np.zeros(0)
         entries.append(Entry(path, ",".join(map(str, labels.tolist()))))
@@ -265,7 +270,11 @@ def cached(prepared: Prepared, made_by: Sequence[str], make: Callable[[], dict[s
     code = hashlib.sha256("\n".join([*(f"{name} {trees[name]}" for name in sorted(made_by)), extra]).encode()).hexdigest()
     path = folder() / f"{prepared.name}.{prepared.digest[:16]}.{code[:8]}.npz"
     arrays = _read_cache(path)
-    if arrays is None:
+    if arrays is not None:
+        for found in listed(prepared).values():
+            for item in found:
+                checked(prepared, item, cheap=0)
+    else:
         arrays = make()
         content = io.BytesIO()
         np.savez(content, allow_pickle=False, **arrays)

@@ -137,7 +137,8 @@ READERS: dict[str, tuple[Callable, Callable, type | tuple, str]] = {  # sample, 
     "pictures": (picture_bytes, read_pictures, ValueError, ".npz"),
     "published checkpoint": (published_bytes, read_checkpoint, CheckpointError, ".pth"),
     "catalogue": (lambda folder: CATALOGUE, read_catalogue, DataError, ".json"),
-    "list of files": (lambda folder: b"n1/a.jpg\t0\t120\tabcd\nn1/b.jpg\t0,3\t120\tabcd\n", read_list, DataError, ".train.tsv"),
+    "list of files": (lambda folder: b"n1/a.jpg\t0\t120\tabcd\t7\nn1/b.jpg\t0,3\t120\tabcd\t7\n", read_list, DataError,
+                      ".train.tsv"),
 }
 
 

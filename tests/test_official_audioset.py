@@ -14,6 +14,7 @@ from official import check_faults, check_reading, make_audioset, run_paper
 from benchmark.cli.main import main
 from benchmark.data.catalogue import prepare
 from benchmark.data.embedded import DataError
+from benchmark.data.listing import Root
 from benchmark.data.seeds import SampleRandom, generator
 from benchmark.spec.recipes import ModelShape, PretrainRecipe, TrainRecipe
 from tasks.audioset import TASK
@@ -69,7 +70,7 @@ def test_every_sound_is_found_with_all_of_its_classes(root):
 def test_the_fingerprint_is_that_of_the_training_inputs(root):
     facts = prepare(LAYOUT, root).facts
     train = load([LAYOUT.name])["train"]
-    inputs = torch.stack([read_fbank(root / path) for path in train.paths]).double()
+    inputs = torch.stack([read_fbank(root / item.path) for item in train.items]).double()
     assert facts["fbank mean"] == pytest.approx(inputs.mean().item(), abs=1e-3)
     assert facts["fbank std"] == pytest.approx(inputs.std().item(), abs=1e-3)
     assert facts["files measured"] == len(train)
@@ -79,7 +80,7 @@ def test_spaces_repeated_classes_and_other_fields_are_taken(root):
     data = entries(root)
     data[0] = {"wav": "./" + data[0]["wav"], "labels": " /m/0002, /m/0000,/m/0002,", "video_id": "x"}
     rewrite(root, data)
-    listing = LAYOUT.enumerate_files(root)
+    listing = LAYOUT.enumerate_files(Root(root))
     [label] = [entry.label for entry in listing.splits["train"] + listing.splits["val"] if entry.path.endswith("train_0.wav")]
     assert label == "0,2"
 
@@ -123,7 +124,8 @@ def test_fewer_classes_are_a_problem_that_is_written_down(tmp_path, monkeypatch)
 
 # Files
 
-def test_faults_are_named_and_nothing_is_trained_on_until_told(root, monkeypatch):
+def test_faults_are_named_and_nothing_is_trained_on_until_told(root, tmp_path, monkeypatch):
+    root = make_audioset(tmp_path / "many", train=60)
     data = entries(root)
     for number, part in ((6, 0.5), (1, 0.7)):
         path = root / data[number]["wav"]
@@ -179,8 +181,8 @@ def test_a_streamed_wav_is_not_taken_for_a_truncated_one(tmp_path):
 def test_a_file_that_goes_bad_later_ends_the_run_in_one_line(root):
     prepare(LAYOUT, root)
     train = load([LAYOUT.name])["train"].configured(SHAPE, RECIPE)
-    (root / train.paths[3]).write_bytes(b"gone bad")
-    with pytest.raises(DataError, match=train.paths[3]):
+    (root / train.items[3].path).write_bytes(b"gone bad")
+    with pytest.raises(DataError, match=train.items[3].path):
         list(train.stream([torch.arange(4)]))
 
 
@@ -195,7 +197,7 @@ def test_reading_depends_on_seed_epoch_and_sample_alone(root, monkeypatch):
     test = load([LAYOUT.name])["test"].configured(SHAPE, RECIPE)
     batch = test.batch(torch.arange(5))
     assert set(batch) == {"input", "label", "index"}
-    assert torch.equal(batch["input"], torch.stack([read_fbank(root / path, 64) for path in test.paths]))
+    assert torch.equal(batch["input"], torch.stack([read_fbank(root / item.path, 64) for item in test.items]))
 
 
 def test_half_of_the_sounds_are_mixed_with_one_of_the_split_and_so_are_their_labels(root):
@@ -224,9 +226,9 @@ def test_a_mixture_is_the_weighted_sum_of_two_waveforms(root):
     prepare(LAYOUT, root)
     train = load([LAYOUT.name])["train"].configured(SHAPE, RECIPE.model_copy(update={"augment": {"mix": 1.0}}))
     reader = train.reader
-    sample = reader.read(root / train.paths[2], np.random.default_rng(5))
+    sample = reader.read(root / train.items[2].path, np.random.default_rng(5))
     partner, share = int(sample["partner"]), float(sample["share"])
-    one, other = (samples_of(root / path) for path in (train.paths[2], train.paths[partner]))
+    one, other = (samples_of(root / path) for path in (train.items[2].path, train.items[partner].path))
     assert partner != 2
     assert len(one) == len(other)
     expected = reader.fbank(share * (one - one.mean()) + (1 - share) * (other - other.mean()))
@@ -234,7 +236,7 @@ def test_a_mixture_is_the_weighted_sum_of_two_waveforms(root):
     batch = reader.join([sample], {"label": train.columns["label"][2:3], "index": torch.tensor([2])}, None)
     assert torch.allclose(batch["label"][0], share * train.columns["label"][2] + (1 - share) * train.columns["label"][partner])
     draws = np.random.default_rng(0)
-    values = [float(reader.read(root / train.paths[0], draws)["share"]) for _ in range(100)]
+    values = [float(reader.read(root / train.items[0].path, draws)["share"]) for _ in range(100)]
     assert np.mean(values) == pytest.approx(0.5, abs=0.05)
     assert np.std(values) == pytest.approx(1 / np.sqrt(84), abs=0.03)  # of Beta(10, 10)
 
@@ -253,7 +255,7 @@ def test_no_label_outside_the_share_that_is_trained_on_is_seen(root):
     prepare(LAYOUT, root)
     part = load([LAYOUT.name])["train"].labelled(0.3, True, generator(0, "labels")).configured(SHAPE, RECIPE)
     assert len(part.reader.partners) == len(part) < 8
-    assert part.reader.partners == [part.paths[place] for place in part.columns["input"].tolist()]
+    assert part.reader.partners == [part.items[place] for place in part.columns["input"].tolist()]
     assert torch.equal(part.reader.labels, part.columns["label"])
 
 
@@ -299,8 +301,9 @@ def test_the_cache_changes_nothing_and_survives_damage(root, tmp_path, monkeypat
         path.write_bytes(damage(path.read_bytes()))
     assert torch.equal(test.batch(torch.arange(5))["input"], expected)
     assert all(np.load(path, allow_pickle=False).shape == (64, 128) for path in kept)
-    soundfile.write(root / test.paths[0], np.random.default_rng(1).normal(0, 0.1, 16000), 16000)
-    assert not torch.equal(test.batch(torch.arange(1))["input"], expected[:1])
+    soundfile.write(root / test.items[0].path, np.random.default_rng(1).normal(0, 0.1, 16000), 16000)
+    with pytest.raises(DataError, match="has changed since it was prepared"):
+        test.batch(torch.arange(1))
     (tmp_path / "catalogue" / "fbanks").rename(tmp_path / "catalogue" / "old")
     (tmp_path / "catalogue" / "fbanks").write_text("in the way")
     assert torch.equal(test.batch(torch.arange(1, 5))["input"], expected[1:])

@@ -14,6 +14,7 @@ from benchmark.cli.main import main
 from benchmark.data.catalogue import Layout, find, prepare, read
 from benchmark.data.embedded import DataError
 from benchmark.data.files import decode_picture, random_box
+from benchmark.data.listing import Root
 from benchmark.spec.recipes import ModelShape, TrainRecipe
 from tasks.imagenet import TASK
 from tasks.imagenet.official import LAYOUTS, Pictures, load, middle
@@ -59,7 +60,7 @@ def test_faults_are_named_and_nothing_is_trained_on_until_told(root, monkeypatch
 
 def test_an_empty_class_and_a_root_without_pictures_are_said(root, tmp_path):
     (root / "train" / "n00000009").mkdir()
-    assert any("n00000009 is empty" in line for line in LAYOUT.enumerate_files(root).problems)
+    assert any("n00000009 is empty" in line for line in LAYOUT.enumerate_files(Root(root)).problems)
     with pytest.raises(DataError, match="0 training"):
         prepare(LAYOUT, tmp_path)
     with pytest.raises(DataError, match="is no folder"):
@@ -70,7 +71,7 @@ def test_a_damaged_catalogue_is_no_catalogue(root, tmp_path):
     prepare(LAYOUT, root)
     listing = tmp_path / "catalogue" / "imagenet1k.train.tsv"
     text = listing.read_text()
-    for damage in (text[: len(text) // 2], "../../etc/passwd\t0\t1\tab\n" + text, "", "/etc/passwd\t0\t1\tab\n"):
+    for damage in (text[: len(text) // 2], "../../etc/passwd\t0\t1\tab\t1\n" + text, "", "/etc/passwd\t0\t1\tab\t1\n"):
         listing.write_text(damage)
         with pytest.raises(DataError, match=r"prepare|leads out"):
             load([LAYOUT.name])
@@ -119,10 +120,10 @@ def test_grey_and_odd_pictures_become_rgb_and_a_bomb_is_refused(tmp_path, monkey
 def test_a_file_that_goes_bad_later_ends_the_run_in_one_line(root, monkeypatch):
     prepare(LAYOUT, root)
     train = load([LAYOUT.name])["train"].configured(SHAPE, RECIPE)
-    (root / train.paths[3]).write_bytes(b"gone bad")
+    (root / train.items[3].path).write_bytes(b"gone bad")
     for workers in ("0", "2"):
         monkeypatch.setenv("M2PT_WORKERS", workers)
-        with pytest.raises(DataError, match=train.paths[3]):
+        with pytest.raises(DataError, match=train.items[3].path):
             list(train.stream([torch.arange(2), torch.arange(2, 6)]))
 
 

@@ -138,7 +138,7 @@ def test_faults_are_named_and_nothing_is_trained_on_until_told(root, tmp_path, m
     (root / "train/riding a bike/5.mp4").unlink()
     Image.new("RGB", (20, 20)).save(root / "picture.png")
     with (root / "train.csv").open("a") as file:
-        file.write("front.mp4 0\n../../etc/passwd 0\n/etc/passwd 0\npicture.png 1\ntrain/riding a bike/3.mp4 1\n"
+        file.write("front.mp4 0\n../../etc/passwd 0\n/etc/passwd 0\npicture.png 1\ntrain/riding a bike/3.mp4 2\n"
                    f"{tmp_path}/kinetics/../../../etc/passwd 1\n")
     prepared = prepare(LAYOUT, root)
     check_faults(prepared, ["train/riding a bike/5.mp4"], (

@@ -159,6 +159,10 @@ def build_parser() -> Parser:
     data.add_argument("--root", type=Path, metavar="DIR", help="where the data set lies, as it was distributed")
     data.add_argument("--set", metavar="NAME", help="which, of a task with several")
     data.add_argument("-j", "--jobs", type=int, default=1, metavar="N", help="files at once (default: %(default)s)")
+    data.add_argument("--strip-prefix", default="", metavar="DIR",
+                      help="what lists of another machine begin their paths with, such as /their/kinetics")
+    data.add_argument("--follow-links", action="store_true",
+                      help="read files outside of the folder where links in it lead there (default: they are refused)")
     data.set_defaults(run=files.manage_data)
 
     convert = verbs.add_parser("convert", parents=[plugins], help="a published checkpoint (MAE, timm, VideoMAE, Point-MAE, "

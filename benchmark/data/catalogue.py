@@ -3,42 +3,38 @@
 `benchmark data prepare` looks at every file once and writes, into the catalogue folder,
 
     NAME.json       root, digest, classes, counts, files that are missing or cannot be read
-    NAME.SPLIT.tsv  one line a sample: path below the root, label, bytes, SHA-256
+    NAME.SPLIT.tsv  one line a sample: path below the root, label, bytes, SHA-256, time of change in ns
 
 The catalogue is a folder `data` beside the results, or the environment variable M2PT_DATA. Training reads what is listed
-there and nothing else, so the digest says exactly what a result was made of.
+there and nothing else, and compares each file with its line as it reads it, so that the digest says exactly what a result
+was made of.
 """
 
 from __future__ import annotations
 
-import csv
 import functools
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import re
+import sys
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from benchmark.data.embedded import DataError
+from benchmark.data.listing import Listing, Root, check_spelling, commonest, inside, passed_over, printable, tidy
 from benchmark.spec.recipes import SPLITS, Split
 
 CATALOGUE = "M2PT_DATA"
 ALLOW_MISSING = "M2PT_ALLOW_MISSING"
-VALIDATION_SHARE = 0.05  # of the training samples, where a data set has no validation split of its own
+ESCAPES = (("\\", r"\\"), ("\t", r"\t"), ("\n", r"\n"), ("\r", r"\r"))  # the first of them first
+CHEAP = 2**20  # bytes of a file whose content is compared at every reading, in less than a millisecond
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One sample of a split as its list names it."""
-
-    path: str  # below the root, with forward slashes
-    label: str = ""  # as the task writes it: a class index, or several separated by commas
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Item:
     """One sample that was looked at."""
 
@@ -46,15 +42,7 @@ class Item:
     label: str
     size: int
     sha256: str
-
-
-@dataclass
-class Listing:
-    """What a layout's lists say, before any file is opened."""
-
-    splits: dict[Split, list[Entry]]
-    classes: list[str] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)  # of the lists themselves
+    modified: int  # nanoseconds since 1970
 
 
 @dataclass(frozen=True)
@@ -63,9 +51,10 @@ class Layout:
 
     name: str  # as in `ProfileSpec.data_sets`
     description: str  # what lies where below ROOT, for people
-    enumerate_files: Callable[[Path], Listing]  # raises `DataError` where the lists themselves are missing
+    enumerate_files: Callable[[Root], Listing]  # raises `DataError` where the lists themselves are missing
     look: Callable[[Path], None]  # raises `DataError` for a file that cannot be used
     facts: Callable[[Prepared], dict[str, Any]] | None = None  # measured over what can be used, such as a mean
+    num_classes: int | None = None  # of the whole data set; None where lists do not bring their classes
 
 
 @dataclass(frozen=True)
@@ -81,12 +70,29 @@ class Prepared:
     unreadable: dict[str, list[str]]  # by split: "path: why"
     facts: dict[str, Any]  # what the layout adds, such as the mean of its spectrograms
     problems: list[str] = field(default_factory=list)  # of the lists, such as a class without any file
+    notes: list[str] = field(default_factory=list)  # what was passed over, and is no fault
+    links: bool = False  # whether links lead out of the root
+    short: str = ""  # "3 of 1,000 classes", where some are not there
+
+    def lost(self, split: Split) -> str:
+        """How many files of a split are missing or cannot be read; "" where all are there."""
+        missing, unreadable = len(self.missing.get(split, ())), len(self.unreadable.get(split, ()))
+        if not missing + unreadable:
+            return ""
+        whole = self.counts.get(split, 0) + missing + unreadable
+        return (f"{missing:,} missing and {unreadable:,} unreadable files of {whole:,}: "
+                f"{100 * (missing + unreadable) / whole:.2g} % of {split} missing")
 
     def note(self, split: Split) -> str:
         """What readers of a result should know of a split; "" where all is there."""
-        lost = len(self.missing.get(split, ())) + len(self.unreadable.get(split, ()))
-        whole = self.counts.get(split, 0) + lost
-        return f"{100 * lost / whole:.1f} % of {split} missing" if lost else ""
+        return "; ".join(filter(None, (self.lost(split), self.short)))
+
+    def faults(self, split: Split | None = None) -> list[str]:
+        """Every fault, or those of the files of one split, as "file: why" """
+        chosen = SPLITS if split is None else (split,)
+        return [*(self.problems if split is None else ()),
+                *(f"{path}: missing" for name in chosen for path in self.missing.get(name, ())),
+                *(line for name in chosen for line in self.unreadable.get(name, ()))]
 
 
 def folder() -> Path:
@@ -94,125 +100,149 @@ def folder() -> Path:
     return Path(os.environ.get(CATALOGUE) or "data")
 
 
-def check_spelling(path: str) -> None:
-    """Raises `DataError` for a path that leaves any root by its spelling."""
-    pure = PurePosixPath(path)
-    if pure.is_absolute() or ".." in pure.parts or not path or "\0" in path:
-        raise DataError(f"{path!r} leads out of the data folder; lists name files below it")
-
-
-def inside(root: Path, path: str) -> Path:
-    """`root`/`path`; raises `DataError` for a path that leaves the root, also through a link."""
-    check_spelling(path)
-    full = root / path
-    try:
-        if not full.resolve().is_relative_to(root.resolve()):
-            raise DataError(f"{path!r} is a link out of the data folder {root}; put the file itself there")
-    except (OSError, RuntimeError) as error:
-        raise DataError(f"{path!r} cannot be followed: {error}") from error
-    return full
-
-
-def below(root: Path, path: str) -> str:
-    """A list's path as an entry has it, below the root; an absolute one that leads elsewhere stays, for `inside` to refuse."""
-    pure = PurePosixPath(path)
-    for base in (root.absolute(), root.resolve()):
-        if pure.is_relative_to(base):
-            pure = pure.relative_to(base)
-            break
-    return str(pure)
-
-
-def carve_validation(entries: Sequence[Entry], share: float = VALIDATION_SHARE) -> tuple[list[Entry], list[Entry]]:
-    """(train, val): a sample is validation where the hash of its path says so, whatever else is in the list.
-
-    At least one is, where there are two.
-    """
-    places = {entry.path: int(hashlib.sha256(entry.path.encode()).hexdigest()[:8], 16) / 2**32 for entry in entries}
-    limit = max(share, min(places.values()) * (1 + 1e-9) if len(places) > 1 else 0.0)
-    return ([entry for entry in entries if places[entry.path] >= limit],
-            [entry for entry in entries if places[entry.path] < limit])
-
-
 def prepare(layout: Layout, root: Path, jobs: int = 1, say: Callable[[str], None] = lambda line: None, *,
-            write: bool = True) -> Prepared:
-    """Look at every file of a data set, `jobs` at once, and `write` the catalogue's entry.
-
-    Raises `DataError` where `root` is no folder, its lists are missing, or no file of train or test can be used.
-    """
-    if not root.is_dir():
-        raise DataError(f"{root} is no folder; give the data set's with --root")
-    name, listing = layout.name, layout.enumerate_files(root)
-    found: dict[Split, list[Item]] = {}
-    missing: dict[str, list[str]] = {}
-    unreadable: dict[str, list[str]] = {}
-    look = functools.partial(_look, root, layout.look)
-    with ProcessPoolExecutor(jobs) as pool:
-        for split in SPLITS:
-            entries, seen = listing.splits.get(split, []), set()
-            found[split] = []
-            results = pool.map(look, [entry.path for entry in entries], chunksize=16)
-            for number, (entry, (state, size, digest)) in enumerate(zip(entries, results, strict=True), 1):
-                if entry.path in seen:
-                    unreadable.setdefault(split, []).append(f"{entry.path}: listed twice")
-                elif state == "":
-                    found[split].append(Item(entry.path, entry.label, size, digest))
-                elif state == "missing":
-                    missing.setdefault(split, []).append(entry.path)
-                else:
-                    unreadable.setdefault(split, []).append(f"{entry.path}: {state}")
-                seen.add(entry.path)
-                if number % 10_000 == 0:
-                    say(f"{name} {split}: {number:,} of {len(entries):,} files looked at")
-    if not found["train"] or not found["test"]:
-        raise DataError(f"{name} under {root} has {len(found['train'])} training and {len(found['test'])} test files that can "
-                        f"be read{_first(listing.problems, missing, unreadable)}; see its layout with: benchmark data list")
-    rows = [(split, item) for split in SPLITS for item in found[split]]
-    text = "\n".join(f"{split}\t{item.path}\t{item.label}\t{item.sha256}" for split, item in rows)
-    digest = hashlib.sha256(text.encode()).hexdigest()
-    counts: dict[str, int] = {split: len(found[split]) for split in SPLITS}
-    prepared = Prepared(name, root.resolve(), digest, listing.classes, counts, missing, unreadable, {},
-                        listing.problems)
-    if not write:
-        return prepared
+            prefix: str = "", links: bool = False) -> Prepared:
+    """Look at every file of a data set, see `inspect`, and write the catalogue's entry."""
+    prepared, found = inspect(layout, root, jobs, say, prefix=prefix, links=links)
     folder().mkdir(parents=True, exist_ok=True)
     for split in SPLITS:
-        with (folder() / f"{name}.{split}.tsv").open("w", encoding="utf-8", newline="") as file:
-            csv.writer(file, dialect="excel-tab", lineterminator="\n").writerows(
-                (item.path, item.label, item.size, item.sha256) for item in found[split])
+        lines = ("\t".join((escape(item.path), item.label, str(item.size), item.sha256, str(item.modified)))
+                 for item in found[split])
+        text = "".join(f"{line}\n" for line in lines)
+        (folder() / f"{layout.name}.{split}.tsv").write_bytes(text.encode("utf-8", "surrogateescape"))
     if layout.facts is not None:
         prepared = replace(prepared, facts=layout.facts(prepared))
     data = asdict(prepared) | {"root": str(prepared.root)}
-    (folder() / f"{name}.json").write_text(json.dumps(data, indent=1), encoding="utf-8")
+    (folder() / f"{layout.name}.json").write_text(json.dumps(data, indent=1), encoding="utf-8")
     return prepared
 
 
-def _first(problems: Iterable[str], *lost: Mapping[str, list[str]]) -> str:
-    every = [*problems, *(line for by_split in lost for lines in by_split.values() for line in lines)]
-    return f" (first of {len(every)} problems: {every[0]})" if every else ""
+def inspect(layout: Layout, root: Path, jobs: int = 1, say: Callable[[str], None] = lambda line: None, *,
+            prefix: str = "", links: bool = False) -> tuple[Prepared, dict[Split, list[Item]]]:
+    """Look at every file of a data set, `jobs` at once; what is there, and the samples that can be used.
+
+    `prefix` is what lists of another machine begin their paths with; `links` may lead out of the root. Raises `DataError`
+    where `root` is no folder, its lists are missing, no file of train or test can be used, or there are too many classes.
+    """
+    if not root.is_dir():
+        raise DataError(f"{root} is no folder; give the data set's with --root")
+    name, listing = layout.name, layout.enumerate_files(Root(root, prefix, links))
+    short = _compare_classes(layout, listing)
+    found: dict[Split, list[Item]] = {}
+    missing: dict[str, list[str]] = {}
+    unreadable: dict[str, list[str]] = {}
+    look = functools.partial(_look, root, links, layout.look)
+    with ProcessPoolExecutor(jobs) as pool:
+        for split in SPLITS:
+            entries, dropped = tidy(listing.splits.get(split, []), split)
+            listing.notes += dropped
+            labels: dict[str, str] = {}
+            found[split] = []
+            results = pool.map(look, [entry.path for entry in entries], chunksize=16)
+            for number, (entry, (state, size, digest, modified)) in enumerate(zip(entries, results, strict=True), 1):
+                shown = printable(entry.path)
+                if labels.setdefault(entry.path, entry.label) != entry.label:
+                    unreadable.setdefault(split, []).append(f"{shown}: listed twice, with other labels")
+                elif state == "":
+                    found[split].append(Item(entry.path, entry.label, size, digest, modified))
+                elif state == "missing":
+                    missing.setdefault(split, []).append(shown)
+                else:
+                    unreadable.setdefault(split, []).append(f"{shown}: {state}")
+                if number % 10_000 == 0:
+                    say(f"{name} {split}: {number:,} of {len(entries):,} files looked at")
+    rows = [(split, item) for split in SPLITS for item in found[split]]
+    text = "\n".join(f"{split}\t{item.path}\t{item.label}\t{item.sha256}" for split, item in rows)
+    digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+    counts: dict[str, int] = {split: len(found[split]) for split in SPLITS}
+    prepared = Prepared(name, root.resolve(), digest, [printable(label) for label in listing.classes], counts, missing,
+                        unreadable, {}, listing.problems, listing.notes, links, short)
+    if not found["train"] or not found["test"]:
+        faults = prepared.faults()
+        told = f" ({len(faults):,} faults: {commonest(faults)})" if len(faults) > 1 else f" ({faults[0]})" if faults else ""
+        raise DataError(f"{name} under {root} has {counts['train']} training and {counts['test']} test files that can "
+                        f"be read{told}; see its layout with: benchmark data list")
+    return prepared, found
 
 
-def _look(root: Path, look: Callable[[Path], None], path: str) -> tuple[str, int, str]:
-    """("", size, SHA-256) of a file that can be used; ("missing" or why not, 0, "") of another."""
+def _compare_classes(layout: Layout, listing: Listing) -> str:
+    """What is noted where there are fewer classes than the whole data set has; raises `DataError` where there are more."""
+    there, whole = len(listing.classes), layout.num_classes
+    if whole is None or there == whole:
+        return ""
+    if there > whole:
+        (told,) = passed_over("more", listing.classes)
+        raise DataError(f"{layout.name} has {whole:,} classes, and there are {there:,} {told.partition(': ')[2]}; "
+                        "move what is no class out of the folder")
+    return f"{there:,} of {whole:,} classes"
+
+
+def escape(path: str) -> str:
+    """A path in one field of one line"""
+    for sign, name in ESCAPES:
+        path = path.replace(sign, name)
+    return path
+
+
+def unescape(text: str) -> str:
+    """The path that `escape` made this of"""
+    names = {name: sign for sign, name in ESCAPES}
+    return re.sub(r"\\.", lambda found: names.get(found[0], found[0]), text)
+
+
+def _look(root: Path, links: bool, look: Callable[[Path], None], path: str) -> tuple[str, int, str, int]:
+    """("", size, SHA-256, time) of a file that can be used; ("missing" or why not, 0, "", 0) of another."""
     try:
-        full = inside(root, path)
+        full = inside(root, path, links)
         if not full.is_file():
-            return "missing", 0, ""
+            return "missing", 0, "", 0
+        before = full.stat()
         look(full)
-        with full.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return "", full.stat().st_size, digest
+        digest, after = digest_of(full), full.stat()
+        if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+            return "is being written to", 0, "", 0
+        return "", after.st_size, digest, after.st_mtime_ns
     except (DataError, OSError) as error:
-        return " ".join(str(error).split()), 0, ""
+        said = str(error).replace(str(root / path), printable(path))
+        return printable(" ".join(said.split())), 0, "", 0
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file"""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def checked(prepared: Prepared, item: Item, cheap: int = CHEAP) -> Path:
+    """The file of an item; raises `DataError` naming it where it is not the one that was prepared.
+
+    Size and time are compared at every reading; the content of a file of up to `cheap` bytes, or whose time is another, as
+    that of a copy is. The content of all is compared by `benchmark data verify`.
+    """
+    path = inside(prepared.root, item.path, prepared.links)
+    try:
+        state = path.stat()
+        same = state.st_size == item.size
+        if same and (state.st_size <= cheap or state.st_mtime_ns != item.modified):
+            same = digest_of(path) == item.sha256
+    except OSError as error:
+        raise DataError(f"{printable(path)} cannot be read ({error.strerror}); prepare the data set again") from error
+    if not same:
+        raise DataError(f"{printable(path)} has changed since it was prepared; put it back, or prepare the data set again")
+    return path
 
 
 def find(name: str) -> Prepared:
     """A prepared data set; raises `DataError` where it is not, or has missing files that were not allowed."""
     prepared = read(name)
-    lost = {split: note for split in SPLITS if (note := prepared.note(split))}
+    lost = {split: note for split in SPLITS if (note := prepared.lost(split))}
     if lost and os.environ.get(ALLOW_MISSING) != "1":
-        raise DataError(f"{name}: {', '.join(lost.values())}; see which with: benchmark data verify, "
-                        "or train on the rest with --allow-missing")
+        raise DataError(f"{name}: {', '.join(lost.values())} ({commonest(prepared.faults())}); see which with: "
+                        "benchmark data verify, or train on the rest with --allow-missing")
+    for split in lost:
+        if not prepared.counts.get(split):
+            raise DataError(f"{name}: no file of {split} can be used ({commonest(prepared.faults(split))}), so there is "
+                            "nothing to measure it on; --allow-missing needs some of every split")
     return prepared
 
 
@@ -233,7 +263,8 @@ def _read(path: Path, _modified_ns: int) -> Prepared:
                         counts,
                         {str(split): [str(line) for line in lines] for split, lines in data["missing"].items()},
                         {str(split): [str(line) for line in lines] for split, lines in data["unreadable"].items()},
-                        dict(data["facts"]), [str(line) for line in data.get("problems", [])])
+                        dict(data["facts"]), [str(line) for line in data["problems"]], [str(line) for line in data["notes"]],
+                        data["links"] is True, str(data["short"]))
     except (OSError, ValueError, OverflowError, TypeError, KeyError, AttributeError, RecursionError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise DataError(f"catalogue {path} cannot be read ({reason}); prepare the data set again") from error
@@ -244,12 +275,12 @@ def items(prepared: Prepared, split: Split) -> list[Item]:
     path = folder() / f"{prepared.name}.{split}.tsv"
     found = []
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            for row in csv.reader(file, dialect="excel-tab"):
-                name, label, size, digest = row
-                check_spelling(name)
-                found.append(Item(name, label, int(size), digest))
-    except (OSError, ValueError, csv.Error) as error:
+        for row in path.read_bytes().decode("utf-8", "surrogateescape").split("\n")[:-1]:
+            name, label, size, digest, modified = row.split("\t")
+            name = unescape(name)
+            check_spelling(name)
+            found.append(Item(name, sys.intern(label), int(size), digest, int(modified)))
+    except (OSError, ValueError) as error:
         raise DataError(f"catalogue {path} cannot be read ({error}); prepare the data set again") from error
     if len(found) != prepared.counts.get(split):
         raise DataError(f"catalogue {path} has {len(found)} lines instead of {prepared.counts.get(split)}; prepare it again")

@@ -6,8 +6,9 @@ import argparse
 from collections import Counter
 from collections.abc import Mapping
 
-from benchmark.data.catalogue import Layout, Prepared, folder, items, prepare, read
+from benchmark.data.catalogue import Layout, Prepared, folder, inspect, items, prepare, read
 from benchmark.data.embedded import DataError
+from benchmark.data.listing import commonest, printable
 from benchmark.spec.contracts import Task
 from benchmark.spec.recipes import SPLITS
 
@@ -57,7 +58,8 @@ def prepare_set(task: Task, options: argparse.Namespace) -> int:
         raise ValueError("name the data set's folder with --root DIR")
     if options.jobs < 1:
         raise ValueError(f"--jobs {options.jobs}: expected at least 1")
-    prepared = prepare(chosen[0], options.root, options.jobs, lambda line: print(line, flush=True))
+    prepared = prepare(chosen[0], options.root, options.jobs, lambda line: print(line, flush=True),
+                       prefix=options.strip_prefix, links=options.follow_links)
     code = describe(prepared)
     print(f"written to {folder() / prepared.name}.json")
     return code
@@ -67,10 +69,18 @@ def verify_set(task: Task, options: argparse.Namespace) -> int:
     """Look at every file again and compare with the catalogue, which stays as it is; exit code 1 where anything differs."""
     code = 0
     for layout, before in prepared_of(task, options.set):
-        again = prepare(layout, options.root or before.root, options.jobs, lambda line: print(line, flush=True), write=False)
+        again, found = inspect(layout, options.root or before.root, options.jobs, lambda line: print(line, flush=True),
+                               prefix=options.strip_prefix, links=options.follow_links or before.links)
         code = max(code, describe(again))
         if again.digest != before.digest:
             print(f"{layout.name}: digest {again.digest[:12]} is not that of the catalogue, {before.digest[:12]}")
+            for split in SPLITS:
+                now = {item.path: (item.label, item.sha256) for item in found[split]}
+                then = {item.path: (item.label, item.sha256) for item in items(before, split)}
+                altered = [path for path in then if path in now and now[path] != then[path]]
+                show("  ", [f"{what:<11} {printable(path)}" for what, paths in (
+                    ("changed", altered), ("gone", [path for path in then if path not in now]),
+                    ("new", [path for path in now if path not in then])) for path in paths], "")
             code = 1
     return code
 
@@ -105,17 +115,27 @@ def prepared_of(task: Task, name: str | None) -> list[tuple[Layout, Prepared]]:
 def describe(prepared: Prepared) -> int:
     """Counts and faults of a data set; 1 where there are any faults."""
     print(f"{prepared.name} under {prepared.root}: {counts(prepared)}; digest {prepared.digest[:12]}")
+    for line in (*prepared.notes, prepared.short):
+        if line:
+            print(f"  note        {line}")
     faults = [f"problem     {line}" for line in prepared.problems]
     faults += [f"missing     {path}" for paths in prepared.missing.values() for path in paths]
     faults += [f"unreadable  {line}" for lines in prepared.unreadable.values() for line in lines]
-    for line in faults[:SHOWN]:
-        print(f"  {line}")
-    if len(faults) > SHOWN:
-        print(f"  and {len(faults) - SHOWN} more, all named in {folder() / prepared.name}.json")
+    show("  ", faults, f", all named in {folder() / prepared.name}.json")
+    if len(faults) > 1:
+        print(f"  {len(faults):,} faults: {commonest(prepared.faults())}")
     for split in SPLITS:
-        if note := prepared.note(split):
+        if note := prepared.lost(split):
             print(f"  {note}; it is trained on only with --allow-missing")
     return 1 if faults else 0
+
+
+def show(margin: str, lines: list[str], where: str) -> None:
+    """The first lines, and how many more there are"""
+    for line in lines[:SHOWN]:
+        print(f"{margin}{line}")
+    if len(lines) > SHOWN:
+        print(f"{margin}and {len(lines) - SHOWN:,} more{where}")
 
 
 def counts(prepared: Prepared) -> str:

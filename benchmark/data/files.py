@@ -19,9 +19,10 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from benchmark.data.catalogue import find, inside, items
+from benchmark.data.catalogue import Item, Prepared, checked, find, items
 from benchmark.data.embedded import DataError
 from benchmark.data.examples import Batch, Examples
+from benchmark.data.listing import printable
 from benchmark.spec.recipes import SPLITS, Split
 
 if TYPE_CHECKING:
@@ -51,11 +52,12 @@ class Reader:
 
 
 class Files(Examples):
-    """A split in files. Its column "input" holds places in `paths`, so that parts of it stay in order."""
+    """A split in files. Its column "input" holds places in `items`, so that parts of it stay in order."""
 
-    def __init__(self, root: Path, paths: Sequence[str], columns: Mapping[str, Tensor], reader: Reader, note: str = ""):
-        super().__init__({"input": torch.arange(len(paths)), **columns})
-        self.root, self.paths, self.reader, self.note = root, list(paths), reader, note
+    def __init__(self, prepared: Prepared, found: Sequence[Item], columns: Mapping[str, Tensor], reader: Reader,
+                 note: str = ""):
+        super().__init__({"input": torch.arange(len(found)), **columns})
+        self.prepared, self.items, self.reader, self.note = prepared, found, reader, note
 
     def configured(self, shape: ModelShape, recipe: OptimRecipe) -> Self:
         """See `Reader.configured`."""
@@ -80,9 +82,9 @@ class Files(Examples):
             if draw is not None:
                 seeds = draw(indices).uniform("read", 4).mul(2**24).long().tolist()
             places = self.columns["input"][indices].tolist()
-            plans.append([(self.paths[place], seed) for place, seed in zip(places, seeds, strict=True)])
+            plans.append([(self.items[place], seed) for place, seed in zip(places, seeds, strict=True)])
         workers = min(count_workers(), len(plans)) if len(plans) > 1 else 0
-        loader = DataLoader(_Reading(self.root, self.reader), batch_size=None, sampler=plans, num_workers=workers,
+        loader = DataLoader(_Reading(self.prepared, self.reader), batch_size=None, sampler=plans, num_workers=workers,
                             prefetch_factor=2 if workers else None,
                             generator=torch.Generator())  # not the model's random numbers
         for indices, samples in zip(chosen, loader, strict=True):
@@ -109,7 +111,7 @@ def load_files(name: str, reader: Callable[[], Reader], columns: Callable[[Seque
             raise DataError(f"{name} {split}: {error}") from error
         except (ValueError, IndexError) as error:
             raise DataError(f"catalogue of {name} {split} has labels that are no classes ({error}); prepare again") from error
-        splits[split] = kind(prepared.root, [item.path for item in found], made, reader(), prepared.note(split))
+        splits[split] = kind(prepared, found, made, reader(), prepared.note(split))
     return splits
 
 
@@ -146,18 +148,19 @@ def random_box(size: tuple[int, int], least: float, random: Random, aspect: floa
 
 
 class _Reading(Dataset[Any]):
-    """A list of (path, seed) in, the samples of a batch out; or why one of them cannot be read."""
+    """A list of (item, seed) in, the samples of a batch out; or why one of them cannot be read."""
 
-    def __init__(self, root: Path, reader: Reader):
-        self.root, self.reader = root, reader
+    def __init__(self, prepared: Prepared, reader: Reader):
+        self.prepared, self.reader = prepared, reader
 
-    def __getitem__(self, plan: list[tuple[str, list[int] | None]]) -> list[dict[str, Tensor]] | str:
+    def __getitem__(self, plan: list[tuple[Item, list[int] | None]]) -> list[dict[str, Tensor]] | str:
         samples = []
-        for path, seed in plan:
+        for item, seed in plan:
             try:
-                samples.append(self.reader.read(inside(self.root, path), None if seed is None else np.random.default_rng(seed)))
+                path = checked(self.prepared, item)
+                samples.append(self.reader.read(path, None if seed is None else np.random.default_rng(seed)))
             except (DataError, OSError) as error:
-                return " ".join(str(error).split())
+                return printable(" ".join(str(error).split()))
         return samples
 
 

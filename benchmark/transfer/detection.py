@@ -23,9 +23,9 @@ from torchvision.models.detection import MaskRCNN  # type: ignore[import-untyped
 from torchvision.models.detection.anchor_utils import AnchorGenerator  # type: ignore[import-untyped]
 from torchvision.ops import MultiScaleRoIAlign  # type: ignore[import-untyped]
 
-from benchmark.data.catalogue import inside
 from benchmark.data.embedded import DataError
 from benchmark.data.files import decode_picture
+from benchmark.data.listing import inside
 from benchmark.transfer.backbone import STRIDES, Pyramid, descend, load_vit
 
 

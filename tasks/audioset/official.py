@@ -24,21 +24,11 @@ import soundfile
 import torch
 from torch import Tensor
 
-from benchmark.data.catalogue import (
-    Entry,
-    Layout,
-    Listing,
-    Prepared,
-    below,
-    carve_validation,
-    digests,
-    folder,
-    inside,
-    items,
-)
+from benchmark.data.catalogue import Item, Layout, Prepared, checked, digests, folder, items
 from benchmark.data.embedded import DataError
 from benchmark.data.examples import Batch, Examples
 from benchmark.data.files import Files, Random, Reader, load_files
+from benchmark.data.listing import Entry, Listing, Root, carve_validation, read_text
 from benchmark.records.record import write_whole
 from benchmark.spec.recipes import Split, TrainRecipe
 from tasks.audioset.waveform import FBANK_MEAN, FBANK_STD, SAMPLE_RATE, decode, fit_frames, kaldi_fbank
@@ -58,18 +48,18 @@ CLASSES = "class_labels_indices.csv"
 PICKLES = {".pkl", ".pickle", ".pt", ".pth", ".dat", ".joblib"}
 
 
-def enumerate_files(root: Path) -> Listing:
+def enumerate_files(root: Root) -> Listing:
     """The sounds of both lists; a part of the training sounds becomes the validation split.
 
     Raises `DataError` for lists that are missing, malformed or empty, for a class that is not in the list of classes, and
     for a sound that is in both lists.
     """
-    classes = read_classes(root / CLASSES)
+    classes = read_classes(root.path / CLASSES)
     mids = {mid: index for index, (mid, _) in enumerate(classes)}
     train, test = (read_list(root, name, mids) for name in ("train.json", "eval.json"))
     both = {entry.path for entry in train} & {entry.path for entry in test}
     if both:
-        raise DataError(f"{len(both)} sounds of {root / 'eval.json'} are in train.json too, first {min(both)!r}; "
+        raise DataError(f"{len(both)} sounds of {root.path / 'eval.json'} are in train.json too, first {min(both)!r}; "
                         "what is tested on cannot be trained on")
     train, val = carve_validation(train)
     problems = [] if len(classes) == NUM_CLASSES else [f"{CLASSES} has {len(classes)} classes, AudioSet has {NUM_CLASSES}"]
@@ -79,8 +69,8 @@ def enumerate_files(root: Path) -> Listing:
 def read_classes(path: Path) -> list[tuple[str, str]]:
     """(mid, display name) by index of `class_labels_indices.csv`; raises `DataError`."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = [(int(row["index"]), row["mid"].strip(), row["display_name"].strip()) for row in csv.DictReader(file)]
+        lines = csv.DictReader(io.StringIO(read_text(path), newline=""))
+        rows = [(int(row["index"]), row["mid"].strip(), row["display_name"].strip()) for row in lines]
     except (OSError, UnicodeDecodeError, csv.Error, KeyError, ValueError, AttributeError, TypeError) as error:
         raise DataError(f"list of classes {path} cannot be read ({type(error).__name__}: {error}); "
                         "it has columns index,mid,display_name") from error
@@ -92,14 +82,14 @@ def read_classes(path: Path) -> list[tuple[str, str]]:
     return [(mid, name) for _, mid, name in rows]
 
 
-def read_list(root: Path, name: str, mids: Mapping[str, int]) -> list[Entry]:
+def read_list(root: Root, name: str, mids: Mapping[str, int]) -> list[Entry]:
     """`{"data": [{"wav": path, "labels": "mid,mid"}]}` -> entries with class indices; raises `DataError` naming the place."""
-    path = root / name
+    path = root.path / name
     try:
-        data = json.loads(path.read_text(encoding="utf-8-sig"))["data"]
+        data = json.loads(read_text(path))["data"]
         rows = [(str(row["wav"]), [mid.strip() for mid in row["labels"].split(",") if mid.strip()]) for row in data]
     except OSError as error:
-        pickles = sorted(file.name for file in root.iterdir() if file.suffix.lower() in PICKLES)
+        pickles = sorted(file.name for file in root.path.iterdir() if file.suffix.lower() in PICKLES)
         hint = f"; {pickles[0]} is not read, as loading a pickle may run anything that is written in it" if pickles else ""
         raise DataError(f"list {path} cannot be read ({error.strerror}){hint}") from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -112,7 +102,7 @@ def read_list(root: Path, name: str, mids: Mapping[str, int]) -> list[Entry]:
         unknown = [mid for mid in labels if mid not in mids] if labels else [""]
         if unknown:
             raise DataError(f"{path} entry {number}, {wav!r}: class {unknown[0]!r} is not in {CLASSES}")
-        entries.append(Entry(below(root, wav), ",".join(str(index) for index in sorted({mids[mid] for mid in labels}))))
+        entries.append(Entry(root.below(wav), ",".join(str(index) for index in sorted({mids[mid] for mid in labels}))))
     return entries
 
 
@@ -154,7 +144,7 @@ def facts(prepared: Prepared) -> dict[str, Any]:
     chosen = [found[place] for place in np.linspace(0, len(found) - 1, min(MEASURED, len(found))).round().astype(int)]
     count, total, squares = 0, 0.0, 0.0
     for item in chosen:
-        fbank = Sounds().fbank(samples_of(inside(prepared.root, item.path))).double()
+        fbank = Sounds().fbank(samples_of(checked(prepared, item))).double()
         count, total, squares = count + fbank.numel(), total + fbank.sum().item(), squares + fbank.square().sum().item()
     mean = total / count
     return {"fbank mean": round(mean, 4), "fbank std": round(math.sqrt(max(squares / count - mean**2, 0.0)), 4),
@@ -182,8 +172,8 @@ class SoundFiles(Files):
         """See `benchmark.data.files.Reader.configured`."""
         other = super().configured(shape, recipe)
         if isinstance(other.reader, Sounds):
-            other.reader.root, other.reader.labels = self.root, self.columns.get("label")
-            other.reader.partners = [self.paths[place] for place in self.columns["input"].tolist()]
+            other.reader.prepared, other.reader.labels = self.prepared, self.columns.get("label")
+            other.reader.partners = [self.items[place] for place in self.columns["input"].tolist()]
         return other
 
 
@@ -204,8 +194,8 @@ class Sounds(Reader):
                              "shares below 1")
         self.size, self.grid, self.mix, self.drop_time, self.drop_frequency = size, grid, mix, drop_time, drop_frequency
         self.cache = folder() / "fbanks" if os.environ.get(CACHE) == "1" else None
-        self.root = Path()  # this and what follows is of the split, see `SoundFiles`
-        self.partners: list[str] = []
+        self.prepared: Prepared  # this and what follows is of the split, see `SoundFiles`
+        self.partners: list[Item] = []
         self.labels: Tensor | None = None
 
     def configured(self, shape: ModelShape, recipe: OptimRecipe) -> Self:
@@ -223,7 +213,7 @@ class Sounds(Reader):
         if random.random() >= self.mix:
             return {"input": self.unaltered(path), "partner": torch.tensor(0), "share": torch.tensor(1.0)}
         partner, share = int(random.integers(len(self.partners))), float(random.beta(MIX_ALPHA, MIX_ALPHA))
-        one, other = samples_of(path), samples_of(inside(self.root, self.partners[partner]))
+        one, other = samples_of(path), samples_of(checked(self.prepared, self.partners[partner]))
         other = fit_frames(other[:, None], len(one))[:, 0]
         mixed = share * (one - one.mean()) + (1 - share) * (other - other.mean())
         return {"input": self.fbank(mixed), "partner": torch.tensor(partner), "share": torch.tensor(share)}

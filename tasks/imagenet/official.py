@@ -15,9 +15,10 @@ from PIL import Image
 from timm.data.auto_augment import rand_augment_transform
 from torch import Tensor
 
-from benchmark.data.catalogue import Entry, Layout, Listing, carve_validation, digests
+from benchmark.data.catalogue import Layout, digests
 from benchmark.data.examples import Examples
 from benchmark.data.files import Random, Reader, class_column, decode_picture, load_files, random_box, seeded
+from benchmark.data.listing import Entry, Listing, Root, carve_validation, is_leftover, passed_over, printable
 from benchmark.spec.recipes import Split
 
 if TYPE_CHECKING:
@@ -25,30 +26,45 @@ if TYPE_CHECKING:
 
 __all__ = ["LAYOUTS", "digests", "load"]
 
-SUFFIXES = {".jpeg", ".jpg", ".png"}
+SUFFIXES = {".jpeg", ".jpg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"}  # those of torchvision's ImageFolder
+NUM_CLASSES = 1000
 RESIZE = 256 / 224  # of the short side before the central cut at test
 VALIDATION_SHARE = 10_000 / 1_281_167
 
 
-def enumerate_files(root: Path) -> Listing:
+def enumerate_files(root: Root) -> Listing:
     """Every picture of both folders; a part of the training pictures becomes the validation split."""
-    folders = {name: sorted(path for path in (root / name).iterdir() if path.is_dir()) if (root / name).is_dir() else []
-               for name in ("train", "val")}
-    problems = [f"{root / name} has no folder of a class" for name, found in folders.items() if not found]
-    classes = [path.name for path in folders["train"]]
-    problems += [f"class {path.name} is in val and not in train" for path in folders["val"] if path.name not in classes]
+    folders, notes, problems = {}, list[str](), list[str]()
+    for name in ("train", "val"):
+        there = sorted(path for path in _members(root.path / name) if path.is_dir())
+        folders[name] = [path for path in there if not is_leftover(path.name)]
+        notes += passed_over("folders that are leftovers of other software", (
+            f"{name}/{path.name}" for path in there if is_leftover(path.name)))
+        problems += [] if folders[name] else [f"{root.path / name} has no folder of a class"]
+    classes, tested = ([path.name for path in folders[name]] for name in ("train", "val"))
+    problems += [f"class {printable(name)} is in val and not in train" for name in tested if name not in classes]
+    problems += [f"class {printable(name)} is in train and not in val" for name in classes if name not in tested]
     entries: dict[str, list[Entry]] = {}
+    others = []
     for name, found in folders.items():
         entries[name] = []
         for path in found:
-            files = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+            there = sorted(_members(path))
+            files = [file.name for file in there if file.suffix.lower() in SUFFIXES]
+            others += [f"{name}/{path.name}/{file.name}" for file in there
+                       if file.name not in files and not is_leftover(file.name)]
             if not files:
-                problems.append(f"{name}/{path.name} is empty")
+                problems.append(f"{name}/{printable(path.name)} is empty")
             if path.name in classes:
                 label = str(classes.index(path.name))
-                entries[name] += [Entry(f"{name}/{path.name}/{file.name}", label) for file in files]
+                entries[name] += [Entry(f"{name}/{path.name}/{file}", label) for file in files]
+    notes += passed_over("files that are no pictures by their names", others)
     train, val = carve_validation(entries["train"], VALIDATION_SHARE)
-    return Listing({"train": train, "val": val, "test": entries["val"]}, classes, problems)
+    return Listing({"train": train, "val": val, "test": entries["val"]}, classes, problems, notes)
+
+
+def _members(folder: Path) -> list[Path]:
+    return list(folder.iterdir()) if folder.is_dir() else []
 
 
 def look(path: Path) -> None:
@@ -104,4 +120,4 @@ def middle(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
 
 
 LAYOUTS = (Layout("imagenet1k", "ROOT/train/WNID/*.JPEG and ROOT/val/WNID/*.JPEG, a folder for each class; val is tested on",
-                  enumerate_files, look),)
+                  enumerate_files, look, num_classes=NUM_CLASSES),)

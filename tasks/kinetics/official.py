@@ -21,10 +21,11 @@ from timm.data.auto_augment import rand_augment_transform
 from torch import Tensor
 
 from benchmark.data.augment import window_starts
-from benchmark.data.catalogue import Entry, Layout, Listing, below, carve_validation, digests
+from benchmark.data.catalogue import Layout, digests
 from benchmark.data.embedded import DataError
 from benchmark.data.examples import Examples
 from benchmark.data.files import Random, Reader, class_column, load_files, random_box, seeded
+from benchmark.data.listing import Entry, Listing, Root, carve_validation, read_text
 from benchmark.spec.recipes import Split, TrainRecipe
 from tasks.kinetics.video import Video, look
 
@@ -42,7 +43,7 @@ UNLABELLED = "-1"
 Cut = Callable[[Image.Image], Image.Image]
 
 
-def enumerate_files(root: Path) -> Listing:
+def enumerate_files(root: Root) -> Listing:
     """The videos of both lists; a part of the training videos becomes the validation split.
 
     Raises `DataError` for a list that is missing, empty or malformed, and for a video that is in both.
@@ -50,22 +51,22 @@ def enumerate_files(root: Path) -> Listing:
     train, test = read_list(root, "train.csv"), read_list(root, "val.csv")
     both = {entry.path for entry in train} & {entry.path for entry in test}
     if both:
-        raise DataError(f"{len(both)} videos of {root / 'val.csv'} are in train.csv too, first {min(both)!r}; "
+        raise DataError(f"{len(both)} videos of {root.path / 'val.csv'} are in train.csv too, first {min(both)!r}; "
                         "what is tested on cannot be trained on")
     if any(entry.label == UNLABELLED for entry in test):
-        raise DataError(f"{root / 'val.csv'} has lines without a label; write them as: path label")
+        raise DataError(f"{root.path / 'val.csv'} has lines without a label; write them as: path label")
     train, val = carve_validation(train)
     return Listing({"train": train, "val": val, "test": test}, [str(label) for label in range(NUM_CLASSES)])
 
 
-def read_list(root: Path, name: str) -> list[Entry]:
+def read_list(root: Root, name: str) -> list[Entry]:
     """Lines `path label` of a list, or `path 0 -1` of a pretraining list, whose label is "-1"; blank ones are skipped.
 
     A path may have spaces, and quotation marks around it, as pandas writes it then. Raises `DataError` naming the line.
     """
-    path = root / name
+    path = root.path / name
     try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
+        lines = read_text(path).split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"list {path} cannot be read ({error}); it has lines: path label") from error
     entries = []
@@ -79,7 +80,7 @@ def read_list(root: Path, name: str) -> list[Entry]:
         text = (match["whole"] or match["path"]).strip()
         if len(text) > 1 and text[0] == text[-1] == '"':
             text = text[1:-1].replace('""', '"')
-        entries.append(Entry(below(root, text), match["label"] or UNLABELLED))
+        entries.append(Entry(root.below(text), match["label"] or UNLABELLED))
     if not entries:
         raise DataError(f"list {path} is empty; it has lines: path label")
     return entries

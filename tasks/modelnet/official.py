@@ -19,9 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmark.data.catalogue import Entry, Layout, Listing, Prepared, carve_validation, digests, find
+from benchmark.data.catalogue import Layout, Prepared, digests, find
 from benchmark.data.embedded import DataError
 from benchmark.data.examples import Examples
+from benchmark.data.listing import Entry, Listing, Root, carve_validation, is_leftover, passed_over
 from benchmark.spec.recipes import SPLITS, Split
 from tasks.points_official import (
     Array,
@@ -56,13 +57,14 @@ NAMES = "modelnet40_shape_names.txt"
 HDF5_POINTS = 2048
 HDF5_FOLDER = "data/modelnet40_ply_hdf5_2048/"  # what the lists of the HDF5 files begin their lines with
 
-def enumerate_modelnet(root: Path) -> Listing:
+def enumerate_modelnet(source: Root) -> Listing:
     """Text files, HDF5 files or meshes, whichever is there; raises `DataError` for pickles and for none of them."""
+    root = source.path
     if (root / NAMES).is_file():
         return _enumerate_texts(root)
     if any(root.glob("ply_data_*.h5")) or (root / "train_files.txt").is_file():
-        return _enumerate_hdf5(root)
-    if any(root.glob("*/train/*.off")):
+        return _enumerate_hdf5(source)
+    if any(path.suffix.lower() == ".off" for path in root.glob("*/train/*")):
         return _enumerate_meshes(root)
     _refuse_pickles(root)
     raise DataError(f"{root} is no ModelNet40: it has neither {NAMES}, nor ply_data_train*.h5, nor CLASS/train/*.off")
@@ -97,30 +99,34 @@ def _enumerate_texts(root: Path) -> Listing:
 
 
 def _enumerate_meshes(root: Path) -> Listing:
-    classes = sorted(path.parent.name for path in root.glob("*/train") if path.is_dir())
-    if len(classes) > NUM_CLASSES:
-        raise DataError(f"{root} has meshes of {len(classes)} classes; expected {NUM_CLASSES} at most")
+    folders = [path.name for path in root.iterdir() if (path / "train").is_dir() or (path / "test").is_dir()]
+    classes = sorted(name for name in folders if not is_leftover(name))
+    notes = passed_over("folders that are leftovers of other software", filter(is_leftover, sorted(folders)))
     found: dict[str, list[Entry]] = {"train": [], "test": []}
-    problems = []
+    problems, others = list[str](), list[str]()
     for split, entries in found.items():
         for label, name in enumerate(classes):
-            files = sorted((root / name / split).glob("*.off"))
+            there = sorted((root / name / split).glob("*"))
+            files = [path for path in there if path.suffix.lower() == ".off"]
             entries += [Entry(f"{name}/{split}/{path.name}", str(label)) for path in files]
             problems += [] if files else [f"{name}/{split} is empty"]
+            others += [f"{name}/{split}/{path.name}" for path in there
+                       if path not in files and not is_leftover(path.name)]
     train, val = carve_validation(found["train"])
-    return Listing({"train": train, "val": val, "test": found["test"]}, classes, problems)
+    return Listing({"train": train, "val": val, "test": found["test"]}, classes, problems,
+                   notes + passed_over("files that are no meshes by their names", others))
 
 
-def _enumerate_hdf5(root: Path) -> Listing:
+def _enumerate_hdf5(source: Root) -> Listing:
     """Whole files; which of their clouds are validation is known when they are read."""
-    splits: dict[Split, list[Entry]] = {}
+    root, splits = source.path, dict[Split, list[Entry]]()
     lists: tuple[Split, Split] = ("train", "test")
     for split in lists:
         if (root / f"{split}_files.txt").is_file():
             paths = [line.removeprefix(HDF5_FOLDER) for line in read_lines(root / f"{split}_files.txt")]
         else:
             paths = sorted(path.name for path in root.glob(f"ply_data_{split}*.h5"))
-        splits[split] = hdf5_entries(root, paths, _read_hdf5)
+        splits[split] = hdf5_entries(source, paths, _read_hdf5)
     return apart(Listing(splits, read_names(root / "shape_names.txt", NUM_CLASSES)), MODELNET)
 
 
@@ -133,7 +139,7 @@ def look_modelnet(path: Path) -> None:
     if path.suffix == ".h5":
         for index, points in enumerate(_read_hdf5(path)[0]):
             normalised(points, f"{path}#{index}")
-    elif path.suffix == ".off":
+    elif path.suffix.lower() == ".off":
         normalised(parse_off(path.read_bytes(), path)[0], path)
     else:
         names = path.parents[1] / NAMES
@@ -210,7 +216,7 @@ def upright(points: Array) -> Array:
 def clouds_of(prepared: Prepared) -> dict[str, Array]:
     """"input_SPLIT" (S, K, 3) float32 in farthest-point order and "label_SPLIT" (S,) int64, made once; see `cached`."""
     paths = [item.path for found in listed(prepared).values() for item in found]
-    sampler = metadata.version("trimesh") if paths[0].endswith(".off") else ""
+    sampler = metadata.version("trimesh") if paths[0].lower().endswith(".off") else ""
     made_by = (__name__, "tasks.points_official", "benchmark.model.points")
     return cached(prepared, made_by, partial(_make_clouds, prepared), sampler)
 
@@ -235,7 +241,7 @@ def _ordered(named: tuple[str, Array]) -> Array:
 def _make_cloud(prepared: Prepared, item: Any) -> Array:
     """A text file or mesh to (K, 3)"""
     data, path = load_bytes(prepared, item), prepared.root / item.path
-    if path.suffix == ".off":
+    if path.suffix.lower() == ".off":
         from benchmark.data.seeds import derive_seed
 
         points = upright(sample_surface(*parse_off(data, path), SAMPLED, derive_seed(0, "surface", item.path) % 2**31, path))
@@ -259,5 +265,5 @@ def load(names: Sequence[str]) -> dict[Split, Examples]:
 LAYOUTS = (
     Layout(MODELNET, f"ROOT/{NAMES}, modelnet40_{{train,test}}.txt and CLASS/ID.txt (modelnet40_normal_resampled), or "
            "ROOT/CLASS/{train,test}/ID.off (ModelNet40's meshes), or ROOT/shape_names.txt and ply_data_{train,test}*.h5",
-           enumerate_modelnet, look_modelnet, count_clouds),
+           enumerate_modelnet, look_modelnet, count_clouds, NUM_CLASSES),
 )

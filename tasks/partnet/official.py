@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmark.data.catalogue import Entry, Layout, Listing, Prepared, digests, find, items
+from benchmark.data.catalogue import Layout, Prepared, digests, find, items
 from benchmark.data.embedded import DataError
 from benchmark.data.examples import Examples
+from benchmark.data.listing import Entry, Listing, Root
 from benchmark.spec.recipes import SPLITS, Split
 from tasks.partnet.profiles import CATEGORIES, OFFSETS
 from tasks.points_official import Array, apart, label_of, load_bytes, normalised, parse_hdf5, read_lines
@@ -28,14 +29,14 @@ STORED = 10_000  # points of a shape
 NAMES = tuple(CATEGORIES)
 
 
-def enumerate_files(root: Path) -> Listing:
+def enumerate_files(root: Root) -> Listing:
     """The official lists of level 3 of every category"""
     splits: dict[Split, list[Entry]] = {split: [] for split in SPLITS}
     for category, name in enumerate(NAMES):
         folder = f"{name}-{LEVEL}"
         for split in SPLITS:
-            splits[split] += [Entry(str(PurePosixPath(folder) / line), str(category))
-                              for line in read_lines(root / folder / f"{split}_files.txt")]
+            splits[split] += [Entry(root.below(str(PurePosixPath(folder) / line)), str(category))
+                              for line in read_lines(root.path / folder / f"{split}_files.txt")]
     return apart(Listing(splits, list(NAMES)), "PartNet")
 
 

@@ -13,8 +13,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmark.data.catalogue import Layout, Listing, Prepared, digests, find
+from benchmark.data.catalogue import Layout, Prepared, digests, find
 from benchmark.data.examples import Examples
+from benchmark.data.listing import Listing, Root
 from benchmark.spec.recipes import Split
 from tasks.points_official import (
     Array,
@@ -40,7 +41,7 @@ SCANS = {  # folder and ending of the two files of each variant
 }
 
 
-def enumerate_scans(folder: str, ending: str, root: Path) -> Listing:
+def enumerate_scans(folder: str, ending: str, root: Root) -> Listing:
     """The two files of a variant"""
     train, test = (hdf5_entries(root, [f"{folder}/{split}_{ending}.h5"], _read_scans) for split in ("training", "test"))
     return Listing({"train": train, "test": test}, list(OBJECTS))

@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from benchmark.data.catalogue import Entry, Item, Layout, Listing, Prepared, digests, find, items
+from benchmark.data.catalogue import Item, Layout, Prepared, digests, find, items
 from benchmark.data.embedded import DataError
 from benchmark.data.examples import Batch, Examples
+from benchmark.data.listing import Entry, Listing, Root, read_text
 from benchmark.spec.recipes import SPLITS, Split
 from tasks.points_official import (
     Array,
@@ -62,23 +63,23 @@ HDF5_LIST = "{}_hdf5_file_list.txt"
 STORED = 8192  # points of a cloud of the pool
 
 
-def enumerate_parts(root: Path) -> Listing:
+def enumerate_parts(source: Root) -> Listing:
     """The three official lists, of texts or of HDF5 files"""
-    splits: dict[Split, list[Entry]] = {}
+    root, splits = source.path, dict[Split, list[Entry]]()
     if (root / HDF5_LIST.format("train")).is_file():
         for split in SPLITS:
-            splits[split] = hdf5_entries(root, read_lines(root / HDF5_LIST.format(split)), _read_categories_of)
+            splits[split] = hdf5_entries(source, read_lines(root / HDF5_LIST.format(split)), _read_categories_of)
         return apart(Listing(splits, list(CATEGORIES)), PARTS)
     categories = read_categories(root / SYNSETS)
     for split in SPLITS:
         path = root / "train_test_split" / f"shuffled_{split}_file_list.json"
         try:
-            lines = json.loads(path.read_text(encoding="utf-8"))
+            lines = json.loads(read_text(path))
         except (OSError, ValueError, RecursionError) as error:
             raise DataError(f"list {path} cannot be read: {error}") from error
         if not isinstance(lines, list) or not lines or not all(isinstance(line, str) for line in lines):
             raise DataError(f"list {path} is no list of names such as shape_data/02691156/1a04e3eab45ca15dd86060f189eb133")
-        paths = [line.removeprefix("shape_data/") + ".txt" for line in lines]
+        paths = [source.below(line).removeprefix("shape_data/") + ".txt" for line in lines]
         splits[split] = [Entry(name, str(categories.get(name.split("/")[0], ""))) for name in paths]
     return apart(Listing(splits, list(CATEGORIES)), PARTS)
 
@@ -201,12 +202,12 @@ def load(names: Sequence[str]) -> dict[Split, Examples]:
     return splits
 
 
-def enumerate_pool(root: Path) -> Listing:
+def enumerate_pool(source: Root) -> Listing:
     """The lists of ShapeNet-55"""
     splits: dict[Split, list[str]] = {}
     lists: tuple[Split, Split] = ("train", "test")
     for split in lists:
-        splits[split] = read_lines(root / POOL / f"{split}.txt")
+        splits[split] = read_lines(source.path / POOL / f"{split}.txt")
     classes = sorted({line.partition("-")[0] for lines in splits.values() for line in lines})
     labels = {name: str(label) for label, name in enumerate(classes)}
     return apart(Listing({split: [Entry(f"shapenet_pc/{line}", labels[line.partition("-")[0]]) for line in lines]

@@ -1,0 +1,156 @@
+"""A data folder and its lists in, the samples of each split out, before any file of them is opened.
+
+What the readers of official data sets share: text of lists, names of files, leftovers of other software.
+"""
+
+from __future__ import annotations
+
+import codecs
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from benchmark.data.embedded import DataError
+from benchmark.spec.recipes import Split
+
+VALIDATION_SHARE = 0.05  # of the training samples, where a data set has no validation split of its own
+LEFTOVERS = {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "lost+found",
+             "system volume information"}
+MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
+SHOWN = 3  # names in a note
+
+
+@dataclass(frozen=True)
+class Root:
+    """A data folder, how lists of another machine named it (`prefix`), and whether links may lead out of it."""
+
+    path: Path
+    prefix: str = ""
+    links: bool = False
+
+    def below(self, path: str) -> str:
+        """A list's path as an entry has it; an absolute one that leads elsewhere stays, for `inside` to refuse."""
+        pure = PurePosixPath(path)
+        bases = [PurePosixPath(self.prefix)] if self.prefix else []
+        for base in (*bases, self.path.absolute(), self.path.resolve()):
+            if pure.is_relative_to(base):
+                pure = pure.relative_to(base)
+                break
+        return str(pure)
+
+    def inside(self, path: str) -> Path:
+        """See `inside`."""
+        return inside(self.path, path, self.links)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One sample of a split as its list names it."""
+
+    path: str  # below the root, with forward slashes
+    label: str = ""  # as the task writes it: a class index, or several separated by commas
+
+
+@dataclass
+class Listing:
+    """What a layout's lists say, before any file is opened."""
+
+    splits: dict[Split, list[Entry]]
+    classes: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)  # of the lists themselves
+    notes: list[str] = field(default_factory=list)  # what was passed over, and is no fault
+
+
+def check_spelling(path: str) -> None:
+    """Raises `DataError` for a path that leaves any root by its spelling, or that no file can have."""
+    pure = PurePosixPath(path)
+    if pure.is_absolute() or ".." in pure.parts or not path or "\0" in path:
+        hint = "; where lists are of another machine, prepare with --strip-prefix" if pure.is_absolute() else ""
+        raise DataError(f"{path!r} leads out of the data folder; lists name files below it{hint}")
+    try:
+        path.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError as error:
+        raise DataError(f"{path!r} is no name that a file can have: {error.reason}") from error
+
+
+def inside(root: Path, path: str, links: bool = False) -> Path:
+    """`root`/`path`; raises `DataError` for a path that leaves the root, unless `links` may lead out of it."""
+    check_spelling(path)
+    full = root / path
+    try:
+        if not links and not full.resolve().is_relative_to(root.resolve()):
+            raise DataError(f"{path!r} is a link out of the data folder {root}; put the file itself there, or prepare with "
+                            "--follow-links")
+    except (OSError, RuntimeError) as error:
+        raise DataError(f"{path!r} cannot be followed: {error}") from error
+    return full
+
+
+def read_text(path: Path) -> str:
+    """The text of a list, without a byte-order mark. Bytes that are no UTF-8 are kept as names of files have them.
+
+    Raises `OSError` where there is no such file and `UnicodeDecodeError` for broken UTF-16.
+    """
+    data = path.read_bytes()
+    for mark, encoding in MARKS:
+        if data.startswith(mark):
+            return data[len(mark):].decode(encoding, "surrogateescape")
+    return data.decode("utf-8", "surrogateescape")
+
+
+def printable(text: object) -> str:
+    """One line that any screen and any record takes: line breaks and bytes that are no text are spelled out."""
+    plain = str(text).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in plain)
+
+
+def is_leftover(path: str) -> bool:
+    """Whether a path has a part that no data set names: hidden, or what file managers and archives leave behind."""
+    return any((part.startswith(".") and part not in {".", ".."}) or part.lower() in LEFTOVERS
+               for part in PurePosixPath(path).parts)
+
+
+def tidy(entries: Sequence[Entry], where: str) -> tuple[list[Entry], list[str]]:
+    """Entries without leftovers of other software and without exact repeats, and what was dropped."""
+    kept = [entry for entry in entries if not is_leftover(entry.path)]
+    distinct = list(dict.fromkeys(kept))
+    counts = Counter(kept)
+    return distinct, [*passed_over(f"{where}: leftovers of other software", (e.path for e in entries if is_leftover(e.path))),
+                      *passed_over(f"{where}: lines that repeat another", (
+                          entry.path for entry in distinct for _ in range(counts[entry] - 1)))]
+
+
+def passed_over(what: str, names: Iterable[str]) -> list[str]:
+    """One line that counts what was passed over and names the first of them; none where nothing was."""
+    found = list(names)
+    if not found:
+        return []
+    more = f" and {len(found) - SHOWN:,} more" if len(found) > SHOWN else ""
+    return [f"{what}, passed over: {len(found):,} ({', '.join(map(printable, found[:SHOWN]))}{more})"]
+
+
+def carve_validation(entries: Sequence[Entry], share: float = VALIDATION_SHARE) -> tuple[list[Entry], list[Entry]]:
+    """(train, val): a sample is validation where the hash of its path says so, whatever else is in the list.
+
+    At least one is, where there are two.
+    """
+    places = {entry.path: int(hashlib.sha256(entry.path.encode(errors="backslashreplace")).hexdigest()[:8], 16) / 2**32
+              for entry in entries}
+    limit = max(share, min(places.values()) * (1 + 1e-9) if len(places) > 1 else 0.0)
+    return ([entry for entry in entries if places[entry.path] >= limit],
+            [entry for entry in entries if places[entry.path] < limit])
+
+
+def commonest(faults: Iterable[str], most: int = 3) -> str:
+    """The commonest kinds of faults, lines "file: why", with their counts; the one reason where there is one fault."""
+    lines = list(faults)
+    if len(lines) < 2:
+        return "".join(lines)
+    parts = (line.partition(": ") for line in lines)
+    kinds = Counter(re.sub(r"\d+", "N", why.replace(name, "it") or name) for name, _, why in parts)
+    others = len(lines) - sum(count for _, count in kinds.most_common(most))
+    return "; ".join([*(f"{count:,} x {kind}" for kind, count in kinds.most_common(most)),
+                      *([f"{others:,} others"] if others else [])])

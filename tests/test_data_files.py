@@ -1,0 +1,319 @@
+"""Official data as people have them: what changed, what was left behind, how names are spelled, what lists say twice."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from official import make_audioset, make_imagenet, make_kinetics, make_modelnet_meshes, make_modelnet_texts
+
+from benchmark.cli.main import main
+from benchmark.data.catalogue import escape, find, items, prepare, unescape
+from benchmark.data.datasets import layouts_of
+from benchmark.data.embedded import DataError
+from benchmark.data.listing import commonest, is_leftover, printable, read_text
+from tasks import TASKS
+from tasks.imagenet.official import NUM_CLASSES
+
+IMAGENET, KINETICS, AUDIOSET, MODELNET = (layouts_of(TASKS[task])[name] for task, name in (
+    ("imagenet", "imagenet1k"), ("kinetics", "kinetics400"), ("audioset", "audioset_20k"), ("modelnet", "ModelNet40")))
+
+
+@pytest.fixture(autouse=True)
+def catalogue(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setenv("M2PT_DATA", str(tmp_path / "catalogue"))
+    monkeypatch.setenv("M2PT_WORKERS", "0")
+    return tmp_path / "catalogue"
+
+
+def read_all() -> None:
+    for split in TASKS["imagenet"].load("paper").values():
+        split.batch(torch.arange(len(split)))
+
+
+def test_a_file_that_changed_stops_the_reading_by_name(tmp_path):
+    prepared = prepare(IMAGENET, make_imagenet(tmp_path / "root"))
+    read_all()
+    path = prepared.root / "train/n00000001/train_5.JPEG"
+    other = (prepared.root / "train/n00000001/train_6.JPEG").read_bytes()
+    before, state = path.read_bytes(), path.stat()
+    same_size = before[:-2] + bytes([before[-2] ^ 1]) + before[-1:]
+    for content in (other, same_size, before + b"\0"):
+        path.write_bytes(content)
+        os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))  # as a copy that keeps times leaves it
+        with pytest.raises(DataError, match=r"train_5\.JPEG has changed since it was prepared"):
+            read_all()
+    path.write_bytes(before)  # of another time, and the same
+    read_all()
+    path.unlink()
+    with pytest.raises(DataError, match=r"train_5\.JPEG cannot be read"):
+        read_all()
+
+
+def test_a_copy_of_the_folder_is_the_same_data(tmp_path):
+    prepared = prepare(IMAGENET, make_imagenet(tmp_path / "root"))
+    for path in prepared.root.rglob("*.JPEG"):
+        os.utime(path)
+    read_all()
+    assert main(["data", "verify", "imagenet"]) == 0
+
+
+def test_clips_and_sounds_that_changed_stop_the_reading_too(tmp_path):
+    for layout, task, root in ((KINETICS, "kinetics", make_kinetics(tmp_path / "videos", 6)),
+                               (AUDIOSET, "audioset", make_audioset(tmp_path / "sounds", 6))):
+        prepare(layout, root)
+        item = items(find(layout.name), "train")[1]
+        path = root / item.path
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+        train = TASKS[task].load("paper")["train"]
+        with pytest.raises(DataError, match=f"{path.name} has changed"):
+            train.batch(torch.tensor([1]))
+
+
+def test_clouds_that_were_kept_are_not_those_of_files_that_changed(tmp_path):
+    root = make_modelnet_meshes(tmp_path / "meshes")
+    prepare(MODELNET, root)
+    TASKS["modelnet"].load("paper")
+    path = root / "bowl/test/bowl_0003.off"
+    path.write_text(path.read_text().replace("0.0000", "0.0001", 1))
+    with pytest.raises(DataError, match=r"bowl_0003\.off has changed"):
+        TASKS["modelnet"].load("paper")
+
+
+def test_verify_names_what_changed(tmp_path, capsys):
+    root = make_imagenet(tmp_path / "root")
+    prepare(IMAGENET, root)
+    shutil.copy(root / "val/n00000001/val_2.JPEG", root / "val/n00000001/val_3.JPEG")
+    shutil.copy(root / "val/n00000001/val_2.JPEG", root / "val/n00000001/val_9.JPEG")
+    (root / "train/n00000000/train_3.JPEG").unlink()
+    assert main(["data", "verify", "imagenet"]) == 1
+    said = capsys.readouterr().out
+    assert "changed     val/n00000001/val_3.JPEG" in said
+    assert "new         val/n00000001/val_9.JPEG" in said
+    assert "gone        train/n00000000/train_3.JPEG" in said
+
+
+@pytest.mark.parametrize("name", [".ipynb_checkpoints", "__MACOSX", ".git", "._n00000001", "@eaDir", ".Trash-1000"])
+def test_folders_of_other_software_are_no_classes(tmp_path, name, capsys):
+    root = make_imagenet(tmp_path / "root")
+    plain = prepare(IMAGENET, root)
+    for split in ("train", "val"):
+        shutil.copytree(root / split / "n00000001", root / split / name)
+    again = prepare(IMAGENET, root)
+    assert (again.classes, again.digest, again.problems) == (plain.classes, plain.digest, [])
+    assert any(name in line for line in again.notes), "and it is said"
+    meshes = make_modelnet_meshes(tmp_path / "meshes")
+    plain = prepare(MODELNET, meshes)
+    shutil.copytree(meshes / "bowl", meshes / name)
+    again = prepare(MODELNET, meshes)
+    assert (again.classes, again.digest) == (plain.classes, plain.digest)
+    assert main(["data", "prepare", "imagenet", "--root", str(root)]) == 0
+    assert f"train/{name}" in capsys.readouterr().out
+
+
+def test_files_of_other_software_are_no_samples_in_any_list(tmp_path):
+    root = make_imagenet(tmp_path / "root")
+    for name in ("._train_3.JPEG", ".DS_Store", "Thumbs.db", "desktop.ini"):
+        shutil.copy(root / "train/n00000001/train_2.JPEG", root / "train/n00000001" / name)
+    prepared = prepare(IMAGENET, root)
+    assert prepared.counts["train"] + prepared.counts["val"] == 36
+    assert prepared.faults() == []
+    videos = make_kinetics(tmp_path / "videos", 5)
+    shutil.copy(videos / "train/abseiling/2.webm", videos / "train/abseiling/._2.webm")
+    with (videos / "train.csv").open("a") as file:
+        file.write("train/abseiling/._2.webm 0\n__MACOSX/train/2.webm 0\n")
+    prepared = prepare(KINETICS, videos)
+    assert prepared.counts["train"] + prepared.counts["val"] == 5
+    assert prepared.faults() == []
+    assert prepared.notes == [
+        "train: leftovers of other software, passed over: 2 (train/abseiling/._2.webm, __MACOSX/train/2.webm)"]
+
+
+def test_leftovers_are_told_from_names():
+    assert not any(map(is_leftover, ("a/b.JPEG", "./a", "../a", "n01440764", "a.b", "MACOSX", "...".strip("."), "a/'.JPEG")))
+    assert all(map(is_leftover, (".a", "a/.b", "a/._b.JPEG", "__MACOSX/a", "a/THUMBS.DB", "x/$RECYCLE.BIN/y")))
+
+
+def test_more_classes_than_the_data_set_has_are_refused_and_fewer_noted(tmp_path):
+    root = make_imagenet(tmp_path / "root")
+    assert prepare(IMAGENET, root).note("test") == f"3 of {NUM_CLASSES:,} classes"
+    for label in range(3, NUM_CLASSES + 1):
+        for split in ("train", "val"):
+            (root / split / f"n{label:08d}").mkdir()
+    with pytest.raises(DataError, match=r"has 1,000 classes, and there are 1,001"):
+        prepare(IMAGENET, root)
+
+
+def test_classes_that_one_split_alone_has_are_said(tmp_path):
+    root = make_imagenet(tmp_path / "root")
+    shutil.rmtree(root / "val/n00000001")
+    (root / "train/n00000002").rename(tmp_path / "elsewhere")
+    problems = prepare(IMAGENET, root).problems
+    assert problems == ["class n00000002 is in val and not in train", "class n00000001 is in train and not in val"]
+
+
+def test_numbers_of_classes_are_those_of_the_profiles():
+    for task in TASKS.values():
+        for layout in layouts_of(task).values():
+            if layout.num_classes is not None and not task.name.startswith("modelnet-"):
+                assert layout.num_classes == task.profiles["paper"].num_classes, layout.name
+
+
+def test_what_a_suffix_passes_over_is_counted_and_named(tmp_path):
+    root = make_imagenet(tmp_path / "root")
+    for number, name in enumerate(("a.txt", "b.npy", "c.JPEG.part", "d.gif", "e")):
+        shutil.copy(root / "train/n00000001/train_2.JPEG", root / f"train/n0000000{number % 3}" / name)
+    (note,) = prepare(IMAGENET, root).notes
+    assert "no pictures by their names, passed over: 5 (" in note
+    assert "a.txt" in note
+    assert "and 2 more" in note
+    meshes = make_modelnet_meshes(tmp_path / "meshes")
+    (meshes / "bowl/train/bowl_0001.off").rename(meshes / "bowl/train/bowl_0001.OFF")
+    (meshes / "bowl/train/readme.txt").write_text("x")
+    prepared = prepare(MODELNET, meshes)
+    assert prepared.counts["train"] + prepared.counts["val"] == 6
+    assert any("bowl/train/readme.txt" in note for note in prepared.notes)
+
+
+NAMES = ("two\nlines.JPEG", "cr\r.JPEG", "tab\there.JPEG", 'quote".JPEG', "'.JPEG", "\u2028sep.JPEG", "a\\nb.JPEG",
+         "back\\.JPEG", "caf\udce9.JPEG", " lead.JPEG", "trail .JPEG", "x\x85y.JPEG", "#1.JPEG", "emoji\U0001f600.JPEG")
+
+
+def test_what_prepare_writes_it_can_read_whatever_the_names(tmp_path, capsys, monkeypatch):
+    root = make_imagenet(tmp_path / "root")
+    content = (root / "train/n00000001/train_2.JPEG").read_bytes()
+    for name in NAMES:
+        (root / "train/n00000001" / name).write_bytes(content)
+    (root / "train/n00000001/caf\udce9 cut.JPEG").write_bytes(content[:300])
+    (root / "train/caf\udce9\n").mkdir()
+    assert main(["data", "prepare", "imagenet", "--root", str(root)]) == 1
+    said = capsys.readouterr().out
+    assert r"caf\xe9 cut.JPEG" in said
+    monkeypatch.setenv("M2PT_ALLOW_MISSING", "1")
+    read_all()
+    found = [item.path for split in ("train", "val") for item in items(find("imagenet1k"), split)]
+    assert {f"train/n00000001/{name}" for name in NAMES} <= set(found)
+
+
+@pytest.mark.parametrize("path", NAMES)
+def test_a_path_fits_into_one_field_of_one_line(path):
+    assert unescape(escape(path)) == path
+    assert not set(escape(path)) & set("\t\n\r")
+    assert printable(path).isprintable()
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_marks_of_byte_order_are_no_text(tmp_path, encoding):
+    (tmp_path / "list").write_bytes("é a 0\n".encode(encoding))
+    assert read_text(tmp_path / "list") == "é a 0\n"
+    (tmp_path / "list").write_bytes(b"caf\xe9 0\n")
+    assert os.fsencode(read_text(tmp_path / "list")) == b"caf\xe9 0\n"
+
+
+def test_lists_with_marks_and_windows_ends_are_read_as_without(tmp_path):
+    videos = make_kinetics(tmp_path / "videos", 5)
+    expected = prepare(KINETICS, videos).digest
+    text = (videos / "train.csv").read_text()
+    for encoding in ("utf-8-sig", "utf-16"):
+        (videos / "train.csv").write_bytes(text.replace("\n", "\r\n").encode(encoding))
+        assert prepare(KINETICS, videos).digest == expected
+    root = make_modelnet_texts(tmp_path / "texts", train=3, test=2)
+    expected = prepare(MODELNET, root).digest
+    for name in ("modelnet40_train.txt", "modelnet40_test.txt", "modelnet40_shape_names.txt"):
+        (root / name).write_bytes((root / name).read_text().replace("\n", "\r\n").encode("utf-8-sig"))
+    assert prepare(MODELNET, root).digest == expected
+    cloud = root / "airplane/airplane_0001.txt"
+    cloud.write_bytes(b"\xef\xbb\xbf" + cloud.read_bytes())
+    assert prepare(MODELNET, root).faults() == []
+
+
+def test_lists_of_another_machine_are_read_without_their_prefix(tmp_path):
+    videos = make_kinetics(tmp_path / "videos", 5)
+    plain = prepare(KINETICS, videos)
+    for name in ("train.csv", "val.csv"):
+        lines = (videos / name).read_text().replace(str(videos) + "/", "").splitlines()
+        (videos / name).write_text("".join(
+            f'"/their disk/k400/{line[1:]}\n' if line[0] == '"' else f"/their disk/k400/{line}\n" for line in lines))
+    with pytest.raises(DataError, match="prepare with --strip-prefix"):
+        prepare(KINETICS, videos)
+    for prefix in ("/their disk/k400", "/their disk/k400/"):
+        assert prepare(KINETICS, videos, prefix=prefix).digest == plain.digest, "the same split, too"
+    assert main(["data", "prepare", "kinetics", "--root", str(videos), "--strip-prefix", "/their disk/k400"]) == 0
+    with pytest.raises(DataError, match="--strip-prefix"):
+        prepare(KINETICS, videos, prefix="/their disk/k4")
+
+
+def test_links_lead_out_of_the_folder_only_where_asked(tmp_path):
+    root = make_imagenet(tmp_path / "root")
+    expected = prepare(IMAGENET, root).digest
+    (root / "train").rename(tmp_path / "disk 2")
+    (root / "train").symlink_to(tmp_path / "disk 2")
+    with pytest.raises(DataError, match="--follow-links"):
+        prepare(IMAGENET, root)
+    assert main(["data", "prepare", "imagenet", "--root", str(root), "--follow-links"]) == 0
+    assert find("imagenet1k").digest == expected
+    read_all()
+    assert main(["data", "verify", "imagenet"]) == 0
+
+
+def test_exact_repeats_of_a_list_are_dropped_with_a_note_and_others_named(tmp_path):
+    videos = make_kinetics(tmp_path / "videos", 5)
+    plain = prepare(KINETICS, videos)
+    first = (videos / "train.csv").read_text().splitlines()[0]
+    with (videos / "train.csv").open("a") as file:
+        file.write(f"{first}\n{first}\n")
+    prepared = prepare(KINETICS, videos)
+    assert (prepared.digest, prepared.faults(), prepared.lost("train")) == (plain.digest, [], "")
+    (note,) = prepared.notes
+    assert "lines that repeat another, passed over: 2 (train/" in note
+    with (videos / "train.csv").open("a") as file:
+        file.write(f"{first.rpartition(' ')[0]} 3\n")
+    assert any("listed twice, with other labels" in line for line in prepare(KINETICS, videos).faults())
+
+
+def test_what_is_missing_is_counted_with_its_reason(tmp_path, monkeypatch, capsys):
+    root = make_imagenet(tmp_path / "root")
+    (root / "train/n00000001/train_3.JPEG").write_bytes(b"")
+    prepare(IMAGENET, root)
+    with pytest.raises(DataError, match=r"0 missing and 1 unreadable files of \d+: .*train_3\.JPEG: picture .* cannot be read"):
+        find("imagenet1k")
+    for number in range(4, 9):
+        path = root / f"train/n00000001/train_{number}.JPEG"
+        path.write_bytes(path.read_bytes()[:-200])
+    assert main(["data", "prepare", "imagenet", "--root", str(root)]) == 1
+    assert re.search(r"6 faults: 5 x .*truncated.*; 1 x ", capsys.readouterr().out)
+    monkeypatch.setenv("M2PT_ALLOW_MISSING", "1")
+    notes = {split: examples.note for split, examples in TASKS["imagenet"].load("paper").items()}
+    prepared = find("imagenet1k")
+    for split in ("train", "val", "test"):
+        lost = len(prepared.unreadable.get(split, ()))
+        whole = prepared.counts[split] + lost
+        assert (f"0 missing and {lost} unreadable files of {whole}:" in notes[split]) == (lost > 0)
+    assert sum(map(len, prepared.unreadable.values())) == 6
+
+
+def test_an_empty_validation_split_is_refused_before_anything_is_trained(tmp_path, monkeypatch, capsys):
+    root = make_imagenet(tmp_path / "root")
+    for item in items(prepare(IMAGENET, root), "val"):
+        (root / item.path).write_bytes(b"")
+    prepare(IMAGENET, root)
+    monkeypatch.setenv("M2PT_ALLOW_MISSING", "0")
+    assert main(["run", "--profile", "paper", "-t", "imagenet", "--arm", "scratch", "--allow-missing", "--dry-run",
+                 "--results", str(tmp_path / "results")]) == 2
+    said = capsys.readouterr().err
+    assert "no file of val can be used" in said
+    assert "cannot identify image file" in said
+
+
+def test_one_fault_is_told_whole_and_many_by_their_kinds():
+    assert commonest([]) == ""
+    assert commonest(["a/b.JPEG: picture a/b.JPEG is cut"]) == "a/b.JPEG: picture a/b.JPEG is cut"
+    lines = [f"a/{k}.JPEG: picture a/{k}.JPEG is cut at {k}" for k in range(5)]
+    lines += ["x: missing", "y: missing", "z: odd", "w: new"]
+    assert commonest(lines, 2) == "5 x picture it is cut at N; 2 x missing; 2 others"
