@@ -16,10 +16,18 @@ from benchmark.model.encoder import Encoder
 from benchmark.model.weights import CheckpointError, load_blocks, load_encoder
 from benchmark.records.store import Store
 from benchmark.spec.recipes import ModelShape
-from benchmark.transfer.convert import convert, detect, read_checkpoint, write
+from benchmark.transfer.convert import convert, write
+from benchmark.transfer.namings import detect
+from benchmark.transfer.published import read_sets
 from tasks import TASKS
 
 DEPTH, WIDTH = 2, 768
+
+
+def read_checkpoint(path: Path) -> dict[str, Tensor]:
+    """The set of weights that is taken where nobody chooses."""
+    sets = read_sets(path)
+    return sets.by_name[sets.choose(None)]
 
 
 def shape_of(task: str, **changes) -> ModelShape:
@@ -142,8 +150,6 @@ def test_the_converted_image_encoder_computes_what_timms_does(tmp_path):
 
 def test_biases_of_q_and_v_become_one_of_qkv_with_none_for_k(tmp_path):
     torch.save(video_mae(True), tmp_path / "finetuned.pth")
-    with pytest.raises(CheckpointError, match=r"missing norm.weight"):  # its norm is the head's
-        convert(tmp_path / "finetuned.pth", TASKS["kinetics"], shape_of("kinetics"))
     conversion = convert(tmp_path / "finetuned.pth", TASKS["kinetics"], shape_of("kinetics"), blocks_only=True)
     published = read_checkpoint(tmp_path / "finetuned.pth")
     q, k, v = conversion.tensors["blocks.1.attn.qkv.bias"].chunk(3)
@@ -204,6 +210,164 @@ def test_positions_of_another_grid_are_fitted_only_when_asked(tmp_path):
     assert positions.shape == (1, 101, WIDTH)
     assert torch.equal(positions[:, 0], mae()["model"]["pos_embed"][:, 0])
     assert "from 14 x 14 to 10 x 10" in conversion.describe()
+
+
+def mae_finetuned() -> dict:
+    """The mean of its patches is normalised by the head, and the encoder has no norm."""
+    return {"model": named({name: size for name, size in vit().items() if not name.startswith("norm.")} | {
+        "fc_norm.weight": (WIDTH,), "fc_norm.bias": (WIDTH,), "head.weight": (1000, WIDTH), "head.bias": (1000,)})}
+
+
+def audio_mae_finetuned() -> dict:
+    names = vit(1, 513) | {"fc_norm.weight": (WIDTH,), "fc_norm.bias": (WIDTH,), "head.weight": (527, WIDTH)}
+    return {"model": named({name: size for name, size in names.items() if not name.startswith("norm.")})}
+
+
+@pytest.mark.parametrize(("make", "task"), [(mae_finetuned, "imagenet"), (audio_mae_finetuned, "audioset"),
+                                            (lambda: video_mae(True), "kinetics")], ids=["mae", "audio mae", "video mae"])
+def test_a_file_whose_norm_is_its_heads_is_a_start_where_the_head_normalises(make, task, tmp_path):
+    torch.save(make(), tmp_path / "finetuned.pth")
+    shape = shape_of(task)
+    conversion = convert(tmp_path / "finetuned.pth", TASKS[task], shape)
+    assert "no final norm: that of the file is its head's (fc_norm)" in conversion.describe()
+    assert not any(name.startswith("norm.") for name in conversion.tensors)
+    write(conversion, tmp_path / "ours.safetensors")
+    headed = Encoder(TASKS[task].tokenizer(shape), shape, final_norm=False)
+    assert load_encoder(headed, tmp_path / "ours.safetensors", shape) == {"missing": [], "unused": []}
+    with pytest.raises(CheckpointError, match="have no final norm, as theirs was their head's"):
+        load_encoder(Encoder(TASKS[task].tokenizer(shape), shape), tmp_path / "ours.safetensors", shape)
+    again = convert(tmp_path / "ours.safetensors", TASKS[task], shape)
+    assert again.tensors.keys() == conversion.tensors.keys()
+    assert "no final norm: the file has none" in again.describe()
+
+
+def test_half_a_norm_is_still_refused(tmp_path):
+    state = mae_finetuned()["model"]
+    torch.save({"model": state | {"norm.weight": torch.ones(WIDTH)}}, tmp_path / "half.pth")
+    with pytest.raises(CheckpointError, match=r"missing norm\.bias"):
+        convert(tmp_path / "half.pth", TASKS["imagenet"], shape_of("imagenet"))
+
+
+def test_a_head_of_average_pooling_computes_what_timms_does(tmp_path):
+    torch.manual_seed(0)
+    theirs = timm.create_model("vit_base_patch16_224", depth=DEPTH, num_classes=10, global_pool="avg").eval()
+    torch.save(theirs.state_dict(), tmp_path / "timm.pth")
+    shape = shape_of("imagenet")
+    conversion = convert(tmp_path / "timm.pth", TASKS["imagenet"], shape)
+    ours = Encoder(TASKS["imagenet"].tokenizer(shape), shape, final_norm=False).eval()
+    ours.load_state_dict(conversion.tensors)
+    x = torch.randn(2, 3, 224, 224)
+    with torch.inference_mode():
+        expected = theirs(x)
+        logits = theirs.head(theirs.fc_norm(ours.encode(ours.tokenizer({"input": x})).patches.mean(1)))
+    assert (logits - expected).abs().max() <= 1e-5 * expected.abs().max()
+
+
+def hugging_face(model: str, layout: str) -> dict[str, Tensor]:
+    """Names as the files have them ("file"), or as the model of transformers 5 has them ("model")."""
+    video = model == "videomae"
+    layer, attention = ("layers", "attention") if layout == "model" else ("encoder.layer", "attention.attention")
+    parts = {"layernorm_before": WIDTH, "layernorm_after": WIDTH}
+    linear = {f"{attention}.{'q_proj' if layout == 'model' else 'query'}": (WIDTH, WIDTH),
+              f"{attention}.{'k_proj' if layout == 'model' else 'key'}": (WIDTH, WIDTH),
+              f"{attention}.{'v_proj' if layout == 'model' else 'value'}": (WIDTH, WIDTH),
+              "attention.o_proj" if layout == "model" else "attention.output.dense": (WIDTH, WIDTH),
+              "mlp.fc1" if layout == "model" else "intermediate.dense": (4 * WIDTH, WIDTH),
+              "mlp.fc2" if layout == "model" else "output.dense": (WIDTH, 4 * WIDTH)}
+    names: dict[str, tuple[int, ...]] = {
+        f"{model}.embeddings.patch_embeddings.projection.weight": (WIDTH, 3, 2, 16, 16) if video else (WIDTH, 3, 16, 16),
+        f"{model}.embeddings.patch_embeddings.projection.bias": (WIDTH,)}
+    if not video:
+        names |= {"vit.embeddings.cls_token": (1, 1, WIDTH), "vit.embeddings.position_embeddings": (1, 197, WIDTH)}
+    for index in range(DEPTH):
+        start = f"{model}.{layer}.{index}"
+        names |= {f"{start}.{norm}.{part}": (size,) for norm, size in parts.items() for part in ("weight", "bias")}
+        names |= {f"{start}.{name}.weight": size for name, size in linear.items()}
+        names |= {f"{start}.{name}.bias": size[:1] for name, size in linear.items() if not video or name[-3:] != "key"}
+    names |= {f"{model}.layernorm.{part}": (WIDTH,) for part in ("weight", "bias")}
+    head = {"mask_token": (1, 1, 384), "encoder_to_decoder.weight": (384, WIDTH), "decoder.norm.weight": (384,)} if video else {
+        "decoder.mask_token": (1, 1, 512), "decoder.decoder_embed.weight": (512, WIDTH), "classifier.weight": (10, WIDTH)}
+    return named(names | head)
+
+
+@pytest.mark.parametrize(("model", "layout", "task"), [("vit", "file", "imagenet"), ("vit", "model", "imagenet"),
+                                                       ("videomae", "file", "kinetics")])
+def test_hugging_faces_names_are_known(model, layout, task, tmp_path):
+    state = hugging_face(model, layout)
+    save_file(state, tmp_path / "model.safetensors")
+    shape = shape_of(task)
+    conversion = convert(tmp_path / "model.safetensors", TASKS[task], shape)
+    assert len(conversion.dropped) == 3
+    start = f"{model}.{'layers' if layout == 'model' else 'encoder.layer'}.1."
+    names = ("attention.q_proj", "attention.k_proj", "attention.v_proj") if layout == "model" else (
+        "attention.attention.query", "attention.attention.key", "attention.attention.value")
+    for part in ("weight", "bias"):
+        expected = torch.cat([state.get(f"{start}{name}.{part}", torch.zeros(WIDTH)) for name in names])
+        assert torch.equal(conversion.tensors[f"blocks.1.attn.qkv.{part}"], expected)
+    write(conversion, tmp_path / "ours.safetensors")
+    assert load_encoder(Encoder(TASKS[task].tokenizer(shape), shape), tmp_path / "ours.safetensors", shape) == {
+        "missing": [], "unused": []}
+
+
+def test_a_fine_tuned_point_mae_is_read_as_its_pretraining_is(tmp_path):
+    state = point_mae()["base_model"]
+    tuned = {name.removeprefix("module.MAE_encoder."): tensor for name, tensor in state.items() if "MAE_encoder" in name}
+    tuned |= named({"cls_token": (1, 1, 384), "cls_pos": (1, 1, 384), "cls_head_finetune.0.weight": (256, 768)})
+    torch.save(point_mae(), tmp_path / "pretrained.pth")
+    torch.save({"base_model": tuned}, tmp_path / "tuned.pth")
+    shape = shape_of("modelnet", embed_dim=384, num_heads=6, qkv_bias=False)
+    one, other = (convert(tmp_path / f"{name}.pth", TASKS["modelnet"], shape) for name in ("pretrained", "tuned"))
+    assert one.tensors.keys() == other.tensors.keys()
+    assert all(torch.equal(tensor, other.tensors[name]) for name, tensor in one.tensors.items())
+    assert sorted(other.dropped) == ["cls_head_finetune.0.weight", "cls_pos", "cls_token"]
+
+
+def test_which_set_of_weights_was_taken_is_said(tmp_path, capsys):
+    raw, average = mae()["model"], {name: tensor + 1 for name, tensor in mae()["model"].items()}
+    torch.save({"model": raw, "model_ema": average}, tmp_path / "both.pth")
+    command = ["convert", str(tmp_path / "both.pth"), "imagenet", "--out", str(tmp_path / "ours.safetensors"), "--set",
+               f"shape.depth={DEPTH}"]
+    for chosen, taken, other in (([], raw, "model_ema"), (["--weights", "model_ema"], average, "model")):
+        assert main([*command, *chosen]) == 0
+        assert f"there are also {other} (--weights {other})" in capsys.readouterr().out
+        assert torch.equal(load_file(tmp_path / "ours.safetensors")["norm.weight"], taken["norm.weight"])
+    assert main([*command, "--weights", "modle"]) == 2
+    assert "no single set of weights 'modle' in the file; it has model, model_ema" in capsys.readouterr().err
+
+
+def test_options_are_hinted_at_only_where_they_help(tmp_path):
+    def refusal(state: dict[str, Tensor], **changes) -> str:
+        torch.save({"model": state}, tmp_path / "file.pth")
+        with pytest.raises(CheckpointError) as caught:
+            convert(tmp_path / "file.pth", TASKS["imagenet"], shape_of("imagenet", **changes))
+        return str(caught.value)
+
+    state = mae()["model"]
+    other_grid = refusal(state, input_size=(160, 160))
+    assert "with --interpolate" in other_grid
+    assert "--blocks-only" not in other_grid
+    other_channels = refusal({**state, "patch_embed.proj.weight": torch.zeros(WIDTH, 1, 16, 16)})
+    assert "with --blocks-only" in other_channels
+    assert "--interpolate" not in other_channels
+    for hopeless in (refusal(state, depth=3), refusal(state, embed_dim=96, num_heads=3)):
+        assert "--" not in hopeless
+
+
+def test_what_is_said_after_converting_blocks_alone_can_be_done(tmp_path, capsys):
+    torch.save(mae(), tmp_path / "mae.pth")
+    command = ["convert", str(tmp_path / "mae.pth"), "imagenet", "--out", str(tmp_path / "ours.safetensors"), "--set",
+               f"shape.depth={DEPTH}"]
+    assert main([*command, "--blocks-only"]) == 0
+    assert "as an auxiliary of other modalities: benchmark run -x image --start image=" in capsys.readouterr().out
+    assert main(command) == 0
+    assert "train from it with: benchmark run --start image=" in capsys.readouterr().out
+
+
+def test_an_unknown_format_lists_those_that_are_known():
+    with pytest.raises(CheckpointError) as caught:
+        detect({"features.0.weight": torch.zeros(1)})
+    for part in ("begin with features.0.weight", "MAE and AudioMAE", "VideoMAE", "Point-MAE", "timm", "Hugging Face"):
+        assert part in str(caught.value)
 
 
 class Payload:

@@ -33,7 +33,7 @@ from benchmark.records.pictures import read_pictures, write_pictures
 from benchmark.records.record import RecordError, read_record, record_text
 from benchmark.records.store import read_failure
 from benchmark.train.checkpoint import load_checkpoint, save_checkpoint
-from benchmark.transfer.convert import read_checkpoint
+from benchmark.transfer.published import read_sets
 from tasks import TASKS
 
 INPUTS = int(os.environ.get("FUZZ", "10000"))
@@ -135,7 +135,7 @@ READERS: dict[str, tuple[Callable, Callable, type | tuple, str]] = {  # sample, 
     "signed checkpoint": (lambda folder: checkpoint_bytes(folder)[:-32], load_checkpoint, (), ".pt"),
     "weights": (lambda folder: save({"a": torch.ones(3), "b": torch.zeros(2)}), read_weights, CheckpointError, ".safetensors"),
     "pictures": (picture_bytes, read_pictures, ValueError, ".npz"),
-    "published checkpoint": (published_bytes, read_checkpoint, CheckpointError, ".pth"),
+    "published checkpoint": (published_bytes, read_sets, CheckpointError, ".pth"),
     "catalogue": (lambda folder: CATALOGUE, read_catalogue, DataError, ".json"),
     "list of files": (lambda folder: b"n1/a.jpg\t0\t120\tabcd\t7\nn1/b.jpg\t0,3\t120\tabcd\t7\n", read_list, DataError,
                       ".train.tsv"),

@@ -33,10 +33,12 @@ def convert_checkpoint(options: argparse.Namespace, command: str) -> int:
         raise ValueError(f"--out {options.out}: weights are written as .safetensors")
     planner = Planner(tasks, options.profile, [parse_override(text, tasks) for text in options.overrides])
     conversion = convert(options.file, tasks[name], planner.shape(tasks[name]), blocks_only=options.blocks_only,
-                         interpolate=options.interpolate)
+                         interpolate=options.interpolate, weights=options.weights)
     digest = write(conversion, options.out)
-    print(f"{conversion.describe()}\nwritten to {options.out}, SHA-256 {digest[:12]}; "
-          f"train from it with: benchmark run --start {tasks[name].modality}={options.out}")
+    modality = tasks[name].modality
+    use = (f"blocks alone, as an auxiliary of other modalities: benchmark run -x {modality} --start" if options.blocks_only
+           else "train from it with: benchmark run --start")
+    print(f"{conversion.describe()}\nwritten to {options.out}, SHA-256 {digest[:12]}; {use} {modality}={options.out}")
     return 0
 
 

@@ -166,9 +166,9 @@ def build_parser() -> Parser:
     data.set_defaults(run=files.manage_data)
 
     convert = verbs.add_parser("convert", parents=[plugins], help="a published checkpoint (MAE, timm, VideoMAE, Point-MAE, "
-                               "AudioMAE) under our names",
+                               "AudioMAE, Hugging Face) under our names",
                                description="Rewrite a published checkpoint under our names, every key accounted for. "
-                               "Reads tensors only: a file that holds code is refused.")
+                               "Reads tensors only: no code in a file is run, and one that calls any is refused.")
     convert.add_argument("file", type=Path, metavar="FILE")
     convert.add_argument("task", metavar="TASK", help="whose encoder it is for")
     convert.add_argument("--out", type=Path, required=True, metavar="FILE.safetensors")
@@ -177,6 +177,8 @@ def build_parser() -> Parser:
                          help="where the model is of another shape; may be repeated")
     convert.add_argument("--blocks-only", action="store_true", help="the blocks alone, to serve as an auxiliary")
     convert.add_argument("--interpolate", action="store_true", help="fit positions of another grid (bicubic)")
+    convert.add_argument("--weights", metavar="NAME", help="which set, where the file has several, such as model_ema or "
+                         "student (default: the first that is no moving average, of a teacher before a student)")
     convert.set_defaults(run=files.convert_checkpoint)
 
     bench = verbs.add_parser("bench", help="measure speed and memory on this machine",

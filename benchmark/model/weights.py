@@ -56,7 +56,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     try:
         tensors: dict[str, Tensor] = load_file(path)
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"weights {path} cannot be read: {error}") from error
+        raise CheckpointError(f"weights {path} cannot be read: {error}; a checkpoint of elsewhere goes through benchmark "
+                              "convert first") from error
     return tensors
 
 
@@ -73,6 +74,9 @@ def load_encoder(model: Encoder, path: Path, shape: ModelShape) -> dict[str, lis
     own = model.state_dict()
     missing, unused = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())
     added = tuple(f"tokenizer.{name}" for name in model.tokenizer.added_for_target)
+    if "norm.weight" in missing:
+        raise CheckpointError(f"weights {path} have no final norm, as theirs was their head's, and the head of this setting "
+                              "needs one; train in a setting whose head normalises by itself")
     wrong = [key for key in missing if not key.startswith(("head.", *added))]
     wrong += [key for key in unused if not (key.startswith("norm.") and isinstance(model.norm, nn.Identity))]
     wrong += [f"{key} {tuple(tensors[key].shape)} for {tuple(own[key].shape)}"

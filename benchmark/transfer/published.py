@@ -1,0 +1,208 @@
+"""A published file of weights in, every set of weights in it out, by name; or the reason why there is none.
+
+A file is known by its first bytes, never by its name. No code in it is run (see `inert`).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+import warnings
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from benchmark.model.weights import CheckpointError
+from benchmark.transfer import inert
+
+NESTS = ("model", "module", "state_dict", "base_model", "teacher")  # where published files keep what people use
+WRAPPERS = ("module.", "model.", "student.", "teacher.", "model_ema.", "ema_model.", "ema.", "backbone.")  # before all names
+TRANSPARENT = re.compile(r"(^|(?<=\.))(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")  # anywhere in names
+BLOCK = re.compile(r"(^|\.)(blocks|layers?|h)\.\d+\.")  # in the names of any transformer
+DEEPEST = 4  # nests in one another
+AVERAGE = re.compile(r"(^|[._])ema([._]|$)|average")
+SHOWN = 60  # characters of a text
+OTHERS = {  # first bytes: what it is, and what to do
+    b"\x1f\x8b": "is compressed by gzip; unpack it first", b"BZh": "is compressed by bzip2; unpack it first",
+    b"\xfd7zXZ\x00": "is compressed by xz; unpack it first", b"\x28\xb5\x2f\xfd": "is compressed by zstd; unpack it first",
+    b"7z\xbc\xaf\x27\x1c": "is a 7z archive; unpack it first", b"Rar!": "is a RAR archive; unpack it first",
+    b"\x89HDF\r\n\x1a\n": "is HDF5, as Keras writes; only what PyTorch writes and safetensors are read",
+    b"GGUF": "is GGUF; only what PyTorch writes and safetensors are read",
+    b"\x93NUMPY": "is one NumPy array and no weights by name"}
+
+
+@dataclass(frozen=True)
+class Sets:
+    """The sets of weights in one file."""
+
+    by_name: Mapping[str, dict[str, Tensor]]  # the one that is taken where nobody chooses comes first
+    left_out: tuple[str, ...]  # names beside a set, outside of what wraps it
+
+    def choose(self, name: str | None) -> str:
+        """The name of the set that is meant, by its own or the end of it; raises `CheckpointError` for an unknown one."""
+        if name is None:
+            return next(iter(self.by_name))
+        found = [own for own in self.by_name if own == name or own.endswith(f".{name}")]
+        if len(found) != 1:
+            raise CheckpointError(f"no single set of weights {name!r} in the file; it has "
+                                  f"{', '.join(own or '(no name)' for own in self.by_name)}")
+        return found[0]
+
+
+def read_sets(path: Path) -> Sets:
+    """Every set of weights in a file; raises `CheckpointError` with the reason where there is none."""
+    try:
+        state = _load(path)
+    except MemoryError:
+        raise
+    except OSError as error:
+        raise CheckpointError(f"checkpoint {path} cannot be read: {error.strerror or error}") from error
+    found: dict[str, dict[str, Tensor]] = {}
+    left_out: list[str] = []
+    for nest, tensors in _nests(state, ""):
+        for name, weights in _unwrap(nest, tensors, left_out):
+            found[name if name not in found else f"{name}.{len(found)}"] = weights
+    named = {name: weights for name, weights in found.items() if any("." in key for key in weights)}
+    if not named:
+        raise CheckpointError(f"checkpoint {path} holds no weights by name{_describe(state)}")
+    return Sets(dict(sorted(named.items(), key=lambda entry: _rank(entry[0]))), tuple(left_out))
+
+
+def _describe(state: object) -> str:
+    """What is there instead of weights"""
+    if not isinstance(state, Mapping):
+        return f", but a {type(state).__name__}"
+    if isinstance(state, inert.StandIn) or any(isinstance(value, inert.StandIn) for value in state.values()):
+        return ", but a whole pickled object; load it where its code is, and save its state_dict()"
+    return f"; it has {', '.join(repr(key)[:SHOWN] for key in list(state)[:5]) or 'nothing'}"
+
+
+def _rank(name: str) -> tuple[bool, bool, bool]:
+    """Averages come last, and pupils after their teachers"""
+    parts = name.split(".")
+    return AVERAGE.search(name) is not None, "student" in parts, not any(part in NESTS for part in parts)
+
+
+def _nests(state: object, name: str, depth: int = 0) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """Every mapping with tensors by name, inside of others; what else lies beside the tensors is left"""
+    if not isinstance(state, Mapping) or depth > DEEPEST:
+        return
+    tensors = {key: value for key, value in state.items() if isinstance(key, str) and isinstance(value, Tensor)}
+    if tensors:
+        yield name, tensors
+    for key, value in state.items():
+        if isinstance(key, str):
+            yield from _nests(value, f"{name}.{key}".lstrip("."), depth + 1)
+
+
+def _unwrap(name: str, tensors: Mapping[str, Tensor], left_out: list[str]) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """Names without what wraps them, as training in parallel, compiling and several models in one put it before them"""
+    groups: dict[str, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        bare = TRANSPARENT.sub("", key)
+        prefix = next((wrapper for wrapper in WRAPPERS if bare.startswith(wrapper)), "")
+        groups.setdefault(prefix, {})[bare.removeprefix(prefix)] = tensor
+    if sum(map(len, groups.values())) != len(tensors):
+        raise CheckpointError(f"two tensors of {name or 'the file'} have one name without what wraps them")
+    if groups.keys() == {""}:
+        yield name, groups[""]
+        return
+    for prefix, group in groups.items():
+        if prefix:
+            inner = "" if prefix == "module." else prefix.removesuffix(".")
+            yield from _unwrap(f"{name}.{inner}".strip("."), group, left_out)
+        elif any(BLOCK.search(key) for key in group):
+            yield name, group
+        else:
+            left_out += group
+
+
+def _load(path: Path) -> object:
+    """What the file holds, by the kind that its first bytes show"""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        head = file.read(512)
+        fault = _fault_of(path, head, size)
+        if fault:
+            raise CheckpointError(f"checkpoint {path} {fault}")
+        file.seek(0)
+        try:
+            if head[8:9] == b"{":
+                return load_file(path)
+            with warnings.catch_warnings(action="ignore"):  # of sources of pickled modules, which nobody needs
+                return torch.load(file, map_location="cpu", pickle_module=inert, weights_only=False,
+                                  encoding="latin1")
+        except (MemoryError, OSError):
+            raise
+        except EOFError as error:
+            raise CheckpointError(f"checkpoint {path} is cut short: it ends after {size:,} bytes; "
+                                  "download it again") from error
+        except SafetensorError as error:
+            raise CheckpointError(f"checkpoint {path} is damaged: {error}") from error
+        except Exception as error:  # an unpickler raises whatever a foreign or damaged file makes it stumble over
+            reason = " ".join(re.sub(r"\x1b\[[\d;]*m", "", str(error)).split())[:200] or type(error).__name__
+            raise CheckpointError(f"checkpoint {path} is refused, as only tensors and plain values are read: "
+                                  f"{reason}") from error
+
+
+def _fault_of(path: Path, head: bytes, size: int) -> str:
+    """Why a file is no checkpoint, or not a whole one, and what to do; "" where nothing shows"""
+    if not head:
+        return "is empty; download it again"
+    if head.startswith(b"version https://git-lfs"):
+        whole = re.search(rb"\nsize (\d+)", head)
+        to = f" to {int(whole[1]):,} bytes" if whole else ""
+        return f"is a Git LFS pointer{to} and not the file itself; fetch that with: git lfs pull"
+    other = next((what for start, what in OTHERS.items() if head.startswith(start)), "")
+    if other or head.startswith(b"PK\x03\x04"):
+        return other or _archive_fault(path, size)
+    if head[8:9] == b"{":
+        return _safetensors_fault(path, size)
+    return "" if head.startswith(b"\x80") or b"\0" in head else _text_fault(head)
+
+
+def _text_fault(head: bytes) -> str:
+    try:
+        text = " ".join(head.decode("utf-8-sig", errors="strict" if len(head) < 512 else "ignore").split())
+    except UnicodeDecodeError:
+        return ""
+    if re.match(r"<(!doctype|html|head|\?xml)", text, re.IGNORECASE):
+        return "is an HTML page, as a download that failed leaves it; download the file itself"
+    if not text.isprintable():
+        return ""
+    return f"is a text file, which begins with {text[:SHOWN]!r}; download the weights themselves"
+
+
+def _archive_fault(path: Path, size: int) -> str:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (zipfile.BadZipFile, ValueError, NotImplementedError):
+        return (f"is cut short or damaged: {size:,} bytes, without the list of contents that ends what torch.save writes; "
+                "download it again")
+    if any(name.endswith("constants.pkl") for name in names):
+        return "is TorchScript, which is code; load it where it is from, and save its state_dict()"
+    if not any(name.endswith("data.pkl") for name in names):
+        return f"is a zip archive that torch.save did not write (with {', '.join(names[:3])}); unpack it first"
+    return ""
+
+
+def _safetensors_fault(path: Path, size: int) -> str:
+    with path.open("rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        if length > size - 8:
+            return f"is cut short: it ends after {size:,} bytes, within its list of tensors; download it again"
+        try:
+            entries = json.loads(file.read(length))
+            ends = [entry["data_offsets"][1] for name, entry in entries.items() if name != "__metadata__"]
+            whole = 8 + length + max(ends, default=0)
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
+            return ""  # the library says what is wrong
+    return f"is cut short: {size:,} of {whole:,} bytes; download it again" if whole > size else ""

@@ -1,0 +1,226 @@
+"""Files of weights as people have them: read for what they hold, never by their name; refused with the reason."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import enum
+import io
+import pickle
+import struct
+import tarfile
+import time
+import types
+import zipfile
+from collections import OrderedDict, defaultdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save, save_file
+from torch import Tensor
+
+from benchmark.cli.main import main
+from benchmark.model.weights import CheckpointError
+from benchmark.transfer.published import read_sets
+
+NAMES = ("cls_token", "blocks.0.attn.proj.weight", "blocks.0.attn.proj.bias", "norm.weight")
+
+
+def weights(value: float = 1.0) -> dict[str, Tensor]:
+    return {name: torch.full((2, 2), value) for name in NAMES}
+
+
+def holds(path: Path, name: str | None = None, value: float = 1.0) -> bool:
+    """Whether the set that is taken is `weights(value)`."""
+    sets = read_sets(path)
+    found = sets.by_name[sets.choose(name)]
+    return found.keys() == set(NAMES) and all(torch.equal(tensor, weights(value)[key]) for key, tensor in found.items())
+
+
+class Mode(enum.Enum):
+    FAST = 1
+
+
+class Settings(dict):
+    """As packages of configurations have it, with attributes beside its items."""
+
+
+BESIDE = {
+    "numpy scalar": np.float64(83.3), "numpy integer": np.int64(3), "numpy array": np.arange(6.0).reshape(2, 3),
+    "numpy array of texts": np.array(["a", "bc"]), "state of numpy's random numbers": np.random.default_rng(0),
+    "arguments": argparse.Namespace(output_dir=Path("out"), data=Path("/data"), norm=torch.nn.LayerNorm),
+    "date": datetime.datetime(2024, 2, 29, tzinfo=datetime.UTC), "time": datetime.timedelta(seconds=3),
+    "defaultdict": defaultdict(list, a=[1]), "enumeration": Mode.FAST, "subclass of dict": Settings(a=1),
+    "namespace": types.SimpleNamespace(a=1), "set": {1, 2}, "bytes": b"abc", "module": torch.nn.Linear(2, 2),
+    "parameter": torch.nn.Parameter(torch.ones(2)), "type": np.float32, "function": time.sleep, "device": torch.device("cpu"),
+    "size": torch.Size((2, 3)), "Python's own random numbers": (3, (1, 2, 3), None), "path": Path("a")}
+
+
+@pytest.mark.parametrize("protocol", [2, 4, 5])
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "before torch 1.6"])
+@pytest.mark.parametrize("beside", BESIDE)
+def test_harmless_values_beside_weights_refuse_no_file(beside, zipped, protocol, tmp_path):
+    torch.save({"args": BESIDE[beside], "model": weights(), "epoch": 3}, tmp_path / "file.pth",
+               _use_new_zipfile_serialization=zipped, pickle_protocol=protocol)
+    assert holds(tmp_path / "file.pth")
+
+
+@pytest.mark.parametrize("value", [np.float64(83.3), np.arange(3)], ids=["scalar", "array"])
+def test_numpys_names_of_version_1_are_known(value, tmp_path):
+    torch.save({"best": value, "model": weights()}, tmp_path / "new.pth", _use_new_zipfile_serialization=False)
+    content = (tmp_path / "new.pth").read_bytes()
+    assert b"numpy._core.multiarray" in content
+    (tmp_path / "old.pth").write_bytes(content.replace(b"numpy._core.multiarray", b"numpy.core.multiarray"))
+    assert holds(tmp_path / "old.pth")
+
+
+class Call:
+    """Unpickled in the usual way, it calls a function."""
+
+    def __init__(self, function, *values):
+        self.function, self.values = function, values
+
+    def __reduce__(self):
+        return self.function, self.values
+
+
+def foreign(text: str) -> None:
+    """A function of a module that is no part of Python; it must not be called either."""
+    raise AssertionError(text)
+
+
+@pytest.mark.parametrize(("call", "named"), [
+    (Call(print, "hello"), "print"), (Call(time.time), "time.time"), (Call(Path.cwd), "getattr"),
+    (Call(foreign, "called"), "test_published.foreign"), (Call(io.StringIO, "a"), "StringIO"),
+    (Call(torch.nn.functional.relu, torch.ones(1)), "functional.relu")], ids=lambda value: value if type(value) is str else "")
+@pytest.mark.parametrize("beside", [True, False], ids=["beside", "among the weights"])
+def test_a_call_is_refused_by_name_and_never_made(call, named, beside, tmp_path, capsys):
+    model = weights()
+    torch.save({"extra": call, "model": model} if beside else {"model": model | {"extra": call}}, tmp_path / "file.pth")
+    with pytest.raises(CheckpointError, match=rf"only tensors and plain values are read: it would call \S*{named}"):
+        read_sets(tmp_path / "file.pth")
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(("content", "taken"), [
+    (weights(), ""), ({"model": weights()}, "model"), ({"state_dict": {"model": weights()}}, "state_dict.model"),
+    ({f"module.{name}": tensor for name, tensor in weights().items()}, ""),
+    ({f"_orig_mod.{name}": tensor for name, tensor in weights().items()}, ""),
+    ({"model": {f"module._orig_mod.{name}": tensor for name, tensor in weights().items()}}, "model"),
+    ({"model": {f"_orig_mod.module.{name}": tensor for name, tensor in weights().items()}}, "model"),
+    ({name.replace("blocks.0.", "blocks.0._orig_mod."): tensor for name, tensor in weights().items()}, ""),
+    ({"state_dict": {f"model.{name}": tensor for name, tensor in weights().items()} | {"loss.weight": torch.ones(1)}},
+     "state_dict.model"),
+    ({"teacher": {f"module.backbone.{name}": tensor for name, tensor in weights().items()} | {
+        "module.head.mlp.weight": torch.ones(1)}}, "teacher.backbone"),
+    (OrderedDict(weights() | {"epoch": 3}), "")],
+    ids=["flat", "model", "two nests", "module", "compiled", "compiled, parallel", "parallel, compiled", "compiled blocks",
+         "with a loss", "backbone with a head", "with a number"])
+def test_what_wraps_names_is_taken_off(content, taken, tmp_path):
+    torch.save(content, tmp_path / "file.pth")
+    assert holds(tmp_path / "file.pth")
+    assert list(read_sets(tmp_path / "file.pth").by_name) == [taken]
+
+
+@pytest.mark.parametrize(("names", "taken", "other"), [
+    (("model_ema", "model"), "model", "model_ema"), (("state_dict_ema", "state_dict"), "state_dict", "state_dict_ema"),
+    (("student", "teacher"), "teacher", "student"), (("module", "model_ema"), "module", "model_ema")])
+def test_of_several_sets_one_is_taken_and_any_can_be_chosen(names, taken, other, tmp_path):
+    torch.save({name: weights(float(name == taken)) for name in names} | {
+        "optimizer": {"state": {0: {"exp_avg": torch.ones(2)}}}}, tmp_path / "file.pth")
+    assert holds(tmp_path / "file.pth")
+    assert list(read_sets(tmp_path / "file.pth").by_name) == [taken, other]
+    assert holds(tmp_path / "file.pth", other, 0.0)
+    with pytest.raises(CheckpointError, match=rf"no single set of weights 'x' .* has {taken}, {other}"):
+        read_sets(tmp_path / "file.pth").choose("x")
+
+
+def test_pupil_and_teacher_in_one_mapping_are_two_sets(tmp_path):
+    torch.save({"state_dict": {f"{name}.{key}": tensor for name, value in (("student", 0.0), ("teacher", 1.0))
+                               for key, tensor in weights(value).items()}}, tmp_path / "file.pth")
+    assert holds(tmp_path / "file.pth")
+    assert holds(tmp_path / "file.pth", "student", 0.0)
+
+
+def test_a_file_is_known_by_its_bytes(tmp_path):
+    save_file(weights(), tmp_path / "safetensors.pth")
+    torch.save({"model": weights()}, tmp_path / "zip.safetensors")
+    torch.save(weights(), tmp_path / "pickle.safetensors", _use_new_zipfile_serialization=False)
+    torch.save(weights(), tmp_path / "checkpoint.pth.tar")
+    for path in tmp_path.iterdir():
+        assert holds(path), path.name
+
+
+def test_archives_of_the_first_releases_of_torch_are_read(tmp_path):
+    """A tar of storages, of the tensors that lie in them, and of a pickle that names these."""
+    storages, tensors, names = io.BytesIO(), io.BytesIO(), io.BytesIO()
+    for number in (len(NAMES),):
+        pickle.dump(number, storages, 2)
+        pickle.dump(number, tensors, 2)
+    for index, tensor in enumerate(weights().values()):
+        pickle.dump((index, "cpu", torch.FloatStorage), storages, 2)
+        storages.write(struct.pack("<q", tensor.numel()) + tensor.numpy().tobytes())
+        pickle.dump((100 + index, index, torch.FloatTensor), tensors, 2)
+        tensors.write(struct.pack("<ii2q2qq", 2, 0, 2, 2, 2, 1, 0))
+    pickle.dump([], storages, 2)
+
+    class Naming(pickle.Pickler):
+        def persistent_id(self, value):
+            return value[1] if isinstance(value, tuple) and value[0] == "tensor" else None
+
+    Naming(names, 2).dump({"model": {name: ("tensor", 100 + index) for index, name in enumerate(NAMES)}})
+    with tarfile.open(tmp_path / "old.pth", "w") as archive:
+        for name, content in (("sys_info", b""), ("storages", storages.getvalue()), ("tensors", tensors.getvalue()),
+                              ("pickle", names.getvalue())):
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+    assert holds(tmp_path / "old.pth")
+
+
+def saved(**options) -> bytes:
+    buffer = io.BytesIO()
+    torch.save({"model": weights()}, buffer, **options)
+    return buffer.getvalue()
+
+
+def zipped(name: str) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr(name, "x")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(("content", "said"), [
+    (b"", "is empty"),
+    (b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 343249461\n",
+     "is a Git LFS pointer to 343,249,461 bytes and not the file itself; fetch that with: git lfs pull"),
+    (b"\n<!DOCTYPE html>\n<html><head><title>Sign in</title>", "is an HTML page"),
+    (b'{"error": "Entry not found"}', "is a text file, which begins with '{\"error\": \"Entry not found\"}'"),
+    ("\ufeffAccess denied: größe\r\n".encode(), "is a text file, which begins with 'Access denied: größe'"),
+    (saved()[:-100], "is cut short or damaged"), (saved()[:300], "is cut short or damaged"),
+    (saved(_use_new_zipfile_serialization=False)[:60], "is cut short"),
+    (save(weights())[:-3], "is cut short: "), (save(weights())[:40], "is cut short: it ends after 40 bytes"),
+    (zipped("archive/constants.pkl"), "is TorchScript"),
+    (zipped("model/weights.npy"), "is a zip archive that torch.save did not write (with model/weights.npy)"),
+    (b"\x1f\x8b\x08\x00" + b"\0" * 20, "is compressed by gzip"), (b"\x89HDF\r\n\x1a\n" + b"\0" * 20, "is HDF5"),
+    (pickle.dumps({"model": 1}), "refused")],
+    ids=["empty", "LFS pointer", "HTML", "JSON", "text", "cut zip", "cut at once", "cut pickle", "cut safetensors",
+         "cut header", "TorchScript", "other zip", "gzip", "HDF5", "plain pickle"])
+def test_what_is_no_whole_checkpoint_is_named_in_one_line(content, said, tmp_path, capsys):
+    file = tmp_path / "weights.pth"
+    file.write_bytes(content)
+    assert main(["convert", str(file), "imagenet", "--out", str(tmp_path / "ours.safetensors")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+    assert "\x1b" not in line
+    assert "weights_only" not in line
+    assert [path.name for path in tmp_path.iterdir()] == ["weights.pth"]
+
+
+def test_a_pickled_model_is_told_from_weights(tmp_path):
+    torch.save({"model": torch.nn.Linear(2, 2)}, tmp_path / "model.pth")
+    with pytest.raises(CheckpointError, match=r"holds no weights by name, but a whole pickled object.*state_dict\(\)"):
+        read_sets(tmp_path / "model.pth")
