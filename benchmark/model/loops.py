@@ -9,6 +9,9 @@ Shapes: B clouds, N points, S samples, G centres, K neighbours.
 
 from __future__ import annotations
 
+import importlib.util
+import os
+import shutil
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -29,6 +32,15 @@ def compiled(loop: Callable[..., None]) -> Callable[..., None]:
         return njit(cache=True, nogil=True, error_model="numpy")(loop)
     except RuntimeError:  # there is no folder to keep it in
         return njit(nogil=True, error_model="numpy")(loop)
+
+
+def has_kernels(device: torch.device) -> bool:
+    """Whether a device runs `benchmark.model.kernels`: a GPU beside Triton and the C compiler that it needs, and any
+    device where Triton is told to interpret."""
+    if os.environ.get("TRITON_INTERPRET") == "1":
+        return True
+    return (device.type == "cuda" and importlib.util.find_spec("triton") is not None
+            and any(map(shutil.which, (os.environ.get("CC") or "cc", "gcc", "clang"))))
 
 
 def farthest(points: Array, num_samples: int) -> Array:

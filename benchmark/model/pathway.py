@@ -11,7 +11,7 @@ training the child is dropped: the merged model is a plain one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -86,17 +86,17 @@ class CrossModal(nn.Module):
     def pull_back(self) -> None:
         """Give the scale, and joined biases, their gradients, unless they hold them already (clipped, perhaps)."""
         if self.scale.requires_grad and self.scale.grad is None:
-            gradient = _gradient(self.linear.weight)
+            gradient = sum_gradient(self.linear.weight)
             if self.scale.ndim:
                 inner = torch.linalg.vecdot(gradient, self.auxiliary)
             else:
                 inner = torch.dot(gradient.flatten(), self.auxiliary.flatten())
             if self.joins_bias:
-                products = _gradient(self.linear.bias) * self.auxiliary_bias
+                products = sum_gradient(self.linear.bias) * self.auxiliary_bias
                 inner = inner + (products if self.scale.ndim else products.sum())
             self.scale.grad = inner.view_as(self.scale)
         if self.joins_bias and self.linear.bias.requires_grad:
-            gradient = _gradient(self.linear.bias)
+            gradient = sum_gradient(self.linear.bias)
             if self.bias.requires_grad:
                 self.bias.grad = gradient
             if self.auxiliary_bias.requires_grad and self.auxiliary_bias.grad is None:
@@ -147,7 +147,7 @@ class Gain(nn.Module):
     def pull_back(self) -> None:
         """Give the scale its gradient, <G, W>."""
         if self.scale.grad is None:
-            self.scale.grad = torch.dot(_gradient(self.linear.weight).flatten(), self.weight.flatten())
+            self.scale.grad = torch.dot(sum_gradient(self.linear.weight).flatten(), self.weight.flatten())
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,7 @@ class Pathway:
         """Norms of the gradients of W, s and A after a backward pass, of those that train."""
         child = self.cross_modal
         child.pull_back()
-        norms = dict(zip((name for name, _ in self._trained()), weight_norms(child), strict=True))
+        norms = dict(zip((name for name, _ in self._trained()), weight_norms([child]), strict=True))
         return norms if child.scale.grad is None else {**norms, "scale": child.scale.grad.norm().item()}
 
     def _trained(self) -> list[tuple[str, nn.Parameter]]:
@@ -227,16 +227,26 @@ def apart(module: nn.Module) -> Iterator[None]:
             hook.remove()
 
 
-def weight_norms(pathway: CrossModal | Gain) -> list[float]:
-    """Norms of the gradients that `pathway.factors` describes, without those gradients."""
+def weight_norms(pathways: Sequence[CrossModal | Gain]) -> list[float]:
+    """Norms of the gradients that `factors` of each describe, without those gradients; a device is waited for once."""
     norms = []
-    for _, factor in pathway.factors(pathway.scale.detach()):
-        gradient = _gradient(pathway.linear.weight)
-        if factor is not None and factor.ndim:
-            norms.append((factor.view(-1) * gradient.norm(dim=1)).norm().item())
-        else:  # the norm of G as clipping a plain layer would compute it
-            norms.append(torch._foreach_norm([gradient])[0].item() * (1.0 if factor is None else abs(factor.item())))
-    return norms
+    for pathway in pathways:
+        whole = None  # the norm of G as clipping a plain layer would compute it
+        for _, factor in pathway.factors(pathway.scale.detach()):
+            gradient = sum_gradient(pathway.linear.weight)
+            if factor is not None and factor.ndim:
+                norms.append((factor.view(-1) * gradient.norm(dim=1)).norm().double())
+                continue
+            whole = torch._foreach_norm([gradient])[0].double() if whole is None else whole
+            norms.append(whole if factor is None else whole * factor.double().abs())
+    return torch.stack(norms).tolist() if norms else []
+
+
+def sum_gradient(merged: Tensor) -> Tensor:
+    """The gradient of a sum; raises `RuntimeError` before any backward pass."""
+    if merged.grad is None:
+        raise RuntimeError("a connected layer has no gradient yet; run a backward pass before an optimizer step")
+    return merged.grad
 
 
 def is_scale(name: str) -> bool:
@@ -271,10 +281,3 @@ def _rows(values: Tensor, rows: slice) -> Tensor:
 
 def _copy(parameter: Tensor) -> nn.Parameter:
     return nn.Parameter(parameter.detach().clone(), requires_grad=parameter.requires_grad)
-
-
-def _gradient(merged: Tensor) -> Tensor:
-    """The gradient of a sum; raises `RuntimeError` before any backward pass."""
-    if merged.grad is None:
-        raise RuntimeError("a connected layer has no gradient yet; run a backward pass before an optimizer step")
-    return merged.grad

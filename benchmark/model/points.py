@@ -1,7 +1,8 @@
 """Point clouds in, tokens, neighbourhoods and interpolated features out: what every point task is made of.
 
 Plain batched torch, the same on every device and without scattered sums, so that gradients are deterministic too. The
-searches behind `group`, which need no gradient, are compiled loops on a CPU (`benchmark.model.loops`).
+searches behind `group`, which need no gradient, are compiled loops on a CPU (`benchmark.model.loops`); on a GPU that of
+farthest points is one, too (`benchmark.model.kernels`).
 Distances are squared and taken difference by difference, so that coinciding points are exactly 0 apart.
 
 Shapes: B batch, N points, G centres (groups), K neighbours, C channels, D embed_dim, E decoder_embed_dim,
@@ -36,12 +37,18 @@ def square_distance(a: Tensor, b: Tensor) -> Tensor:
 def farthest_point_sample(points: Tensor, num_samples: int) -> Tensor:
     """(B, N, 3) -> (B, num_samples) indices; begins with point 0, then each time the point farthest from those chosen.
 
-    The same indices on every device. Raises `ValueError` where there are fewer points than samples.
+    The same indices on every device, and one launch on a GPU that has Triton (without, or with more than 32768 points, a
+    few for each sample). Raises `ValueError` where there are fewer points than samples.
     """
     if not 0 < num_samples <= points.shape[1]:
         raise ValueError(f"cannot choose {num_samples} of {points.shape[1]} points")
     if points.device.type == "cpu":
         return torch.from_numpy(loops.farthest(points.detach().numpy(), num_samples))
+    if points.dtype == torch.float32 and points.shape[2:] == (3,) and loops.has_kernels(points.device):
+        from benchmark.model import kernels
+
+        if points.shape[1] <= kernels.MAX_POINTS:
+            return kernels.farthest(points, num_samples)
     return farthest_by_steps(points, num_samples)
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from benchmark.model import loops
 from benchmark.model.pathway import CrossModal, Gain, connected, is_scale, merge, trained_parameters, weight_norms
 from benchmark.spec.recipes import OptimRecipe, TrainRecipe
+from benchmark.train.onepass import OnePass, suits_one_pass
 
 DECAYED = {"weight", "auxiliary"}  # last part of a name
 CHUNK = 1 << 18  # numbers of a weight that one pass of the CPU takes: what a step reads of them stays in its cache
@@ -26,22 +27,28 @@ class PathwayAdamW(torch.optim.AdamW):
     """Fused AdamW that steps W, A and s, and writes their sum.
 
     Equal to AdamW over parameters W, A and s of a `torch.nn.utils.parametrize`d layer. Of large layers those that the paper
-    trains, W and A with one scale, are stepped in one pass on a CPU. Others are stepped in pieces that stay in its cache (on
-    a GPU one layer at a time), so that s G never exists for more than one of them; where the scale is frozen, W takes the
-    very step that it takes in a plain layer.
+    trains, W and A with one scale, are stepped in one pass on a CPU; on a GPU such layers of any size are, all of them at
+    once (see `OnePass`; their scales keep no gradient that the step itself took). Others are stepped in pieces that stay in
+    its cache (on a GPU one layer at a time), so that s G never exists for more than one of them; where the scale is
+    frozen, W takes the very step that it takes in a plain layer.
     """
 
     def __init__(self, groups: list[dict[str, Any]], pathways: list[CrossModal | Gain], **options: Any):
         super().__init__(groups, fused=True, **options)
         self.pathways = pathways
+        self._together: tuple[list[CrossModal], OnePass | None] | None = None  # begun with the first step
         self._step_supports_amp_scaling = False  # a scaler asks whether gradients are finite before it calls `step`
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         """Step everything that holds a gradient, and write the sums anew."""
+        together = self._step_together()
+        held = [(pathway.scale, pathway.scale.grad) for pathway in together]
+        for stepped, _ in held:
+            stepped.grad = None
         groups = {id(parameter): group for group in self.param_groups for parameter in group["params"]}
         small, looped, pieced = [], [], []
-        for pathway in self.pathways:
+        for pathway in self.pathways[len(together) :]:
             pathway.pull_back()
             if _suits_one_loop(pathway):
                 looped.append((pathway, pathway.scale.clone()))
@@ -64,7 +71,25 @@ class PathwayAdamW(torch.optim.AdamW):
         for pathway in self.pathways:
             if isinstance(pathway, CrossModal) and pathway.joins_bias:
                 pathway.write_bias()
+        for stepped, gradient in held:
+            stepped.grad = gradient
         return loss
+
+    def _step_together(self) -> list[CrossModal]:
+        """Step the layers that a GPU takes at once; returns them, the first of `pathways`."""
+        if self._together is None:
+            device = self.pathways[0].weight.device if self.pathways else torch.device("cpu")
+            suiting = [pathway for pathway in self.pathways if isinstance(pathway, CrossModal)
+                       and suits_one_pass(pathway, device)] if loops.has_kernels(device) else []
+            self.pathways = [*suiting, *(pathway for pathway in self.pathways if pathway not in suiting)]
+            self._together = suiting, OnePass(suiting, self.param_groups) if suiting else None
+        layers, one_pass = self._together
+        for pathway in layers:
+            if pathway.joins_bias:  # adds to the gradient of the scale
+                pathway.pull_back()
+        if one_pass is not None:
+            one_pass.step(self.state, self.param_groups)
+        return layers
 
     def _step_weights(self, pathway: CrossModal | Gain, scale: Tensor, groups: dict[int, dict[str, Any]]) -> None:
         """Step W and A by gradients that were taken at `scale`, and write their sum at the new one, in one pass."""
@@ -269,7 +294,7 @@ def clip_gradients(model: nn.Module, max_norm: float) -> float:
     gradients = [parameter.grad for _, parameter in trained_parameters(model) if parameter.grad is not None]
     norms = torch.stack(torch._foreach_norm(gradients)).double().tolist() if gradients else []
     weights = [pathway.linear.weight.grad for pathway in pathways]
-    norms += [norm for pathway in pathways for norm in weight_norms(pathway)]
+    norms += weight_norms(pathways)
     total = math.sqrt(math.fsum(norm * norm for norm in norms))
     if total > max_norm:
         torch._foreach_mul_([*gradients, *(gradient for gradient in weights if gradient is not None)], max_norm / total)
