@@ -11,7 +11,7 @@ import pytest
 import torch
 from synthetic import make_record, make_spec
 
-from baselines import ARMS
+from baselines import ARMS, STUDY
 from benchmark.bench import inputs, matrices
 from benchmark.bench.inputs import count_tokens, training_operations
 from benchmark.bench.matrices import jobs_of, measure_records
@@ -110,7 +110,7 @@ groups: [{arms: [scratch, random-init], settings: [scratch], targets: [imagenet]
     few = {name: replace(inputs.SOURCES[name], samples=2) for name in ("imagenet", "audioset", "shapenet")}
     monkeypatch.setattr(inputs, "SOURCES", few)
     said: list[str] = []
-    results = run_bench(Bench(CPU, 1, TASKS, ARMS, depth=1), [name], None, said.append)
+    results = run_bench(Bench(CPU, 1, TASKS, ARMS, STUDY, depth=1), [name], None, said.append)
     assert results
     assert len(said) == len(results)
     assert all(result.median >= 0 or name in ("optimizer", "memory") for result in results)

@@ -11,10 +11,10 @@ import yaml
 from synthetic import TASKS as SYNTHETIC
 from synthetic import make_matrix, make_record, make_spec
 
-from baselines import ARMS, RIVALS, TUNED_BASELINE
+from baselines import ARMS, STUDY
 from benchmark.cli.main import main
 from benchmark.evidence.analysis import FINDINGS, analyse
-from benchmark.evidence.claims import LEDGER, Evidence, Verdict, judge_count, judge_gain, judge_ratio, judge_value, load_claims
+from benchmark.evidence.claims import Evidence, Verdict, judge_count, judge_gain, judge_ratio, judge_value, load_claims
 from benchmark.evidence.collect import collect
 from benchmark.evidence.estimates import estimate_cells, estimate_effects
 from benchmark.evidence.inputs import Problem, TaskInfo, gather
@@ -30,7 +30,7 @@ from benchmark.evidence.sections import stated_conditions
 from benchmark.evidence.stats import holm, minimal_detectable_effect
 from benchmark.evidence.verdicts import judge_claims
 from benchmark.plan.matrix import describe_difference
-from benchmark.plan.presets import PRESETS, plan_matrix
+from benchmark.plan.presets import plan_matrix
 from benchmark.records.record import Measurement
 from benchmark.records.store import Store
 from benchmark.report.answer import answer, summarise_verdicts
@@ -45,7 +45,7 @@ INFOS = SYNTHETIC | {
 
 
 def test_the_ledger_has_every_claim_joined_to_a_cell_that_exists():
-    claims = load_claims()
+    claims = load_claims(STUDY)
     assert len(claims) == 125
     assert sum(claim.test is not None for claim in claims) == 75
     for claim in claims:
@@ -60,7 +60,7 @@ def test_the_ledger_has_every_claim_joined_to_a_cell_that_exists():
 
 
 def test_gains_are_the_difference_of_what_was_published():
-    for claim in load_claims():
+    for claim in load_claims(STUDY):
         if claim.absolute_gain is not None and claim.unit in ("%", "points"):
             gain = claim.reported_value - claim.reported_baseline_value
             assert claim.absolute_gain == pytest.approx(gain, abs=1e-6), claim.id
@@ -70,12 +70,12 @@ def test_gains_are_the_difference_of_what_was_published():
     ({"untested": "why"}, "needs either"), ({"absolute_gain": None}, "no gain to test"),
     ({"test": {"task": "imagenet"}}, "Field required")])
 def test_a_ledger_that_is_wrong_is_refused(tmp_path, change, said):
-    content = yaml.safe_load(LEDGER.read_text(encoding="utf-8"))
+    content = yaml.safe_load(STUDY.claims.read_text(encoding="utf-8"))
     content["claims"] = [{**claim, **change} for claim in content["claims"] if claim["id"] == "t1-m2pt-point-tune"]
     file = tmp_path / "claims.yaml"
     file.write_text(yaml.safe_dump(content))
     with pytest.raises(ValueError, match=said):
-        load_claims(file)
+        load_claims(replace(STUDY, claims=file))
 
 
 @pytest.mark.parametrize(("published", "mean", "low", "high", "p", "mde", "verdict"), [
@@ -114,7 +114,7 @@ def test_absolute_values_allow_for_the_rounding_of_print():
 
 def verdicts_of(records, tasks=INFOS):
     collection = collect(records, tasks=tasks)
-    frame = judge_claims(collection, load_claims(), estimate_cells(collection), estimate_effects(collection))
+    frame = judge_claims(collection, load_claims(STUDY), estimate_cells(collection), estimate_effects(collection))
     return frame.set_index("id")
 
 
@@ -182,7 +182,7 @@ def with_controls(effect, noise=0.1, self_copy=0.0, without=()):
 
 def judged(records):
     collection = collect(records, tasks=INFOS)
-    contrasts = estimate_contrasts(collection, RIVALS)
+    contrasts = estimate_contrasts(collection, STUDY.rivals)
     return contrasts, judge_contrasts(collection, contrasts).set_index("auxiliary", drop=False)
 
 
@@ -211,7 +211,7 @@ def test_an_arm_beside_the_rule_is_shown_and_decides_nothing():
     records = with_controls(1.0)
     records += [imagenet(seed, "same-modality", None, 46 + seed + 3.0, "tiny") for seed in range(6)]
     collection = collect(records, tasks=INFOS)
-    contrasts = estimate_contrasts(collection, RIVALS, beside={"m2pt": ("same-modality",)})
+    contrasts = estimate_contrasts(collection, STUDY.rivals, beside={"m2pt": ("same-modality",)})
     shown = contrasts[~contrasts["in_rule"].astype(bool)]
     assert shown["reference"].tolist() == ["same-modality"] * 2
     assert shown["difference"].iloc[0] == pytest.approx(-2.0, abs=0.1)
@@ -225,7 +225,7 @@ def test_references_stand_in_one_order_whichever_arm_comes_first():
     records = with_controls(1.0)
     records += [imagenet(seed, "ceiling", None, 46 + seed + 0.1 * seed, "tiny") for seed in range(6)]
     collection = collect(records, tasks=INFOS)
-    rivals = {**RIVALS, "ceiling": ("self-copy",)}
+    rivals = {**STUDY.rivals, "ceiling": ("self-copy",)}
     contrasts = estimate_contrasts(collection, rivals, beside={"m2pt": ("ceiling",)})
     assert contrasts["arm"].iloc[0] == "ceiling"
     table = contrasts_table(collection, contrasts, judge_contrasts(collection, contrasts), 0)
@@ -258,7 +258,7 @@ def test_tuned_arms_are_compared_in_the_variants_that_validation_chose():
                 spec = record.spec.model_copy(update={"variant": variant, "options": options})
                 records.append(record.model_copy(update={"spec": spec, "run_id": spec.run_id}))
     collection = collect(records, tasks=INFOS)
-    contrasts = estimate_contrasts(collection, RIVALS)
+    contrasts = estimate_contrasts(collection, STUDY.rivals)
     tuned = contrasts[contrasts["tuned"]].set_index("reference")
     assert set(tuned["variant"]) == {"scale_lr_factor=10.0"}
     assert tuned.loc["baseline", "difference"] == pytest.approx(1.0, abs=1e-6)
@@ -269,7 +269,7 @@ def test_tuned_arms_are_compared_in_the_variants_that_validation_chose():
     assert list(verdicts.loc[altered & ~verdicts["tuned"], "verdict"]) == [NO_EVIDENCE], "each beside its own kind"
     alone = [record for record in records if record.spec.arm in ("finetune", "m2pt") or not record.spec.variant]
     collection = collect(alone, tasks=INFOS)
-    verdicts = judge_contrasts(collection, estimate_contrasts(collection, RIVALS)).set_index("variant")
+    verdicts = judge_contrasts(collection, estimate_contrasts(collection, STUDY.rivals)).set_index("variant")
     assert verdicts.loc["scale_lr_factor=10.0", "verdict"] == NOT_JUDGED, "no control was given this chance"
     assert verdicts.loc["", "verdict"] == NO_EVIDENCE
 
@@ -293,7 +293,7 @@ def tuned_against(plain_gain, without=(), variants=2):
                 spec = record.spec.model_copy(update={"variant": variant, "options": {name: value} if name else {}})
                 records.append(record.model_copy(update={"spec": spec, "run_id": spec.run_id}))
     collection = collect(records, tasks=INFOS)
-    contrasts = estimate_contrasts(collection, RIVALS, tuned_baseline=TUNED_BASELINE)
+    contrasts = estimate_contrasts(collection, STUDY.rivals, tuned_baseline=STUDY.tuned_baseline)
     verdicts = judge_contrasts(collection, contrasts)
     return contrasts[contrasts["tuned"]].set_index("reference"), verdicts[verdicts["tuned"]].iloc[0]
 
@@ -339,7 +339,7 @@ def test_variants_are_tried_as_one_family():
 
 def test_the_planted_effect_is_held_against_the_plain_baseline_from_scratch():
     """It starts from a checkpoint, which is what it is about."""
-    plan = plan_matrix(PRESETS["planted"], TASKS, ARMS, "tiny", range(6))
+    plan = plan_matrix(STUDY.matrices["planted"], TASKS, ARMS, "tiny", range(6))
     gains = {"merge-whole": 3.0, "merge-own": 0.5, "ceiling": 0.3}
     records = []
     for spec in (spec for spec in plan.specs if spec.kind == "train"):
@@ -351,7 +351,7 @@ def test_the_planted_effect_is_held_against_the_plain_baseline_from_scratch():
     collection = collect(records, tasks=gather([], TASKS, ARMS)[2])
     assert not collection.remarks
     assert len(collection.sections) == 1
-    verdicts = judge_contrasts(collection, estimate_contrasts(collection, RIVALS))
+    verdicts = judge_contrasts(collection, estimate_contrasts(collection, STUDY.rivals))
     found = {arm: set(group["verdict"]) for arm, group in verdicts.groupby("arm")}
     assert found.pop("merge-whole") == {HELPS}
     assert found.keys() == {"merge-whole-random", "merge-own", "merge-random", "ceiling"}
@@ -361,7 +361,7 @@ def test_the_planted_effect_is_held_against_the_plain_baseline_from_scratch():
 
 def test_one_seed_is_no_evidence_of_anything():
     records = [record for record in with_controls(1.0) if record.spec.seed == 0]
-    assert answer(analyse(records, [], tasks=INFOS, rivals=RIVALS)) == [
+    assert answer(analyse(records, [], tasks=INFOS, study=STUDY)) == [
         "Profile tiny, setting pretrained: 2 target x auxiliary pairs ran in one seed, which tells nothing of chance."]
     _, verdicts = judged(records)
     assert set(verdicts["verdict"]) == {ONE_SEED}
@@ -379,7 +379,7 @@ def test_pairs_that_share_a_source_are_named_and_counted_apart():
 
 def test_pairs_that_share_a_source_are_named_also_where_no_control_was_run(tmp_path):
     records = [record for record in with_controls(1.0) if record.spec.arm in ("finetune", "m2pt")]
-    analysis = analyse(records, [], tasks=INFOS, rivals=RIVALS)
+    analysis = analyse(records, [], tasks=INFOS, study=STUDY)
     (line,) = answer(analysis)
     assert "of 2 target x auxiliary pairs, 1 gain" in line
     assert "Of the 1 that share no data source, 0 gain and 0 lose." in line
@@ -389,22 +389,22 @@ def test_pairs_that_share_a_source_are_named_also_where_no_control_was_run(tmp_p
 
 def test_the_report_shows_controls_and_the_ledger(tmp_path):
     parts = ["controls", "claims"]
-    write_report(analyse(with_controls(1.0), [], tasks=INFOS, rivals=RIVALS, claims=load_claims()), tmp_path, parts=parts)
+    write_report(analyse(with_controls(1.0), [], tasks=INFOS, study=STUDY), tmp_path, parts=parts)
     page = (tmp_path / "report.md").read_text()
     assert "1 of 2 pairs help beyond every control" in page
     assert "125 published numbers: " in page
     assert " not comparable, " in page
     ledger = (tmp_path / "tables" / "claims.csv").read_text().splitlines()
     assert len(ledger) == 126
-    write_report(analyse(make_matrix(), [], tasks=SYNTHETIC, rivals=RIVALS), tmp_path / "plain", parts=parts)
+    write_report(analyse(make_matrix(), [], tasks=SYNTHETIC, study=STUDY), tmp_path / "plain", parts=parts)
     assert "Beyond every control" not in (tmp_path / "plain" / "report.md").read_text()
 
 
 def test_an_analysis_counts_what_a_report_may_fail_on(tmp_path):
     failed = Problem("x", "NaN", spec=make_spec("imagenet", "m2pt", "video"))
     records = paper_scale(-0.3)
-    analysis = analyse(records, [failed, Problem("y", "cut off", "unreadable")], tasks=INFOS, rivals=RIVALS,
-                       claims=load_claims(), current={record.run_id for record in records[1:]})
+    analysis = analyse(records, [failed, Problem("y", "cut off", "unreadable")], tasks=INFOS, study=STUDY,
+                       current={record.run_id for record in records[1:]})
     counts = {finding: analysis.count(finding) for finding in FINDINGS}
     assert counts == {"contradicted": 4, "not-reproduced": counts["not-reproduced"], "stale": 1, "missing": 0, "failed": 1,
                       "unreadable": 1}

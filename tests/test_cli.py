@@ -11,14 +11,13 @@ from pathlib import Path
 import pytest
 from synthetic import make_record
 
-from baselines import ARMS
+from baselines import ARMS, STUDY
 from benchmark import __version__
 from benchmark.bench.run import MEASUREMENTS
 from benchmark.cli import reading
 from benchmark.cli.context import make_plan
 from benchmark.cli.main import build_parser, main
 from benchmark.data import embedded
-from benchmark.plan.presets import PRESETS
 from benchmark.plan.variants import load_variants
 from benchmark.records.store import Store
 from benchmark.runner import machine
@@ -250,25 +249,25 @@ def test_the_help_of_bench_names_every_measurement(capsys):
 def test_lists_name_every_task_arm_and_matrix(capsys):
     assert main(["list"]) == 0
     everything = capsys.readouterr().out
-    for kind, known in (("tasks", TASKS), ("arms", ARMS), ("matrices", PRESETS), ("variants", load_variants())):
+    for kind, known in (("tasks", TASKS), ("arms", ARMS), ("matrices", STUDY.matrices), ("variants", load_variants(STUDY))):
         assert main(["list", kind]) == 0
         part = capsys.readouterr().out
         assert (part in everything) == (kind != "variants")
         assert [line.split()[0] for line in part.splitlines()] == [f"{kind}:", *known]
 
 
-@pytest.mark.parametrize("name", [*TASKS, *ARMS, *PRESETS, *load_variants()])
+@pytest.mark.parametrize("name", [*TASKS, *ARMS, *STUDY.matrices, *load_variants(STUDY)])
 def test_everything_that_is_listed_is_explained(name, capsys):
     assert main(["info", name]) == 0
     printed = capsys.readouterr().out
-    known = {**TASKS, **ARMS, **PRESETS, **load_variants()}[name]
+    known = {**TASKS, **ARMS, **STUDY.matrices, **load_variants(STUDY)}[name]
     assert printed.startswith(f"{name}: {known.summary}\n")
     if name in TASKS:
         assert all(part in printed for part in ("chance", "\nshape: ", "embed_dim=", "recipe, pretrained:"))
         assert ("\npretrain: " in printed) == (TASKS[name].pretrained_by is None)
     elif name in ARMS:
         assert all(f"--set arm.{option}=" in printed for option in type(known).model_fields)
-    elif name in PRESETS:
+    elif name in STUDY.matrices:
         assert f"run it: benchmark run --matrix {name}" in printed
     else:
         assert (f"run it: {known.command}" in printed) == bool(known.set)

@@ -23,12 +23,13 @@ import yaml
 from safetensors.torch import save
 from synthetic import make_record, make_spec
 
+from baselines import STUDY
 from benchmark.cli.main import main
 from benchmark.data import catalogue, embedded
 from benchmark.data.embedded import DataError
 from benchmark.model.weights import CheckpointError, read_weights
 from benchmark.plan.matrix import parse_override, parse_seeds
-from benchmark.plan.presets import PRESETS, find_matrix
+from benchmark.plan.study import find_matrix
 from benchmark.records.pictures import read_pictures, write_pictures
 from benchmark.records.record import RecordError, read_record, record_text
 from benchmark.records.store import read_failure
@@ -89,7 +90,7 @@ MATRIX = yaml.safe_dump({"seeds": "0-2", "groups": [{"arms": ["finetune", "m2pt"
 
 
 def read_matrix(path: Path) -> None:
-    find_matrix(str(path))
+    find_matrix(str(path), STUDY)
 
 
 def read_override(path: Path) -> None:
@@ -255,7 +256,7 @@ def test_names_from_a_record_reach_no_path_outside_the_report(tmp_path):
 
 
 def test_every_preset_survives_its_own_file(tmp_path):
-    for name, matrix in PRESETS.items():
+    for name, matrix in STUDY.matrices.items():
         path = tmp_path / f"{name}.yaml"
         path.write_text(yaml.safe_dump(matrix.model_dump(mode="json", exclude={"name"})))
-        assert find_matrix(str(path)) == matrix
+        assert find_matrix(str(path), STUDY) == matrix

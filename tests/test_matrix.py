@@ -6,9 +6,11 @@ import json
 
 import pytest
 
-from baselines import ARMS
+from baselines import ARMS, STUDY
+from baselines.m2pt.study import group
 from benchmark.plan.matrix import Cell, Planner, nearest, parse_override, parse_seeds, pick, pretraining_tasks
-from benchmark.plan.presets import PRESETS, Group, Matrix, cells_of, find_matrix, narrow, plan_matrix
+from benchmark.plan.presets import Matrix, cells_of, narrow, plan_matrix
+from benchmark.plan.study import find_matrix
 from benchmark.spec.recipes import SETTINGS
 from tasks import TASKS
 
@@ -16,7 +18,7 @@ MODALITIES = sorted(pretraining_tasks(TASKS))
 
 
 def cells(targets=("imagenet",), auxiliaries=(), chosen=("finetune", "m2pt"), settings=("pretrained",)):
-    return cells_of(TASKS, ARMS, Group(targets=targets, auxiliaries=auxiliaries, arms=chosen, settings=settings))
+    return cells_of(TASKS, ARMS, group(targets=targets, auxiliaries=auxiliaries, arms=chosen, settings=settings))
 
 
 def plan_of(matrix, *overrides, seeds=None):
@@ -49,7 +51,7 @@ def test_a_baseline_is_one_cell_whatever_the_auxiliaries():
     assert len(cells(chosen=("finetune",))) == len(cells(chosen=("finetune",), auxiliaries=("audio", "video"))) == 1
 
 
-@pytest.mark.parametrize("preset", PRESETS.values(), ids=lambda preset: preset.name)
+@pytest.mark.parametrize("preset", STUDY.matrices.values(), ids=lambda preset: preset.name)
 def test_every_preset_plans_runs_that_names_tell_apart(preset):
     specs = plan_of(preset, seeds="0-1").specs
     assert len(specs) > 2
@@ -61,13 +63,13 @@ def test_every_preset_plans_runs_that_names_tell_apart(preset):
 
 
 def test_the_full_matrix_is_the_papers():
-    (group,) = PRESETS["full"].groups
+    (group,) = STUDY.matrices["full"].groups
     assert len(cells_of(TASKS, ARMS, group)) == 12 + 4
-    assert len(parse_seeds(PRESETS["full"].seeds)) >= 3
+    assert len(parse_seeds(STUDY.matrices["full"].seeds)) >= 3
 
 
 def test_the_ablation_has_the_rows_of_table_5():
-    specs = [spec for spec in plan_of(PRESETS["ablation"], seeds="0").specs if spec.arm == "m2pt"]
+    specs = [spec for spec in plan_of(STUDY.matrices["ablation"], seeds="0").specs if spec.arm == "m2pt"]
     assert {(spec.task, spec.auxiliary) for spec in specs} == {("imagenet", "point"), ("shapenet", "video")}
     assert [spec.variant for spec in specs if spec.task == "imagenet"] == [
         "layers=attn.qkv", "layers=attn.proj", "layers=mlp.fc1", "layers=mlp.fc2", "", "scale_init=0.01,train_scale=False",
@@ -75,7 +77,7 @@ def test_the_ablation_has_the_rows_of_table_5():
 
 
 def test_an_early_auxiliary_is_a_pretraining_of_its_own_that_ends_early():
-    specs = plan_of(PRESETS["maturity"], seeds="0").specs
+    specs = plan_of(STUDY.matrices["maturity"], seeds="0").specs
     stops = {(spec.modality, spec.recipe.epochs, spec.recipe.stop_epoch) for spec in specs if spec.kind == "pretrain"}
     epochs = TASKS["shapenet"].profiles["tiny"].pretrain.epochs
     assert {("point", epochs, None), ("point", epochs, round(epochs / 15)), ("point", epochs, round(epochs * 11 / 15))} <= stops
@@ -87,14 +89,14 @@ def test_the_control_of_the_same_modality_starts_from_another_seed():
 
 
 def test_options_make_variants_of_the_arms_that_have_them_and_leave_the_others_alone():
-    found = cells_of(TASKS, ARMS, Group(targets=("imagenet",), auxiliaries=("audio",), arms=("finetune", "m2pt", "gain"),
+    found = cells_of(TASKS, ARMS, group(targets=("imagenet",), auxiliaries=("audio",), arms=("finetune", "m2pt", "gain"),
                                         options=({}, {"scale_lr_factor": 10}, {"layers": ["attn.qkv"]})))
     assert [(cell.arm.name, getattr(cell.arm, "scale_lr_factor", None)) for cell in found] == [
         ("finetune", None), ("m2pt", 1), ("m2pt", 10), ("m2pt", 1), ("gain", 1), ("gain", 10)]
     with pytest.raises(ValueError, match=r"unknown option 'scale_lr' .* did you mean 'scale_lr_factor'"):
-        cells_of(TASKS, ARMS, Group(options=({"scale_lr": 1},)))
+        cells_of(TASKS, ARMS, group(options=({"scale_lr": 1},)))
     with pytest.raises(ValueError, match="option maturity of arm m2pt"):
-        cells_of(TASKS, ARMS, Group(options=({"maturity": 2},)))
+        cells_of(TASKS, ARMS, group(options=({"maturity": 2},)))
 
 
 def test_a_matrix_from_a_file_is_planned_as_a_named_one(tmp_path):
@@ -105,7 +107,7 @@ groups:
   - {arms: [finetune, m2pt], targets: [audioset], auxiliaries: [image], set: [recipe.label_share=0.1]}
   - {arms: [m2pt], targets: [audioset], auxiliaries: [image], options: [{layers: [attn.qkv]}]}
 """)
-    specs = plan_of(find_matrix(str(file))).specs
+    specs = plan_of(find_matrix(str(file), STUDY)).specs
     trainings = [(spec.seed, spec.arm, spec.variant, spec.recipe.label_share) for spec in specs if spec.kind == "train"]
     assert trainings == [(seed, *rest) for seed in (0, 4) for rest in (
         ("finetune", "", 0.1), ("m2pt", "", 0.1), ("m2pt", "layers=attn.qkv", 1.0))]
@@ -119,12 +121,13 @@ def test_a_file_that_is_no_matrix_is_refused_in_one_line(tmp_path, text, said):
     file = tmp_path / "bad.yaml"
     file.write_text(text)
     with pytest.raises(ValueError, match=said):
-        plan_of(find_matrix(str(file)))
+        plan_of(find_matrix(str(file), STUDY))
 
 
 def test_names_of_the_command_line_replace_what_one_group_has_and_select_from_several():
-    assert narrow(PRESETS["full"], arms=("zero",), settings=("fix",)).groups == (Group(arms=("zero",), settings=("fix",)),)
-    several = Matrix(name="two", groups=(Group(targets=("imagenet",)), Group(targets=("audioset",), arms=("gain", "m2pt"))))
+    narrowed = narrow(STUDY.matrices["full"], arms=("zero",), settings=("fix",))
+    assert narrowed.groups == (group(arms=("zero",), settings=("fix",)),)
+    several = Matrix(name="two", groups=(group(targets=("imagenet",)), group(targets=("audioset",), arms=("gain", "m2pt"))))
     assert narrow(several, targets=("imagenet",)).groups == several.groups[:1]
     assert [group.arms for group in narrow(several, arms=("m2pt",)).groups] == [("m2pt",), ("m2pt",)]
     assert narrow(several, auxiliaries=("audio",)).groups[1].auxiliaries == ("audio",)
@@ -170,7 +173,7 @@ def test_from_scratch_needs_no_pretraining():
 
 
 def test_the_overrides_of_a_preset_need_not_fit_every_choice_of_its_cells():
-    matrix = narrow(PRESETS["smoke"], targets=("imagenet",), arms=("scratch",), settings=("scratch",))
+    matrix = narrow(STUDY.matrices["smoke"], targets=("imagenet",), arms=("scratch",), settings=("scratch",))
     (spec,) = plan_of(matrix).specs
     assert spec.recipe.epochs == 2
 

@@ -20,7 +20,7 @@ from official import (
     run_paper,
 )
 
-from baselines import ARMS
+from baselines import ARMS, STUDY
 from benchmark.bench.imitations import (
     PARTS,
     SYNSETS,
@@ -627,10 +627,10 @@ def test_a_seed_of_a_few_shot_task_is_a_fold(tmp_path, monkeypatch, capsys):
     assert [spec.recipe.augment["fold"] for spec in specs] == [*range(10), 0, 1]
     assert len({spec.comparison for spec in specs}) == 1
     assert len({spec.run_id for spec in specs}) == 12
-    named = Planner(TASKS, "paper", overrides_of(["fold-5"], "paper", TASKS)).plan([cell], range(3))
+    named = Planner(TASKS, "paper", overrides_of(STUDY, ["fold-5"], "paper", TASKS)).plan([cell], range(3))
     assert {spec.recipe.augment["fold"] for spec in named.specs} == {5}
     assert not {spec.comparison for spec in named.specs} & {spec.comparison for spec in specs}
-    six = Planner(TASKS, "paper", overrides_of(["fold-5"], "paper", TASKS)).plan([cell], range(5, 7)).specs
+    six = Planner(TASKS, "paper", overrides_of(STUDY, ["fold-5"], "paper", TASKS)).plan([cell], range(5, 7)).specs
     assert [spec.comparison == specs[0].comparison for spec in six] == [True, False]
     assert conditions_of(specs[0]) == conditions_of(specs[4])
     splits = task.load("paper")

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -13,6 +14,7 @@ import pytest
 from synthetic import TASKS as SYNTHETIC
 from synthetic import make_matrix, make_pretraining, make_record, make_spec
 
+from baselines import STUDY
 from benchmark.cli.main import main
 from benchmark.evidence.analysis import analyse
 from benchmark.evidence.claims import load_claims
@@ -35,9 +37,11 @@ from benchmark.spec.contracts import Metric
 
 TASKS = SYNTHETIC | {"imagenet": TaskInfo("image", (Metric("top1"), Metric("top5")))}  # its name in the ledger
 
+PUBLISHED = replace(STUDY, rivals={}, beside={}, tuned_baseline=None)  # what the paper prints, and no rule
+
 
 def analysis_of(records, **keys):
-    return analyse(records, [], tasks=TASKS, claims=load_claims(), **keys)
+    return analyse(records, [], tasks=TASKS, study=PUBLISHED, **keys)
 
 
 def imagenet(finals, arm="finetune", auxiliary=None, **changes):
@@ -113,18 +117,18 @@ def test_power_is_stated_against_the_smallest_published_gain():
     base, treated = [40.0, 41.0, 42.0], [40.2, 41.1, 42.3]
     power = analysis_of(imagenet(base) + imagenet(treated, "m2pt", "video")).power
     row = power[power["metric"] == "top1"].iloc[0]
-    gains = [claim.absolute_gain for claim in load_claims() if claim.test and claim.test.task == "imagenet"
+    gains = [claim.absolute_gain for claim in load_claims(STUDY) if claim.test and claim.test.task == "imagenet"
              and claim.test.setting == "pretrained" and claim.test.quantity == "gain" and not claim.test.options]
     difference = paired_difference(dict(enumerate(treated)), dict(enumerate(base)))
-    assert row["published"] == published_gains(load_claims())["imagenet", "pretrained", "top1"] == min(gains)
+    assert row["published"] == published_gains(load_claims(STUDY))["imagenet", "pretrained", "top1"] == min(gains)
     assert row["p_equivalent"] == pytest.approx(equivalence_p(difference.mean, difference.sd, 3, min(gains)))
     assert row["seeds_needed"] == seeds_needed(min(gains), difference.sd, spread_df=difference.n - 1)
 
 
 def test_published_and_measured_stand_in_one_cell_and_another_scale_gives_no_verdict():
-    claims = load_claims()
+    claims = load_claims(STUDY)
     analysis = analysis_of(imagenet([40, 41, 42]) + imagenet([40.5, 41.6, 42.4], "m2pt", "point"))
-    table = published_table(claims, analysis.judged, "Table 1")
+    table = published_table(claims, analysis.judged, "Table 1", "paper")
     rows = {row[0][0].text: row for row in table.rows}
     column = table.header.index("ImageNet-1K top-1 accuracy")
     assert [line.text for line in rows["M2PT-Point"][column]] == ["83.9 (+0.6)", "tiny: +0.50 [+0.25, +0.75] (n=3)"]
@@ -140,17 +144,17 @@ def test_published_and_measured_stand_in_one_cell_and_another_scale_gives_no_ver
 
 
 def test_every_table_of_the_paper_is_made_and_the_matrix_has_its_numbers():
-    sources = list_sources(load_claims())
+    sources = list_sources(load_claims(STUDY))
     assert sources == ["Table 1", "Table 2", "Table 3", "Table 4", "Figure 3", "Table 5", "Table 6", "Table 7"]
     analysis = analysis_of(imagenet([40, 41]))
-    tables = {source: published_table(load_claims(), analysis.judged, source) for source in sources}
+    tables = {source: published_table(load_claims(STUDY), analysis.judged, source, STUDY.profile) for source in sources}
     assert len(tables["Table 5"].rows) == 10
     assert tables["Table 6"].header == ("Row", "ImageNet-1K top-1 accuracy")
     assert all(len(row) == len(table.header) for table in tables.values() for row in table.rows)
-    lines = published_lines(load_claims(), "pretrained")
+    lines = published_lines(load_claims(STUDY), "pretrained")
     assert lines["imagenet", "point", "top1"] == "paper 83.9 (+0.6)"
     assert lines["imagenet", "", "top1"] == "paper 83.3"
-    assert published_lines(load_claims(), "fix")["imagenet", "point", "top1"] == "paper 67.8 (+2.2)"
+    assert published_lines(load_claims(STUDY), "fix")["imagenet", "point", "top1"] == "paper 67.8 (+2.2)"
 
 
 def test_a_comparison_counts_equal_seeds_and_names_what_only_one_side_has():
@@ -229,7 +233,7 @@ def test_numbers_behind_every_figure_are_written_at_full_precision(tmp_path):
 def test_a_significant_gain_is_bold_and_no_other_is():
     analysis = analysis_of(imagenet([40, 41, 42]) + imagenet([45.0, 46.1, 46.9], "m2pt", "point")
                            + imagenet([40.5, 40.6, 42.3], "m2pt", "audio"))
-    text = to_markdown(published_table(load_claims(), analysis.judged, "Table 1"))
+    text = to_markdown(published_table(load_claims(STUDY), analysis.judged, "Table 1", STUDY.profile))
     assert text.count("**tiny: +") == 1
 
 
@@ -270,7 +274,8 @@ def test_every_latex_table_is_sound_and_compiles_where_there_is_latex(tmp_path):
     records = make_matrix(["imagenet", "audioset"], ["image", "audio"], range(3))
     records += [make_record(make_spec(task, "random-norm", aux, seed), 50 + seed) for task, aux in
                 (("imagenet", "audio"), ("audioset", "image")) for seed in range(3)]
-    analysis = analyse(records, [], tasks=SYNTHETIC, claims=load_claims(), rivals={"m2pt": ("random-norm",)}, compared=records)
+    analysis = analyse(records, [], tasks=SYNTHETIC, study=replace(PUBLISHED, rivals={"m2pt": ("random-norm",)}),
+                       compared=records)
     write_report(analysis, tmp_path, formats=("latex",))
     tables = sorted((tmp_path / "tables").glob("*.tex"))
     assert len(tables) > 15

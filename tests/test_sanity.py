@@ -9,7 +9,7 @@ import pytest
 from scipy import stats as scipy_stats
 from synthetic import TASKS, make_record, make_spec
 
-from baselines import ARMS, EQUAL_TO_BASELINE
+from baselines import ARMS, STUDY
 from benchmark.evidence.analysis import analyse
 from benchmark.evidence.collect import collect
 from benchmark.evidence.estimates import estimate_effects
@@ -18,7 +18,7 @@ from benchmark.evidence.sanity import AS_EXPECTED, UNDECIDED, UNTESTED, WRONG, e
 from benchmark.evidence.sections import stated_conditions
 from benchmark.evidence.shares import estimate_shares
 from benchmark.evidence.stats import holm
-from benchmark.plan.presets import PRESETS
+from benchmark.plan.study import Study
 from benchmark.records.record import Measurement
 from benchmark.report.answer import badges
 from benchmark.report.markup import to_markdown
@@ -61,13 +61,13 @@ def equal_arms(nudge=0.0):
 
 
 def test_an_arm_that_is_its_baseline_by_construction_must_agree_to_the_last_bit():
-    (row,) = estimate_sanity(collect(equal_arms(), tasks=TASKS), EQUAL_TO_BASELINE).to_dict("records")
+    (row,) = estimate_sanity(collect(equal_arms(), tasks=TASKS), STUDY.equal).to_dict("records")
     assert (row["arm"], row["measured"], row["n"], row["outcome"]) == ("zero", 3, 3, AS_EXPECTED)
-    (row,) = estimate_sanity(collect(equal_arms(1e-9), tasks=TASKS), EQUAL_TO_BASELINE).to_dict("records")
+    (row,) = estimate_sanity(collect(equal_arms(1e-9), tasks=TASKS), STUDY.equal).to_dict("records")
     assert (row["measured"], row["outcome"]) == (2, WRONG)
     other = [record if record.spec.arm != "zero" else record.model_copy(update={"weights": {"result": "x"}})
              for record in equal_arms()]
-    (row,) = estimate_sanity(collect(other, tasks=TASKS), EQUAL_TO_BASELINE).to_dict("records")
+    (row,) = estimate_sanity(collect(other, tasks=TASKS), STUDY.equal).to_dict("records")
     assert (row["measured"], row["outcome"]) == (0, WRONG)
 
 
@@ -81,7 +81,7 @@ def test_arms_that_need_not_agree_are_not_held_to_it(change):
             spec = record.spec.model_copy(update={"variant": change.get("variant", "")})
             record = record.model_copy(update={"environment": environment, "spec": spec})
         records.append(record)
-    sanity = estimate_sanity(collect(records, tasks=TASKS), EQUAL_TO_BASELINE)
+    sanity = estimate_sanity(collect(records, tasks=TASKS), STUDY.equal)
     assert set(sanity["outcome"]) <= {UNTESTED}
 
 
@@ -101,8 +101,8 @@ def test_what_seeds_cannot_tell_is_not_called_as_expected():
 
 
 def test_a_report_opens_with_a_check_that_failed(tmp_path):
-    assert set(EQUAL_TO_BASELINE) <= set(ARMS)
-    analysis = analyse([*equal_arms(1e-9), *dealt_out(2.1)], [], tasks=TASKS, equal=EQUAL_TO_BASELINE)
+    assert set(STUDY.equal) <= set(ARMS)
+    analysis = analyse([*equal_arms(1e-9), *dealt_out(2.1)], [], tasks=TASKS, study=Study(equal=STUDY.equal))
     assert any(text.startswith("1 of 3 sanity checks failed") for text in badges(analysis))
     write_report(analysis, tmp_path, parts=["sanity"])
     page = (tmp_path / "report.md").read_text(encoding="utf-8")
@@ -115,7 +115,7 @@ def test_a_report_opens_with_a_check_that_failed(tmp_path):
     table = to_markdown(sanity_table(dealt.collection, dealt.sanity))
     assert "random scores, 6.6" in table
     assert "An arm that is its baseline" not in table
-    fine = analyse(equal_arms(), [], tasks=TASKS, equal=EQUAL_TO_BASELINE)
+    fine = analyse(equal_arms(), [], tasks=TASKS, study=Study(equal=STUDY.equal))
     assert not any("sanity" in text for text in badges(fine))
 
 
@@ -158,7 +158,7 @@ def test_gains_stand_side_by_side_by_share_of_the_labels(tmp_path):
 
 
 def test_the_matrices_have_what_their_question_needs():
-    labels, steelman, controls = (PRESETS[name].groups for name in ("labels", "steelman", "controls"))
+    labels, steelman, controls = (STUDY.matrices[name].groups for name in ("labels", "steelman", "controls"))
     assert all({"finetune", "m2pt", "random-norm", "self-copy"} <= set(group.arms) for group in labels)
     tuned = [group for group in steelman if group.arms == ("higher-lr",)]
     other = [group for group in steelman if group.arms != ("higher-lr",)]

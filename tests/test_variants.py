@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from baselines import STUDY
 from benchmark.cli.context import make_plan
 from benchmark.cli.main import build_parser, main
 from benchmark.plan.sources import load_sources, numbers_of, sections_of
@@ -13,7 +14,7 @@ from benchmark.plan.variants import load_variants, overrides_of
 from benchmark.spec.contracts import Task
 from tasks import TASKS
 
-OFFERED = [variant for variant in load_variants().values() if variant.set]
+OFFERED = [variant for variant in load_variants(STUDY).values() if variant.set]
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +31,7 @@ def plan_of(arguments, *more):
 def test_the_command_of_each_alters_what_it_says_and_nothing_else(variant):
     plain = plan_of(variant.command.replace(f"--variant {variant.name} ", ""))
     altered = plan_of(variant.command)
-    named = {f"{override.scope}.{override.path[0]}" for override in overrides_of([variant.name], "paper", TASKS)}
+    named = {f"{override.scope}.{override.path[0]}" for override in overrides_of(STUDY, [variant.name], "paper", TASKS)}
     followed = {"recipe.lr", "recipe.min_lr"} if "recipe.batch_size" in named else set()
     for before, after in zip(plain.specs, altered.specs, strict=True):
         old, new = (spec.model_dump(mode="json") for spec in (before, after))
@@ -71,7 +72,7 @@ def test_the_learning_rate_follows_a_published_batch():
 
 @pytest.mark.parametrize("name", [name for name, task in TASKS.items() if "paper" in task.profiles])
 def test_every_number_of_the_paper_profile_has_its_source(name, capsys):
-    sections, known = sections_of(TASKS[name], "paper"), load_sources().recipes[name]
+    sections, known = sections_of(TASKS[name], "paper"), load_sources(STUDY.sources).recipes[name]
     assert sections.keys() == known.keys()
     for title, section in sections.items():
         chosen = {number: [*value] if isinstance(value, tuple) else value
@@ -80,7 +81,7 @@ def test_every_number_of_the_paper_profile_has_its_source(name, capsys):
         for number, (_, source) in known[title].items():
             key, _, place = source.partition(" ")
             assert source.startswith("ours: ") or (
-                key in load_sources().repositories and re.match(r"[\w./-]+:\d+(: |; |$)", place)), (title, number)
+                key in load_sources(STUDY.sources).repositories and re.match(r"[\w./-]+:\d+(: |; |$)", place)), (title, number)
     assert main(["info", name, "--profile", "paper"]) == 0
     printed = capsys.readouterr().out
     assert all(source in printed for rows in known.values() for _, source in rows.values())

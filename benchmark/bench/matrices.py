@@ -15,7 +15,7 @@ from statistics import median
 
 from benchmark.bench.measure import Bench, Result, alternate, ratios, seconds_of
 from benchmark.plan.matrix import Plan
-from benchmark.plan.presets import PRESETS, plan_matrix
+from benchmark.plan.presets import plan_matrix
 from benchmark.records.record import Environment, Measurement, Record, record_text
 from benchmark.records.store import Store
 from benchmark.runner.machine import count_cores, default_jobs
@@ -38,9 +38,9 @@ SHORTENED_ON_GPU = ("--set", "recipe.epochs=20", "--set", "recipe.warmup_epochs=
 def measure_planning(bench: Bench) -> Iterator[Result]:
     """Planning 100,000 runs, and `status` over 10,000 records, each as long as those of the tiny profile."""
     def plan(runs: int) -> Plan:
-        return plan_matrix(PRESETS["full"], bench.tasks, bench.arms, "tiny", range(runs // once))
+        return plan_matrix(bench.study.matrices["full"], bench.tasks, bench.arms, "tiny", range(runs // once))
 
-    once = len(plan_matrix(PRESETS["full"], bench.tasks, bench.arms, "tiny", [0]).jobs)  # runs of one seed
+    once = len(plan_matrix(bench.study.matrices["full"], bench.tasks, bench.arms, "tiny", [0]).jobs)  # runs of one seed
     planned, stored = plan(PLANNED), plan(STORED)
     seconds = tuple(seconds_of(lambda: plan(PLANNED)) for _ in range(bench.repeats))
     yield Result("matrix", f"planning {len(planned.jobs):,} runs", seconds, 5.0, "s")

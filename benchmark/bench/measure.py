@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
+    from benchmark.plan.study import Study
     from benchmark.spec.contracts import Arm, Task
 
 WARM_UP = 2  # repeats that are not counted
@@ -61,6 +62,7 @@ class Bench:
     repeats: int
     tasks: Mapping[str, Task]
     arms: Mapping[str, Arm]
+    study: Study
     depth: int = 12  # blocks of the ViT-B; fewer only to try the bench out
 
     def wait(self) -> None:

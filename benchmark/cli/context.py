@@ -11,7 +11,8 @@ from pathlib import Path
 
 from benchmark.plan.matrix import Plan, parse_override, parse_seeds, pick, pretraining_tasks
 from benchmark.plan.plugins import extend
-from benchmark.plan.presets import find_matrix, narrow, plan_matrix
+from benchmark.plan.presets import narrow, plan_matrix
+from benchmark.plan.study import Study, find_matrix
 from benchmark.plan.variants import check_use, overrides_of
 from benchmark.records.store import Store
 from benchmark.spec.contracts import Arm, Task
@@ -26,18 +27,26 @@ def load_registry(plugins: Path | None = None) -> tuple[dict[str, Task], dict[st
     return extend(TASKS, ARMS, plugins)
 
 
+def load_study() -> Study:
+    """What is asked: the one value by which the engine knows of a method."""
+    from baselines import STUDY
+
+    return STUDY
+
+
 def make_plan(options: argparse.Namespace) -> tuple[Plan, Store]:
     """The runs that the options name, and where their results are."""
     tasks, arms = load_registry(options.plugins)
+    study = load_study()
     chosen = pick(options.arm, arms, "arm")
     settings = options.setting or ()
     if chosen and not settings and all(arms[name].is_baseline for name in chosen):
         settings = SETTINGS  # a baseline names its setting
-    matrix = narrow(find_matrix(options.matrix), targets=pick(options.target, tasks, "task"), arms=chosen, settings=settings,
-                    auxiliaries=pick(options.aux, pretraining_tasks(tasks), "auxiliary modality"))
+    matrix = narrow(find_matrix(options.matrix, study), targets=pick(options.target, tasks, "task"), arms=chosen,
+                    settings=settings, auxiliaries=pick(options.aux, pretraining_tasks(tasks), "auxiliary modality"))
     folder = options.results or Path("results") / ("smoke" if matrix.limited or options.limit else options.profile)
     variants = [name for text in options.variants for name in text.split(",")]
-    overrides = overrides_of(variants, options.profile, tasks)
+    overrides = overrides_of(study, variants, options.profile, tasks)
     overrides += [parse_override(text, tasks) for text in options.overrides]
     if options.limit is not None and options.limit < 1:
         raise ValueError(f"--limit {options.limit}: expected at least 1 sample of each split")
@@ -50,7 +59,7 @@ def make_plan(options: argparse.Namespace) -> tuple[Plan, Store]:
         given[name] = Path(path).expanduser().resolve()
     plan = plan_matrix(matrix, tasks, arms, options.profile, parse_seeds(options.seeds or matrix.seeds), overrides, given,
                        options.limit)
-    check_use(variants, plan)
+    check_use(study, variants, plan)
     return plan, Store(folder)
 
 

@@ -7,15 +7,16 @@ from collections.abc import Callable, Iterable, Mapping
 
 from benchmark.evidence.claims import Claim, Judgement, load_claims
 from benchmark.plan.matrix import nearest
-from benchmark.plan.presets import PRESETS, Matrix
+from benchmark.plan.presets import Matrix
 from benchmark.plan.sources import load_sources, numbers_of, sections_of
-from benchmark.plan.variants import PROFILE, Variant, load_variants
+from benchmark.plan.study import Study
+from benchmark.plan.variants import Variant, load_variants
 from benchmark.spec.contracts import Arm, Task
 
 LISTED = ("tasks", "arms", "matrices")  # without asking for more
 
 
-def list_names(tasks: Mapping[str, Task], arms: Mapping[str, Arm], kinds: Iterable[str],
+def list_names(tasks: Mapping[str, Task], arms: Mapping[str, Arm], study: Study, kinds: Iterable[str],
                states: Mapping[str, Judgement] | None = None) -> list[str]:
     """One line a name, under a heading a kind; `states` are the verdicts on claims, by id."""
     lines = []
@@ -23,38 +24,39 @@ def list_names(tasks: Mapping[str, Task], arms: Mapping[str, Arm], kinds: Iterab
         rows = {
             "tasks": lambda: [(name, f"{task.modality:<6} {task.summary}") for name, task in tasks.items()],
             "arms": lambda: [(name, f"{'/'.join(arm.settings)}: {arm.summary}") for name, arm in arms.items()],
-            "matrices": lambda: [(name, matrix.summary) for name, matrix in PRESETS.items()],
-            "variants": lambda: [(name, variant.summary) for name, variant in load_variants().items()],
-            "claims": lambda: [(claim.id, _line(claim, (states or {}).get(claim.id))) for claim in load_claims()],
+            "matrices": lambda: [(name, matrix.summary) for name, matrix in study.matrices.items()],
+            "variants": lambda: [(name, variant.summary) for name, variant in load_variants(study).items()],
+            "claims": lambda: [(claim.id, _line(claim, (states or {}).get(claim.id))) for claim in load_claims(study)],
         }[kind]()
         width = max(len(name) for name, _ in rows)
         lines += [f"{kind}:", *(f"  {name:<{width}} {text}" for name, text in rows)]
     return lines
 
 
-def describe(name: str, tasks: Mapping[str, Task], arms: Mapping[str, Arm], profile: str | None = None,
+def describe(name: str, tasks: Mapping[str, Task], arms: Mapping[str, Arm], study: Study, profile: str | None = None,
              judged: Callable[[], Mapping[str, Judgement]] | None = None) -> str:
     """Everything about one task, arm, matrix, variant or claim; raises `ValueError` for an unknown name.
 
     `judged` gives the verdicts on claims by id, and is asked for a claim alone, as it reads records.
     """
     if name in tasks:
-        return describe_task(tasks[name], profile)
+        return describe_task(tasks[name], study, profile)
     if name in arms:
         return describe_arm(arms[name])
-    if name in PRESETS:
-        return describe_matrix(PRESETS[name])
-    if name in load_variants():
-        return describe_variant(load_variants()[name])
-    claims = {claim.id: claim for claim in load_claims()}
+    if name in study.matrices:
+        return describe_matrix(study.matrices[name])
+    variants = load_variants(study)
+    if name in variants:
+        return describe_variant(variants[name])
+    claims = {claim.id: claim for claim in load_claims(study)}
     if name in claims:
         return describe_claim(claims[name], judged().get(name) if judged else None)
-    close = nearest(name, [*tasks, *arms, *PRESETS, *load_variants(), *claims]).partition("known: ")[0]
-    raise ValueError(f"unknown name {name!r}; {close}known: {', '.join([*tasks, *arms, *PRESETS])}, "
+    close = nearest(name, [*tasks, *arms, *study.matrices, *variants, *claims]).partition("known: ")[0]
+    raise ValueError(f"unknown name {name!r}; {close}known: {', '.join([*tasks, *arms, *study.matrices])}, "
                      "variants and claims (benchmark list variants, list claims)")
 
 
-def describe_task(task: Task, profile: str | None = None) -> str:
+def describe_task(task: Task, study: Study, profile: str | None = None) -> str:
     """Metrics, data, shape and recipes under a profile (None: tiny, or the first that it has)."""
     profile = profile or ("tiny" if "tiny" in task.profiles else next(iter(task.profiles)))
     if profile not in task.profiles:
@@ -64,13 +66,14 @@ def describe_task(task: Task, profile: str | None = None) -> str:
     lines = [f"{task.name}: {task.summary}", f"modality: {task.modality}, pretrained by {task.pretrained_by or 'itself'}",
              f"metrics: {metrics}; chance {'not measured' if spec.chance is None else f'{spec.chance:g}'}",
              f"data ({profile}): {', '.join(spec.data_sets)}"]
-    if profile != PROFILE:
+    if profile != study.profile:
         lines[-1] += f"; sources: {', '.join(sorted(task.sources))}"
     lines += [f"shortcut: {name} {value:g}" for name, value in (spec.shortcuts or {}).items()]
     sections = sections_of(task, profile)
     titles = {name: f"recipe, {name}" if name in spec.train else name for name in sections}
-    known = load_sources().recipes.get(task.name) if profile == PROFILE else None
-    if known is None:
+    published = load_sources(study.sources) if study.sources is not None and profile == study.profile else None
+    known = published.recipes.get(task.name) if published is not None else None
+    if published is None or known is None:
         lines += [f"{titles[name]}: {_assigned(section.model_dump())}" for name, section in sections.items()]
         return "\n".join(lines)
     for name, section in sections.items():
@@ -79,7 +82,7 @@ def describe_task(task: Task, profile: str | None = None) -> str:
         width = max(map(len, texts.values()))
         lines += ["", f"{titles[name]}: {_assigned(neutral) or 'nothing'} left as it is",
                   *(f"  {text:<{width}}  {known[name][number][1]}" for number, text in texts.items())]
-    repositories = load_sources().repositories
+    repositories = published.repositories
     cited = "\n".join(lines)
     return "\n".join([cited, "", *(f"{key}: {repository.url} at {repository.commit[:12]}"
                                   + "".join(f", {file} at {commit[:12]}" for file, commit in repository.files.items())

@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from benchmark import __version__
 from benchmark.cli import files, reading, running, speed
-from benchmark.plan.presets import PRESETS
+from benchmark.cli.context import load_study
 from benchmark.spec.recipes import SETTINGS
 
 PROFILES = ("tiny", "small", "paper")
@@ -54,17 +54,16 @@ class Parser(argparse.ArgumentParser):
 
 def build_parser() -> Parser:
     """Every command and option."""
-    parser = Parser(
-        prog="benchmark", epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Does a transformer of one modality really help a transformer of another? "
-                    "A reproducibility benchmark of Multimodal Pathway (CVPR 2024).")
+    study = load_study()
+    parser = Parser(prog="benchmark", epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
+                    description=study.summary)
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     verbs = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
 
     plan = Parser(add_help=False)
     chosen = plan.add_argument_group("which runs")
     chosen.add_argument("--matrix", default="full", metavar="NAME",
-                        help=f"{', '.join(PRESETS)}, or a .yaml file (default: %(default)s)")
+                        help=f"{', '.join(study.matrices)}, or a .yaml file (default: %(default)s)")
     chosen.add_argument("--profile", choices=PROFILES, default="tiny", help="data and sizes (default: %(default)s)")
     chosen.add_argument("-t", "--target", action="append", metavar="TASK", help="only these tasks; may be repeated")
     chosen.add_argument("-x", "--aux", action="append", metavar="MODALITY", help="only these auxiliaries; may be repeated")

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.cli.context import load_registry
+from benchmark.cli.context import load_registry, load_study
 from benchmark.plan.matrix import pick
 from benchmark.records.store import Store
 
@@ -21,14 +21,14 @@ def show_list(options: argparse.Namespace, command: str) -> int:
 
     tasks, arms = load_registry(options.plugins)
     states = judge_all(options) if options.what == "claims" and options.results else {}
-    print("\n".join(list_names(tasks, arms, [options.what] if options.what else LISTED, states)))
+    print("\n".join(list_names(tasks, arms, load_study(), [options.what] if options.what else LISTED, states)))
     return 0
 
 
 def show_info(options: argparse.Namespace, command: str) -> int:
     from benchmark.cli.describe import describe
 
-    print(describe(options.name, *load_registry(options.plugins), options.profile, lambda: judge_all(options)))
+    print(describe(options.name, *load_registry(options.plugins), load_study(), options.profile, lambda: judge_all(options)))
     return 0
 
 
@@ -45,7 +45,7 @@ def judge_all(options: argparse.Namespace) -> dict[str, Judgement]:
         check_results(folder)
     records, _, tasks, current = gather([Store(folder) for folder in folders], *load_registry(options.plugins))
     collection = collect(records, tasks=tasks, current=current)
-    judged = judge_claims(collection, load_claims(), estimate_cells(collection), estimate_effects(collection))
+    judged = judge_claims(collection, load_claims(load_study()), estimate_cells(collection), estimate_effects(collection))
     found = zip(*(judged[name].astype(str) for name in ("id", "verdict", "reason")), strict=True)
     return {claim: Judgement(Verdict(verdict), reason) for claim, verdict, reason in found}
 
@@ -57,10 +57,8 @@ def check_results(folder: Path) -> None:
 
 
 def make_report(options: argparse.Namespace, command: str) -> int:
-    from baselines import BESIDE, EQUAL_TO_BASELINE, RIVALS, TUNED_BASELINE
     from benchmark.evidence.alignment import alignments_of
     from benchmark.evidence.analysis import FINDINGS, Extras, analyse
-    from benchmark.evidence.claims import load_claims
     from benchmark.evidence.inputs import gather, gather_pictures
     from benchmark.report.document import FORMATS
     from benchmark.report.parts import PARTS
@@ -78,9 +76,9 @@ def make_report(options: argparse.Namespace, command: str) -> int:
     alignments = {run_id: values for store in stores for run_id, values in alignments_of(store, records).items()}
     samples, reconstructions, damaged = gather_pictures(stores, records)
     others = gather([Store(folder) for folder in options.compare], tasks, arms)[0] if options.compare else None
-    analysis = analyse(records, [*problems, *damaged], options.select.replace("-", "_"), tasks=infos, current=current,
-                       rivals=RIVALS, beside=BESIDE, tuned_baseline=TUNED_BASELINE, equal=EQUAL_TO_BASELINE,
-                       claims=load_claims(), extras=Extras(alignments, samples, reconstructions), compared=others)
+    analysis = analyse(records, [*problems, *damaged], options.select.replace("-", "_"), tasks=infos,
+                       study=load_study(), current=current, extras=Extras(alignments, samples, reconstructions),
+                       compared=others)
     try:
         written = write_report(analysis, options.out or folders[0] / "report", _regenerating(options, folders), formats, parts)
     except OSError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmark.cli.context import load_registry, require_torch
+from benchmark.cli.context import load_registry, load_study, require_torch
 from benchmark.plan.matrix import pick
 from benchmark.runner.machine import count_gpus
 
@@ -29,7 +29,8 @@ def run_bench(options: argparse.Namespace, command: str) -> int:
     tasks, arms = load_registry()
     environment = describe_environment(device)
     print(describe(environment), flush=True)
-    results = measure(Bench(device, options.repeats, tasks, arms), names, options.results, lambda line: print(line, flush=True))
+    bench = Bench(device, options.repeats, tasks, arms, load_study())
+    results = measure(bench, names, options.results, lambda line: print(line, flush=True))
     folder = options.out or Path("results") / "speed" / folder_name(environment)
     written = write_bench(results, environment, folder)
     beyond = [result.what for result in results if result.kept is False]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from benchmark.evidence.claims import Claim
+from benchmark.evidence.claims import Claim, load_claims
 from benchmark.evidence.collect import Collection, collect
 from benchmark.evidence.compare import compare
 from benchmark.evidence.cost import estimate_cost
@@ -25,6 +25,7 @@ from benchmark.evidence.rule import BASELINE, estimate_contrasts, judge_contrast
 from benchmark.evidence.sanity import estimate_sanity
 from benchmark.evidence.shares import estimate_shares
 from benchmark.evidence.verdicts import judge_claims
+from benchmark.plan.study import Study
 from benchmark.records.record import Record, Selection
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Extras:
 class Analysis:
     """Everything that a report says, before it is written."""
 
+    study: Study
     collection: Collection
     select: Selection
     cells: pd.DataFrame
@@ -79,31 +81,27 @@ def analyse(
     select: Selection = "last",
     *,
     tasks: Mapping[str, TaskInfo],
+    study: Study | None = None,
     current: AbstractCollection[str] | None = None,
-    rivals: Mapping[str, Sequence[str]] | None = None,
-    beside: Mapping[str, Sequence[str]] | None = None,
-    tuned_baseline: str | None = None,
-    equal: AbstractCollection[str] = (),
-    claims: Sequence[Claim] = (),
     extras: Extras | None = None,
     compared: Iterable[Path | Record] | None = None,
 ) -> Analysis:
     """All estimates and verdicts.
 
-    `tasks` says what records do not: modality, metrics and chance, in the order of the tables. `current` holds the run
-    ids that the current code would compute, if known; all other runs are marked as stale. `rivals` are the controls by arm
-    that a gain must beat, `beside` others that it is compared with for information, and the variants of `tuned_baseline`
-    those of the baseline that a tuned arm must beat; arms in `equal` are the baseline by construction; `claims` is the ledger
-    to judge; `compared` other records, to set beside these cell by cell.
+    `tasks` says what records do not: modality, metrics and chance, in the order of the tables. `study` is what the runs are
+    asked; without one no gain has a rival and nothing was published. `current` holds the run ids that the current code would
+    compute, if known; all other runs are marked as stale. `compared` are other records, to set beside these cell by cell.
     """
+    study = study or Study()
+    claims = load_claims(study)
     collection = collect(records, problems, tasks, current)
     cells, effects = estimate_cells(collection), estimate_effects(collection, select)
-    contrasts = estimate_contrasts(collection, rivals or {}, select, tuned_baseline, beside or {})
+    contrasts = estimate_contrasts(collection, study.rivals, select, study.tuned_baseline, study.beside)
     other = None if compared is None else collect(compared, (), tasks)
     return Analysis(
-        collection, select, cells, effects, estimate_pretraining(collection, select), contrasts,
+        study, collection, select, cells, effects, estimate_pretraining(collection, select), contrasts,
         judge_contrasts(collection, contrasts), rank_cells(collection, select), estimate_power(collection, effects, claims),
-        estimate_cost(collection), estimate_sanity(collection, equal, select), estimate_shares(collection, effects),
+        estimate_cost(collection), estimate_sanity(collection, study.equal, select), estimate_shares(collection, effects),
         claims, judge_claims(collection, claims, cells, effects), extras or Extras(), other,
         compare(collection, other, select) if other is not None else pd.DataFrame())
 

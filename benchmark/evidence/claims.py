@@ -14,11 +14,10 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 from benchmark.evidence.stats import ALPHA
+from benchmark.plan.study import Study
 from benchmark.spec.recipes import Frozen, Setting
 
-LEDGER = Path(__file__).parents[2] / "baselines" / "m2pt" / "claims.yaml"
-TESTED_PROFILE = "paper"  # the only one whose data, shapes and recipes are the paper's
-VALUE_MARGIN = 1.0  # points: about the largest gain that the paper prints
+VALUE_MARGIN = 1.0  # points: about the largest gain that is published
 RATIO_MARGIN = 0.1  # of a baseline's cost
 PARAMETER_TOLERANCE = 0.02  # of parameter counts: 172.6 M is printed for what connects to 171.5 M
 Quantity = Literal["gain", "value", "train time", "inference time", "training parameters", "merged parameters"]
@@ -45,8 +44,9 @@ def cell_command(profile: str, task: str, setting: str, arm: str, auxiliary: str
 
 
 class ClaimTest(Frozen):
-    """The cell that tests a claim, under profile `paper`, and what is judged of it."""
+    """The cell that tests a claim, and what is judged of it."""
 
+    profile: str  # the only one whose data, shapes and recipes are those published
     task: str
     setting: Setting
     arm: str
@@ -58,7 +58,7 @@ class ClaimTest(Frozen):
     @property
     def command(self) -> str:
         """What runs the cell with its baseline."""
-        parts = cell_command(TESTED_PROFILE, self.task, self.setting, self.arm, self.auxiliary)
+        parts = cell_command(self.profile, self.task, self.setting, self.arm, self.auxiliary)
         parts += [f"--set arm.{name}={_as_json(value)}" for name, value in self.options.items()]
         return " ".join(parts)
 
@@ -97,7 +97,7 @@ class Claim(Frozen):
 
 
 def as_printed(value: float, signed: bool = False) -> str:
-    """A published number with the digits that the paper prints, at least one decimal."""
+    """A published number with the digits that it is published with, at least one decimal."""
     text = f"{value:{'+' if signed else ''}g}"
     return text if "." in text else f"{text}.0"
 
@@ -122,14 +122,18 @@ class Judgement:
     reason: str
 
 
+def load_claims(study: Study) -> tuple[Claim, ...]:
+    """Every published number of a study; raises `ValueError` for one that is incomplete or listed twice."""
+    return () if study.claims is None else _read(study.claims, study.profile)
+
+
 @functools.lru_cache
-def load_claims(path: Path = LEDGER) -> tuple[Claim, ...]:
-    """Every claim of the ledger; raises `ValueError` for one that is incomplete or listed twice."""
+def _read(path: Path, profile: str) -> tuple[Claim, ...]:
     import yaml
 
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        claims = tuple(Claim.model_validate(entry) for entry in content["claims"])
+        claims = tuple(Claim.model_validate(_under(profile, entry)) for entry in content["claims"])
     except (OSError, KeyError, TypeError, yaml.YAMLError) as error:
         raise ValueError(f"claims {path} cannot be read: {error}") from error
     except ValidationError as error:
@@ -143,6 +147,12 @@ def load_claims(path: Path = LEDGER) -> tuple[Claim, ...]:
         if claim.test is not None and claim.test.quantity == "gain" and not claim.absolute_gain:
             raise ValueError(f"claims {path}: {claim.id} has no gain to test")
     return claims
+
+
+def _under(profile: str, entry: dict[str, Any]) -> dict[str, Any]:
+    """A claim of the file, tested under a profile"""
+    test = entry.get("test")
+    return {**entry, "test": {"profile": profile, **test}} if isinstance(test, dict) else entry
 
 
 def judge(claim: Claim, evidence: Evidence | None, elsewhere: str | None = None) -> Judgement:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
-from benchmark.evidence.claims import TESTED_PROFILE, Claim, ClaimTest, Evidence, Judgement, judge
+from benchmark.evidence.claims import Claim, ClaimTest, Evidence, Judgement, judge
 from benchmark.evidence.collect import CELL, Collection
 from benchmark.evidence.estimates import (
     known,
@@ -28,8 +28,8 @@ def judge_claims(
 ) -> pd.DataFrame:
     """One row a claim, in the order of the ledger.
 
-    The verdict counts runs of the paper's profile alone. The measured columns are those of the largest profile at which
-    the claim's cell was run, named in `profile`.
+    The verdict counts only runs of the profile that the claim's test names. The measured columns are
+    those of the largest profile at which the claim's cell was run, named in `profile`.
     """
     runs: dict[tuple[object, ...], list[Run]] = {}
     for run in collection.paired.runs:
@@ -39,7 +39,7 @@ def judge_claims(
         found, other = ({}, []) if claim.test is None else _find(collection, claim.test, runs, cells, effects)
         profile = next((name for name in (*reversed(PROFILES), *sorted(found)) if name in found), None)
         elsewhere = "; ".join([*(f"profile {name}" for name in sorted(found)), *other]) or None
-        judgement: Judgement = judge(claim, found.get(TESTED_PROFILE), elsewhere)
+        judgement: Judgement = judge(claim, found.get(claim.test.profile) if claim.test else None, elsewhere)
         evidence = found.get(profile or "")
         values = (None,) * 6 if evidence is None else (
             evidence.n, evidence.mean, evidence.low, evidence.high, evidence.p_holm, evidence.minimal_detectable_effect)

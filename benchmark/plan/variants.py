@@ -10,21 +10,20 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from benchmark.plan.matrix import SCOPES, Override, Plan, nearest, parse_override
+from benchmark.plan.study import Study
 from benchmark.spec.recipes import Frozen, Setting
-
-PUBLISHED = Path(__file__).parents[2] / "baselines" / "m2pt" / "variants.yaml"
-PROFILE = "paper"  # whose recipes they alter
 
 
 class Variant(Frozen):
-    """A choice of the paper or its code that the profile does not make."""
+    """A choice of a paper or its code that the profile made after them does not make."""
 
     name: str
     summary: str
     source: str
     set: tuple[str, ...] = ()  # as --set has it; (): not offered, and the summary says why, or what does it
     settings: tuple[Setting, ...] = ()  # that it is of; (): every one
-    arms: tuple[str, ...] = ("finetune", "m2pt")  # that show what it changes
+    profile: str  # whose recipes it alters
+    arms: tuple[str, ...]  # that show what it changes
     joined: bool = True  # whether it fits arms with an auxiliary
 
     @property
@@ -36,38 +35,43 @@ class Variant(Frozen):
     def command(self) -> str:
         """What trains its tasks and arms with it"""
         targets = [f"-t {','.join(self.tasks)}"] if self.tasks else []
-        return " ".join([f"benchmark run --profile {PROFILE} --variant {self.name}", *targets, f"--arm {','.join(self.arms)}",
-                         *(f"--setting {name}" for name in self.settings)])
+        return " ".join([f"benchmark run --profile {self.profile} --variant {self.name}", *targets,
+                         f"--arm {','.join(self.arms)}", *(f"--setting {name}" for name in self.settings)])
+
+
+def load_variants(study: Study) -> dict[str, Variant]:
+    """Those of a study by name; raises `ValueError` for a file that is not ours."""
+    return {} if study.variants is None else _read(study.variants, study.profile, study.arms)
 
 
 @functools.cache
-def load_variants(path: Path = PUBLISHED) -> dict[str, Variant]:
-    """By name; raises `ValueError` for a file that is not ours."""
+def _read(path: Path, profile: str, arms: tuple[str, ...]) -> dict[str, Variant]:
     import yaml
 
     try:
-        return {entry["name"]: Variant.model_validate(entry) for entry in yaml.safe_load(path.read_text(encoding="utf-8"))}
+        return {entry["name"]: Variant.model_validate({"profile": profile, "arms": arms, **entry})
+                for entry in yaml.safe_load(path.read_text(encoding="utf-8"))}
     except (OSError, yaml.YAMLError, ValidationError, TypeError, KeyError) as error:
         raise ValueError(f"variants {path} cannot be read: {error}") from error
 
 
-def overrides_of(names: Iterable[str], profile: str, tasks: Iterable[str]) -> list[Override]:
+def overrides_of(study: Study, names: Iterable[str], profile: str, tasks: Iterable[str]) -> list[Override]:
     """What these variants alter; raises `ValueError` for an unknown one, one that is not offered, and another profile."""
-    known, tasks, found = load_variants(), list(tasks), []
+    known, tasks, found = load_variants(study), list(tasks), []
     for name in names:
         if name not in known:
             raise ValueError(f"unknown variant {name!r}; {nearest(name, known)}")
-        if profile != PROFILE:
-            raise ValueError(f"--variant {name} alters recipes of the paper; add --profile {PROFILE}")
+        if profile != study.profile:
+            raise ValueError(f"--variant {name} alters recipes of the paper; add --profile {study.profile}")
         if not known[name].set:
             raise ValueError(f"variant {name} is no choice of recipes: {known[name].summary}")
         found += [replace(parse_override(text, tasks, may_fit_nothing=True), variant=name) for text in known[name].set]
     return found
 
 
-def check_use(names: Sequence[str], plan: Plan) -> None:
+def check_use(study: Study, names: Sequence[str], plan: Plan) -> None:
     """Raises `ValueError` for runs of a setting or with an auxiliary that a variant does not fit."""
-    for variant in (load_variants()[name] for name in names):
+    for variant in (load_variants(study)[name] for name in names):
         for spec in (job.spec for job in plan.jobs if job.spec.task in variant.tasks and job.spec.kind == "train"):
             if (variant.settings and spec.setting not in variant.settings) or (spec.auxiliary and not variant.joined):
                 raise ValueError(f"--variant {variant.name} does not fit {spec.cell} (setting {spec.setting}); "

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pandas as pd
 
 from benchmark.evidence.analysis import Analysis
-from benchmark.evidence.claims import TESTED_PROFILE
 from benchmark.evidence.estimates import (
     pooled_spread,
 )
@@ -60,7 +59,7 @@ def answer(analysis: Analysis) -> list[str]:
                      f"{int((found & ~better)[apart].sum())} lose.")
         if single:
             text += f" {single} more ran in one seed, which tells nothing of chance."
-        judged = dict(control_verdicts(analysis, number)).get("m2pt", "")
+        judged = dict(control_verdicts(analysis, number)).get(analysis.study.method, "")
         lines.append(text + (f" {judged}" if judged and not judged.startswith("Not judged") else ""))
     return lines or ["No target x auxiliary pair has been measured on all data yet."]
 
@@ -77,7 +76,7 @@ def _found_from(effects: pd.DataFrame, tests: int) -> float | None:
 def badges(analysis: Analysis) -> list[str]:
     """Reservations about all that follows"""
     collection = analysis.collection
-    profiles = sorted({section.profile for section in collection.sections} - {TESTED_PROFILE})
+    profiles = sorted({section.profile for section in collection.sections} - {analysis.study.profile})
     found = [f"Profile {', '.join(profiles)}: embedded data at a small scale, not comparable with published numbers"] \
         if profiles else []
     if any(section.limit is not None for section in collection.sections):

@@ -112,10 +112,11 @@ def add_power(document: Document, analysis: Analysis) -> None:
 
 def add_paper_tables(document: Document, analysis: Analysis) -> None:
     """The paper's Tables 1-7 and Figure 3, published and measured side by side."""
-    document.figure("claims", draw_claims(analysis.claims, analysis.judged),
+    document.figure("claims", draw_claims(analysis.claims, analysis.judged, analysis.study.profile),
                     "Published gains beside measured ones, with 95 % intervals")
     for source in list_sources(analysis.claims):
-        document.table(f"paper-{slugify(source)}", published_table(analysis.claims, analysis.judged, source))
+        table = published_table(analysis.claims, analysis.judged, source, analysis.study.profile)
+        document.table(f"paper-{slugify(source)}", table)
 
 
 def add_claims(document: Document, analysis: Analysis) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from benchmark.evidence.claims import TESTED_PROFILE, Claim, Verdict, as_printed
+from benchmark.evidence.claims import Claim, Verdict, as_printed
 from benchmark.evidence.estimates import known
 from benchmark.evidence.frames import rows_of
 from benchmark.evidence.stats import ALPHA
@@ -40,8 +40,11 @@ def published_lines(claims: Iterable[Claim], setting: str) -> dict[tuple[str, st
     return lines
 
 
-def published_table(claims: Sequence[Claim], judged: pd.DataFrame, source: str) -> Table:
-    """One table of the paper: its rows and columns, with what was measured under each published number."""
+def published_table(claims: Sequence[Claim], judged: pd.DataFrame, source: str, profile: str) -> Table:
+    """One table of the paper: its rows and columns, with what was measured under each published number.
+
+    `profile` is the one of the paper's data and scale.
+    """
     measured = {row.id: row for row in rows_of(judged)}
     cells: dict[tuple[str, str], Cell] = {}
     for claim in claims:
@@ -54,7 +57,7 @@ def published_table(claims: Sequence[Claim], judged: pd.DataFrame, source: str) 
     notes = ("First line: the paper's number, with its gain over its baseline. Second line, where the cell was run: the "
              "profile, and the measured gain paired by seed with its 95 % t-interval, the mean of a baseline, a factor of "
              "the time of the baseline, or millions of parameters (M); "
-             f"bold: adjusted p < {ALPHA:g}. Only profile {TESTED_PROFILE} is of the paper's data and scale."
+             f"bold: adjusted p < {ALPHA:g}. Only profile {profile} is of the paper's data and scale."
              + (" Third line: the verdict on the claim, where there is one." if judged_here else ""),)
     return Table(f"{source} of the paper, published and measured", ("Row", *columns), rows, notes)
 
@@ -94,10 +97,10 @@ def show_measured(row: Any, quantity: str) -> str:
     return f"{before}{row.measured:{sign}.2f}{after}{interval} (n={int(row.n)})".replace("-", MINUS)
 
 
-def draw_claims(claims: Sequence[Claim], judged: pd.DataFrame) -> Figure | None:
+def draw_claims(claims: Sequence[Claim], judged: pd.DataFrame, profile: str) -> Figure | None:
     """Every published gain whose cell was run, beside the measured one with its interval; None where none was run.
 
-    A cell whose gain the paper prints in several places stands once, as it is printed first.
+    A cell whose gain the paper prints in several places stands once, as it is printed first. `profile`: as for the table.
     """
     by_id = {claim.id: claim for claim in claims}
     rows: dict[tuple[object, ...], tuple[Claim, Any]] = {}
@@ -123,7 +126,7 @@ def draw_claims(claims: Sequence[Claim], judged: pd.DataFrame) -> Figure | None:
                 for profile, colour in colours.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     figure.suptitle("Published gains beside measured ones, with 95 % intervals paired by seed\n"
-                    f"only profile {TESTED_PROFILE} is of the paper's data and scale", x=0.01, ha="left", fontsize=10)
+                    f"only profile {profile} is of the paper's data and scale", x=0.01, ha="left", fontsize=10)
     return figure
 
 

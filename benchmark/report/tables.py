@@ -215,7 +215,7 @@ def pretraining_table(collection: Collection, frame: pd.DataFrame) -> Table:
 
 
 def cell_label(arm: str, auxiliary: str, variant: str) -> str:
-    """E.g. "m2pt(audio) [scale_init=0.0001]"."""
+    """E.g. "method(audio) [option=0.0001]"."""
     return arm + (f"({auxiliary})" if auxiliary else "") + (f" [{variant}]" if variant else "")
 
 

@@ -12,8 +12,6 @@ from benchmark.report.document import FORMATS, Code, Document, Heading, Paragrap
 from benchmark.report.parts import PARTS
 from benchmark.report.tables import SELECTED
 
-QUESTION = "Does a transformer trained on one modality help a transformer of another, and by how much?"
-
 
 def write_report(
     analysis: Analysis, out: Path, command: str = "benchmark report", formats: AbstractCollection[str] = FORMATS,
@@ -27,13 +25,13 @@ def write_report(
     document = Document(out, formats)
     lines, reservations = answer(analysis), badges(analysis)
     note = f"Test split, {SELECTED[analysis.select]}; selection on the validation split only."
-    document.add(Heading(QUESTION, 1), *(Paragraph(text) for text in (*reservations, *lines, note)))
+    document.add(Heading(analysis.study.question, 1), *(Paragraph(text) for text in (*reservations, *lines, note)))
     with house_style():
         for name, part in PARTS.items():
             if name in parts:
                 document.add(Heading(part.title))
                 part.add(document, analysis)
     document.add(Heading("Regenerate"), Paragraph("From the records alone, in seconds, to the same bytes:"), Code(command))
-    document.pages({"title": "m2pt-bench report", "question": QUESTION, "badges": reservations,
+    document.pages({"title": analysis.study.title, "question": analysis.study.question, "badges": reservations,
                     "answer": lines, "note": note})
     return document.written

@@ -58,7 +58,7 @@ class RunSpec(Frozen):
 
     @property
     def cell(self) -> str:
-        """The run's cell for people, e.g. "imagenet m2pt(audio)"; a cell with a seed is a run."""
+        """The run's cell for people, e.g. "imagenet method(audio)"; a cell with a seed is a run."""
         if self.kind == "pretrain":
             return f"{self.modality} pretraining" + (f" [{self.variant}]" if self.variant else "")
         label = f"{self.task} {self.arm}" + (f"({self.auxiliary})" if self.auxiliary else "")

@@ -1,0 +1,107 @@
+"""The study of pathways (Zhang et al., CVPR 2024): what the paper asks and states, and what its method is held against.
+
+The published numbers are in claims.yaml, the source of every number of the profile "paper" in sources.yaml, and the choices
+that the profile does not make in variants.yaml, all beside this file.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from benchmark.plan.presets import Group, Matrix
+from benchmark.plan.study import Study
+from benchmark.spec.recipes import SETTINGS
+
+HERE = Path(__file__).parent
+TARGETS = ("imagenet", "shapenet", "kinetics", "audioset")
+ABLATED = (("imagenet", "point"), ("shapenet", "video"))  # target and auxiliary of the ablations (Table 5)
+ARMS = ("finetune", "m2pt")
+
+
+def group(**fields: Any) -> Group:
+    """The paper's targets under the plain baseline and the method, unless others are named."""
+    return Group.model_validate({"arms": ARMS, "targets": TARGETS, **fields})
+
+
+def ablated(*options: dict[str, Any]) -> tuple[Group, ...]:
+    """The ablated pairs, with the plain baseline and some variants of the method."""
+    return tuple(group(targets=(target,), auxiliaries=(auxiliary,), options=options) for target, auxiliary in ABLATED)
+
+
+BASELINES = ("finetune", "fix", "scratch")
+FROM_AUXILIARY = ("random-norm", "shuffled", "permuted", "aux-init", "merge")
+WITHOUT_AUXILIARY = ("random-init", "same-modality", "self-copy", "zero", "ceiling", "gain", "higher-lr")
+PLANTED = ("merge-whole", "merge-whole-random", "merge-own", "merge-random")
+LABEL_SHARES = (0.05, 0.1, 0.25, 0.5, 1.0)
+RATES: tuple[dict[str, Any], ...] = ({}, {"scale_lr_factor": 10.0}, {"scale_lr_factor": 100.0})
+PLAIN_RATES: tuple[dict[str, Any], ...] = tuple({"lr_factor": factor} for factor in (0.25, 0.5, 0.7, 1.4, 2.0, 4.0))
+STRONGER = (*RATES, *({"scale_per_output": True, **rate} for rate in RATES), {"join_bias": True})
+
+MATRICES: dict[str, Matrix] = {matrix.name: matrix for matrix in (
+    Matrix(name="smoke", summary="every cell of the paper's matrix on a few samples for two epochs: does everything run?",
+           seeds="0", groups=(group(),), limited=True,
+           quick=tuple(f"{scope}.{value}" for scope in ("recipe", "pretrain") for value in ("epochs=2", "warmup_epochs=1"))),
+    Matrix(name="full", summary="every target x auxiliary pair of the paper against its fine-tuned baseline",
+           groups=(group(),)),
+    Matrix(name="auxiliaries", summary="do the auxiliaries know anything? pretrained against scratch, for every embedded task",
+           groups=(group(targets=(*TARGETS, "modelnet", "kinetics-frame"), arms=("finetune", "scratch"),
+                         settings=("pretrained", "scratch")),)),
+    Matrix(name="settings", summary="every pair fine-tuned, frozen and from scratch (Tables 1-4)",
+           groups=(group(arms=(*BASELINES, "m2pt"), settings=SETTINGS),)),
+    Matrix(name="ablation", summary="which layers, how the scale starts, whether it trains (Table 5)", groups=ablated(
+        *({"layers": [layer]} for layer in ("attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2")), {},
+        {"scale_init": 1e-2, "train_scale": False}, *({"scale_init": value} for value in (1e-2, 1e-4, 1e-6)))),
+    Matrix(name="order", summary="the auxiliary's blocks in order, reversed, permuted (Table 6)",
+           groups=ablated({}, {"order": "reversed"}, {"order": "permuted"})),
+    Matrix(name="maturity", summary="the auxiliary early and late in its pretraining (Table 6: 20, 220 and 300 of 300 epochs)",
+           groups=ablated({"maturity": 20 / 300}, {"maturity": 220 / 300}, {})),
+    Matrix(name="cost", summary="time, parameters and memory of training and inference (Table 7); one run at a time",
+           timed=True,
+           groups=(group(targets=("imagenet",), auxiliaries=("point",)),)),
+    Matrix(name="controls", summary="every control on every target, in every setting", seeds="0-5", groups=(
+        group(arms=(*BASELINES, "m2pt", *FROM_AUXILIARY, *WITHOUT_AUXILIARY), settings=SETTINGS),
+        group(arms=("m2pt",), settings=SETTINGS, options=(
+            {"order": "reversed"}, {"order": "permuted"}, {"maturity": 20 / 300},
+            *({"scale_init": value, "train_scale": False} for value in (0.01, 0.1, 1.0)))),
+        group(arms=("m2pt",), settings=("pretrained", "scratch"), options=(  # under `fix` A is frozen anyway
+            {"train_auxiliary": False}, {"auxiliary_decay": False}, {"auxiliary_lr_factor": 10.0})))),
+    Matrix(name="evidence", summary="every pair against the controls that a gain must beat, in every setting", seeds="0-5",
+           groups=(group(arms=(*BASELINES, "m2pt", "random-norm", "self-copy", "same-modality"), settings=SETTINGS),)),
+    Matrix(name="planted", summary="a known effect, its control and the ceiling, from scratch: does the pipeline see?",
+           seeds="0-5",
+           groups=(group(arms=("scratch", *PLANTED, "ceiling", "self-copy"), settings=("scratch",)),)),
+    Matrix(name="shuffled-labels", summary="labels dealt out at random: everything must be at chance",
+           groups=(group(set=("recipe.shuffle_labels=true",)),)),
+    Matrix(name="labels", summary="5, 10, 25, 50 and 100 % of the labels: does an auxiliary help where labels are few? (4.4.2)",
+           groups=tuple(group(arms=("finetune", "m2pt", "random-norm", "self-copy"), set=(f"recipe.label_share={share:g}",))
+                        for share in LABEL_SHARES)),
+    Matrix(name="steelman", summary="the method at its best against controls tuned as hard, with few labels and many",
+           groups=tuple(group(arms=arms, settings=SETTINGS, options=options, set=(f"recipe.label_share={share:g}",))
+                        for share in (0.1, 1.0) for arms, options in (
+                            ((*BASELINES, "m2pt", "random-norm", "self-copy", "same-modality"), STRONGER),
+                            (("higher-lr",), PLAIN_RATES)))),
+)}
+
+STUDY = Study(
+    name="m2pt",
+    title="m2pt-bench report",
+    summary="Does a transformer of one modality really help a transformer of another? "
+            "A reproducibility benchmark of Multimodal Pathway (CVPR 2024).",
+    question="Does a transformer trained on one modality help a transformer of another, and by how much?",
+    method="m2pt",
+    arms=ARMS,
+    targets=TARGETS,
+    matrices=MATRICES,
+    rivals={
+        "m2pt": ("random-norm", "self-copy"), "ceiling": ("self-copy",),
+        "merge-whole": ("merge-whole-random", "self-copy"), "merge-whole-random": ("self-copy",),
+        "merge-own": ("merge-random", "self-copy"), "merge-random": ("self-copy",)},
+    beside={"m2pt": ("same-modality",)},
+    tuned_baseline="higher-lr",
+    equal=("zero",),
+    profile="paper",
+    claims=HERE / "claims.yaml",
+    sources=HERE / "sources.yaml",
+    variants=HERE / "variants.yaml",
+)

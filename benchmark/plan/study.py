@@ -1,0 +1,68 @@
+"""A method under test, as one value: its question, what was published of it, its matrices, its rivals. No torch.
+
+The engine knows of no method but by this value, which the command line hands in. A method is a folder of `baselines`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from benchmark.plan.matrix import nearest, parse_seeds
+from benchmark.plan.presets import Matrix
+
+
+@dataclass(frozen=True)
+class Study:
+    """What is asked of a method, and of what. Left as it is, it asks nothing in particular of any runs."""
+
+    name: str = "study"  # of its folder
+    title: str = "Report"
+    summary: str = ""  # what the command line says of itself
+    question: str = "What do these runs show?"  # that the report answers
+    method: str = ""  # the arm that the question is about
+    arms: tuple[str, ...] = ()  # of a group of cells that names none
+    targets: tuple[str, ...] | None = None  # of a group that names none; None: every task that has the profile
+    matrices: Mapping[str, Matrix] = field(default_factory=dict)  # by name
+    rivals: Mapping[str, Sequence[str]] = field(default_factory=dict)  # by arm: the controls that its gain must beat
+    beside: Mapping[str, Sequence[str]] = field(default_factory=dict)  # compared for information, outside that rule
+    tuned_baseline: str | None = None  # the arm whose variants are the baseline's, for arms that were tuned
+    equal: tuple[str, ...] = ()  # arms that equal their baseline to the last bit, or the pipeline is wrong
+    profile: str = ""  # the one with the data, shapes and recipes of the publication
+    claims: Path | None = None  # files: the published numbers,
+    sources: Path | None = None  # where each number of the profile is from,
+    variants: Path | None = None  # and the choices that the profile does not make
+
+
+def find_matrix(name: str, study: Study) -> Matrix:
+    """A matrix of the study by name, or one from a YAML file; raises `ValueError` saying what is wrong.
+
+    A group of a file that names no arms or no targets has those of the study.
+    """
+    if name in study.matrices:
+        return study.matrices[name]
+    path = Path(name)
+    if path.suffix not in (".yaml", ".yml"):
+        raise ValueError(f"unknown matrix {name!r}; {nearest(name, study.matrices)}; or a file that ends in .yaml")
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ValueError(f"matrix {path} cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"matrix {path}: expected a mapping with groups; benchmark info full shows one")
+    groups = content.get("groups")
+    if isinstance(groups, list):
+        given = {"arms": study.arms, "targets": study.targets}
+        content["groups"] = [{**given, **group} if isinstance(group, dict) else group for group in groups]
+    try:
+        matrix = Matrix.model_validate({"name": path.stem, **content})
+        parse_seeds(matrix.seeds)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ValueError(f"matrix {path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    return matrix
