@@ -25,7 +25,7 @@ from benchmark.model.weights import read_weights, save_tensors
 from benchmark.records.record import Record
 from benchmark.records.store import Store
 from benchmark.spec.recipes import SETTINGS
-from benchmark.train.execute import build_model
+from benchmark.train.setup import build_model
 from tasks import TASKS
 from tasks.partnet.profiles import CATEGORIES
 from tasks.shapenet import PART_OFFSETS

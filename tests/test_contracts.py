@@ -17,7 +17,8 @@ from benchmark.spec.contracts import Arm, Task
 from benchmark.spec.recipes import SETTINGS, SPLITS
 from benchmark.spec.runspec import Pretrained, Site
 from benchmark.train.evaluate import evaluate, scores
-from benchmark.train.execute import build_autoencoder, build_model, execute
+from benchmark.train.execute import execute
+from benchmark.train.setup import build_autoencoder, build_model
 from tasks import TASKS
 
 SMALL = ["recipe.epochs=1", "pretrain.epochs=1", "recipe.batch_size=16", "pretrain.batch_size=16", "shape.depth=2",

@@ -26,9 +26,10 @@ from benchmark.records.store import Store
 from benchmark.spec.contracts import Arm, Task
 from benchmark.spec.runspec import Site
 from benchmark.train.checkpoint import load_checkpoint
-from benchmark.train.execute import build_autoencoder, execute
+from benchmark.train.execute import execute
 from benchmark.train.lockstep import Member, marked, train_in_lockstep
 from benchmark.train.loop import Stopped, stop_requested
+from benchmark.train.setup import build_autoencoder
 from tasks import TASKS
 
 PLACES = 5

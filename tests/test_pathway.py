@@ -1,5 +1,7 @@
 """Exactness of the method: what connecting, training and merging may and may not change."""
 
+from functools import partial
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -15,7 +17,8 @@ from benchmark.model.encoder import build_blocks
 from benchmark.model.pathway import apart, connected, merge, trained_parameters
 from benchmark.spec.recipes import TrainRecipe
 from benchmark.train import optim
-from benchmark.train.loop import _State
+from benchmark.train.feed import Part
+from benchmark.train.loop import OneModel
 from benchmark.train.optim import build_optimizer, clear_gradients, clip_gradients, set_learning_rate
 
 
@@ -404,6 +407,10 @@ def test_under_autocast_the_fast_path_sees_the_gradients_of_the_plain_parametriz
             torch.testing.assert_close(dict(trained_parameters(model))[name].grad, parameter.grad, rtol=1e-4, atol=1e-6)
 
 
+def loss_of_step(model: nn.ModuleDict, batch: dict[str, int], random: None) -> torch.Tensor:
+    return model["head"](run_as(model["blocks"], batch["step"])).square().mean()
+
+
 @pytest.mark.parametrize("frozen", [False, True], ids=["target trains", "target frozen"])
 def test_a_scaled_loss_ends_where_an_unscaled_one_does(frozen):
     results = []
@@ -412,12 +419,11 @@ def test_a_scaled_loss_ends_where_an_unscaled_one_does(frozen):
         model["blocks"].requires_grad_(not frozen)
         connect(model["blocks"], blocks(2), scale_init=0.1)
         recipe = TrainRecipe(epochs=1, batch_size=6, lr=1e-3, clip_norm=0.1)
-        state = _State(model, build_optimizer(model, recipe, depth=2),
-                       torch.amp.GradScaler("cpu", init_scale=2.0**12, enabled=scaled), None)
+        state = OneModel(model, partial(loss_of_step, model), build_optimizer(model, recipe, depth=2),
+                         torch.amp.GradScaler("cpu", init_scale=2.0**12, enabled=scaled), None, recipe, 0,
+                         torch.device("cpu"), model.train)
         for step in range(4):
-            clear_gradients(model)
-            state.scaler.scale(model["head"](run_as(model["blocks"], step)).square().mean()).backward()
-            state.step(recipe.clip_norm)
+            state.step([Part({"step": step}, None, 1.0)], recipe.lr, step)
         results.append({name: parameter.detach() for name, parameter in trained_parameters(model)})
     for name, parameter in results[0].items():
         torch.testing.assert_close(results[1][name], parameter, rtol=1e-5, atol=1e-6)

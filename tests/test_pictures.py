@@ -16,7 +16,6 @@ from benchmark.plan.presets import Group, cells_of
 from benchmark.records.pictures import read_pictures, write_pictures
 from benchmark.report.canvas import house_style
 from benchmark.report.pictures import draw_reconstructions, draw_samples
-from benchmark.train.execute import build_autoencoder
 from benchmark.train.loop import fit
 from benchmark.train.pictures import (
     RECONSTRUCTED,
@@ -26,6 +25,7 @@ from benchmark.train.pictures import (
     depict_samples,
     unpatchify,
 )
+from benchmark.train.setup import build_autoencoder
 from tasks import TASKS
 
 

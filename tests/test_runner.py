@@ -19,10 +19,10 @@ import torch
 
 from benchmark.cli.context import make_plan
 from benchmark.cli.main import build_parser, main
+from benchmark.data.seeds import seed_torch
 from benchmark.records.record import Record, read_record, record_text
 from benchmark.records.store import Store
 from benchmark.runner.pool import Event, pending_jobs, run_plan
-from benchmark.runner.worker import seeding_only
 from benchmark.spec.runspec import Site
 from benchmark.train.checkpoint import load_checkpoint, save_checkpoint
 
@@ -601,13 +601,8 @@ def test_of_two_checkpoints_the_newest_whole_one_counts(tmp_path, capsys, damage
 
 def test_seeding_costs_nothing_for_devices_that_are_not_in_use(monkeypatch):
     torch.manual_seed(5)
-    before, seed_all = torch.rand(3), torch.xpu.manual_seed_all
-    with monkeypatch.context() as patched, seeding_only("cpu"):
-        patched.setattr("traceback.format_stack", lambda *_: pytest.fail("a traceback for a device that is not in use"))
-        torch.manual_seed(5)
+    before = torch.rand(3)
+    monkeypatch.setattr("traceback.format_stack", lambda *_: pytest.fail("a traceback for a device that is not in use"))
+    for device in (None, torch.device("cpu")):
+        seed_torch(5, device)
         assert torch.equal(torch.rand(3), before)
-    assert torch.xpu.manual_seed_all is seed_all
-    with seeding_only("cuda:1"):
-        seeds_other_gpus, seeds_others = torch.cuda.manual_seed_all, torch.xpu.manual_seed_all
-    assert seeds_other_gpus is torch.cuda.manual_seed_all
-    assert seeds_others is not torch.xpu.manual_seed_all

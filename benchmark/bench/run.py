@@ -25,7 +25,6 @@ from benchmark.records.record import Environment, write_json
 from benchmark.records.store import Store
 from benchmark.report.canvas import INK, PALETTE, Interval, drawn, forest, house_style
 from benchmark.report.markup import NONE, Table, text_rows, to_markdown
-from benchmark.runner.worker import seeding_only
 
 MEASUREMENTS: Mapping[str, Callable[[Bench], Iterator[Result]]] = {
     "optimizer": measure_optimizer, "steps": measure_steps, "tiny": measure_tiny, "trainer": measure_trainer,
@@ -40,12 +39,11 @@ def run_bench(bench: Bench, names: Sequence[str], results: Path | None, say: Cal
     recorded = Store(results).records()[0] if results else []
     if results and not recorded:
         raise ValueError(f"{results} has no records to measure; run a matrix there, or leave out --results")
-    with seeding_only(bench.device.type):  # as in the process of a run
-        for result in chain(*(MEASUREMENTS[name](bench) for name in names), measure_records(recorded)):
-            found.append(result)
-            beyond = ", BEYOND" if result.kept is False else ""
-            bound = "" if result.bound is None else f" (bound {format_bound(result)}{beyond})"
-            say(f"{result.what}: {format_value(result)}{bound}  {result.detail}")
+    for result in chain(*(MEASUREMENTS[name](bench) for name in names), measure_records(recorded)):
+        found.append(result)
+        beyond = ", BEYOND" if result.kept is False else ""
+        bound = "" if result.bound is None else f" (bound {format_bound(result)}{beyond})"
+        say(f"{result.what}: {format_value(result)}{bound}  {result.detail}")
     return found
 
 

@@ -19,7 +19,6 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmark.bench.measure import Bench, Result, alternate, alternate_anew, milliseconds, ratios
 from benchmark.bench.parametrized import parametrized, plain_adamw
-from benchmark.data.augment import mix
 from benchmark.data.examples import Batch
 from benchmark.data.seeds import SampleRandom
 from benchmark.model.connect import connect
@@ -30,9 +29,10 @@ from benchmark.plan.matrix import Cell, Planner, pretraining_tasks
 from benchmark.spec.contracts import Task
 from benchmark.spec.recipes import ModelShape, TrainRecipe
 from benchmark.spec.runspec import RunSpec
-from benchmark.train.execute import build_model
-from benchmark.train.loop import batches, epoch_order, fit
+from benchmark.train.feed import batches, epoch_order
+from benchmark.train.loop import fit
 from benchmark.train.optim import autocast, build_optimizer, clear_gradients, learning_rate, set_learning_rate
+from benchmark.train.setup import build_model, prepare, train_recipe
 
 VIT_B = ModelShape(input_size=(224, 224), patch_size=(16, 16))
 NUM_CLASSES = 1000
@@ -129,15 +129,6 @@ def tiny_run(bench: Bench, task: Task) -> RunSpec:
     return Planner(bench.tasks, "tiny").plan([Cell(task, bench.arms["scratch"], "scratch")], [0]).specs[-1]
 
 
-def prepare(task: Task, spec: RunSpec, recipe: TrainRecipe, batch: Batch, random: SampleRandom) -> Batch:
-    """A batch augmented and mixed as the recipe has it."""
-    batch = task.augment(batch, random, recipe.augment)
-    if recipe.mixup or recipe.cutmix:
-        assert spec.num_classes is not None
-        batch = mix(batch, spec.num_classes, random, recipe.mixup, recipe.cutmix, recipe.mix_switch, recipe.label_smoothing)
-    return batch
-
-
 def measure_tiny(bench: Bench) -> Iterator[Result]:
     """Training steps of the tiny profile's models at batch 64, augmentation included, with pathways over plain ones."""
     device = bench.device
@@ -190,23 +181,28 @@ def _least_step(model: nn.Module, recipe: TrainRecipe) -> Step:
 
 
 def _tiny_step(task: Task, spec: RunSpec, model: nn.Module, optimizer: torch.optim.Optimizer, batch: Batch) -> None:
-    recipe = spec.recipe
-    assert isinstance(recipe, TrainRecipe)
     model.train()
     clear_gradients(model)
-    prepared = prepare(task, spec, recipe, batch, SampleRandom(0, 0, batch["index"]))
-    task.loss(model(prepared), prepared, recipe).backward()
+    loss_on(task, spec, model, batch, SampleRandom(0, 0, batch["index"])).backward()
     optimizer.step()
+
+
+def loss_on(task: Task, spec: RunSpec, model: nn.Module, batch: Batch, random: SampleRandom) -> Tensor:
+    """The loss of a training on a batch as it is stored"""
+    recipe = train_recipe(spec)
+    prepared = prepare(task, spec, batch, random, recipe.augment)
+    with autocast(recipe, batch["index"].device):
+        return task.loss(model(prepared), prepared, recipe)
 
 
 def measure_trainer(bench: Bench) -> Iterator[Result]:
     """An epoch through `fit` over a bare loop of the same steps on the same model, the optimizer built anew."""
     device, task = bench.device, bench.tasks["imagenet"]
     spec = tiny_run(bench, task)
-    assert isinstance(spec.recipe, TrainRecipe)
-    recipe = spec.recipe.model_copy(update={"epochs": 1, "warmup_epochs": 0})
-    examples = task.load("tiny")["train"]
+    spec = spec.model_copy(update={"recipe": spec.recipe.model_copy(update={"epochs": 1, "warmup_epochs": 0})})
+    recipe, examples = train_recipe(spec), task.load("tiny")["train"]
     model = build_model(spec, task).to(device)
+    compute_loss = partial(loss_on, task, spec, model)
 
     def bare() -> None:
         model.train()
@@ -216,16 +212,10 @@ def measure_trainer(bench: Bench) -> Iterator[Result]:
             set_learning_rate(optimizer, learning_rate(recipe, (step + 1) / len(order)))
             clear_gradients(model)
             batch = examples.batch(chosen, device)
-            batch = prepare(task, spec, recipe, batch, SampleRandom(0, 0, batch["index"]))
-            task.loss(model(batch), batch, recipe).backward()
+            compute_loss(batch, SampleRandom(0, 0, batch["index"])).backward()
             optimizer.step()
 
     def ours() -> None:
-        def compute_loss(batch: Batch, random: SampleRandom) -> Tensor:
-            batch = prepare(task, spec, recipe, batch, random)
-            with autocast(recipe, device):
-                return task.loss(model(batch), batch, recipe)
-
         fit(model, compute_loss, recipe, spec.shape.depth, examples, 0, device)
 
     seconds = alternate({"trainer": ours, "bare": bare}, 3 * bench.repeats, bench.wait)

@@ -143,7 +143,10 @@ def horizontal_flip(x: Tensor, random: SampleRandom, probability: float) -> Tens
     """Mirror left and right."""
     if not probability:
         return x
-    chosen = random.chance("flip", probability).nonzero()[:, 0]
+    chance = random.chance("flip", probability)
+    if x.is_cuda:  # which to ask how many they are would mean to wait for it
+        return torch.where(_per_sample(chance, x), x.flip(-1), x)
+    chosen = chance.nonzero()[:, 0]
     return x.index_copy(0, chosen, x[chosen].flip(-1))
 
 
@@ -181,7 +184,7 @@ def random_erasing(x: Tensor, random: SampleRandom, probability: float, min_area
     chosen = random.chance("erase", probability).nonzero()[:, 0]
     if not len(chosen):
         return x
-    some = SampleRandom(random.base_seed, random.epoch, random.indices[chosen])
+    some = random.among(chosen)
     area = some.uniform("erase-area", low=min_area, high=max_area)
     aspect = some.uniform("erase-aspect", low=-math.log(max_ratio), high=math.log(max_ratio)).exp()
     share = torch.stack([(area * aspect).sqrt(), (area / aspect).sqrt()], 1).clamp(max=1)  # height, width
@@ -206,8 +209,9 @@ def mix(batch: Batch, num_classes: int, random: SampleRandom, mixup: float, cutm
     """Mixup (Zhang et al., ICLR 2018) or CutMix (Yun et al., ICCV 2019) of every sample with the next in the batch.
 
     `mixup` and `cutmix` are the alphas of Beta(alpha, alpha), 0 is off; where both are on, `switch` is the chance of
-    CutMix. One share is drawn for the batch, from its first sample. "label", (B,) classes or (B, K) floats, becomes
-    (B, K): classes are smoothed by `label_smoothing`, floats are not and raise `ValueError` where it is asked for.
+    CutMix. One share is drawn for the batch, from its first sample; of several seeds, one for the samples of each, which
+    are mixed among themselves. "label", (B,) classes or (B, K) floats, becomes (B, K): classes are smoothed by
+    `label_smoothing`, floats are not and raise `ValueError` where it is asked for.
     """
     label = batch["label"]
     if not label.is_floating_point():
@@ -216,17 +220,41 @@ def mix(batch: Batch, num_classes: int, random: SampleRandom, mixup: float, cutm
         raise ValueError("label smoothing needs one class for every sample, got soft or multiple labels")
     if not mixup and not cutmix:
         return {**batch, "label": label}
-    x = batch["input"]
-    draws = np.random.default_rng(int(random.integers("mix", 2**24)[0]))
-    use_cutmix = draws.random() < switch if mixup and cutmix else bool(cutmix)
-    alpha = cutmix if use_cutmix else mixup
-    kept = float(draws.beta(alpha, alpha))
-    if use_cutmix:
-        box, kept = _box(x.shape[-2], x.shape[-1], kept, draws)
-        x = torch.where(box.to(x.device), x.roll(-1, 0), x)
-    else:
-        x = x * kept + x.roll(-1, 0) * (1 - kept)
-    return {**batch, "input": x, "label": label * kept + label.roll(-1, 0) * (1 - kept)}
+    draws = random.of_leaders().integers("mix", 2**24).tolist()
+    x, label = (values.unflatten(0, (len(draws), -1)) for values in (batch["input"], label))
+    mixings = [_Mixing(np.random.default_rng(draw), mixup, cutmix, switch, x.shape[-2:]) for draw in draws]
+    following, cuts = x.roll(-1, 1), [mixing.cuts for mixing in mixings]
+    mixed = x
+    if not all(cuts):
+        kept, other = _shares(mixings, x)
+        mixed = x * kept + following * other
+    if any(cuts):
+        boxes = torch.stack([mixing.box for mixing in mixings]).to(x.device)
+        cut = torch.where(boxes.view(len(boxes), *[1] * (x.ndim - 3), *boxes.shape[1:]), following, x)
+        chosen = torch.tensor(cuts, device=x.device).view(-1, *[1] * (x.ndim - 1))
+        mixed = cut if all(cuts) else torch.where(chosen, cut, mixed)
+    kept, other = _shares(mixings, label)
+    label = label * kept + label.roll(-1, 1) * other
+    return {**batch, "input": mixed.flatten(0, 1), "label": label.flatten(0, 1)}
+
+
+class _Mixing:
+    """How the samples of one seed are mixed: `kept` of each, and where it is `cuts`, in a `box` (H, W) the next one's."""
+
+    def __init__(self, draws: np.random.Generator, mixup: float, cutmix: float, switch: float, size: torch.Size):
+        self.cuts = draws.random() < switch if mixup and cutmix else bool(cutmix)
+        alpha = cutmix if self.cuts else mixup
+        self.kept = float(draws.beta(alpha, alpha))
+        self.box = torch.zeros(size, dtype=torch.bool)
+        if self.cuts:
+            self.box, self.kept = _box(size[0], size[1], self.kept, draws)
+
+
+def _shares(mixings: Sequence[_Mixing], values: Tensor) -> Tensor:
+    """(2, S, 1, ...): what of each of S seeds is kept of its `values` (S, B, ...), and what is the next sample's"""
+    shares = torch.tensor([[mixing.kept for mixing in mixings], [1 - mixing.kept for mixing in mixings]],
+                          dtype=values.dtype, device=values.device)
+    return shares.view(2, -1, *[1] * (values.ndim - 1))
 
 
 def _box(height: int, width: int, kept: float, draws: np.random.Generator) -> tuple[Tensor, float]:

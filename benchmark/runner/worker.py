@@ -6,12 +6,12 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import IO, Any, TextIO
+from typing import IO, TextIO
 
 from benchmark.plan.matrix import Job
 from benchmark.records.store import Store
@@ -111,9 +111,8 @@ def _run(work: Work, store: Store, site: Site, connection: Connection, slot: int
     from benchmark.train.lockstep import marked
 
     job = work.job
-    with _placed(site, slot) as placed:
-        record = execute(job.spec, job.task, job.arm, placed, work.folder, work.starts,
-                         lambda done, total, text: connection.send(("epoch", done, total, text)))
+    record = execute(job.spec, job.task, job.arm, _placed(site, slot), work.folder, work.starts,
+                     lambda done, total, text: connection.send(("epoch", done, total, text)))
     _depict(job, store, log)  # from the checkpoint, which `save` removes
     store.save(marked(record, work.folder))
 
@@ -122,16 +121,14 @@ def _train_together(works: Sequence[Work], site: Site, connection: Connection, s
     from benchmark.train.lockstep import Member, train_in_lockstep
 
     members = [Member(work.job.spec, work.job.arm, work.folder, work.starts) for work in works if work.job.arm is not None]
-    with _placed(site, slot) as placed:
-        left_out = train_in_lockstep(members, works[0].job.task, placed,
-                                     lambda done, total, text: connection.send(("epoch", done, total, text)))
+    left_out = train_in_lockstep(members, works[0].job.task, _placed(site, slot),
+                                 lambda done, total, text: connection.send(("epoch", done, total, text)))
     for run_id, reason in left_out.items():
         connection.send(("apart", run_id, reason))
 
 
-@contextmanager
-def _placed(site: Site, slot: int) -> Iterator[Site]:
-    """With the device that this process is to use, which alone is seeded, and a signal to stop heard by the trainer"""
+def _placed(site: Site, slot: int) -> Site:
+    """With the device that this process is to use; a signal to stop is heard by the trainer from here on."""
     import torch
 
     from benchmark.train.loop import stop_requested
@@ -143,33 +140,7 @@ def _placed(site: Site, slot: int) -> Iterator[Site]:
         device = "cuda" if count else "cpu"
     if device == "cuda" and count:
         device = f"cuda:{slot % count}"  # runs take turns among the GPUs
-    with seeding_only(device):
-        yield site.model_copy(update={"device": device})
-
-
-@contextmanager
-def seeding_only(device: str) -> Iterator[None]:
-    """Inside the block `torch.manual_seed`, with which every training step begins, seeds the CPU and `device` alone.
-
-    For every other kind of device it queues a seed, with a traceback that it reads from the sources: half a millisecond, a
-    thirtieth of a small model's step. No result depends on it, so it is mended here and not in the trainer, an edit of which
-    makes all results stale. Source: torch 2.14, `_lazy_call` in torch/cuda/__init__.py.
-    """
-    import torch
-
-    modules: list[Any] = [getattr(torch, kind, None) for kind in ("cuda", "xpu", "mtia") if kind != device.split(":")[0]]
-    others = [(module, module.manual_seed_all) for module in modules if hasattr(module, "manual_seed_all")]
-    for module, _ in others:
-        module.manual_seed_all = _seed_nothing
-    try:
-        yield
-    finally:
-        for module, seed_all in others:
-            module.manual_seed_all = seed_all
-
-
-def _seed_nothing(seed: int) -> None:
-    """In place of `manual_seed_all` of a device that is not in use"""
+    return site.model_copy(update={"device": device})
 
 
 def root_cause(error: BaseException) -> BaseException:

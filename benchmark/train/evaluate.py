@@ -26,7 +26,7 @@ def evaluate(model: TransformerModel, task: Task, examples: Examples, spec: RunS
     """
     model.eval()
     meter = task.meter(spec.profile)
-    chosen = torch.arange(len(examples)).split(batch_size or _batch_size(spec))
+    chosen = torch.arange(len(examples)).split(batch_size or batch_size_of(spec))
     for batch in examples.stream(chosen, device):
         logits = scores(model, task, batch, spec)
         if not logits.isfinite().all():
@@ -89,11 +89,11 @@ def seconds_per_sample(model: TransformerModel, task: Task, examples: Examples, 
 
 
 def _first_views(task: Task, examples: Examples, spec: RunSpec, device: torch.device, limit: int) -> Iterator[Batch]:
-    chosen = torch.arange(min(limit, len(examples))).split(_batch_size(spec))
+    chosen = torch.arange(min(limit, len(examples))).split(batch_size_of(spec))
     return (next(views_of(task, batch, spec)) for batch in examples.stream(chosen, device))
 
 
-def _batch_size(spec: RunSpec) -> int:
+def batch_size_of(spec: RunSpec) -> int:
     """Of evaluation, which keeps no activations: four of training's micro-batches"""
     assert isinstance(spec.recipe, TrainRecipe)
     return min(max(4 * spec.recipe.batch_size // spec.recipe.accumulation, 1), 256)

@@ -16,41 +16,26 @@ import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils import deterministic
 
-from benchmark.data.augment import mix
 from benchmark.data.examples import Batch, Examples
-from benchmark.data.seeds import SampleRandom, derive_seed, generator
+from benchmark.data.seeds import SampleRandom, derive_seed, seed_torch
 from benchmark.model.encoder import TransformerModel
 from benchmark.model.pathway import Pathway, connected
-from benchmark.model.weights import load_blocks, load_encoder
 from benchmark.provenance.code import STACKS, code_digest
 from benchmark.records.record import Record
 from benchmark.spec.contracts import Arm, Task
 from benchmark.spec.recipes import SPLITS, TrainRecipe
 from benchmark.spec.runspec import Pretrained, RunSpec, Site
+from benchmark.train import setup
 from benchmark.train.checkpoint import load_checkpoint
-from benchmark.train.evaluate import _batch_size, logits_of, scores
-from benchmark.train.execute import build_model, set_trainable
-from benchmark.train.loop import (
-    CHECK_EVERY_STEPS,
-    Progress,
-    Stopped,
-    _resume,
-    _save,
-    _State,
-    batches,
-    epoch_order,
-    micro_batches,
-    random_of,
-    stop_requested,
-)
+from benchmark.train.evaluate import batch_size_of, logits_of, scores
+from benchmark.train.feed import Feed
+from benchmark.train.loop import CHECK_EVERY_STEPS, OneModel, Progress, Stopped, resume, save, stop_requested
 from benchmark.train.optim import (
     PathwayAdamW,
     autocast,
@@ -82,7 +67,7 @@ class Origin:
         vars(self).update(state)
 
 
-class _MemberState(_State):
+class _MemberState(OneModel):
     """With where it is from."""
 
     origin: Origin
@@ -125,21 +110,14 @@ class Member:
 
     def build(self, task: Task, places: int, device: torch.device) -> None:
         """The model and its optimizer as `execute` starts with them, or from a checkpoint of such a stack."""
-        spec = self.spec
-        self.model = build_model(spec, task)
-        if "target" in self.starts:
-            load_encoder(self.model, self.starts["target"].weights, self.starts["target"].shape)
-        blocks = {role: load_blocks(start.weights, start.shape) for role, start in self.starts.items() if role != "target"}
-        set_trainable(self.model, spec, self.recipe)
-        self.pathways = self.arm.build(self.model, blocks, generator(spec.seed, "arm", spec.arm or ""))
-        if spec.setting == "fix":
-            for pathway in self.pathways:
-                pathway.freeze_auxiliary()
-        self.model.to(device)
-        optimizer = build_optimizer(self.model, self.recipe, spec.shape.depth, self.arm.tune)
-        self.state = _MemberState(self.model, optimizer, torch.amp.GradScaler(device.type, enabled=False), None)
+        built = setup.build(self.spec, task, self.arm, self.starts)
+        self.model, self.pathways = built.model.to(device), built.pathways
+        self.state = _MemberState(
+            self.model, lambda batch, random: torch.zeros(()),
+            build_optimizer(self.model, self.recipe, self.spec.shape.depth, self.arm.tune),
+            torch.amp.GradScaler(device.type, enabled=False), None, self.recipe, self.spec.seed, device, self.model.train)
         self.state.origin = Origin(places, code_digest((STACKS,)), datetime.now(UTC).isoformat(timespec="seconds"))
-        self.progress = _resume(self.state, self.checkpoint, self.identity)
+        self.progress = resume(self.state, self.checkpoint, self.identity)
 
     @property
     def place(self) -> tuple[int, int]:
@@ -155,7 +133,7 @@ class Member:
     def save(self) -> None:
         """As `fit` does."""
         trained = self.progress.epoch == self.recipe.epochs
-        _save(self.state, self.progress, self.checkpoint, self.spec.run_id if trained else self.identity)
+        save(self.state, self.progress, self.checkpoint, self.spec.run_id if trained else self.identity)
 
 
 def train_in_lockstep(members: Sequence[Member], task: Task, site: Site,
@@ -165,12 +143,7 @@ def train_in_lockstep(members: Sequence[Member], task: Task, site: Site,
     Returns why some were left out, by run id: they cannot be built or stacked, or their loss stops being a number. Alone,
     they go on from their last checkpoint. Raises `Stopped` as `fit` does. Deterministic on one device.
     """
-    torch.set_num_threads(site.threads)
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # as `execute` does
-    device = torch.device(site.device)
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
+    device = setup.take_device(site)
     left_out: dict[str, str] = {}
     stacks: dict[Hashable, list[Member]] = {}
     for member in members:
@@ -250,12 +223,9 @@ class _Lockstep:
 def _train(members: Sequence[Member], task: Task, size: int, device: torch.device, report: Report) -> dict[str, str]:
     """Train to the last epoch; returns why some were left out, by run id."""
     spec, recipe = members[0].spec, members[0].recipe
-    splits = {split: examples.take(spec.limit) for split, examples in task.load(spec.profile).items()}
-    splits["train"] = splits["train"].labelled(recipe.label_share, recipe.shuffle_labels, generator(spec.seed, "labels"))
-    splits = {split: examples.configured(spec.shape, recipe) for split, examples in splits.items()}
-    examples = splits["train"]
-    strengths = examples.remaining(recipe.augment)
-    steps_per_epoch = len(batches(torch.arange(len(examples)), recipe.batch_size))
+    splits = setup.load_splits(spec, task)
+    strengths = splits["train"].remaining(recipe.augment)
+    feed = Feed([splits["train"]], [spec.seed], recipe, device)
     epoch, first = members[0].place
     losses = [member.progress.loss for member in members]
     stack = Stack([member.model for member in members], size)
@@ -265,40 +235,31 @@ def _train(members: Sequence[Member], task: Task, size: int, device: torch.devic
                     len(members))
 
     def losses_of(batch: Batch, random: SampleRandom) -> Tensor:
-        batch = task.augment(batch, random, strengths)
-        if recipe.mixup or recipe.cutmix:
-            assert spec.num_classes is not None
-            batch = mix(batch, spec.num_classes, random, recipe.mixup, recipe.cutmix, recipe.mix_switch, recipe.label_smoothing)
+        batch = setup.prepare(task, spec, batch, random, strengths)
         with autocast(recipe, device):
             return stack.map(lambda logits: task.loss(logits, batch, recipe), batch)
 
     while epoch < recipe.epochs and run.members:
         began = time.perf_counter()
-        stack.base.train(spec.setting != "fix")
-        stack.base.head.train()
-        order = batches(epoch_order(len(examples), spec.seed, epoch), recipe.batch_size)[first:]
-        parts = [micro_batches(chosen, recipe) for chosen in order]
-        draw = partial(random_of, spec.seed, epoch, len(examples), recipe.repeats or 1)
-        loaded = examples.stream([part for chosen in parts for part in chosen], device, draw)
-        for index, chosen in enumerate(parts, first):
-            step = epoch * steps_per_epoch + index
-            set_learning_rate(run.optimizer, learning_rate(recipe, (step + 1) / steps_per_epoch))
-            torch.manual_seed(derive_seed(spec.seed, "step", step))  # dropout and drop path
+        setup.set_train_mode(stack.base, spec.setting)
+        for index, parts in enumerate(feed.epoch(epoch, first), first):
+            step = epoch * feed.steps + index
+            set_learning_rate(run.optimizer, learning_rate(recipe, (step + 1) / feed.steps))
+            seed_torch(derive_seed(spec.seed, "step", step), device)  # dropout and drop path
             stack.clear_gradients()
-            for part in chosen:
-                batch = next(loaded)
-                parted = losses_of(batch, draw(batch["index"])) * (len(part) / sum(map(len, chosen)))
+            for part in parts:
+                parted = losses_of(part.batch, part.random) * part.share
                 parted.sum().backward()
                 run.totals += parted.detach()
             run.step(recipe.clip_norm)
-            if (index + 1) % CHECK_EVERY_STEPS == 0 or index + 1 == steps_per_epoch:
+            if (index + 1) % CHECK_EVERY_STEPS == 0 or index + 1 == feed.steps:
                 run.check()
-            if stop_requested.is_set() and index + 1 < steps_per_epoch:
+            if stop_requested.is_set() and index + 1 < feed.steps:
                 run.spend("train", began)
                 run.save(index + 1)
                 raise Stopped(f"stopped in epoch {epoch + 1}, after step {index + 1}; run it again to go on")
         epoch, first = epoch + 1, 0
-        losses = (run.totals / steps_per_epoch).tolist()
+        losses = (run.totals / feed.steps).tolist()
         run.totals.zero_()
         run.spend("train", began)
         for place, member in run.members.items():
@@ -338,7 +299,7 @@ def _evaluate(run: _Lockstep, task: Task, split: str, examples: Examples, spec: 
     """As `evaluate`, of every run; what is no number drops a run."""
     run.stack.base.eval()
     meters = {place: task.meter(spec.profile) for place in run.members}
-    for batch in examples.stream(torch.arange(len(examples)).split(_batch_size(spec)), device):
+    for batch in examples.stream(torch.arange(len(examples)).split(batch_size_of(spec)), device):
         logits = scores(run.stack, task, batch, spec)  # type: ignore[arg-type]  # it answers as K models would
         run.totals += torch.where(logits.flatten(1).isfinite().all(1), 0.0, math.nan)
         for place, meter in meters.items():

@@ -1,4 +1,5 @@
-"""A model, a loss and examples in, a trained model and its loss curve out. Masked pretraining and training share the loop.
+"""What is trained and its batches in, a trained model and its loss curve out: one loop for masked pretraining and training,
+of one model or of the places of a stack.
 
 Everything random is a pure function of (seed, epoch or step, sample): resuming needs no random state.
 """
@@ -8,21 +9,21 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from benchmark.data.examples import Batch, Examples
-from benchmark.data.seeds import SampleRandom, derive_seed, generator
+from benchmark.data.seeds import SampleRandom, derive_seed, seed_torch
 from benchmark.model.pathway import connected
 from benchmark.records.record import Measurement
 from benchmark.spec.recipes import OptimRecipe, PretrainRecipe
 from benchmark.train.checkpoint import load_checkpoint, save_checkpoint
+from benchmark.train.feed import Feed, Part
 from benchmark.train.optim import (
     Tune,
     WeightAverage,
@@ -34,6 +35,7 @@ from benchmark.train.optim import (
 )
 
 CHECK_EVERY_STEPS = 50  # between two looks at the loss: each waits for the device
+Loss = Callable[[Batch, SampleRandom], Tensor]  # of one micro-batch, in the recipe's precision
 
 
 class NonFiniteLoss(ArithmeticError):
@@ -49,11 +51,11 @@ stop_requested = threading.Event()  # set it, from a signal handler say, and the
 
 @dataclass
 class Progress:
-    """What a run has reached; saved with every checkpoint."""
+    """What a training has reached; saved with every checkpoint."""
 
     epoch: int = 0  # finished epochs
     step: int = 0  # finished steps of the current epoch
-    loss: float = 0.0  # their sum
+    loss: float | list[float] = 0.0  # their sum; of a stack, one for each place
     measurements: list[Measurement] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     resumed: int = 0
@@ -61,8 +63,7 @@ class Progress:
 
     def measure(self, split: str, values: dict[str, float]) -> None:
         """Add one row a metric at the current epoch."""
-        self.measurements += [Measurement(split=split, metric=metric, step=self.epoch, value=value)
-                              for metric, value in values.items()]
+        self.measurements += rows_of(split, values, self.epoch)
 
     def spend(self, what: str, since: float) -> None:
         """Add the wall-clock seconds since `since` (of `time.perf_counter`)."""
@@ -73,106 +74,120 @@ class Progress:
         return self.seconds.get(what, 0.0) + time.perf_counter() - since
 
 
-def epoch_order(num_samples: int, seed: int, epoch: int) -> Tensor:
-    """(num_samples,) int64: the order of an epoch, the same for every arm of a seed"""
-    return torch.randperm(num_samples, generator=generator(seed, "order", epoch))
+def rows_of(split: str, values: dict[str, float], epoch: int) -> list[Measurement]:
+    """One row a metric"""
+    return [Measurement(split=split, metric=metric, step=epoch, value=value) for metric, value in values.items()]
 
 
-def batches(order: Tensor, batch_size: int) -> list[Tensor]:
-    """Whole batches only, as a partial one would weigh its samples more; one partial batch where there is no other."""
-    whole = len(order) // batch_size * batch_size
-    return list(order[:whole].split(batch_size)) if whole else [order]
+class Trainee(Protocol):
+    """What a loop trains: one model, or the places of a stack."""
+
+    save_every_seconds: float  # between two checkpoints at ends of epochs
+
+    def train_mode(self) -> None:
+        """Before the steps of an epoch."""
+
+    def no_loss(self) -> float | list[float]:
+        """The sum of no losses: a number, or one for each place."""
+
+    def step(self, parts: Iterable[Part], lr: float, number: int) -> Tensor:
+        """Take step `number` of all at the rate `lr`; returns the loss, or one for each place."""
+
+    def check(self, losses: list[float], where: str) -> None:
+        """Look at the losses of an epoch so far; raises `NonFiniteLoss` where nothing is left to train."""
+
+    def end_epoch(self, progress: Progress, losses: list[float]) -> None:
+        """Note the mean losses of an epoch."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that a step changes, by part"""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
 
 
-def fit(model: nn.Module, compute_loss: Callable[[Batch, SampleRandom], Tensor], recipe: OptimRecipe, depth: int,
-        examples: Examples, seed: int, device: torch.device, checkpoint: Path | None = None, identity: str = "",
-        after_epoch: Callable[[Progress], None] = lambda progress: None, train_mode: Callable[[], None] | None = None,
-        tune: Tune | None = None, average: WeightAverage[Any] | None = None) -> Progress:
-    """Train `model` in place for `recipe.epochs` epochs, from the checkpoint at `checkpoint` where there is one.
+def train(trainee: Trainee, feed: Feed, recipe: OptimRecipe, checkpoint: Path | None = None, identity: str = "",
+          after_epoch: Callable[[Progress], None] = lambda progress: None) -> Progress:
+    """Train for `recipe.epochs` epochs, from the checkpoint at `checkpoint` where there is one.
 
-    `compute_loss(batch, random)` gives the scalar loss of one micro-batch, in the recipe's precision; `after_epoch` may
-    evaluate and add measurements; `train_mode` sets what trains to train mode (default: all); `tune` is the arm's, see
-    `build_optimizer`; `average` follows the model. Raises `NonFiniteLoss` with epoch and step, and `Stopped` where
-    `stop_requested` is set, after a checkpoint.
+    `after_epoch` may evaluate and add measurements. Raises `NonFiniteLoss` with epoch and step, and `Stopped` where
+    `stop_requested` is set, after a checkpoint. Deterministic on one device.
     """
-    state = _State(model, build_optimizer(model, recipe, depth, tune),
-                   torch.amp.GradScaler(device.type, enabled=recipe.precision == "fp16"), average)
-    progress = _resume(state, checkpoint, identity)
-    steps_per_epoch = len(batches(torch.arange(len(examples)), recipe.batch_size))
+    progress = resume(trainee, checkpoint, identity)
     last_epoch = recipe.epochs if not isinstance(recipe, PretrainRecipe) else recipe.stop_epoch or recipe.epochs
+    saved = time.perf_counter()
     while progress.epoch < last_epoch:
         began = time.perf_counter()
-        (train_mode or model.train)()
-        total = torch.full((), progress.loss, device=device)
-        order = batches(epoch_order(len(examples), seed, progress.epoch), recipe.batch_size)[progress.step :]
-        parts = [micro_batches(chosen, recipe) for chosen in order]
-        draw = partial(random_of, seed, progress.epoch, len(examples), recipe.repeats or 1)
-        loaded = examples.stream([part for chosen in parts for part in chosen], device, draw)
-        for index, chosen in enumerate(parts, progress.step):
-            step = progress.epoch * steps_per_epoch + index
-            set_learning_rate(state.optimizer, learning_rate(recipe, (step + 1) / steps_per_epoch))
-            torch.manual_seed(derive_seed(seed, "step", step))  # dropout and drop path
-            clear_gradients(model)
-            total += backward(compute_loss, loaded, chosen, draw, state.scaler)
-            if (index + 1) % CHECK_EVERY_STEPS == 0 or index + 1 == steps_per_epoch:
-                _check_finite(total.item(), progress.epoch, index)
-            state.step(recipe.clip_norm)
-            if stop_requested.is_set() and index + 1 < steps_per_epoch:
-                progress.step, progress.loss = index + 1, total.item()
+        trainee.train_mode()
+        total = torch.tensor(progress.loss if progress.step else trainee.no_loss(), device=feed.device)
+        for index, parts in enumerate(feed.epoch(progress.epoch, progress.step), progress.step):
+            step = progress.epoch * feed.steps + index
+            total += trainee.step(parts, learning_rate(recipe, (step + 1) / feed.steps), step)
+            if (index + 1) % CHECK_EVERY_STEPS == 0 or index + 1 == feed.steps:
+                trainee.check(total.view(-1).tolist(), f"epoch {progress.epoch + 1}, step {index + 1}")
+            if stop_requested.is_set() and index + 1 < feed.steps:
+                progress.step, progress.loss = index + 1, total.tolist()
                 progress.spend("train", began)
-                _save(state, progress, checkpoint, identity)
+                save(trainee, progress, checkpoint, identity)
                 raise Stopped(f"stopped in epoch {progress.epoch + 1}, after step {index + 1}; run it again to go on")
         progress.epoch, progress.step, progress.loss = progress.epoch + 1, 0, 0.0
-        progress.measure("train", {"loss": total.item() / steps_per_epoch})
+        trainee.end_epoch(progress, [loss / feed.steps for loss in total.view(-1).tolist()])
         progress.spend("train", began)
         after_epoch(progress)
-        _save(state, progress, checkpoint, identity)
-        if stop_requested.is_set() and progress.epoch < last_epoch:
+        stopping = stop_requested.is_set() and progress.epoch < last_epoch
+        if stopping or progress.epoch == last_epoch or time.perf_counter() - saved >= trainee.save_every_seconds:
+            save(trainee, progress, checkpoint, identity)
+            saved = time.perf_counter()
+        if stopping:
             raise Stopped(f"stopped after epoch {progress.epoch}; run it again to go on")
     return progress
 
 
-def micro_batches(chosen: Tensor, recipe: OptimRecipe) -> list[Tensor]:
-    """The indices (B,) of a batch in `accumulation` parts, each sample as often as the recipe repeats it"""
-    return [part.repeat(recipe.repeats or 1) for part in chosen.chunk(recipe.accumulation)]
+def fit(model: nn.Module, compute_loss: Loss, recipe: OptimRecipe, depth: int, examples: Examples, seed: int,
+        device: torch.device, checkpoint: Path | None = None, identity: str = "",
+        after_epoch: Callable[[Progress], None] = lambda progress: None, train_mode: Callable[[], None] | None = None,
+        tune: Tune | None = None, average: WeightAverage[Any] | None = None) -> Progress:
+    """Train one `model` in place; see `train`.
 
-
-def backward(compute_loss: Callable[[Batch, SampleRandom], Tensor], loaded: Iterator[Batch], parts: Sequence[Tensor],
-             draw: Callable[[Tensor], SampleRandom], scaler: torch.amp.GradScaler | None = None) -> Tensor:
-    """Add the gradients of one step, micro-batch by micro-batch; returns its loss."""
-    losses = []
-    for part in parts:
-        batch = next(loaded)
-        loss = compute_loss(batch, draw(batch["index"])) * (len(part) / sum(map(len, parts)))
-        (loss if scaler is None else scaler.scale(loss)).backward()
-        losses.append(loss.detach())
-    return torch.stack(losses).sum()
-
-
-def random_of(seed: int, epoch: int, num_samples: int, repeats: int, indices: Tensor) -> SampleRandom:
-    """The random numbers of a batch that holds its samples `repeats` times: every time others, and first those that
-    a sample has alone.
+    `compute_loss(batch, random)` gives the scalar loss of one micro-batch, in the recipe's precision; `train_mode` sets what
+    trains to train mode (default: all); `tune` is the arm's, see `build_optimizer`; `average` follows the model.
     """
-    again = torch.arange(repeats, device=indices.device).repeat_interleave(len(indices) // repeats)
-    return SampleRandom(seed, epoch, indices + again * num_samples)
-
-
-def _check_finite(total: float, epoch: int, index: int) -> None:
-    if not math.isfinite(total):
-        raise NonFiniteLoss(f"the loss is {total} in epoch {epoch + 1}, step {index + 1}; "
-                            "lower the learning rate or clip the gradient (--set recipe.lr=..., recipe.clip_norm=...)")
+    one = OneModel(model, compute_loss, build_optimizer(model, recipe, depth, tune),
+                   torch.amp.GradScaler(device.type, enabled=recipe.precision == "fp16"), average, recipe, seed, device,
+                   train_mode or model.train)
+    return train(one, Feed([examples], [seed], recipe, device), recipe, checkpoint, identity, after_epoch)
 
 
 @dataclass
-class _State:
-    """All that a step changes."""
+class OneModel:
+    """A model, and all that a step of it changes."""
 
     model: nn.Module
+    compute_loss: Loss
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     average: WeightAverage[Any] | None
+    recipe: OptimRecipe
+    seed: int
+    device: torch.device
+    train_mode: Callable[[], Any]
+    save_every_seconds: float = 0.0
 
-    def step(self, clip_norm: float | None) -> None:
+    def no_loss(self) -> float:
+        """As of a trainee."""
+        return 0.0
+
+    def step(self, parts: Iterable[Part], lr: float, number: int) -> Tensor:
+        """As of a trainee."""
+        set_learning_rate(self.optimizer, lr)
+        seed_torch(derive_seed(self.seed, "step", number), self.device)  # dropout and drop path
+        clear_gradients(self.model)
+        loss = backward(self.compute_loss, parts, self.scaler)
+        self.update(self.recipe.clip_norm)
+        return loss
+
+    def update(self, clip_norm: float | None) -> None:
+        """Step by the gradients that the model holds."""
         if self.scaler.is_enabled():
             held = []
             for pathway in connected(self.model):
@@ -190,27 +205,57 @@ class _State:
         if self.average is not None:
             self.average.update(self.model)
 
+    def check(self, losses: list[float], where: str) -> None:
+        """As of a trainee."""
+        if not math.isfinite(losses[0]):
+            raise NonFiniteLoss(f"the loss is {losses[0]} in {where}; "
+                                "lower the learning rate or clip the gradient (--set recipe.lr=..., recipe.clip_norm=...)")
+
+    def end_epoch(self, progress: Progress, losses: list[float]) -> None:
+        """As of a trainee."""
+        progress.measure("train", {"loss": losses[0]})
+
     def parts(self) -> dict[str, Any]:
         """What has a state of its own, by name"""
         parts = {"model": self.model, "optimizer": self.optimizer, "scaler": self.scaler, "average": self.average}
         return {name: part for name, part in parts.items() if part is not None}
 
+    def state_dict(self) -> dict[str, Any]:
+        """As of a trainee."""
+        return {name: part.state_dict() for name, part in self.parts().items()}
 
-def _save(state: _State, progress: Progress, path: Path | None, identity: str) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """As of a trainee."""
+        for name, part in self.parts().items():
+            part.load_state_dict(state[name])
+
+
+def backward(compute_loss: Loss, parts: Iterable[Part], scaler: torch.amp.GradScaler | None = None) -> Tensor:
+    """Add the gradients of one step, micro-batch by micro-batch; returns its loss."""
+    losses = []
+    for part in parts:
+        loss = compute_loss(part.batch, part.random) * part.share
+        (loss if scaler is None else scaler.scale(loss)).backward()
+        losses.append(loss.detach())
+    return torch.stack(losses).sum()
+
+
+def save(trainee: Trainee, progress: Progress, path: Path | None, identity: str) -> None:
+    """Leave a checkpoint of `identity`, from which nothing else goes on."""
     if path is None:
         return
     save_checkpoint({
-        **{name: part.state_dict() for name, part in state.parts().items()}, "identity": identity,
+        **trainee.state_dict(), "identity": identity,
         "epoch": progress.epoch, "step": progress.step, "loss": progress.loss,
         "measurements": [row.model_dump() for row in progress.measurements],
         "seconds": {**progress.seconds, "wall": progress.spent("wall", progress.began)}, "resumed": progress.resumed}, path)
 
 
-def _resume(state: _State, path: Path | None, identity: str) -> Progress:
+def resume(trainee: Trainee, path: Path | None, identity: str) -> Progress:
+    """Go on from the checkpoint of `identity` where there is one."""
     saved: dict[str, Any] | None = load_checkpoint(path) if path is not None else None
     if saved is None or saved["identity"] != identity:
         return Progress()
-    for name, part in state.parts().items():
-        part.load_state_dict(saved[name])
+    trainee.load_state_dict(saved)
     measurements = [Measurement(**row) for row in saved["measurements"]]
     return Progress(saved["epoch"], saved["step"], saved["loss"], measurements, saved["seconds"], saved["resumed"] + 1)

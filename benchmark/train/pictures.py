@@ -55,7 +55,7 @@ def depict_reconstruction(spec: RunSpec, task: Task, checkpoint: Path) -> Pictur
     from benchmark.model.points import ChamferTarget
     from benchmark.spec.recipes import PretrainRecipe
     from benchmark.train.checkpoint import load_checkpoint
-    from benchmark.train.execute import build_autoencoder
+    from benchmark.train.setup import build_autoencoder
 
     assert isinstance(spec.recipe, PretrainRecipe)
     state = load_checkpoint(checkpoint)

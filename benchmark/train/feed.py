@@ -1,0 +1,97 @@
+"""Examples of one seed, or of several, in; what every step of an epoch computes with, in order, out.
+
+Everything random is a pure function of (seed, epoch, sample): resuming needs no random state.
+
+Shapes: B samples of a micro-batch, S seeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from benchmark.data.examples import Batch, Examples
+from benchmark.data.seeds import SampleRandom, generator
+from benchmark.spec.recipes import OptimRecipe
+
+
+@dataclass(frozen=True)
+class Part:
+    """A micro-batch: of several seeds, equally many samples of each, side by side."""
+
+    batch: Batch  # each (S * B, ...)
+    random: SampleRandom
+    share: float  # of the samples of its step
+
+
+class Feed:
+    """The batches of one split under one seed, or under several at once. `steps` is their number in an epoch.
+
+    `examples` has the split as each seed sees it. Raises `ValueError` where seeds have not equally many samples.
+    """
+
+    def __init__(self, examples: Sequence[Examples], seeds: Sequence[int], recipe: OptimRecipe, device: torch.device):
+        self.examples, self.seeds, self.recipe, self.device = examples, seeds, recipe, device
+        self.num_samples = len(examples[0])
+        if any(len(one) != self.num_samples for one in examples):
+            raise ValueError(f"seeds have {sorted({len(one) for one in examples})} samples; side by side they need one number")
+        self.steps = len(batches(torch.arange(self.num_samples), recipe.batch_size))
+
+    def epoch(self, epoch: int, first: int = 0, end: int | None = None) -> Iterator[Iterator[Part]]:
+        """The micro-batches of each step from `first` on, in order; each must be taken before those of the next step."""
+        repeats = self.recipe.repeats or 1
+        orders = [batches(epoch_order(self.num_samples, seed, epoch), self.recipe.batch_size)[first:end]
+                  for seed in self.seeds]
+        plans = [[micro_batches(chosen, self.recipe) for chosen in order] for order in orders]
+        streams = [
+            examples.stream([part for step in plan for part in step], self.device,
+                            partial(random_of, seed, epoch, self.num_samples, repeats))
+            for examples, seed, plan in zip(self.examples, self.seeds, plans, strict=True)]
+        for steps in zip(*plans, strict=True):
+            yield self._parts(epoch, steps, streams)
+
+    def _parts(self, epoch: int, steps: Sequence[Sequence[Tensor]], streams: Sequence[Iterator[Batch]]) -> Iterator[Part]:
+        repeats = self.recipe.repeats or 1
+        count = sum(map(len, steps[0]))
+        for parts in zip(*steps, strict=True):
+            batch = side_by_side([next(stream) for stream in streams])
+            random = random_of(self.seeds, epoch, self.num_samples, repeats, batch["index"],
+                               [int(part[0]) for part in parts])
+            yield Part(batch, random, len(parts[0]) / count)
+
+
+def side_by_side(each: Sequence[Batch]) -> Batch:
+    """The batches of several seeds as one; the batch itself of one seed"""
+    if len(each) == 1:
+        return each[0]
+    return {name: torch.cat([batch[name] for batch in each]) for name in each[0]}
+
+
+def epoch_order(num_samples: int, seed: int, epoch: int) -> Tensor:
+    """(num_samples,) int64: the order of an epoch, the same for every arm of a seed"""
+    return torch.randperm(num_samples, generator=generator(seed, "order", epoch))
+
+
+def batches(order: Tensor, batch_size: int) -> list[Tensor]:
+    """Whole batches only, as a partial one would weigh its samples more; one partial batch where there is no other."""
+    whole = len(order) // batch_size * batch_size
+    return list(order[:whole].split(batch_size)) if whole else [order]
+
+
+def micro_batches(chosen: Tensor, recipe: OptimRecipe) -> list[Tensor]:
+    """The indices (B,) of a batch in `accumulation` parts, each sample as often as the recipe repeats it"""
+    return [part.repeat(recipe.repeats or 1) for part in chosen.chunk(recipe.accumulation)]
+
+
+def random_of(seeds: int | Sequence[int], epoch: int, num_samples: int, repeats: int, indices: Tensor,
+              leaders: Sequence[int] | None = None) -> SampleRandom:
+    """The random numbers of a batch that holds its samples `repeats` times: every time others, and first those that
+    a sample has alone. Of several seeds, equally many samples of each are side by side.
+    """
+    count = 1 if isinstance(seeds, int) else len(seeds)
+    again = torch.arange(repeats, device=indices.device).repeat_interleave(len(indices) // (count * repeats)).repeat(count)
+    return SampleRandom(seeds, epoch, indices + again * num_samples, leaders)

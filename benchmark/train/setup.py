@@ -1,0 +1,166 @@
+"""A spec, its task and arm, and what it starts from in; everything that its training needs out.
+
+One model is trained from this, a place of a stack, or what the bench measures.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import nn
+from torch.utils import deterministic
+
+from benchmark.data.augment import mix
+from benchmark.data.examples import Batch, Examples
+from benchmark.data.seeds import SampleRandom, derive_seed, generator, seed_torch
+from benchmark.model.encoder import TransformerModel
+from benchmark.model.mae import MaskedAutoencoder
+from benchmark.model.pathway import Pathway, trained_parameters
+from benchmark.model.weights import load_blocks, load_encoder
+from benchmark.spec.contracts import Arm, Task
+from benchmark.spec.recipes import PretrainRecipe, Split, TrainRecipe
+from benchmark.spec.runspec import Pretrained, RunSpec, Site
+
+Part = TypeVar("Part", bound=nn.Module)
+
+
+def take_device(site: Site) -> torch.device:
+    """The device of a site, and this process as results are computed in it: so many threads, and deterministic."""
+    torch.set_num_threads(site.threads)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a tenth of a small model's time, for bugs only
+    device = torch.device(site.device)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+        torch.cuda.reset_peak_memory_stats(device)
+    return device
+
+
+@dataclass
+class Built:
+    """A model as it begins to train."""
+
+    model: TransformerModel
+    pathways: list[Pathway]
+    loading: dict[str, list[str]]  # keys that the starting checkpoint lacked or had too many
+
+
+
+def build(spec: RunSpec, task: Task, arm: Arm, starts: Mapping[str, Pretrained]) -> Built:
+    """The target's model on the CPU: its weights loaded, what its setting freezes frozen, and its arm's pathways built."""
+    recipe = train_recipe(spec)
+    model = build_model(spec, task)
+    loading = load_encoder(model, starts["target"].weights, starts["target"].shape) if "target" in starts else {}
+    blocks = {role: load_blocks(start.weights, start.shape) for role, start in starts.items() if role != "target"}
+    set_trainable(model, spec, recipe)
+    pathways = arm.build(model, blocks, generator(spec.seed, "arm", spec.arm or ""))
+    if spec.setting == "fix":
+        for pathway in pathways:
+            pathway.freeze_auxiliary()
+    return Built(model, pathways, {name: keys for name, keys in loading.items() if keys})
+
+
+def build_model(spec: RunSpec, task: Task) -> TransformerModel:
+    """The target's model, freshly initialised: equal for every arm of a seed."""
+    recipe = train_recipe(spec)
+    setting, num_classes = spec.setting or "pretrained", spec.num_classes or 1
+    tokenizer = _seeded(spec, "tokenizer", lambda: task.tokenizer(spec.shape))
+    head = _seeded(spec, "head", lambda: task.head(spec.shape, num_classes, setting))
+    model = _seeded(spec, "blocks", lambda: TransformerModel(tokenizer, head, spec.shape, recipe.drop_path_rate))
+    model.checkpoint_blocks = bool(recipe.checkpoint_blocks)
+    return model
+
+
+def build_autoencoder(spec: RunSpec, task: Task) -> MaskedAutoencoder:
+    """The modality's masked autoencoder, freshly initialised."""
+    tokenizer = _seeded(spec, "tokenizer", lambda: task.tokenizer(spec.shape))
+    target = _seeded(spec, "decoder", lambda: task.masked_target(spec.shape))
+    rate = spec.recipe.drop_path_rate or 0.0
+    model = _seeded(spec, "blocks", lambda: MaskedAutoencoder(tokenizer, target, spec.shape, rate))
+    model.encoder.checkpoint_blocks = bool(spec.recipe.checkpoint_blocks)
+    return model
+
+
+def _seeded(spec: RunSpec, use: str, construct: Callable[[], Part]) -> Part:
+    """Build a module from an initialisation stream of its own, so that no other part's size shifts it.
+
+    The modality is part of its name: two modalities of a seed that began from equal weights would end in one basin, and
+    a pathway between them would average weights of one origin.
+    """
+    seed_torch(derive_seed(spec.seed, "init", spec.modality, use))
+    return construct()
+
+
+def set_trainable(model: TransformerModel, spec: RunSpec, recipe: TrainRecipe) -> None:
+    """Freeze all but the head, and what pretraining did without, in the setting `fix`; free fixed positions where the
+    recipe says so.
+    """
+    if spec.setting == "fix":
+        model.requires_grad_(False)
+        model.head.requires_grad_(True)
+        for name in model.tokenizer.added_for_target:
+            getattr(model.tokenizer, name).requires_grad_(True)
+    elif recipe.train_position:
+        for name, parameter in model.tokenizer.named_parameters():
+            if name.endswith("pos_embed"):
+                parameter.requires_grad_(True)
+
+
+def set_train_mode(model: TransformerModel, setting: str | None) -> None:
+    """What trains to train mode: in the setting `fix` the head alone."""
+    model.train(setting != "fix")
+    model.head.train()
+
+
+def load_splits(spec: RunSpec, task: Task) -> dict[Split, Examples]:
+    """The splits that a training reads: the samples and labels that its spec allows, ready for its shape and recipe."""
+    recipe = train_recipe(spec)
+    splits = {split: examples.take(spec.limit) for split, examples in task.load(spec.profile).items()}
+    splits["train"] = splits["train"].labelled(recipe.label_share, recipe.shuffle_labels, generator(spec.seed, "labels"))
+    return {split: examples.configured(spec.shape, recipe) for split, examples in splits.items()}
+
+
+def load_pool(spec: RunSpec, task: Task) -> Examples:
+    """The samples that a pretraining reads."""
+    return task.load_pretraining(spec.profile).take(spec.limit).configured(spec.shape, spec.recipe)
+
+
+def prepare(task: Task, spec: RunSpec, batch: Batch, random: SampleRandom, strengths: Mapping[str, float]) -> Batch:
+    """A batch as a model trains on it: augmented by `strengths`, and mixed as the recipe has it."""
+    recipe = spec.recipe
+    batch = task.augment(batch, random, strengths)
+    if isinstance(recipe, TrainRecipe) and (recipe.mixup or recipe.cutmix):
+        assert spec.num_classes is not None
+        batch = mix(batch, spec.num_classes, random, recipe.mixup, recipe.cutmix, recipe.mix_switch, recipe.label_smoothing)
+    return batch
+
+
+def train_recipe(spec: RunSpec) -> TrainRecipe:
+    """The recipe of a training"""
+    assert isinstance(spec.recipe, TrainRecipe)
+    return spec.recipe
+
+
+def pretrain_recipe(spec: RunSpec) -> PretrainRecipe:
+    """The recipe of a pretraining"""
+    assert isinstance(spec.recipe, PretrainRecipe)
+    return spec.recipe
+
+
+def notes_of(splits: Mapping[Split, Examples]) -> dict[str, str]:
+    """What readers of a result should know of each split, where there is anything"""
+    return {split: examples.note for split, examples in splits.items() if examples.note}
+
+
+def count_parameters(model: nn.Module, trainable: bool = False) -> int:
+    """Numbers in the parameters of `model`, of the trainable ones only where asked; of a pathway W, A and s, not their sum."""
+    return sum(parameter.numel() for _, parameter in trained_parameters(model, trainable))
+
+
+def digests_of(starts: Mapping[str, Pretrained]) -> dict[str, str]:
+    """SHA-256 of what a run starts from, by role"""
+    return {role: hashlib.sha256(start.weights.read_bytes()).hexdigest() for role, start in starts.items()}
