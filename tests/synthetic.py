@@ -8,6 +8,7 @@ import random
 from collections.abc import Iterable, Mapping, Sequence
 
 from benchmark.evidence.inputs import TaskInfo
+from benchmark.provenance.currency import Standing
 from benchmark.records.record import Environment, Layer, Measurement, Record
 from benchmark.spec.contracts import Metric
 from benchmark.spec.recipes import ModelShape, PretrainRecipe, TrainRecipe
@@ -23,7 +24,8 @@ MODALITIES = tuple(info.modality for info in TASKS.values())
 LEVELS = {"imagenet": 47.0, "shapenet": 57.0, "kinetics": 52.0, "audioset": 60.0}
 SHAPE = ModelShape(embed_dim=192, depth=4, num_heads=3, input_size=(32, 32), patch_size=(4, 4))
 COMPONENTS = ("attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2")
-CODE = "c0de" * 16
+CODE = {"engine": "c0de" * 4}
+OTHER_CODE = {"engine": "abcd" * 4}
 
 
 def make_spec(
@@ -38,7 +40,7 @@ def make_spec(
         "recipe": TrainRecipe(epochs=epochs, batch_size=32, lr=1e-3), "num_classes": 10, "arm": arm,
         "setting": "scratch" if arm == "scratch" else "pretrained", "auxiliary": auxiliary, "role": role,
         "starts": {} if arm == "scratch" else {"target": digest(modality, seed)[:12]},
-        "data": {f"{task} data": digest(task)}, "code": CODE,
+        "data": {f"{task} data": digest(task)},
     }  # fmt: skip
     return RunSpec(**(fields | changes))
 
@@ -63,7 +65,7 @@ def make_record(spec: RunSpec, final: float = 50.0, *, torch: str = "2.11.0", st
     ).model_copy(update=changes.pop("environment", {}))  # fmt: skip
     fields = {
         "run_id": spec.run_id, "spec": spec, "measurements": rows, "layers": make_layers(spec),
-        "environment": environment,
+        "environment": environment, "code": CODE,
         "merge_difference": 1e-7, "parameters": {"training": 3_600_000, "merged": 1_800_000},
         "seconds": {"wall": 61.0}, "started": started or f"2025-01-01T00:{spec.seed:02d}:00+00:00",
         "command": "benchmark run --matrix full",
@@ -86,7 +88,7 @@ def make_layers(spec: RunSpec) -> list[Layer]:
 def make_pretraining(modality: str, seed: int = 0, profile: str = "tiny") -> Record:
     recipe = PretrainRecipe(epochs=5, batch_size=32, lr=1e-3)
     spec = RunSpec(kind="pretrain", task=modality, modality=modality, profile=profile, seed=seed, shape=SHAPE,
-                   recipe=recipe, data={"pool": digest(modality)}, code=CODE, role="pretraining")  # fmt: skip
+                   recipe=recipe, data={"pool": digest(modality)}, role="pretraining")  # fmt: skip
     rows = [Measurement(split="train", metric="loss", step=step, value=1 / step) for step in range(1, 6)]
     return make_record(make_spec()).model_copy(
         update={"run_id": spec.run_id, "spec": spec, "measurements": rows, "layers": []}
@@ -117,6 +119,12 @@ def make_matrix(
                 if auxiliary != spec.modality:
                     records.append(make_record(spec, level + effect + noise.gauss(0, 0.25)))
     return records
+
+
+def standings_of(records: Iterable[Record], outdated: Iterable[Record] = ()) -> dict[str, Standing]:
+    """Every record of today's code but those that are `outdated`"""
+    other = {record.origin for record in outdated}
+    return {record.origin: Standing("other code") if record.origin in other else Standing("up to date") for record in records}
 
 
 def digest(*parts: object) -> str:

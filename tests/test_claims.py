@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 import yaml
 from synthetic import TASKS as SYNTHETIC
-from synthetic import make_matrix, make_record, make_spec
+from synthetic import make_matrix, make_record, make_spec, standings_of
 
 from baselines import ARMS, STUDY
 from benchmark.cli.main import main
@@ -404,9 +404,10 @@ def test_an_analysis_counts_what_a_report_may_fail_on(tmp_path):
     failed = Problem("x", "NaN", spec=make_spec("imagenet", "m2pt", "video"))
     records = paper_scale(-0.3)
     analysis = analyse(records, [failed, Problem("y", "cut off", "unreadable")], tasks=INFOS, study=STUDY,
-                       current={record.run_id for record in records[1:]})
+                       standings=standings_of(records, outdated=records[:1]))
     counts = {finding: analysis.count(finding) for finding in FINDINGS}
-    assert counts == {"contradicted": 4, "not-reproduced": counts["not-reproduced"], "stale": 1, "missing": 0, "failed": 1,
+    assert counts == {"contradicted": 4, "not-reproduced": counts["not-reproduced"], "other-code": 1,
+                      "other-data": 0, "missing": 0, "failed": 1,
                       "unreadable": 1}
     written = write_report(analysis, tmp_path, formats=("csv", "json"), parts=["claims", "scales"])
     assert {path.suffix for path in written} == {".csv", ".json"}

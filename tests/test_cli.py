@@ -176,6 +176,10 @@ def test_a_plugin_arm_is_listed_and_planned(tmp_path, monkeypatch, capsys):
     assert "imagenet tenfold(audio) [scale_init=10.0]  0:missing" in capsys.readouterr().out
 
 
+def without_stack(code: dict[str, str]) -> dict[str, str]:
+    return {part: digest for part, digest in code.items() if part != "stack"}
+
+
 @pytest.fixture
 def states(tmp_path) -> tuple[str, ...]:
     """A results folder with runs in every state; gives the options that name its matrix."""
@@ -183,9 +187,11 @@ def states(tmp_path) -> tuple[str, ...]:
     plan, store = make_plan(build_parser().parse_args(["status", *options]))
     specs: dict[str, RunSpec] = {spec.cell: spec for spec in plan.specs}
     store.prepare()
-    store.save(make_record(specs["image pretraining"]))
+    codes = {job.spec.cell: job.code for job in plan.jobs}
+    store.save(make_record(specs["image pretraining"], code=without_stack(codes["image pretraining"])))
     store.save_failure(specs["audio pretraining"], "ValueError: too loud", "Traceback ...")
-    store.save(make_record(specs["imagenet finetune"].model_copy(update={"code": "0" * 64})))
+    moved = {**without_stack(codes["imagenet finetune"]), "arm": "0" * 16}
+    store.save(make_record(specs["imagenet finetune"], code=moved))
     broken = tmp_path / "runs" / "imagenet-broken"
     broken.mkdir()
     (broken / "record.json").write_text("{")
@@ -204,11 +210,12 @@ def test_every_state_is_shown(states, capsys, command, many, monkeypatch):
     cells = dict(re.split(r" {2,}", line) for line in lines)
     assert cells.pop("failed").endswith(": ValueError: too loud")
     assert "imagenet-broken/record.json: unreadable" in cells.pop("unreadable")
-    assert cells == {"image pretraining": "0:done", "audio pretraining": "0:failed", "video pretraining": "0:missing",
-                     "imagenet finetune": "0:stale", "imagenet m2pt(audio)": "0:missing",
+    assert cells.pop("other code").startswith("arm changed since: 1 runs, such as imagenet-pretrained-finetune-s0-")
+    assert cells == {"image pretraining": "0:up to date", "audio pretraining": "0:failed", "video pretraining": "0:missing",
+                     "imagenet finetune": "0:other code", "imagenet m2pt(audio)": "0:missing",
                      "imagenet m2pt(video)": "0:missing"}
     assert last.startswith("6 runs in ")
-    assert set(last.partition(": ")[2].split(", ")) == {"1 done", "1 failed", "1 stale", "3 missing"}
+    assert set(last.partition(": ")[2].split(", ")) == {"1 up to date", "1 failed", "1 other code", "3 missing"}
 
 
 def test_looking_changes_nothing(states, tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import hashlib
 import importlib
 import json
 import os
@@ -14,7 +16,7 @@ import pytest
 
 from baselines import ARMS
 from benchmark.plan.matrix import code_of
-from benchmark.provenance.code import ENGINE, code_digest, reachable_code
+from benchmark.provenance.code import ENGINE, code_parts, reachable_code, spelled
 from benchmark.spec.recipes import SETTINGS, ModelShape, PretrainRecipe, TrainRecipe
 from benchmark.spec.runspec import LABELS, ManySeeds, Role, RunSpec, Site, canonical_json
 from tasks import TASKS
@@ -27,14 +29,15 @@ GOLDEN = RunSpec(
     num_classes=22, limit=128, setting="pretrained", arm="m2pt",
     options={"scale_init": 0.0, "layers": ["attn.qkv"], "train_scale": True}, auxiliary="audio",
     starts={"target": "0123456789ab", "auxiliary": "ba9876543210"}, pretrained={"target": "0a1b2c3d4e5f"},
-    data={"image_emoji": "ab" * 32}, code="cd" * 32,
+    data={"image_emoji": "ab" * 32},
     role="method", variant="layers=attn.qkv")
 PRETRAIN = RunSpec(
     kind="pretrain", task="imagenet", modality="image", profile="tiny", seed=0, shape=GOLDEN.shape,
-    recipe=PretrainRecipe(epochs=60, batch_size=64, lr=1e-3), data={"image_emoji": "ab" * 32}, code="cd" * 32,
+    recipe=PretrainRecipe(epochs=60, batch_size=64, lr=1e-3), data={"image_emoji": "ab" * 32},
     role="pretraining")
 # From `print(GOLDEN.run_id, PRETRAIN.run_id)`. Another value means that no record of any user is current any more.
-GOLDEN_IDS = ("af4d8c363b68", "72a7d98a2ce4")
+GOLDEN_IDS = ("438075317ac2", "b487d15e59ad")
+SPELLED = "e699153f490aa564"
 
 
 @pytest.fixture
@@ -69,8 +72,8 @@ class Package:
 
     def digest(self, root: str = "other_suite.arm") -> str:
         importlib.invalidate_caches()
-        code_digest.cache_clear()  # it lasts as long as a process, in which code does not change
-        return code_digest((root,))
+        code_parts.cache_clear()  # it lasts as long as a process, in which code does not change
+        return code_parts("tasks.imagenet", root, None)["arm"]
 
 
 @pytest.mark.parametrize(("name", "old", "new"), [
@@ -147,21 +150,34 @@ def test_what_computes_results_is_reached_and_what_shows_them_is_not():
     assert not [name for name in reached if name.startswith(shown)]
 
 
-def test_of_the_readers_of_data_that_of_the_profile_counts_and_no_other():
-    task, arm = TASKS["shapenet"], ARMS["m2pt"]
+def test_each_part_has_its_own_modules_and_a_digest_of_them_alone():
+    parts = code_of(TASKS["shapenet"], ARMS["m2pt"], "tiny")
+    assert list(parts) == ["engine", "modality", "task", "arm", "reader", "stack"]
+    pretraining = code_of(TASKS["shapenet"], None, "tiny")
+    assert pretraining == {part: digest for part, digest in parts.items() if part != "arm"}
+    other = code_of(TASKS["imagenet"], ARMS["m2pt"], "tiny")
+    assert {part for part in parts if parts[part] == other[part]} == {"engine", "arm", "stack"}
+    paper = code_of(TASKS["shapenet"], ARMS["m2pt"], "paper")
+    assert {part for part in parts if parts[part] != paper[part]} == {"reader"}
     roots = (ENGINE, "tasks.shapenet", "baselines.m2pt")
-    assert code_of(task, arm, "tiny") == code_digest((*roots, "tasks.shapenet.embedded")) != code_digest(roots)
     assert not [name for name, _ in reachable_code(roots) if "embedded" in name]
 
 
 def test_digests_are_found_without_importing_what_they_cover():
-    program = ("import sys\nfrom benchmark.provenance.code import ENGINE, code_digest\n"
-               "print(code_digest((ENGINE, 'tasks.shapenet')))\n"
+    program = ("import sys\nfrom benchmark.provenance.code import ENGINE, code_parts\n"
+               "print(code_parts('tasks.shapenet', None, None))\n"
                "sys.exit(f'imported {ENGINE}' if ENGINE in sys.modules or 'torch' in sys.modules else 0)\n")
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False,
                           cwd=Path(__file__).parents[1])
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == code_digest((ENGINE, "tasks.shapenet"))
+    assert done.stdout.strip() == str(code_parts("tasks.shapenet", None, None))
+
+
+def test_every_python_spells_a_tree_alike():
+    """The text is written down, so that a version of Python that spells it otherwise is seen."""
+    tree = ast.parse('def f(x: int = 1, *, y=None):\n    """D."""\n    return f"{x!r:>{y}}" if x else {**y, "a": b"c"}\n')
+    digest = hashlib.sha256(spelled(tree).encode()).hexdigest()[:16]
+    assert digest == SPELLED
 
 
 def test_run_ids_are_those_of_old():
@@ -176,7 +192,7 @@ def altered(field: str) -> object:
         "recipe": GOLDEN.recipe.model_copy(update={"epochs": 31}), "num_classes": 23, "limit": None,
         "setting": "scratch", "arm": "finetune", "options": {**GOLDEN.options, "scale_init": 0.1},
         "auxiliary": "video", "starts": {**GOLDEN.starts, "target": "ffffffffffff"}, "pretrained": {"target": "f" * 12},
-        "data": {"image_emoji": "ac" * 32}, "code": "ce" * 32, "role": "control", "variant": "another",
+        "data": {"image_emoji": "ac" * 32}, "role": "control", "variant": "another",
     }[field]
 
 
@@ -259,7 +275,7 @@ def test_canonical_json_has_one_spelling():
 
 
 def test_what_runs_must_share_to_be_compared_leaves_out_arm_auxiliary_seed_and_scale_rate():
-    same = {"arm": "finetune", "auxiliary": None, "seed": 9, "starts": {}, "options": {}, "code": "00" * 32,
+    same = {"arm": "finetune", "auxiliary": None, "seed": 9, "starts": {}, "options": {},
             "role": "baseline", "variant": "", "recipe": GOLDEN.recipe.model_copy(update={"scale_lr": 0.1})}
     assert GOLDEN.model_copy(update=same).comparison == GOLDEN.comparison
     for field in ("task", "profile", "shape", "recipe", "num_classes", "limit", "setting", "data"):

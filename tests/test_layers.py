@@ -30,7 +30,7 @@ MAY_IMPORT = {  # of each folder: the folders that its modules may import, from 
     "tasks": "spec records provenance data model",
     "baselines": "spec model plan",
     "evidence": "spec records provenance plan",
-    "report": "spec records evidence",
+    "report": "spec records provenance evidence",
     "runner": "spec records provenance train plan evidence",
     "transfer": "spec data model",
     "bench": "spec records provenance data model train plan runner report",

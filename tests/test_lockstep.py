@@ -15,12 +15,12 @@ from synthetic import make_record, make_spec
 from baselines import ARMS
 from benchmark.cli.context import load_registry
 from benchmark.cli.main import main
-from benchmark.evidence.inputs import is_current
+from benchmark.evidence.inputs import standing_of
 from benchmark.evidence.pairing import Run, pair_runs, time_ratios
 from benchmark.model.weights import save_weights
 from benchmark.plan.matrix import Cell, Job, Planner, parse_override, pretraining_tasks
 from benchmark.plan.presets import Group, cells_of
-from benchmark.provenance.code import STACKS, code_digest
+from benchmark.provenance.currency import Judge
 from benchmark.records.record import Record
 from benchmark.records.store import Store
 from benchmark.spec.contracts import Arm, Task
@@ -138,7 +138,6 @@ def test_the_record_of_a_run_is_what_it_makes_of_the_stacks_checkpoint(given, tm
         assert same_bits(checkpoint, stacked[job.spec.cell]), "it does not train again"
         record = marked(record, tmp_path / job.spec.name)
         assert (record.environment.lockstep, record.resumed, record.peak_memory_bytes) == (PLACES, 0, None)
-        assert record.environment.lockstep_code == code_digest((STACKS,))
         assert [step for step, _ in record.curve("test", "mAP")] == [1, 2]
         assert record.seconds["train"] > 0
         assert record.weights["result"]
@@ -339,9 +338,11 @@ def test_a_matrix_in_lock_step_is_recorded_fails_alone_resumes_and_reproduces(pl
     code, printed = call("reproduce", plugins, tmp_path, gain.run_id)
     assert (code, "bit-equal" in printed) == (0, True)
     registry = load_registry(plugins)
-    assert is_current(gain, *registry)
-    older = gain.environment.model_copy(update={"lockstep_code": "of other code"})
-    assert not is_current(gain.model_copy(update={"environment": older}), *registry)
+    judge = Judge.beside(Store(tmp_path))
+    assert standing_of(gain, *registry, judge).state == "up to date"
+    older = gain.model_copy(update={"code": {**gain.code, "stack": "0" * 16}})
+    found = standing_of(older, *registry, judge)
+    assert (found.state, found.detail) == ("other code", "stack")
 
 
 def test_what_stops_a_stack_stops_its_own_run_alone(plugins, tmp_path):
@@ -360,16 +361,16 @@ def test_what_is_computed_again_is_what_other_code_stacked_or_everything(plugins
     assert call("run", plugins, tmp_path, *matrix)[0] == 0
     store = Store(tmp_path)
     first = {record.spec.arm: record for record in store.records()[0]}
-    environment = first["gain"].environment.model_copy(update={"lockstep_code": "of other code"})
-    store.save(first["gain"].model_copy(update={"environment": environment}))
+    assert "stack" in first["gain"].code
+    store.save(first["gain"].model_copy(update={"code": {**first["gain"].code, "stack": "0" * 16}}))
     assert "3 runs, 1 to do" in (printed := call("run", plugins, tmp_path, *matrix)[1])
     assert "waveforms gain seed 0 done" in printed
     again = {record.spec.arm: record for record in store.records()[0]}
     assert again["gain"].measurements == first["gain"].measurements
-    assert again["gain"].environment.lockstep_code == first["gain"].environment.lockstep_code
+    assert again["gain"].code == first["gain"].code
     assert again["finetune"] == first["finetune"]
     assert "3 runs, 0 to do" in call("run", plugins, tmp_path, *matrix)[1]
-    assert "3 runs, 3 to do" in call("run", plugins, tmp_path, *matrix, "--overwrite", "always")[1]
+    assert "3 runs, 3 to do" in call("run", plugins, tmp_path, *matrix, "--overwrite", "all")[1]
     third = {record.spec.arm: record for record in store.records()[0]}
     assert {arm: record.weights.get("result") for arm, record in third.items()} == {
         arm: record.weights.get("result") for arm, record in first.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import re
@@ -12,7 +13,7 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
-from synthetic import TASKS, make_matrix, make_pretraining, make_record, make_spec
+from synthetic import OTHER_CODE, TASKS, make_matrix, make_pretraining, make_record, make_spec, standings_of
 
 from benchmark.evidence.analysis import analyse
 from benchmark.evidence.collect import collect
@@ -21,11 +22,13 @@ from benchmark.evidence.inputs import Problem, TaskInfo
 from benchmark.evidence.matrix import list_matrices, matrix_frame
 from benchmark.evidence.sections import Section, slugify, stated_conditions, unique_slugs
 from benchmark.evidence.stats import paired_difference
-from benchmark.records.record import Measurement, read_record, record_text
+from benchmark.records.earlier import RecordError
+from benchmark.records.record import Measurement, Record, read_record, record_text
 from benchmark.report.markup import MINUS, Table, cell, escape_latex, escape_markdown, show_p, to_latex, to_markdown
 from benchmark.report.tables import matrix_table
 from benchmark.report.write import write_report
 from benchmark.spec.contracts import Metric
+from benchmark.spec.runspec import canonical_json
 
 HOSTILE = "<img src=x onerror=alert(1)>|$\\frac{a_b}&#%~^*`[x](http://evil)\n\x00"
 
@@ -98,12 +101,12 @@ def test_a_run_in_two_environments_counts_once_and_with_its_own_baseline():
 
 def test_pairs_of_old_and_current_code_are_named_and_no_others():
     records = pair([40.0, 50.0])
-    records = [record if record.spec.arm == "finetune" else record.model_copy(update={
-        "spec": (spec := record.spec.model_copy(update={"code": "abcd" * 16})), "run_id": spec.run_id}) for record in records]
-    everything = {record.run_id for record in records}
-    assert kinds(collect(records, tasks=TASKS, current=everything)) == set(), "every arm has code of its own"
-    old = next(record.run_id for record in records if record.spec.arm == "finetune" and record.spec.seed == 0)
-    remarks = collect(records, tasks=TASKS, current=everything - {old}).remarks
+    records = [record if record.spec.arm == "finetune" else record.model_copy(update={"code": OTHER_CODE})
+               for record in records]
+    collection = collect(records, tasks=TASKS, standings=standings_of(records))
+    assert kinds(collection) == set(), "every arm has code of its own"
+    old = next(record for record in records if record.spec.arm == "finetune" and record.spec.seed == 0)
+    remarks = collect(records, tasks=TASKS, standings=standings_of(records, outdated=[old])).remarks
     assert [(remark.kind, remark.detail) for remark in remarks] == [
         ("Paired across two versions of the code", "its baseline is older")]
 
@@ -134,8 +137,9 @@ def test_a_baseline_that_cannot_be_told_from_another_pairs_with_nothing():
 
 def test_of_duplicates_the_newest_counts_and_the_other_is_named():
     records = pair([40.0, 50.0])
-    old = make_spec("imagenet", "m2pt", "audio", seed=0, code="01d" + "0" * 61)
-    collection = collect([*records, make_record(old, 99.0, started="2020-01-01T00:00:00+00:00")], tasks=TASKS)
+    old = make_spec("imagenet", "m2pt", "audio", seed=0)
+    older = make_record(old, 99.0, code=OTHER_CODE, started="2020-01-01T00:00:00+00:00")
+    collection = collect([*records, older], tasks=TASKS)
     assert effect_of(collection)["difference"] == pytest.approx(1.05)
     (remark,) = collection.remarks
     assert (remark.kind, remark.name) == ("Repeats a cell and seed", old.name)
@@ -144,15 +148,16 @@ def test_of_duplicates_the_newest_counts_and_the_other_is_named():
 
 def test_of_duplicates_the_one_of_the_current_code_counts_even_if_it_is_older():
     records = pair([40.0, 50.0])
-    spec = make_spec("imagenet", "m2pt", "audio", code="e" * 64)
-    newer = make_record(spec, 99.0, started="2030-01-01T00:00:00+00:00")
-    current = {record.run_id for record in records}
-    assert effect_of(collect([*records, newer], tasks=TASKS, current=current))["difference"] == pytest.approx(1.05)
+    newer = make_record(make_spec("imagenet", "m2pt", "audio"), 99.0, code=OTHER_CODE, started="2030-01-01T00:00:00+00:00")
+    standings = standings_of([*records, newer], outdated=[newer])
+    collection = collect([*records, newer], tasks=TASKS, standings=standings)
+    assert effect_of(collection)["difference"] == pytest.approx(1.05)
     assert effect_of(collect([*records, newer], tasks=TASKS))["difference"] > 10
 
 
 def test_stale_runs_are_marked():
-    collection = collect(pair([40.0, 50.0]), tasks=TASKS, current=set())
+    records = pair([40.0, 50.0])
+    collection = collect(records, tasks=TASKS, standings=standings_of(records, outdated=records))
     assert "†" in matrix_of(collection)
     assert "†" not in matrix_of(collect(pair([40.0, 50.0]), tasks=TASKS))
 
@@ -203,7 +208,7 @@ def test_smoke_limits_and_other_conditions_get_sections_of_their_own():
 def test_the_main_section_is_that_of_the_current_code():
     stale = [make_record(make_spec(seed=seed, epochs=5), 20.0) for seed in range(9)]
     fresh = make_record(make_spec(), 40.0)
-    collection = collect([*stale, fresh], tasks=TASKS, current={fresh.run_id})
+    collection = collect([*stale, fresh], tasks=TASKS, standings=standings_of([*stale, fresh], outdated=stale))
     assert [section.conditions for section in collection.sections] == ["", "epochs=5"]
     assert collection.section_of[fresh.spec.comparison] == 0
 
@@ -332,14 +337,39 @@ def test_unreadable_and_foreign_files_are_named_without_their_place(tmp_path):
     assert all(str(tmp_path) not in problem.reason for problem in collection.problems)
 
 
-def test_a_record_of_version_1_reads_as_the_same_record(tmp_path):
-    record = make_record(make_spec(arm="m2pt", auxiliary="audio"))
-    path = tmp_path / "record.json"
+def earlier_text(record: Record, version: int, starts: dict[str, str]) -> tuple[str, str]:
+    """A record as releases before this one wrote it, and its run id: the code's digest was a field of the spec."""
+    data = json.loads(record_text(record)) | {"schema_version": version}
+    code = data.pop("code")["whole"]
+    data["spec"] |= {"code": code, "starts": starts}
+    asked = {name: value for name, value in data["spec"].items() if name not in ("role", "variant")}
+    data["run_id"] = hashlib.sha256(canonical_json(asked).encode()).hexdigest()[:12]
+    if version == 1:
+        data["measurements"] = [row.model_dump() for row in record.measurements]
+    return json.dumps(data), data["run_id"]
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_record_of_an_earlier_version_reads_as_the_same_record(tmp_path, version):
+    code = {"whole": "c0de" * 16}
+    pretraining = make_pretraining("image").model_copy(update={"code": code})
+    text, earlier = earlier_text(pretraining, version, {})
+    assert earlier != pretraining.run_id
+    folder = tmp_path / "runs" / f"image-pretrain-s0-{earlier}"
+    folder.mkdir(parents=True)
+    (folder / "record.json").write_text(text)
+    assert read_record(folder / "record.json") == pretraining
+    record = make_record(make_spec(arm="m2pt", auxiliary="audio", starts={"target": pretraining.run_id}), code=code)
+    text, _ = earlier_text(record, version, {"target": earlier})
+    path = tmp_path / "runs" / "training" / "record.json"
+    path.parent.mkdir()
+    path.write_text(text)
+    assert read_record(path) == record, "and starts from the pretraining beside it, by its id of today"
+    path.write_text(text.replace("c0de" * 16, "beef" * 16))
+    with pytest.raises(RecordError, match="does not fit its spec"):
+        read_record(path)
     path.write_text(record_text(record))
     assert read_record(path) == record
-    rows = [row.model_dump() for row in record.measurements]
-    path.write_text(json.dumps(json.loads(record_text(record)) | {"schema_version": 1, "measurements": rows}))
-    assert read_record(path) == record.model_copy(update={"schema_version": 1})
 
 
 def test_markdown_shows_a_hostile_name_as_text():

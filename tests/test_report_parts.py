@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from synthetic import OTHER_CODE, make_matrix, make_pretraining, make_record, make_spec
 from synthetic import TASKS as SYNTHETIC
-from synthetic import make_matrix, make_pretraining, make_record, make_spec
 
 from baselines import STUDY
 from benchmark.cli.main import main
@@ -311,13 +311,14 @@ def bad_records() -> dict[str, tuple[str, str]]:
     layer = {"name": "blocks.0.attn.qkv", "scale": 1.0}
     spec = good["spec"]
     return {
-        "truncated": (record_text(make_record(make_spec(seed=9)))[:900], "unreadable (Invalid JSON"),
-        "empty": ("", "unreadable (Invalid JSON"), "list": ("[]", "schema version None"),
-        "text-version": (changed(schema_version="1"), "schema version '1', this release reads 1 and 2"),
+        "truncated": (record_text(make_record(make_spec(seed=9)))[:900], "unreadable ("),
+        "empty": ("", "unreadable ("), "list": ("[]", "unreadable (no JSON object)"),
+        "text-version": (changed(schema_version="1"), "schema version '1', this release reads 1, 2, 3"),
         "unknown": (json.dumps(good | {"a\nb": 1}), "a b: Extra inputs are not permitted"),
-        "schema": (changed(schema_version=99), "schema version 99, this release reads 1 and 2"),
+        "schema": (changed(schema_version=99), "schema version 99, this release reads 1, 2, 3"),
         "unversioned": (json.dumps({key: good[key] for key in good if key != "schema_version"}), "schema version None"),
-        "no-fields": ('{"schema_version": 1}', "Field required"),
+        "no-fields": ('{"schema_version": 3}', "Field required"),
+        "no-code": ('{"schema_version": 1}', "no digest of the code"),
         "no-spec-field": (changed(spec={key: spec[key] for key in spec if key != "task"}), "spec.task: Field required"),
         "other-id": (changed(run_id="0" * 12), "does not fit its spec"),
         "nan": (changed(measurements=[row | {"value": float("nan")}]), "value: Input should be a finite number"),
@@ -327,8 +328,8 @@ def bad_records() -> dict[str, tuple[str, str]]:
         "seconds": (changed(seconds={"train": -1.0}), "seconds.train: Input should be greater than or equal to 0"),
         "series": (changed(measurements=[series]), "measurements: Value error, a series needs a list of steps"),
         "no-steps": (changed(measurements=[{"values": [1.0]}]), "a series needs a list of steps"),
-        "text": (changed(measurements="many"), "Input should be a valid array"),
-        "deep": ("[" * 100_000, "unreadable (Invalid JSON"),
+        "text": (changed(measurements="many"), "Input should be a valid list"),
+        "deep": ("[" * 100_000, "unreadable ("),
         SCRIPT.replace("/", ""): ("{}", "schema version None"),
     }
 
@@ -340,8 +341,10 @@ def hostile(tmp_path) -> Path:
     store.prepare()
     for record in make_matrix(["audioset"], ["image"], range(3), scratch=False):
         store.save(record)
-    spec = make_spec("audioset", seed=0, code="d" * 64)
-    store.save(make_record(spec, 99.0, started="2020-01-01T00:00:00+00:00"))
+    other = make_record(make_spec("audioset", seed=0), 99.0, code=OTHER_CODE, started="2020-01-01T00:00:00+00:00")
+    folder = tmp_path / "results" / "runs" / "copied by hand"
+    folder.mkdir()
+    (folder / "record.json").write_text(record_text(other), encoding="utf-8")
     for name, (text, _) in bad_records().items():
         folder = tmp_path / "results" / "runs" / name
         folder.mkdir()

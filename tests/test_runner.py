@@ -20,9 +20,10 @@ import torch
 from benchmark.cli.context import make_plan
 from benchmark.cli.main import build_parser, main
 from benchmark.data.seeds import seed_torch
+from benchmark.provenance.currency import STATES
 from benchmark.records.record import Record, read_record, record_text
 from benchmark.records.store import Store
-from benchmark.runner.pool import Event, pending_jobs, run_plan
+from benchmark.runner.pool import Event, run_plan, todo
 from benchmark.spec.runspec import Site
 from benchmark.train.checkpoint import load_checkpoint, save_checkpoint
 
@@ -106,7 +107,7 @@ def test_a_second_call_runs_nothing(reference, plugins):
     before = {path: path.stat().st_mtime_ns for path in results.rglob("*")}
     plan, store = plan_of(plugins, results, *MORTAL, "--seeds", "0-1")
     events: list[Event] = []
-    assert pending_jobs(plan, store) == []
+    assert todo(plan, store).jobs == []
     assert run_plan(plan, store, Site(results=str(results)), 2, events.append) == []
     assert Counter(event.kind for event in events) == {"kept": len(plan.jobs)}
     assert {path: path.stat().st_mtime_ns for path in results.rglob("*")} == before
@@ -161,7 +162,7 @@ def test_pretrainings_whose_weights_are_gone_are_computed_again_only_for_what_ne
     results, _ = reference
     shutil.copytree(results / "runs", tmp_path / "runs")
     plan, store = plan_of(plugins, tmp_path, *MORTAL, "--seeds", "0-1")
-    assert pending_jobs(plan, store) == []
+    assert todo(plan, store).jobs == []
     kept = records_of(tmp_path)
     store.clear(kept["mortal finetune", 0].spec)
     code, printed = call(plugins, tmp_path, *MORTAL, "--seeds", "0-1")
@@ -239,29 +240,46 @@ def test_a_run_that_hangs_is_ended_and_the_others_finish(plugins, tmp_path):
 
 def test_what_is_overwritten_is_chosen(reference, plugins, tmp_path):
     plan, store = plan_of(plugins, tmp_path, *MORTAL)
-    done, stale, failed, missing = plan.jobs
+    done, moved, failed, missing = plan.jobs
     store.prepare()
     expected = records_of(reference[0])
     store.save(expected[done.spec.cell, 0])
     store.weights(done.spec).parent.mkdir(parents=True, exist_ok=True)
     store.weights(done.spec).write_bytes(b"")
-    other = expected[stale.spec.cell, 0]
-    spec = other.spec.model_copy(update={"code": "0" * 64})
-    store.save(other.model_copy(update={"spec": spec, "run_id": spec.run_id}))
+    other = expected[moved.spec.cell, 0]
+    store.save(other.model_copy(update={"code": {**other.code, "engine": "0" * 16}}))
     store.save_failure(failed.spec, "x", "")
-    assert [store.state(job.spec) for job in plan.jobs] == ["done", "stale", "failed", "missing"]
-    # The stale one is a pretraining that the others start from: its weights are not here.
-    assert pending_jobs(plan, store, "missing") == [stale, failed, missing]
-    assert pending_jobs(plan, store, "stale") == [stale, failed, missing]
-    assert pending_jobs(plan, store, "always") == list(plan.jobs)
-    alone = type(plan)((done, stale))
-    assert pending_jobs(alone, store, "missing") == []
-    assert pending_jobs(alone, store) == [stale]
+    states = [standing.state for standing in todo(plan, store).standings.values()]
+    assert states == ["up to date", "other code", "failed", "missing"]
+    # The one of other code is a pretraining that the others start from: its weights are not here.
+    assert todo(plan, store, ()).jobs == [moved, failed, missing]
+    assert todo(plan, store).jobs == [moved, failed, missing]
+    assert todo(plan, store).counts() == {"other code": 1, "failed": 1}
+    assert todo(plan, store, STATES).jobs == list(plan.jobs)
+    alone = type(plan)((done, moved))
+    assert todo(alone, store, ()).jobs == []
+    assert todo(alone, store).jobs == [moved]
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", "not json", '{"schema_version": 3', '{"schema_version": 3}'])
+def test_an_empty_or_damaged_record_is_no_result(reference, plugins, tmp_path, text):
+    shutil.copytree(reference[0], tmp_path / "again")
+    plan, store = plan_of(plugins, tmp_path / "again", *MORTAL)
+    expected = records_of(reference[0])
+    job = plan.jobs[-1]
+    (store.run_folder(job.spec) / "record.json").write_text(text, encoding="utf-8")
+    (standing,) = (todo(plan, store).standings[job.spec.run_id],)
+    assert (standing.state, "its record cannot be read" in standing.detail) == ("failed", True)
+    code, printed = call(plugins, tmp_path / "again", *MORTAL)
+    assert (code, "1 runs done, 3 kept" in printed) == (0, True)
+    assert "1 is computed again: they failed, or their records cannot be read" in printed
+    again = records_of(tmp_path / "again")
+    assert all(outcome(again[key]) == outcome(expected[key]) for key in expected)
 
 
 def test_everything_again_gives_everything_again(reference, plugins, tmp_path):
     shutil.copytree(reference[0], tmp_path / "again")
-    code, printed = call(plugins, tmp_path / "again", *MORTAL, "--overwrite", "always")
+    code, printed = call(plugins, tmp_path / "again", *MORTAL, "--overwrite", "all")
     assert code == 0
     assert "4 runs done, 0 kept" in printed
     records, expected = records_of(tmp_path / "again"), records_of(reference[0])

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from benchmark import __version__
-from benchmark.cli import files, reading, running, speed
+from benchmark.cli import certifying, files, reading, running, speed
 from benchmark.cli.context import load_study
+from benchmark.provenance.currency import AGAIN, STATES, State
 from benchmark.spec.recipes import SETTINGS
 
 PROFILES = ("tiny", "small", "paper")
@@ -94,9 +95,9 @@ def build_parser() -> Parser:
                      "models, one pass for all (default: 8 on a GPU below paper scale, else 1: each alone). A run's bits "
                      "depend on N, so runs of different N are not compared")
     run.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N (default: %(default)s)")
-    run.add_argument("--overwrite", choices=("missing", "stale", "always"), default="stale",
-                     help="what to compute: only cells without any record, also those whose record is of other code or data "
-                     "(default), or everything again")
+    run.add_argument("--overwrite", type=parse_states, metavar="STATES", default=AGAIN,
+                     help="which recorded runs to compute again beside what has no result: some of up-to-date, carried, "
+                     "other-code and other-data, or all, or none (default: other-code,other-data)")
     run.add_argument("--timeout", type=parse_duration, metavar="TIME",
                      help="end a run that finishes no epoch for this long, such as 90s, 30m or 2h (default: wait for ever)")
     run.add_argument("--retries", type=int, default=1, metavar="N",
@@ -107,9 +108,29 @@ def build_parser() -> Parser:
                      "effects that these seeds could show, and stop")
     run.set_defaults(run=running.run_matrix)
 
-    status = verbs.add_parser("status", parents=[plan, plugins], help="which runs of a matrix are done, failed, stale "
-                                 "or missing")
+    status = verbs.add_parser("status", parents=[plan, plugins], help="which runs of a matrix are up to date, carried, of "
+                                 "other code or data, failed or missing")
     status.set_defaults(run=running.show_status)
+
+    certificate = verbs.add_parser(
+        "certify", parents=[plugins], help="show that a change of code or packages alters no recorded result",
+        description="Compute one run of each class of records whose code has changed, before and after the change, on this "
+        "machine, and compare everything bit for bit. What is equal is written down, and carries the records of its class.")
+    certificate.add_argument("--base", metavar="COMMIT", help="the commit that computed the records (default: the one that "
+                             "the newest of them names)")
+    certificate.add_argument("--python", metavar="FILE", help="compute the first side with the interpreter of another "
+                             "environment; without --base with this code, to compare packages alone")
+    certificate.add_argument("--full", type=int, default=0, metavar="N", help="replay N classes at their recorded size, "
+                             "against the records themselves (default: %(default)s)")
+    certificate.add_argument("--all", action="store_true", help="replay all classes, also those of today's code")
+    certificate.add_argument("--check", nargs="?", const="", metavar="FILE",
+                             help="replay what a certificate says (default: the newest) and say whether it holds")
+    certificate.add_argument("--results", type=Path, default=Path("results/tiny"), metavar="DIR",
+                             help="the records (default: %(default)s)")
+    certificate.add_argument("--device", default="cpu", help="cpu, cuda, cuda:N (default: %(default)s)")
+    certificate.add_argument("--work", type=Path, metavar="DIR", help="keep the replays there, and go on from them")
+    certificate.add_argument("--out", type=Path, metavar="DIR", help="where the certificate is written")
+    certificate.set_defaults(run=certifying.certify)
 
     listing = verbs.add_parser("list", parents=[plugins], help="tasks, arms, matrices, variants, claims")
     listing.add_argument("what", nargs="?", choices=("tasks", "arms", "matrices", "variants", "claims"),
@@ -137,7 +158,7 @@ def build_parser() -> Parser:
     report.add_argument("--compare", type=Path, action="append", metavar="DIR",
                         help="another results folder, to set beside these cell by cell; may be repeated")
     report.add_argument("--fail-on", metavar="LIST", help="exit with 1 where there is any of contradicted, not-reproduced, "
-                        "stale, missing, failed, unreadable")
+                        "other-code, other-data, missing, failed, unreadable")
     report.set_defaults(run=reading.make_report)
 
     again = verbs.add_parser("reproduce", parents=[plugins], help="compute a recorded run again and compare",
@@ -200,6 +221,16 @@ def build_parser() -> Parser:
     export.add_argument("--out", type=Path, metavar="FILE", help="default: RUN.safetensors")
     export.set_defaults(run=files.export_run)
     return parser
+
+
+def parse_states(text: str) -> tuple[State, ...]:
+    """States of recorded runs, from "carried,other-code", "all" or "none"; raises `argparse.ArgumentTypeError`."""
+    known = {state.replace(" ", "-"): state for state in STATES if state not in ("failed", "missing")}
+    names = {"all": list(known), "none": []}.get(text, [name for name in text.split(",") if name])
+    for name in names:
+        if name not in known:
+            raise argparse.ArgumentTypeError(f"{name!r}: expected some of {', '.join(known)}, or all, or none")
+    return tuple(known[name] for name in names)
 
 
 def parse_duration(text: str) -> float:

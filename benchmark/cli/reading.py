@@ -43,8 +43,8 @@ def judge_all(options: argparse.Namespace) -> dict[str, Judgement]:
     folders = options.results or sorted(path.parent for path in Path("results").glob("*/runs"))
     for folder in folders:
         check_results(folder)
-    records, _, tasks, current = gather([Store(folder) for folder in folders], *load_registry(options.plugins))
-    collection = collect(records, tasks=tasks, current=current)
+    records, _, tasks, standings = gather([Store(folder) for folder in folders], *load_registry(options.plugins))
+    collection = collect(records, tasks=tasks, standings=standings)
     judged = judge_claims(collection, load_claims(load_study()), estimate_cells(collection), estimate_effects(collection))
     found = zip(*(judged[name].astype(str) for name in ("id", "verdict", "reason")), strict=True)
     return {claim: Judgement(Verdict(verdict), reason) for claim, verdict, reason in found}
@@ -72,12 +72,12 @@ def make_report(options: argparse.Namespace, command: str) -> int:
     fatal = pick([options.fail_on or ""], dict.fromkeys(FINDINGS), "finding")
     tasks, arms = load_registry(options.plugins)
     stores = [Store(folder) for folder in folders]
-    records, problems, infos, current = gather(stores, tasks, arms)
+    records, problems, infos, standings = gather(stores, tasks, arms)
     alignments = {run_id: values for store in stores for run_id, values in alignments_of(store, records).items()}
     samples, reconstructions, damaged = gather_pictures(stores, records)
     others = gather([Store(folder) for folder in options.compare], tasks, arms)[0] if options.compare else None
     analysis = analyse(records, [*problems, *damaged], options.select.replace("-", "_"), tasks=infos,
-                       study=load_study(), current=current, extras=Extras(alignments, samples, reconstructions),
+                       study=load_study(), standings=standings, extras=Extras(alignments, samples, reconstructions),
                        compared=others)
     try:
         written = write_report(analysis, options.out or folders[0] / "report", _regenerating(options, folders), formats, parts)

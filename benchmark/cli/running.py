@@ -9,6 +9,7 @@ import signal
 import sys
 import tempfile
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 from benchmark.cli.context import load_registry, make_plan, require_torch
 from benchmark.plan.matrix import Plan
+from benchmark.provenance.currency import STATES, Judge, carried_note
+from benchmark.records.record import names_under
 from benchmark.records.store import Store
 from benchmark.runner.machine import count_cores, default_jobs, default_lockstep
 from benchmark.spec.runspec import Site
@@ -25,11 +28,14 @@ if TYPE_CHECKING:
     from benchmark.runner.progress import Progress
 
 LOG_LINES = 3  # of a failed run, in the closing summary
+WHY_AGAIN = {"other code": "their code has changed since (benchmark certify shows whether that alters a result)",
+             "other data": "their data have changed since", "failed": "they failed, or their records cannot be read",
+             "carried": "asked for with --overwrite", "up to date": "asked for with --overwrite"}
 
 
 def run_matrix(options: argparse.Namespace, command: str) -> int:
     from benchmark.evidence.alignment import compare_with_baselines
-    from benchmark.runner.pool import pending_jobs, run_plan
+    from benchmark.runner.pool import run_plan, todo
     from benchmark.runner.progress import watch
 
     if options.allow_missing:
@@ -58,14 +64,17 @@ def run_matrix(options: argparse.Namespace, command: str) -> int:
     store.prepare()
     site = Site(results=str(store.folder), device=options.device, threads=max(1, cores // jobs), lockstep=lockstep,
                 command=command)
-    pending = len(pending_jobs(plan, store, options.overwrite))
+    work = todo(plan, store, options.overwrite)
+    pending = len(work.jobs)
     stacks = f", arms in lock-step by {lockstep}" if lockstep > 1 else ""
     print(f"{len(plan.jobs)} runs, {pending} to do, {jobs} at once{stacks}, {site.threads} thread{'s' * (site.threads > 1)} "
           f"each; results in {store.folder}", flush=True)
+    for state, count in work.counts().items():
+        print(f"note: of these, {count} {'is' if count == 1 else 'are'} computed again: {WHY_AGAIN[state]}", flush=True)
     if pending:
         warn_of_other_stacks(plan, store, lockstep)
     with stopped_like_ctrl_c(), watch(plan.specs, jobs) as progress:
-        failed = run_plan(plan, store, site, jobs, progress.take, overwrite=options.overwrite, timeout=options.timeout,
+        failed = run_plan(plan, store, site, jobs, progress.take, again=options.overwrite, timeout=options.timeout,
                           retries=options.retries)
     compare_with_baselines(store)
     print_matrix(store, options.plugins)
@@ -75,7 +84,8 @@ def run_matrix(options: argparse.Namespace, command: str) -> int:
 
 def warn_of_other_stacks(plan: Plan, store: Store, lockstep: int) -> None:
     """Say so where recorded runs of the plan were trained in other stacks than those to come, and will not be compared."""
-    stacks = [stack[0] for spec in plan.specs if spec.kind == "train" and (stack := store.stack_of(spec)) is not None]
+    headers = store.headers(spec.name for spec in plan.specs if spec.kind == "train")
+    stacks = [header.lockstep for header in headers.values() if not header.fault]
     for places in sorted(set(stacks) - {lockstep}):
         print(f"note: {stacks.count(places)} recorded runs were trained with --lockstep {places}; runs with --lockstep "
               f"{lockstep} are not compared with them", flush=True)
@@ -85,10 +95,10 @@ def print_forecast(plan: Plan, store: Store, jobs: int, plugins: Path | None) ->
     """How long the rest takes, and which effects the chosen seeds could show, as far as earlier runs tell."""
     from benchmark.evidence.forecast import forecast_effects, forecast_time
     from benchmark.evidence.inputs import gather
-    from benchmark.runner.pool import pending_jobs
+    from benchmark.runner.pool import todo
 
     records, _, tasks, _ = gather([store], *load_registry(plugins))
-    print(forecast_time([job.spec for job in pending_jobs(plan, store)], records, jobs))
+    print(forecast_time([job.spec for job in todo(plan, store).jobs], records, jobs))
     for line in forecast_effects(plan.specs, records, tasks):
         print(line)
     return 0
@@ -128,24 +138,31 @@ def show_status(options: argparse.Namespace, command: str) -> int:
 
 
 def _print_states(plan: Plan, store: Store) -> int:
-    """One line a cell with the state of each seed, then the reasons of failures."""
+    """One line a cell with the state of each seed, then why some have none of today's, and how many are in each state."""
+    headers = store.headers(names_under(store.folder))
+    standings = Judge.beside(store).of_plan(store, [(job.spec, job.code) for job in plan.jobs], headers)
     cells: dict[str, list[str]] = {}
-    failures = []
-    counts: dict[str, int] = {}
-    for spec, state in zip(plan.specs, store.states(plan.specs), strict=True):
-        counts[state] = counts.get(state, 0) + 1
-        cells.setdefault(spec.cell, []).append(f"{spec.seed}:{state}")
-        failure = store.failure(spec) if state == "failed" else None
-        if failure is not None:
-            failures.append(f"{spec.name}: {failure.error}")
+    notes: dict[str, list[str]] = {}
+    for spec, standing in zip(plan.specs, standings, strict=True):
+        cells.setdefault(spec.cell, []).append(f"{spec.seed}:{standing.state}")
+        if standing.state == "failed":
+            notes.setdefault(f"failed  {spec.name}: {standing.detail}", [])
+        elif standing.state == "other code":
+            notes.setdefault(f"other code  {standing.detail} changed since", []).append(spec.name)
     width = max(len(cell) for cell in cells)
     for cell, states in cells.items():
         print(f"{cell:<{width}}  {'  '.join(states)}")
-    for line in failures:
-        print(f"failed  {line}")
-    for line in store.unreadable():
-        print(f"unreadable  {line}")
-    print(f"{len(plan.jobs)} runs in {store.folder}: " + ", ".join(f"{count} {state}" for state, count in counts.items()))
+    for note, names in notes.items():
+        print(note + (f": {len(names)} runs, such as {names[0]}" if names else ""))
+    planned = {spec.name for spec in plan.specs}
+    for name, header in headers.items():
+        if header.fault and name not in planned:
+            print(f"unreadable  {name}/record.json: {header.fault}")
+    counts = Counter(standing.state for standing in standings)
+    print(f"{len(plan.jobs)} runs in {store.folder}: " + ", ".join(f"{counts[state]} {state}" for state in STATES
+                                                                  if counts[state]))
+    if note := carried_note(standings):
+        print(note)
     return 0
 
 
@@ -161,7 +178,7 @@ def reproduce_run(options: argparse.Namespace, command: str) -> int:
     records, _ = source.records()
     record = find_record(options.run_name, records)
     tasks, arms = load_registry(options.plugins)
-    plan = plan_again(record, records, tasks, arms)
+    plan = plan_again(record, records, tasks, arms, Judge.beside(source))
     require_torch()
     with tempfile.TemporaryDirectory(prefix="reproduce-") as scratch:
         store = Store(options.out or Path(scratch))

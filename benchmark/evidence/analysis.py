@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection as AbstractCollection
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,12 +25,14 @@ from benchmark.evidence.sanity import estimate_sanity
 from benchmark.evidence.shares import estimate_shares
 from benchmark.evidence.verdicts import judge_claims
 from benchmark.plan.study import Study
+from benchmark.provenance.currency import Standing
 from benchmark.records.record import Record, Selection
 
 if TYPE_CHECKING:
     from benchmark.records.pictures import Pictures
 
-FINDINGS = ("contradicted", "not-reproduced", "stale", "missing", "failed", "unreadable")  # what `report --fail-on` knows
+# what `report --fail-on` knows
+FINDINGS = ("contradicted", "not-reproduced", "other-code", "other-data", "missing", "failed", "unreadable")
 
 
 @dataclass(frozen=True)
@@ -70,8 +71,8 @@ class Analysis:
         """How often one of `FINDINGS` occurs."""
         if finding in ("contradicted", "not-reproduced"):
             return int((self.judged["verdict"] == finding.replace("-", " ")).sum())
-        if finding == "stale":
-            return sum(run.stale for run in self.collection.paired.runs)
+        if finding in ("other-code", "other-data"):
+            return sum(run.standing.state == finding.replace("-", " ") for run in self.collection.paired.runs)
         return sum(problem.state == finding for problem in self.collection.problems)
 
 
@@ -82,19 +83,19 @@ def analyse(
     *,
     tasks: Mapping[str, TaskInfo],
     study: Study | None = None,
-    current: AbstractCollection[str] | None = None,
+    standings: Mapping[str, Standing] | None = None,
     extras: Extras | None = None,
     compared: Iterable[Path | Record] | None = None,
 ) -> Analysis:
     """All estimates and verdicts.
 
     `tasks` says what records do not: modality, metrics and chance, in the order of the tables. `study` is what the runs are
-    asked; without one no gain has a rival and nothing was published. `current` holds the run ids that the current code would
-    compute, if known; all other runs are marked as stale. `compared` are other records, to set beside these cell by cell.
+    asked; without one no gain has a rival and nothing was published. `standings` holds how each record stands to today's code
+    and data by its origin, if known. `compared` are other records, to set beside these cell by cell.
     """
     study = study or Study()
     claims = load_claims(study)
-    collection = collect(records, problems, tasks, current)
+    collection = collect(records, problems, tasks, standings)
     cells, effects = estimate_cells(collection), estimate_effects(collection, select)
     contrasts = estimate_contrasts(collection, study.rivals, select, study.tuned_baseline, study.beside)
     other = None if compared is None else collect(compared, (), tasks)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection as AbstractCollection
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +13,9 @@ import pandas as pd
 from benchmark.evidence.inputs import Problem, Remark, TaskInfo
 from benchmark.evidence.pairing import Paired, Run, pair_runs
 from benchmark.evidence.sections import Section, assign_sections, stated_conditions
-from benchmark.records.record import Record, RecordError, Selection, read_record
+from benchmark.provenance.currency import UP_TO_DATE, Standing
+from benchmark.records.earlier import RecordError
+from benchmark.records.record import Record, Selection, read_record
 from benchmark.spec.contracts import Metric
 from benchmark.spec.runspec import RunSpec, canonical_json
 
@@ -65,21 +66,21 @@ def collect(
     sources: Iterable[Path | Record],
     problems: Iterable[Problem] = (),
     tasks: Mapping[str, TaskInfo] | None = None,
-    current: AbstractCollection[str] | None = None,
+    standings: Mapping[str, Standing] | None = None,
 ) -> Collection:
     """Read, group, pair. A file that cannot be read becomes a problem.
 
-    `current`: the run ids that the current code would compute, if known; other runs are shown as stale.
+    `standings`: how each record stands to today's code and data by its origin, if known.
     """
     records, unreadable = _read(sources)
     found = (*sorted(problems, key=lambda p: (p.name, p.state, p.reason)), *unreadable)
     infos, foreign = _with_foreign_tasks(records, found, tasks or {})
     pretrainings = {r.run_id: r.spec for r in records if r.spec.kind == "pretrain"}
-    runs = [Run(r, current is not None and r.run_id not in current, is_own(r.spec, pretrainings, tasks or {}))
+    runs = [Run(r, UP_TO_DATE if standings is None else standings[r.origin], is_own(r.spec, pretrainings, tasks or {}))
             for r in records if r.spec.kind == "train"]
     specs = [r.spec for r in runs] + [p.spec for p in found if p.spec is not None and p.spec.kind == "train"]
     own = {(task, *place): stated for task, info in infos.items() for place, stated in info.conditions.items()}
-    by_comparison = assign_sections(specs, _weights(runs, current is not None), own)
+    by_comparison = assign_sections(specs, _weights(runs, standings is not None), own)
     sections = tuple(sorted(set(by_comparison.values()), key=lambda section: section.order))
     section_of = {comparison: sections.index(section) for comparison, section in by_comparison.items()}
     paired = pair_runs(runs)

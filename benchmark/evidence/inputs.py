@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from benchmark.evidence.sections import Conditions, stated_conditions
 from benchmark.plan.matrix import code_of
-from benchmark.provenance.code import is_stacked_by_other_code
+from benchmark.provenance.currency import Judge, Standing
 from benchmark.records.pictures import FILE, read_pictures
 from benchmark.records.record import Record
 from benchmark.records.store import Store
@@ -56,8 +56,8 @@ class Remark:
 
 
 def gather(stores: Sequence[Store], tasks: Mapping[str, Task], arms: Mapping[str, Arm],
-           ) -> tuple[list[Record], list[Problem], dict[str, TaskInfo], set[str]]:
-    """Records, what has none, facts on the tasks, and the ids of records that today's code and data would give."""
+           ) -> tuple[list[Record], list[Problem], dict[str, TaskInfo], dict[str, Standing]]:
+    """Records, what has none, facts on the tasks, and how each record stands to today's code and data, by its origin."""
     records, problems = [], []
     for store in stores:
         found, unreadable = store.records()
@@ -78,7 +78,8 @@ def gather(stores: Sequence[Store], tasks: Mapping[str, Task], arms: Mapping[str
         {(name, setting): recipe.scale_lr for name, profile in task.profiles.items()
          for setting, recipe in profile.train.items()})
         for name, task in tasks.items()}
-    return records, problems, infos, {record.run_id for record in records if is_current(record, tasks, arms)}
+    judge = Judge.beside(*stores)
+    return records, problems, infos, {record.origin: standing_of(record, tasks, arms, judge) for record in records}
 
 
 def profile_conditions(profile: ProfileSpec, setting: Setting) -> Conditions:
@@ -112,19 +113,15 @@ def gather_pictures(stores: Sequence[Store], records: Sequence[Record],
     return samples, reconstructions, problems
 
 
-def is_current(record: Record, tasks: Mapping[str, Task], arms: Mapping[str, Arm]) -> bool:
-    """Whether the code and data of today are those that a record was made with, as far as both are here."""
+def standing_of(record: Record, tasks: Mapping[str, Task], arms: Mapping[str, Arm], judge: Judge) -> Standing:
+    """How a record stands to today's code and data, as far as both are here."""
     spec = record.spec
-    if is_stacked_by_other_code(record.environment.lockstep_code):
-        return False
-    if spec.task not in tasks or (spec.arm is not None and spec.arm not in arms):
-        return True
+    known = spec.task in tasks and (spec.arm is None or spec.arm in arms)
+    if not known or spec.profile not in tasks[spec.task].profiles:
+        return judge.of_record(record, None, None)
     task = tasks[spec.task]
-    if spec.profile not in task.profiles:
-        return True
-    if spec.code != code_of(task, arms[spec.arm] if spec.arm is not None else None, spec.profile):
-        return False
     try:
-        return spec.data == task.data_digests(spec.profile)
+        data: Mapping[str, str] | None = task.data_digests(spec.profile)
     except ValueError:  # the data are not on this machine
-        return True
+        data = None
+    return judge.of_record(record, code_of(task, None if spec.arm is None else arms[spec.arm], spec.profile), data)

@@ -1,6 +1,7 @@
 """Finished runs in, pairs with their baseline out; who has none is named with the reason.
 
-Paired are runs of equal `spec.comparison`, equal seed, and equal device, torch, threads and stack.
+Paired are runs of equal `spec.comparison`, equal seed, and equal device, torch, packages, threads and
+stack; packages count as equal where a certificate shows that they give the same bits.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from benchmark.evidence.inputs import Remark
+from benchmark.provenance.certificates import differing_packages, place_of
+from benchmark.provenance.currency import UP_TO_DATE, Standing
 from benchmark.records.record import Record
 from benchmark.spec.runspec import RunSpec
 
@@ -22,8 +25,13 @@ class Run:
     """A record of a training, with its place in the report. Equal only to itself: one spec can run in two places."""
 
     record: Record
-    stale: bool = False  # known not to be of the current code
+    standing: Standing = UP_TO_DATE
     own: bool = True  # not known to have another rate of the scales, or to start from another pretraining, than its profile's
+
+    @property
+    def stale(self) -> bool:
+        """Whether today's code or data would not give it, as far as is known"""
+        return not self.standing.holds
 
     @property
     def spec(self) -> RunSpec:
@@ -42,9 +50,10 @@ class Run:
         return (self.comparison, self.spec.arm or "none", self.spec.auxiliary or "", self.spec.variant)
 
     @property
-    def environment(self) -> tuple[str, str, int, int]:
+    def environment(self) -> tuple[str, str, int, int, str]:
         where = self.record.environment
-        return (where.device, where.torch, where.threads, where.lockstep or 1)
+        place = self.standing.place or place_of(where, self.spec)
+        return (where.device, where.torch, where.threads, where.lockstep or 1, place)
 
     @property
     def checkpoint(self) -> tuple[str | None, str | None]:
@@ -60,7 +69,7 @@ class Run:
 
     @property
     def environment_text(self) -> str:
-        device, torch, threads, lockstep = self.environment
+        device, torch, threads, lockstep, _ = self.environment
         stacked = f", in lock-step by {lockstep}" if lockstep > 1 else ""
         return f"{device}, torch {torch}, {threads} thread{'s' if threads != 1 else ''}{stacked}"
 
@@ -114,11 +123,18 @@ def keep_best(
 
 def _repeat(run: Run, used: Run, kind: str) -> Remark:
     age = "not of the current code, " if run.stale else ""
-    place = f"on {run.environment_text}, " if run.environment != used.environment else ""
-    differing = [name for name in ("code", "options", "starts") if getattr(run.spec, name) != getattr(used.spec, name)]
+    place = f"on {_where(run, used)}, " if run.environment != used.environment else ""
+    differing = [name for name in ("options", "starts") if getattr(run.spec, name) != getattr(used.spec, name)]
+    differing = [*(["code"] if run.record.code != used.record.code else []), *differing]
     other = f" (other {', '.join(differing)})" if differing else ""
     instead = f"used instead: {used.name}, started {used.record.started}{other}"
     return Remark(kind, run.name, f"{place}{age}started {run.record.started}; {instead}")
+
+
+def _where(run: Run, other: Run) -> str:
+    """Where a run was computed, with the packages whose versions are not those of another's"""
+    versions = differing_packages(run.spec, run.record.environment, other.record.environment)
+    return ", ".join([run.environment_text, *versions])
 
 
 def pair_with_baselines(runs: Sequence[Run]) -> tuple[dict[Run, Run], dict[Run, Remark]]:
@@ -154,8 +170,8 @@ def _reason(run: Run, fitting: Sequence[Run], near: Sequence[Run], same_seed: Se
         detail = f"its target checkpoint is {run.checkpoint_text}, the baseline's {near[0].checkpoint_text}"
         return Remark("Not paired: the baseline started from another checkpoint", run.name, detail)
     if same_seed:
-        others = "; ".join(sorted({b.environment_text for b in same_seed}))
-        detail = f"ran on {run.environment_text}; its baseline on {others}"
+        others = "; ".join(sorted({_where(b, run) for b in same_seed}))
+        detail = f"ran on {_where(run, same_seed[0])}; its baseline on {others}"
         return Remark("Not paired: the baseline ran in another environment", run.name, detail)
     if compared:
         return Remark("Not paired: no baseline run of this seed", run.name, f"seed {run.spec.seed}")

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from benchmark.provenance.code import ENGINE, code_digest
+from benchmark.provenance.code import code_parts
 from benchmark.spec.contracts import Arm, ProfileSpec, Start, Task
 from benchmark.spec.recipes import Frozen, ModelShape, Setting, TrainRecipe
 from benchmark.spec.runspec import FOLDS, ManySeeds, Pretrained, Role, RunSpec
@@ -60,6 +60,11 @@ class Job:
     arm: Arm | None
     needs: tuple[tuple[str, RunSpec], ...] = ()  # pretraining runs by role
     files: tuple[tuple[str, Pretrained], ...] = ()  # weights that were not trained here, by role
+
+    @functools.cached_property
+    def code(self) -> dict[str, str]:
+        """Digests by part of the code that would carry it out now; of a stack's also where it trains alone."""
+        return code_of(self.task, self.arm, self.spec.profile)
 
 
 @dataclass(frozen=True)
@@ -147,7 +152,7 @@ class Planner:
             limit=self._limit(profile), setting=cell.setting, arm=arm.name,
             options=arm.model_dump(mode="json"), auxiliary=cell.auxiliary,
             pretrained=dict(origins), data=cell.task.data_digests(self.profile),
-            code=code_of(cell.task, arm, self.profile), role=role,
+            role=role,
             variant=describe_difference(arm))
 
     @staticmethod
@@ -182,7 +187,7 @@ class Planner:
             shape=self._override(profile.shape, "shape", task), recipe=recipe,
             variant="" if recipe.stop_epoch is None else f"stop_epoch={recipe.stop_epoch}",
             limit=self._limit(profile), data=task.data_digests(self.profile),
-            code=code_of(task, None, self.profile), role="pretraining")
+            role="pretraining")
 
     def _profile(self, task: Task) -> ProfileSpec:
         if self.profile not in task.profiles:
@@ -260,10 +265,9 @@ def file_digest(path: Path) -> str:
         raise ValueError(f"weights {path} cannot be read ({error.strerror})") from error
 
 
-def code_of(task: Task, arm: Arm | None, profile: str) -> str:
-    """Digest of the code that a run of `task` under `arm` (None: its pretraining) and `profile` may depend on."""
-    roots = [ENGINE, *(type(value).__module__ for value in (task, arm) if value is not None), task.profiles[profile].reader]
-    return code_digest(tuple(filter(None, roots)))
+def code_of(task: Task, arm: Arm | None, profile: str) -> dict[str, str]:
+    """Digests by part of the code that a run of `task` under `arm` (None: its pretraining) and `profile` may depend on."""
+    return code_parts(type(task).__module__, None if arm is None else type(arm).__module__, task.profiles[profile].reader)
 
 
 def pretraining_tasks(tasks: Mapping[str, Task]) -> dict[str, Task]:

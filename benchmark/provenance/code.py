@@ -1,9 +1,8 @@
-"""Code in, digest out: what makes a result stale when it is edited, and what does not.
+"""Modules in, digests of their code by part out: what made a result, told apart so that an edit is seen where it counts.
 
-The digest covers the syntax trees of a module and of every module of the project that it imports, directly or not,
-also inside functions. Comments, formatting, docstrings and type-only imports do not count. Modules that only hold
-values which enter a `RunSpec` themselves (recipes by profile) are left out: an edit of one profile leaves the others
-alone.
+A digest covers the syntax trees of the modules of a part. Comments, formatting, docstrings and
+type-only imports do not count, and the text of a tree is the same under every version of Python.
+Modules that only hold values which enter a `RunSpec` themselves (recipes by profile) are left out.
 """
 
 from __future__ import annotations
@@ -18,30 +17,46 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 
 ENGINE = "benchmark.train.execute"  # root of all that computes a result
-STACKS = "benchmark.train.lockstep"  # and of what trains several at once: no part of a run, so its digest is in the environment
+STACKS = "benchmark.train.lockstep"  # root of what trains several at once
 # These carry results, and compute none.
 CARRIERS = {"benchmark.records.record", "benchmark.spec.runspec", "benchmark.provenance.environment"}
-PACKAGES = {"benchmark", "tasks", "baselines"}  # imported modules of these count, and those of the roots' own packages
+PACKAGES = {"benchmark", "tasks", "baselines"}  # their modules count, and those of the roots' own packages
 VALUES_ONLY = "profiles"  # last name of a module whose values are in the spec
-
-
-def is_stacked_by_other_code(digest: str | None) -> bool:
-    """Whether code of another digest than today's trained the stack that a run was in; None: it was in none."""
-    return digest is not None and digest != code_digest((STACKS,))
+PARTS = ("engine", "modality", "task", "arm", "reader", "stack")
+DIGITS = 16  # of a part's digest: enough to tell versions of one project apart
 
 
 @functools.lru_cache
-def code_digest(roots: tuple[str, ...]) -> str:
-    """Hex digest of the code reachable from the modules named in `roots`."""
-    trees = dict(reachable_code(roots))
-    return hashlib.sha256("\n".join(f"{name} {trees[name]}" for name in sorted(trees)).encode()).hexdigest()
+def code_parts(task: str, arm: str | None, reader: str | None) -> dict[str, str]:
+    """Digests of the code that a run may depend on, by part; the names are those of modules.
+
+    "engine": what every run goes through. "modality": what else of this package the task uses, its
+    tokenizer and head. "task", "arm" and "reader" (of the data): theirs alone. "stack": what trains
+    several runs at once beyond the engine. A module belongs to the first part that reaches it.
+    """
+    roots = {"engine": ENGINE, "task": task, "arm": arm, "reader": reader, "stack": STACKS}
+    every = [root for root in roots.values() if root]
+    own: dict[str, list[str]] = {}
+    seen: set[str] = set()
+    for part, root in roots.items():
+        for module, tree in reachable_code((root,), beside=every) if root else ():
+            if module not in seen:
+                seen.add(module)
+                engines = part == "task" and module.partition(".")[0] == ENGINE.partition(".")[0]
+                own.setdefault("modality" if engines else part, []).append(f"{module} {tree}")
+    return {part: hashlib.sha256("\n".join(sorted(own[part])).encode()).hexdigest()[:DIGITS]
+            for part in PARTS if part in own}
 
 
-def reachable_code(roots: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Each module that an edit of would make results stale, with the digest of its syntax tree."""
+def reachable_code(roots: Iterable[str], beside: Iterable[str] = ()) -> Iterator[tuple[str, str]]:
+    """Each module that the roots import, directly or not, also inside functions, and its tree's digest.
+
+    `beside`: further roots, whose packages count, too.
+    """
     waiting = list(roots)
-    packages = {root.split(".")[0] for root in waiting} | PACKAGES
-    plugins = {path.parent for root in waiting if "." not in root and (path := _source(root))
+    named = [*waiting, *beside]
+    packages = {root.split(".")[0] for root in named} | PACKAGES
+    plugins = {path.parent for root in named if "." not in root and (path := _source(root))
                and path.name != "__init__.py"}  # single files may import the files beside them
     seen: set[str] = set()
     while waiting:
@@ -85,7 +100,26 @@ def _parse(path: Path, _modified_ns: int, module: str) -> tuple[str, tuple[str, 
             if node.level:
                 origin = ".".join([*package.split(".")[: len(package.split(".")) - node.level + 1], origin]).rstrip(".")
             imports += [origin, *(f"{origin}.{alias.name}" for alias in node.names)]
-    return hashlib.sha256(ast.dump(stripped).encode()).hexdigest(), tuple(dict.fromkeys(imports))
+    return hashlib.sha256(spelled(stripped).encode()).hexdigest(), tuple(dict.fromkeys(imports))
+
+
+def spelled(value: object) -> str:
+    """A syntax tree as text that every version of Python agrees on.
+
+    `ast.dump` of some tells fields that are empty, and 3.12 ends the format of a nested f-string with
+    an empty text.
+    """
+    if isinstance(value, ast.JoinedStr):
+        parts = [part for part in value.values if not isinstance(part, ast.Constant) or part.value != ""]
+        return f"JoinedStr({spelled(parts)})"
+    if isinstance(value, ast.Constant):
+        return f"Constant({value.value!r})"
+    if isinstance(value, ast.AST):
+        fields = ((name, part) for name, part in ast.iter_fields(value) if part is not None and part != [])
+        return f"{type(value).__name__}({', '.join(f'{name}={spelled(part)}' for name, part in fields)})"
+    if isinstance(value, list):
+        return f"[{', '.join(map(spelled, value))}]"
+    return repr(value)
 
 
 class _Stripper(ast.NodeTransformer):
@@ -102,4 +136,3 @@ class _Stripper(ast.NodeTransformer):
                 and ast.get_docstring(node, clean=False) is not None):
             del node.body[0]
         return node
-

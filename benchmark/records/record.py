@@ -5,6 +5,8 @@ Reading and writing need no torch.
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import json
 import os
 import re
@@ -15,22 +17,19 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationError, field_validator
 from pydantic_core import from_json
 
+from benchmark.records.earlier import RecordError, translated
 from benchmark.spec.recipes import Frozen
-from benchmark.spec.runspec import Count, RunSpec
+from benchmark.spec.runspec import Count, RunSpec, canonical_json
 
-SCHEMA_VERSION = 2  # what is written: measurements by series; in version 1 each was an object of its own
-READABLE = (1, 2)
+SCHEMA_VERSION = 3  # what is written; `benchmark.records.earlier` reads 1 and 2
+READABLE = (1, 2, SCHEMA_VERSION)
 Value = Annotated[float, Field(gt=-1e100, lt=1e100)]  # whose squares are numbers, too
 Seconds = Annotated[float, Field(ge=0, lt=1e100)]
 Selection = Literal["last", "best_val", "oracle"]
 
 
-class RecordError(ValueError):
-    """A record cannot be read or is not of this schema."""
-
-
 class Environment(Frozen):
-    """Where a run was computed. Runs of different `device`, `torch`, `threads` or `lockstep` are never paired silently."""
+    """Where a run was computed; `computing` of it decides which runs are paired without a word."""
 
     commit: str | None = None  # of the suite's own repository; None where it is installed without one
     dirty: bool | None = None
@@ -44,7 +43,6 @@ class Environment(Frozen):
     threads: int
     deterministic: bool
     lockstep: int | None = None  # places of the stack in which it was trained with others; absent where it trained alone
-    lockstep_code: str | None = None  # digest of the code that trained the stack
 
 
 class Measurement(Frozen):
@@ -89,6 +87,7 @@ class Record(Frozen):
     schema_version: int = Field(SCHEMA_VERSION, strict=True)
     run_id: str
     spec: RunSpec
+    code: dict[str, str] = Field(default_factory=dict)  # digests by part, see `benchmark.provenance.code`
     measurements: Annotated[list[Measurement], BeforeValidator(_rows)]  # those of a split and metric side by side
     layers: list[Layer] = Field(default_factory=list)
     merge_difference: float | None = None  # largest |merged - unmerged| logit over largest |logit|, test split
@@ -102,6 +101,11 @@ class Record(Frozen):
     started: str  # ISO 8601, UTC
     resumed: int = 0  # how often the run was continued from a checkpoint
     command: str = ""
+
+    @functools.cached_property
+    def origin(self) -> str:
+        """What was asked and what computed it, as one name: one run can have been computed by two states of the code."""
+        return f"{self.run_id}-{hashlib.sha256(canonical_json(self.code).encode()).hexdigest()[:8]}"
 
     @field_validator("measurements")
     @classmethod
@@ -128,33 +132,34 @@ def read_record(path: Path) -> Record:
     except OSError as error:
         raise RecordError(f"{path}: unreadable ({type(error).__name__}: {error})") from error
     try:
-        record = Record.model_validate_json(text)
+        record = Record.model_validate(_today(text, path))
     except ValidationError as error:
-        raise RecordError(f"{path}: {_first_fault(text, error)}") from error
-    version = record.schema_version if "schema_version" in record.model_fields_set else None
-    if version not in READABLE:
-        raise RecordError(f"{path}: {_wrong_version(version)}")
+        raise RecordError(f"{path}: {_first_fault(error)}") from error
     if record.run_id != record.spec.run_id:
         raise RecordError(f"{path}: run_id {record.run_id} does not fit its spec ({record.spec.run_id})")
     return record
 
 
-def _first_fault(text: bytes, error: ValidationError) -> str:
-    """In one line; a record of another version is told by that, not by what it lacks."""
+def _today(text: bytes, path: Path) -> dict[str, Any]:
+    """What a file says, as the fields of a `Record`; raises `RecordError`."""
+    try:
+        data = from_json(text)
+    except ValueError as error:
+        raise RecordError(f"{path}: unreadable ({error})") from error
+    if not isinstance(data, dict):
+        raise RecordError(f"{path}: unreadable (no JSON object)")
+    version = data.get("schema_version")
+    if version not in READABLE or isinstance(version, bool):
+        raise RecordError(f"{path}: schema version {repr(version)[:40]}, this release reads {', '.join(map(str, READABLE))}")
+    return data if version == SCHEMA_VERSION else translated(data, path)
+
+
+def _first_fault(error: ValidationError) -> str:
+    """In one line"""
     first = error.errors(include_url=False, include_input=False)[0]
-    if first["type"] == "json_invalid":
-        return f"unreadable ({first['msg']})"
-    data = from_json(text)
-    version = data.get("schema_version") if isinstance(data, dict) else None
-    if version not in READABLE:
-        return _wrong_version(version)
     place = ".".join(str(part) for part in first["loc"])
     said = re.sub(r"\d{16,}", lambda digits: f"{float(digits[0]):g}", first["msg"])  # pydantic writes 1e100 out
     return " ".join(f"{place}: {said}".split())
-
-
-def _wrong_version(version: object) -> str:
-    return f"schema version {repr(version)[:40]}, this release reads {' and '.join(map(str, READABLE))}"
 
 
 def write_json(path: Path, text: str) -> None:

@@ -1,6 +1,6 @@
-"""Records and failures on disk: which runs of a results folder are done, failed, stale or missing.
+"""Records and failures of a results folder, on disk.
 
-    RESULTS/runs/NAME/record.json    a finished run; presence means done
+    RESULTS/runs/NAME/record.json    a finished run, where it can be read
     RESULTS/runs/NAME/failure.json   the last failure of a run that has no record
     RESULTS/samples/TASK-PROFILE.npz    what the task is shown, for the report's pictures
     RESULTS/work/NAME/               weights, checkpoint and log: big, local, never needed to read results
@@ -11,19 +11,37 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO
 
 from pydantic import ValidationError
 
-from benchmark.records.record import Record, RecordError, names_under, read_record, record_text, records_under, write_json
+from benchmark.records.earlier import RecordError
+from benchmark.records.record import Record, read_record, record_text, records_under, write_json
 from benchmark.spec.recipes import Frozen
-from benchmark.spec.runspec import RunSpec
+from benchmark.spec.runspec import RunSpec, canonical_json
 
 MANY, PART = 1000, 250  # records: so many take a second to read, and from there on processes do, each a part at a time
-State = Literal["done", "failed", "stale", "missing"]
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a record says of its origin, or why it cannot be read."""
+
+    run_id: str = ""
+    asked: str = ""  # `RunSpec.asked`
+    code: Mapping[str, str] = field(default_factory=dict)
+    lockstep: int = 1  # places of the stack in which it was trained
+    device: str = ""
+    commit: str | None = None
+    changed_ns: int = 0  # when its file was written
+    fault: str = ""
+
+
+MISSING = Header(fault="there is none")
 
 
 class Failure(Frozen):
@@ -85,45 +103,33 @@ class Store:
         return file
 
     def is_complete(self, spec: RunSpec) -> bool:
-        """Whether there is a record, and the weights that others may start from."""
-        return self.state(spec) == "done" and self.weights(spec).is_file()
+        """Whether there is a readable record, and the weights that others may start from."""
+        return self.weights(spec).is_file() and not self.headers([spec.name]).get(spec.name, MISSING).fault
 
-    def state(self, spec: RunSpec) -> State:
-        """Of one planned run; stale: there is a record of this cell and seed under another identity only."""
-        return self.states([spec])[0]
-
-    def states(self, specs: Iterable[RunSpec]) -> list[State]:
-        """The state of each planned run; the folder is listed once."""
-        runs, present = self.folder / "runs", set(names_under(self.folder))
-        of_cell: dict[str, list[str]] = {}
-        for name in present:
-            of_cell.setdefault(name.rpartition("-")[0], []).append(name)
-
-        def has(name: str, file: str) -> bool:
-            return name in present and os.path.isfile(f"{runs}/{name}/{file}")  # pathlib takes as long as the disk
-
-        def state(name: str) -> State:
-            if has(name, "record.json"):
-                return "done"
-            if has(name, "failure.json"):
-                return "failed"
-            others = of_cell.get(name.rpartition("-")[0], [])
-            return "stale" if any(has(other, "record.json") for other in others) else "missing"
-
-        return [state(spec.name) for spec in specs]
-
-    def stack_of(self, spec: RunSpec) -> tuple[int, str | None] | None:
-        """Of a recorded run: the places of the stack in which it was trained (1: alone), and the digest of the code that did;
-        None where there is no readable record.
-        """
-        path = self.run_folder(spec) / "record.json"
+    def changed_ns(self, spec: RunSpec) -> int | None:
+        """When the run's record was written, in nanoseconds; None where there is none."""
         try:
-            if b'"lockstep"' not in path.read_bytes():  # a hundred times faster than to read what it says
-                return (1, None)
-            environment = read_record(path).environment
-        except (OSError, RecordError):
+            return os.stat(self.run_folder(spec) / "record.json").st_mtime_ns
+        except OSError:
             return None
-        return (environment.lockstep or 1, environment.lockstep_code)
+
+    def keep_to_code(self, spec: RunSpec, code: Mapping[str, str]) -> None:
+        """Remove an unfinished run's checkpoints where other code than `code` left them: no run is computed by two."""
+        file, text = self.work(spec) / "code.json", canonical_json(dict(code))
+        if not file.is_file() or file.read_text(encoding="utf-8") != text:
+            self._drop_checkpoints(spec)
+            write_json(file, text)
+
+    def headers(self, names: Iterable[str]) -> dict[str, Header]:
+        """What the records of these runs say of their origin; those without a record are left out."""
+        runs = f"{self.folder}/runs"
+        paths = [path for name in names if os.path.exists(path := f"{runs}/{name}/record.json")]
+        if len(paths) < MANY:
+            found = [_header(path) for path in paths]
+        else:
+            with ProcessPoolExecutor(min(os.cpu_count() or 1, -(-len(paths) // PART))) as pool:
+                found = list(pool.map(_header, paths, chunksize=PART))
+        return {path.split("/")[-2]: header for path, header in zip(paths, found, strict=True)}
 
     def save(self, record: Record) -> None:
         """Write the record, and forget an earlier failure and the checkpoint."""
@@ -131,7 +137,10 @@ class Store:
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / "record.json", record_text(record))
         (folder / "failure.json").unlink(missing_ok=True)
-        folder = self.work(record.spec)
+        self._drop_checkpoints(record.spec)
+
+    def _drop_checkpoints(self, spec: RunSpec) -> None:
+        folder = self.work(spec)
         for file in (*folder.glob("checkpoint.pt*"), folder / ".checkpoint.pt.partial"):
             file.unlink(missing_ok=True)
 
@@ -156,14 +165,6 @@ class Store:
                 problems.append(str(error))
         return records, problems
 
-    def unreadable(self) -> list[str]:
-        """One line for each record that is not readable."""
-        paths = list(records_under(self.folder))
-        if len(paths) < MANY:
-            return [fault for path in paths if (fault := _fault_of(path))]
-        with ProcessPoolExecutor(min(os.cpu_count() or 1, -(-len(paths) // PART))) as pool:
-            return [fault for fault in pool.map(_fault_of, paths, chunksize=PART) if fault]
-
     def failures(self) -> list[Failure]:
         """Every recorded failure."""
         found = [read_failure(path) for path in sorted(self.folder.glob("runs/*/failure.json"))]
@@ -185,12 +186,14 @@ class Store:
         return "\n".join(text.splitlines()[-lines:])
 
 
-def _fault_of(path: Path) -> str:
+def _header(path: str) -> Header:
     try:
-        read_record(path)
-    except RecordError as error:
-        return str(error)
-    return ""
+        record = read_record(Path(path))
+        changed = os.stat(path).st_mtime_ns
+    except (OSError, RecordError) as error:
+        return Header(fault=str(error).removeprefix(f"{path}: "))
+    return Header(record.run_id, record.spec.asked, record.code, record.environment.lockstep or 1,
+                  record.environment.device, record.environment.commit, changed)
 
 
 def read_failure(path: Path) -> Failure | None:

@@ -14,6 +14,7 @@ from benchmark.evidence.stats import (
     ALPHA,
     minimal_detectable_effect,
 )
+from benchmark.provenance.currency import carried_note
 
 
 def control_verdicts(analysis: Analysis, section: int) -> list[tuple[str, str]]:
@@ -87,6 +88,8 @@ def badges(analysis: Analysis) -> list[str]:
         found.append(f"{wrong} of {len(analysis.sanity)} sanity checks failed: nothing here is to be relied on")
     if stale:
         found.append(f"{stale} of {len(collection.paired.runs)} runs were not computed by the current code")
+    if note := carried_note([run.standing for run in collection.paired.runs]):
+        found.append(note)
     return found
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from collections.abc import Set as AbstractSet
 
 from rich.console import Console
 from rich.table import Table as Grid
@@ -13,15 +12,16 @@ from benchmark.evidence.collect import collect
 from benchmark.evidence.estimates import estimate_cells, estimate_effects
 from benchmark.evidence.inputs import Problem, TaskInfo
 from benchmark.evidence.matrix import list_matrices
+from benchmark.provenance.currency import Standing
 from benchmark.records.record import Record
 from benchmark.report.tables import matrix_table
 
 
 def print_matrices(
-    records: Iterable[Record], problems: Iterable[Problem], tasks: Mapping[str, TaskInfo], current: AbstractSet[str]
+    records: Iterable[Record], problems: Iterable[Problem], tasks: Mapping[str, TaskInfo], standings: Mapping[str, Standing]
 ) -> None:
     """Print every matrix of the records; says so where there is none."""
-    collection = collect(records, problems, tasks, current)
+    collection = collect(records, problems, tasks, standings)
     cells, effects = estimate_cells(collection), estimate_effects(collection, "last")
     console = Console(width=None if Console().is_terminal else 160)
     found = [(section, *matrix) for section in range(len(collection.sections))

@@ -20,7 +20,7 @@ def facts(records: Sequence[Record]) -> list[str]:
     environments = [record.environment for record in records]
     by_name = {
         "Commit": (f"{e.commit or 'unknown'}{' (with local changes)' if e.dirty else ''}" for e in environments),
-        "Code digest": (record.spec.code[:12] for record in records),
+        "Code digest": (record.origin.rpartition("-")[2] for record in records),
         "Torch": (f"{e.torch}, Python {e.python}" for e in environments),
         "Hardware": (f"{e.device} ({e.processor}), {e.threads} thread(s), {e.platform}"
                      + (f", in lock-step by {e.lockstep}" if e.lockstep else "") for e in environments),

@@ -14,13 +14,13 @@ import os
 import signal
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any, Literal
 
 from benchmark.plan.matrix import Job, Plan
-from benchmark.provenance.code import is_stacked_by_other_code
+from benchmark.provenance.currency import AGAIN, Judge, Standing, State
 from benchmark.records.store import Store
 from benchmark.runner.worker import Work, carry_out, own_settings
 from benchmark.spec.recipes import TrainRecipe
@@ -31,7 +31,6 @@ ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "2000000000", "MALLOC_TRIM_THRESHOLD_": "
              "MALLOC_TOP_PAD_": "268435456"}
 CUBLAS = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}  # without it, matrix products on a GPU are not deterministic
 GRACE_S = 60.0  # for a run that is told to stop; then it goes on from its last epoch
-Overwrite = Literal["missing", "stale", "always"]
 LOOK_AGAIN_S = 2.0  # at a run that another runner is carrying out
 PRELOADED = ["benchmark.train.lockstep", "sklearn.metrics", "tasks", "baselines"]  # imported once, by the fork server
 
@@ -61,46 +60,50 @@ class _Running:
     outcome: tuple[str, str, str] | None = None
 
 
-def pending_jobs(plan: Plan, store: Store, overwrite: Overwrite = "stale") -> list[Job]:
-    """The jobs that have no record, and the pretraining runs among their needs whose weights are not here.
+@dataclass(frozen=True)
+class Todo:
+    """What of a plan is to be computed, and why."""
 
-    `overwrite`: whether cells that have a record of other code or data only are left as they are ("missing"), and whether
-    those that have one of today's are done again ("always").
-    """
-    kept = {"missing": ("done", "stale"), "stale": ("done",), "always": ()}[overwrite]
-    states = list(zip(plan.specs, store.states(plan.specs), strict=True))
-    missing = {spec.run_id for spec, state in states if state not in kept}
-    if overwrite == "stale":
-        missing |= outdated((spec for spec, state in states if state == "done"), store)
+    jobs: list[Job]
+    standings: dict[str, Standing]  # of every planned run, by run id
+    replaced: dict[str, int]  # of runs that have a record already, when its file was written, in ns
+
+    def counts(self) -> dict[str, int]:
+        """Runs to be computed though there is something of them, by state"""
+        states = Counter(self.standings[job.spec.run_id].state for job in self.jobs)
+        return {state: count for state, count in states.items() if state != "missing"}
+
+
+def todo(plan: Plan, store: Store, again: Collection[State] = AGAIN) -> Todo:
+    """The jobs without a result, those in one of the states `again`, and what they need whose weights are not here."""
+    judge = Judge.beside(store)
+    standings = dict(zip((spec.run_id for spec in plan.specs),
+                         judge.of_plan(store, [(job.spec, job.code) for job in plan.jobs]), strict=True))
+    chosen = {run_id for run_id, standing in standings.items() if standing.state in {"missing", "failed", *again}}
     for job in plan.jobs:
-        if job.spec.run_id in missing:
-            missing |= {need.run_id for _, need in job.needs if not store.weights(need).is_file()}
-    return [job for job in plan.jobs if job.spec.run_id in missing]
-
-
-def outdated(specs: Iterable[RunSpec], store: Store) -> set[str]:
-    """The recorded runs that other code than today's trained in a stack; no run's identity has that code in it."""
-    return {spec.run_id for spec in specs if spec.kind == "train" and (stack := store.stack_of(spec)) is not None
-            and is_stacked_by_other_code(stack[1])}
+        if job.spec.run_id in chosen:
+            chosen |= {need.run_id for _, need in job.needs if not store.weights(need).is_file()}
+    jobs = [job for job in plan.jobs if job.spec.run_id in chosen]
+    replaced = {job.spec.run_id: changed for job in jobs if (changed := store.changed_ns(job.spec)) is not None}
+    return Todo(jobs, standings, replaced)
 
 
 def run_plan(plan: Plan, store: Store, site: Site, jobs: int, on_event: Callable[[Event], None], *,
-             overwrite: Overwrite = "stale", timeout: float | None = None, retries: int = 0) -> list[RunSpec]:
-    """Carry out what `pending_jobs` names, at most `jobs` processes at once; returns the specs that failed.
+             again: Collection[State] = AGAIN, timeout: float | None = None, retries: int = 0) -> list[RunSpec]:
+    """Carry out what `todo` names, at most `jobs` processes at once; returns the specs that failed.
 
     A failing run is recorded and the others go on; what starts from it fails with that reason. A run that says nothing for
     `timeout` seconds is killed. What a kill or a lack of memory ended is tried `retries` times more, from its checkpoint.
     Where `site.lockstep` is above 1, runs that can are trained in stacks of so many first; what stops a stack stops no run.
     On KeyboardInterrupt running processes are stopped (their checkpoints stay) and the exception goes on.
     """
-    waiting = pending_jobs(plan, store, overwrite)
-    pending = {job.spec.run_id for job in waiting}
+    work = todo(plan, store, again)
+    pending = {job.spec.run_id for job in work.jobs}
     for job in plan.jobs:
         if job.spec.run_id not in pending:
             on_event(Event("kept", job.spec))
     os.environ |= {"OMP_NUM_THREADS": str(site.threads), **ALLOCATOR, **CUBLAS}  # read when the fork server starts
-    afresh = pending if overwrite == "always" else outdated((job.spec for job in waiting), store)
-    runner = _Runner(store, site, on_event, retries, waiting, afresh)
+    runner = _Runner(store, site, on_event, retries, list(work.jobs), dict(work.replaced))
     try:
         while runner.waiting or runner.running or runner.elsewhere:
             runner.look_again()
@@ -120,10 +123,10 @@ class _Runner:
     """What is waiting, running, failed and elsewhere, while a plan is carried out."""
 
     def __init__(self, store: Store, site: Site, on_event: Callable[[Event], None], retries: int, waiting: list[Job],
-                 afresh: set[str]):
+                 replaced: dict[str, int]):
         self.store, self.site, self.on_event, self.retries = store, site, on_event, retries
         self.waiting = waiting
-        self.afresh = afresh  # whose earlier results are still to be removed
+        self.replaced = replaced  # when the records were written that are still to be removed
         self.running: list[_Running] = []
         self.elsewhere: list[tuple[float, Job]] = []  # when to look again at what another runner is carrying out
         self.failed: dict[str, RunSpec] = {}
@@ -138,11 +141,16 @@ class _Runner:
         """Whether another runner has finished what it had."""
         for due, job in [entry for entry in self.elsewhere if entry[0] <= time.monotonic()]:
             self.elsewhere.remove((due, job))
-            if self.store.is_complete(job.spec):
+            if self.is_done(job):
                 self.unfinished.discard(job.spec.run_id)
                 self.on_event(Event("kept", job.spec))
             else:
                 self.waiting.append(job)
+
+    def is_done(self, job: Job) -> bool:
+        """Whether another runner has left its record, and not the one that is to be replaced."""
+        written = self.store.changed_ns(job.spec)
+        return self.store.is_complete(job.spec) and written != self.replaced.get(job.spec.run_id)
 
     def startable(self) -> Iterator[Job]:
         """The jobs whose needs are met or have failed, in order."""
@@ -178,9 +186,9 @@ class _Runner:
         group = stack or [job]
         self.waiting = [other for other in self.waiting if other not in group]
         slot = min(set(range(places)) - {other.slot for other in self.running})
-        fresh = self.afresh.intersection(one.spec.run_id for one in group)
+        replaced = {one.spec.run_id: self.replaced[one.spec.run_id] for one in group if one.spec.run_id in self.replaced}
         try:
-            self.running.append(_start(self.context, group, bool(stack), self.store, self.site, slot, fresh))
+            self.running.append(_start(self.context, group, bool(stack), self.store, self.site, slot, replaced))
         except OSError as problem:  # no process, or no room for its folder: its own misfortune
             if stack:  # to meet it one by one
                 self.stacks |= {one.spec.run_id: 0 for one in stack}
@@ -188,8 +196,6 @@ class _Runner:
             else:
                 self.fail(job.spec, f"could not be started ({problem})")
             return
-        if not stack:
-            self.afresh -= fresh
         for one in group:
             self.attempts[one.spec.run_id] += not stack
             self.on_event(Event("started", one.spec, sharing=len(group)))
@@ -207,6 +213,7 @@ class _Runner:
             self.elsewhere.append((time.monotonic() + LOOK_AGAIN_S, job))
             self.on_event(Event("elsewhere", job.spec))
         elif kind == "done":
+            self.replaced.pop(run_id, None)
             self.unfinished.discard(run_id)
             self.on_event(Event("done", job.spec, seconds=seconds + self.spent[run_id]))
         elif kind == "passing" and self.attempts[run_id] <= self.retries:
@@ -225,7 +232,7 @@ class _Runner:
             self.stacks[run_id] = 1 if again else 0
             self.spent[run_id] += seconds
             if not stopped:
-                self.afresh.discard(run_id)
+                self.replaced.pop(run_id, None)
             self.on_event(Event("again", job.spec, text=f"in lock-step with others: {error}") if again
                           else Event("apart" if stopped else "trained", job.spec, text=error))
         self.waiting[:0] = jobs
@@ -267,9 +274,9 @@ def _are_alike(spec: RunSpec, other: RunSpec) -> bool:
 
 
 def _start(context: Any, group: list[Job], together: bool, store: Store, site: Site, slot: int,
-           fresh: set[str]) -> _Running:
+           replaced: Mapping[str, int]) -> _Running:
     ours, theirs = context.Pipe(duplex=False)
-    works = [Work.of(job, store, job.spec.run_id in fresh) for job in group]
+    works = [Work.of(job, store, replaced.get(job.spec.run_id)) for job in group]
     # No daemon, as a run may have processes of its own, which read its files.
     process = context.Process(target=carry_out, args=(works, together, site, store.folder, theirs, slot, own_settings()),
                               daemon=False)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from benchmark.evidence.inputs import is_current
+from benchmark.evidence.inputs import standing_of
 from benchmark.plan.matrix import Job, Plan, nearest
+from benchmark.provenance.currency import Judge
 from benchmark.records.record import Record
 from benchmark.records.store import Store
 from benchmark.spec.contracts import Arm, Metric, Task
@@ -48,10 +49,12 @@ def find_record(name: str, records: Sequence[Record]) -> Record:
     raise ValueError(f"no run {name!r} among {len(names)} records; {hint}see the folder names below runs/")
 
 
-def plan_again(record: Record, records: Sequence[Record], tasks: Mapping[str, Task], arms: Mapping[str, Arm]) -> Plan:
+def plan_again(record: Record, records: Sequence[Record], tasks: Mapping[str, Task], arms: Mapping[str, Arm],
+               judge: Judge) -> Plan:
     """The run of a record after the pretrainings that it starts from, which are among `records`.
 
-    Raises `ValueError` where today's code, data, tasks or arms are not those of the record.
+    Raises `ValueError` where neither today's code is that of the record nor a certificate carries it, and where data, tasks
+    or arms are not those of the record.
     """
     by_id = {one.run_id: one for one in records}
     needs = []
@@ -59,15 +62,16 @@ def plan_again(record: Record, records: Sequence[Record], tasks: Mapping[str, Ta
         if run_id not in by_id:
             raise ValueError(f"{record.spec.name} starts from run {run_id}, whose record is not here")
         needs.append((role, by_id[run_id]))
-    jobs = [_job(need, (), tasks, arms) for need in {need.run_id: need for _, need in needs}.values()]
-    return Plan((*jobs, _job(record, tuple((role, need.spec) for role, need in needs), tasks, arms)))
+    jobs = [_job(need, (), tasks, arms, judge) for need in {need.run_id: need for _, need in needs}.values()]
+    return Plan((*jobs, _job(record, tuple((role, need.spec) for role, need in needs), tasks, arms, judge)))
 
 
-def _job(record: Record, needs: tuple[tuple[str, RunSpec], ...], tasks: Mapping[str, Task], arms: Mapping[str, Arm]) -> Job:
+def _job(record: Record, needs: tuple[tuple[str, RunSpec], ...], tasks: Mapping[str, Task], arms: Mapping[str, Arm],
+         judge: Judge) -> Job:
     spec = record.spec
     if spec.task not in tasks or (spec.arm is not None and spec.arm not in arms):
         raise ValueError(f"{spec.name} is of a task or arm that is not loaded; name its folder with --plugins")
-    if not is_current(record, tasks, arms):
+    if not standing_of(record, tasks, arms, judge).holds:
         commit = record.environment.commit
         raise ValueError(f"{spec.name} was computed by other code or data than today's; "
                          + (f"check out commit {commit[:12]} to reproduce it" if commit else "its commit is unknown"))

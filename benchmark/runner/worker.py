@@ -28,13 +28,13 @@ class Work:
     job: Job
     folder: Path  # to work in
     starts: Mapping[str, Pretrained]
-    fresh: bool  # whether what an earlier attempt left is removed first
+    replaced: int | None = None  # when the record was written that is removed first, with all that its run has left
 
     @classmethod
-    def of(cls, job: Job, store: Store, fresh: bool) -> Work:
+    def of(cls, job: Job, store: Store, replaced: int | None) -> Work:
         """Makes the folder; raises `OSError` where it cannot."""
         starts = {role: Pretrained(weights=store.weights(need), shape=need.shape) for role, need in job.needs}
-        return cls(job, store.work(job.spec), starts | dict(job.files), fresh)
+        return cls(job, store.work(job.spec), starts | dict(job.files), replaced)
 
 
 def own_settings() -> dict[str, str]:
@@ -94,10 +94,12 @@ def _claim(works: Sequence[Work], store: Store) -> dict[str, IO[str]]:
         spec = work.job.spec
         try:
             lock = store.try_lock(spec)
-            if lock is None or (store.is_complete(spec) and not work.fresh):
+            written = store.changed_ns(spec)
+            if lock is None or (store.is_complete(spec) and written != work.replaced):
                 continue
-            if work.fresh:
+            if work.replaced is not None and written == work.replaced:
                 store.clear(spec)
+            store.keep_to_code(spec, work.job.code)
         except OSError:
             if len(works) == 1:
                 raise
@@ -114,7 +116,10 @@ def _run(work: Work, store: Store, site: Site, connection: Connection, slot: int
     record = execute(job.spec, job.task, job.arm, _placed(site, slot), work.folder, work.starts,
                      lambda done, total, text: connection.send(("epoch", done, total, text)))
     _depict(job, store, log)  # from the checkpoint, which `save` removes
-    store.save(marked(record, work.folder))
+    record = marked(record, work.folder)
+    stacked = record.environment.lockstep is not None
+    code = {part: digest for part, digest in job.code.items() if stacked or part != "stack"}
+    store.save(record.model_copy(update={"code": code}))
 
 
 def _train_together(works: Sequence[Work], site: Site, connection: Connection, slot: int) -> None:

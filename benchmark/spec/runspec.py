@@ -38,7 +38,6 @@ class RunSpec(Frozen):
     starts: dict[str, str] = Field(default_factory=dict)  # run_id of each pretraining that this starts from, by role
     pretrained: dict[str, str] = Field(default_factory=dict)  # the same whatever the seed: their `comparison`, by role
     data: dict[str, str]  # SHA-256 of each data set by name
-    code: str  # digest of the code that can change the result
     role: Role
     variant: str = ""  # e.g. "scale_init=0.0001", where options of the arm differ from its defaults
 
@@ -50,10 +49,17 @@ class RunSpec(Frozen):
     def _identity(self) -> dict[str, Any]:
         return self.model_dump(mode="json", exclude=LABELS, exclude_none=True)  # so that a new optional field alters no id
 
+    @functools.cached_property
+    def asked(self) -> str:
+        """Digest of what was asked without the data: of two runs that differ, whether they do in the data alone."""
+        left_out = {*LABELS, "data", "starts", "pretrained"}
+        return _digest(canonical_json(self.model_dump(mode="json", exclude=left_out, exclude_none=True)))
+
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """As pydantic's, with an id of its own."""
         copied = super().model_copy(update=update, deep=deep)
         copied.__dict__.pop("run_id", None)
+        copied.__dict__.pop("asked", None)
         return copied
 
     @property

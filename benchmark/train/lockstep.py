@@ -26,9 +26,8 @@ from benchmark.data.examples import Batch, Examples
 from benchmark.data.seeds import SampleRandom, derive_seed, seed_torch
 from benchmark.model.encoder import TransformerModel
 from benchmark.model.pathway import Pathway, connected
-from benchmark.provenance.code import STACKS, code_digest
 from benchmark.records.record import Record
-from benchmark.spec.contracts import Arm, Task, add_up
+from benchmark.spec.contracts import Arm, Task
 from benchmark.spec.recipes import SPLITS, TrainRecipe
 from benchmark.spec.runspec import Pretrained, RunSpec, Site
 from benchmark.train import setup
@@ -55,7 +54,6 @@ class Origin:
     """What a checkpoint says of the stack that it is from."""
 
     lockstep: int = 0  # K
-    lockstep_code: str = ""
     started: str = ""
 
     def state_dict(self) -> dict[str, int | str]:
@@ -101,12 +99,11 @@ class Member:
         return self.work / "checkpoint.pt"
 
     def is_trained(self, places: int) -> bool:
-        """Whether there is a checkpoint after the last epoch, of a stack of so many places and today's code."""
+        """Whether there is a checkpoint after the last epoch, of a stack of so many places."""
         saved = load_checkpoint(self.checkpoint)
         if saved is None or saved["identity"] != self.spec.run_id or "origin" not in saved:
             return False
-        origin = Origin(**saved["origin"])
-        return (origin.lockstep, origin.lockstep_code) == (places, code_digest((STACKS,)))
+        return Origin(**saved["origin"]).lockstep == places
 
     def build(self, task: Task, places: int, device: torch.device) -> None:
         """The model and its optimizer as `execute` starts with them, or from a checkpoint of such a stack."""
@@ -116,7 +113,7 @@ class Member:
             self.model, lambda batch, random: torch.zeros(()),
             build_optimizer(self.model, self.recipe, self.spec.shape.depth, self.arm.tune),
             torch.amp.GradScaler(device.type, enabled=False), None, self.recipe, self.spec.seed, device, self.model.train)
-        self.state.origin = Origin(places, code_digest((STACKS,)), datetime.now(UTC).isoformat(timespec="seconds"))
+        self.state.origin = Origin(places, datetime.now(UTC).isoformat(timespec="seconds"))
         self.progress = resume(self.state, self.checkpoint, self.identity)
 
     @property
@@ -128,7 +125,7 @@ class Member:
     def identity(self) -> str:
         """Of a checkpoint before the last epoch: nothing but such a stack goes on from it."""
         origin = self.state.origin
-        return f"{self.spec.run_id} in lock-step by {origin.lockstep}, code {origin.lockstep_code}"
+        return f"{self.spec.run_id} in lock-step by {origin.lockstep}"
 
     def save(self) -> None:
         """As `fit` does."""
@@ -171,7 +168,7 @@ def marked(record: Record, work: Path) -> Record:
     if saved is None or "origin" not in saved:
         return record
     origin = Origin(**saved["origin"])
-    stacked = {"lockstep": origin.lockstep, "lockstep_code": origin.lockstep_code}
+    stacked = {"lockstep": origin.lockstep}
     return record.model_copy(update={
         "environment": record.environment.model_copy(update=stacked), "started": origin.started, "peak_memory_bytes": None,
         "resumed": record.resumed - 1})
@@ -267,7 +264,7 @@ def _train(members: Sequence[Member], task: Task, size: int, device: torch.devic
             member.progress.measure("train", {"loss": losses[place]})
             if member.pathways:
                 scales = [pathway.mean_scale() for pathway in member.pathways]
-                member.progress.measure("train", {"mean |scale|": add_up(scales) / len(scales)})
+                member.progress.measure("train", {"mean |scale|": sum(scales) / len(scales)})
         if epoch % recipe.eval_every == 0 and epoch < recipe.epochs:
             began = time.perf_counter()
             for split in SPLITS[1:]:

@@ -1,0 +1,157 @@
+"""`certify`: shows that a change of code or packages alters no bit of what is recorded, and writes down what was shown."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from benchmark.cli.context import load_registry, require_torch
+from benchmark.evidence.inputs import standing_of
+from benchmark.provenance.certificates import FOLDER, SUITE, Replay, read_certificate
+from benchmark.provenance.currency import Judge
+from benchmark.records.record import Record
+from benchmark.records.store import Store
+from benchmark.runner.certify import (
+    ROOT,
+    Sample,
+    Tree,
+    certificate_of,
+    checked_out,
+    choose,
+    classes,
+    compare,
+    replay,
+    write_certificate,
+)
+from benchmark.runner.machine import count_cores
+from benchmark.spec.contracts import Arm, Task
+
+say = partial(print, flush=True)
+MOST_SHOWN = 12  # classes that differ
+
+
+def certify(options: argparse.Namespace, command: str) -> int:
+    """Exit code 0 where all that was to be carried is, 1 where something differs."""
+    require_torch()
+    if options.check is not None:
+        return check(options)
+    tasks, arms = load_registry(options.plugins)
+    store = Store(options.results)
+    records, _ = store.records()
+    judge = Judge.beside(store)
+    standings = {record.origin: standing_of(record, tasks, arms, judge) for record in records}
+    wanted = [record for record in records if options.all or standings[record.origin].state == "other code"]
+    if not wanted:
+        counts = Counter(standing.state for standing in standings.values())
+        say(f"nothing to certify: of {len(records)} records in {store.folder}, "
+            + (", ".join(f"{count} are {state}" for state, count in counts.items()) or "none is there")
+            + "; --all replays their classes all the same")
+        return 0
+    grouped = classes(wanted)
+    samples = choose(grouped, options.full, tasks)
+    base = options.base or max(wanted, key=lambda record: record.started).environment.commit
+    if base is None:
+        raise ValueError("the records name no commit that computed them; name it with --base")
+    with sides(options, base) as (before, after, out):
+        say(f"{len(wanted)} records of other code in {len(samples)} classes; before: {base[:12]}, after: this tree")
+        replays, pair = compare_sides(samples, before, after, out, tasks, arms, options)
+    if pair is None:
+        say("no class could be compared; nothing is carried")
+        return 1
+    folder = options.out or (SUITE if SUITE.parent.is_dir() else store.folder.parent / FOLDER)
+    equal = {one.group for one in replays if one.difference is None}
+    if equal:
+        path = write_certificate(certificate_of(replays, *pair, command), folder)
+        carried = sum(len(grouped[group]) for group in equal)
+        say(f"{carried} of {len(wanted)} records are carried; written: {path}")
+    else:
+        say("nothing is carried, and no certificate is written")
+    return 0 if len(equal) == len(grouped) else 1
+
+
+@contextmanager
+def sides(options: argparse.Namespace, base: str) -> Iterator[tuple[Tree, Tree, Path]]:
+    """What computes before and after the change, and a folder for it"""
+    with ExitStack() as stack:
+        here = Path(sys.executable)
+        python = here if options.python is None else Path(options.python)
+        if options.python is not None and not python.is_file():
+            raise ValueError(f"--python {python}: no such file; name the interpreter of the other environment")
+        same_code = options.python is not None and options.base is None
+        before = Tree(ROOT if same_code else stack.enter_context(checked_out(base)), python)
+        out = options.work or Path(stack.enter_context(TemporaryDirectory(prefix="replays-")))
+        yield before, Tree(ROOT, here), out
+
+
+def compare_sides(samples: Sequence[Sample], before: Tree, after: Tree, out: Path, tasks: Mapping[str, Task],
+                  arms: Mapping[str, Arm], options: argparse.Namespace
+                  ) -> tuple[list[Replay], tuple[Record, Record] | None]:
+    """Every class compared, and a record of either side; says what differs and what could not be compared."""
+    cores = count_cores()
+    short = [sample for sample in samples if sample.extent == "short"]
+    earlier = replay(short, before, out / "before", tasks, arms, options.device, cores, say)
+    earlier |= {sample.expected.asked: sample.record for sample in samples if sample.extent == "whole"}
+    later = replay(samples, after, out / "after", tasks, arms, options.device, cores, say)
+    replays: list[Replay] = []
+    pair = None
+    for sample in samples:
+        key = sample.expected.asked
+        if key not in earlier or key not in later:
+            side = "before" if key not in earlier else "after"
+            say(f"not compared: {sample.group}: it was not computed {side} the change")
+            continue
+        one, two = earlier[key], later[key]
+        if options.python is None and one.code != sample.record.code:
+            say(f"not compared: {sample.group}: other code than that of the commit computed its records; try another --base")
+            continue
+        replays.append(compare(sample.group, sample.extent, one, two))
+        pair = pair or (one, two)
+    different = [one for one in replays if one.difference is not None]
+    for one in different[:MOST_SHOWN]:
+        say(f"differs: {one.group} ({one.run}): {one.difference}")
+    if len(different) > MOST_SHOWN:
+        say(f"and {len(different) - MOST_SHOWN} more classes differ")
+    extents = Counter(one.extent for one in replays if one.difference is None)
+    say(f"{extents.total()} of {len(samples)} classes are equal to the last bit "
+        f"({extents['whole']} replayed whole, {extents['short']} short: evidence, and no proof)")
+    return replays, pair
+
+
+def check(options: argparse.Namespace) -> int:
+    """Replay what a certificate says, short, and say whether it still holds."""
+    path = newest(options) if options.check == "" else Path(options.check)
+    certificate = read_certificate(path)
+    tasks, arms = load_registry(options.plugins)
+    records, _ = Store(options.results).records()
+    equal = {one.group for one in certificate.replays if one.difference is None}
+    grouped = {group: found for group, found in classes(records).items() if group in equal}
+    missing = sorted(equal - grouped.keys())
+    base = certificate.before.commit
+    if base is None or not grouped:
+        raise ValueError(f"{path} cannot be checked here: "
+                         + ("it names no commit" if base is None else f"no record in {options.results} is of its classes"))
+    options.base = base
+    samples = choose(grouped, 0, tasks)
+    with sides(options, base) as (before, after, out):
+        say(f"{path.name}: {len(samples)} classes, before: {base[:12]}, after: this tree")
+        replays, _ = compare_sides(samples, before, after, out, tasks, arms, options)
+    if missing:
+        say(f"not checked: {len(missing)} classes of which there is no record here, such as {missing[0]}")
+    holds = len(replays) == len(samples) and all(one.difference is None for one in replays)
+    say("it holds" if holds else "it does not hold for this tree")
+    return 0 if holds else 1
+
+
+def newest(options: argparse.Namespace) -> Path:
+    """The last certificate of the suite, or beside the results; raises `ValueError` where there is none."""
+    folders = [SUITE, options.results.resolve().parent / FOLDER]
+    found = {path: read_certificate(path) for folder in folders if folder.is_dir() for path in folder.glob("*.json")}
+    if not found:
+        raise ValueError("there is no certificate to check; benchmark certify writes one")
+    return max(found, key=lambda path: found[path].made)

@@ -1,0 +1,136 @@
+"""Planned or recorded runs in, whether their results are those of today's code and data out. The one judge of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from benchmark.provenance.certificates import Certificates, Step, class_of, load_certificates, place_of
+from benchmark.provenance.code import PARTS
+from benchmark.records.earlier import WHOLE
+from benchmark.records.record import Record, names_under
+from benchmark.records.store import Header, Store
+from benchmark.spec.runspec import RunSpec
+
+State = Literal["up to date", "carried", "other code", "other data", "failed", "missing"]
+GOOD: tuple[State, ...] = ("up to date", "carried")
+AGAIN: tuple[State, ...] = ("other code", "other data")  # what is computed again where nobody says
+STATES: tuple[State, ...] = ("up to date", "carried", "other code", "other data", "failed", "missing")
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a run stands to today's code and data.
+
+    "up to date": computed by today's code. "carried": by other code, and certificates show that what
+    changed since alters no bit (`steps`). "other code", "other data": computed by, or from, other.
+    "failed": no result, or a record that cannot be read. "missing": never computed.
+    """
+
+    state: State
+    detail: str = ""  # which part moved, or why there is no result
+    steps: tuple[Step, ...] = ()
+    place: str = ""  # packages that computed it, one name for those that certificates show to be alike
+
+    @property
+    def holds(self) -> bool:
+        """Whether the result counts as one of today's."""
+        return self.state in GOOD
+
+    @property
+    def extent(self) -> str:
+        """Of what is carried: "whole" where every step was shown by a replay at the recorded size, else "short"."""
+        return "" if not self.steps else "whole" if all(s.extent == "whole" for s in self.steps) else "short"
+
+
+UP_TO_DATE = Standing("up to date")
+
+
+class Judge:
+    """Judges with the certificates at hand."""
+
+    def __init__(self, certificates: Certificates):
+        self.certificates = certificates
+        self._ways: dict[tuple[str, str, str], Standing] = {}
+
+    @classmethod
+    def beside(cls, *stores: Store) -> Judge:
+        """With the suite's certificates, and those beside the stores."""
+        return cls(load_certificates([store.folder for store in stores]))
+
+    def of_code(self, spec: RunSpec, recorded: Mapping[str, str], today: Mapping[str, str], device: str,
+                lockstep: int) -> Standing:
+        """Of a result that `recorded` code computed."""
+        if lockstep == 1:
+            today = {part: digest for part, digest in today.items() if part != "stack"}
+        if recorded == today:
+            return UP_TO_DATE
+        group = class_of(spec, device, lockstep)
+        key = (group, str(sorted(recorded.items())), str(sorted(today.items())))
+        if key not in self._ways:
+            way = self.certificates.way(group, recorded, today)
+            self._ways[key] = (Standing("other code", _moved(recorded, today)) if way is None
+                               else Standing("carried", steps=tuple(way)))
+        return self._ways[key]
+
+    def of_record(self, record: Record, today: Mapping[str, str] | None, data: Mapping[str, str] | None) -> Standing:
+        """Of a record; `today`, `data`: digests of what would compute it now, None where that is not here to compare."""
+        environment, spec = record.environment, record.spec
+        lockstep = environment.lockstep or 1
+        if data is not None and spec.data != data:
+            standing = Standing("other data", ", ".join(name for name in spec.data if spec.data[name] != data.get(name)))
+        elif today is None:
+            standing = UP_TO_DATE
+        else:
+            standing = self.of_code(spec, record.code, today, environment.device, lockstep)
+        group = class_of(spec, environment.device, lockstep)
+        return replace(standing, place=self.certificates.place(group, place_of(environment, spec)))
+
+    def of_plan(self, store: Store, planned: Sequence[tuple[RunSpec, Mapping[str, str]]],
+                headers: Mapping[str, Header] | None = None) -> list[Standing]:
+        """Of planned runs, each with today's code; `headers`: of the folder's records, where they are read already."""
+        present = names_under(store.folder)
+        of_cell: dict[str, list[str]] = {}
+        for name in present:
+            of_cell.setdefault(name.rpartition("-")[0], []).append(name)
+        known = set(present)
+        own = [spec.name for spec, _ in planned if spec.name in known]
+        near = [other for spec, _ in planned if spec.name not in known
+                for other in of_cell.get(spec.name.rpartition("-")[0], [])]
+        headers = headers if headers is not None else store.headers(dict.fromkeys([*own, *near]))
+        return [self._of_one(spec, code, headers, store, known,
+                             of_cell.get(spec.name.rpartition("-")[0], [])) for spec, code in planned]
+
+    def _of_one(self, spec: RunSpec, code: Mapping[str, str], headers: Mapping[str, Header], store: Store,
+                known: set[str], others: Sequence[str]) -> Standing:
+        near = [headers[other] for other in others if other in headers]
+        earlier = (one for one in near if one.run_id == spec.run_id)  # under the name of an earlier release
+        header = headers.get(spec.name) or next(earlier, None)
+        if header is not None and not header.fault:
+            return self.of_code(spec, header.code, code, header.device, header.lockstep)
+        if header is not None:
+            return Standing("failed", f"its record cannot be read: {header.fault}")
+        if spec.name in known and (failure := store.failure(spec)) is not None:
+            return Standing("failed", failure.error)
+        if any(one.asked == spec.asked for one in near):
+            return Standing("other data")
+        return Standing("missing")
+
+
+def carried_note(standings: Sequence[Standing]) -> str:
+    """How many results are carried over from other code, and by which evidence; "" where none is"""
+    extents = [standing.extent for standing in standings if standing.state == "carried"]
+    if not extents:
+        return ""
+    certificates = sorted({step.certificate for standing in standings for step in standing.steps})
+    return (f"{len(extents)} of {len(standings)} runs were computed by earlier code and are carried over: replays of one run "
+            f"of each class ({extents.count('whole')} by replays at their full size, {extents.count('short')} by short ones) "
+            f"were equal to the last bit, which is evidence and no proof ({', '.join(certificates)})")
+
+
+def _moved(recorded: Mapping[str, str], today: Mapping[str, str]) -> str:
+    """The parts of the code that are not as they were"""
+    if WHOLE in recorded or not recorded:
+        return "some part"
+    return ", ".join(part for part in PARTS if recorded.get(part) != today.get(part))
