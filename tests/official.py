@@ -27,7 +27,7 @@ from benchmark.records.store import Store
 from benchmark.spec.recipes import SETTINGS
 from benchmark.train.setup import build_model
 from tasks import TASKS
-from tasks.partnet.profiles import CATEGORIES
+from tasks.partnet import CATEGORIES
 from tasks.shapenet import PART_OFFSETS
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -9,15 +10,16 @@ import pytest
 import torch
 from official import check_reading, make_imagenet, run_paper
 from PIL import Image
+from torchvision import transforms
 
 from benchmark.cli.main import main
 from benchmark.data.catalogue import Layout, find, prepare, read
 from benchmark.data.embedded import DataError
-from benchmark.data.files import decode_picture, random_box
 from benchmark.data.listing import Root
+from benchmark.data.pictures import clamped_box, decode_picture, middle, random_box
 from benchmark.spec.recipes import ModelShape, TrainRecipe
 from tasks.imagenet import TASK
-from tasks.imagenet.official import LAYOUTS, Pictures, load, middle
+from tasks.imagenet.official import LAYOUTS, RESIZE, Pictures, load
 
 (LAYOUT,) = LAYOUTS
 SHAPE = ModelShape(input_size=(32, 32), patch_size=(16, 16))
@@ -96,7 +98,7 @@ def test_reading_depends_on_seed_epoch_and_sample_alone(root, monkeypatch):
 def test_the_middle_is_the_middle_and_boxes_lie_inside():
     pixels = np.zeros((60, 90, 3), np.uint8)
     pixels[:, 35:55] = 255
-    cut = np.asarray(middle(Image.fromarray(pixels), (56, 56)))
+    cut = np.asarray(middle(Image.fromarray(pixels), (56, 56), RESIZE))
     assert cut.shape == (56, 56, 3)
     columns = cut.mean((0, 2))
     assert abs(columns - columns[::-1]).max() < 3
@@ -158,3 +160,94 @@ def test_the_papers_recipes_train_on_it(root, tmp_path, capsys):
 def test_layouts_are_described():
     assert isinstance(LAYOUT, Layout)
     assert "ROOT/train" in LAYOUT.description
+
+
+HALF = np.zeros((48, 60, 3), np.uint8)
+HALF[:24] = 200
+GREY = np.linspace(0, 65535, 48 * 60).reshape(48, 60).astype(np.uint16)
+
+
+def saved(path: Path, picture: Image.Image, form: str | None = None, **options) -> np.ndarray:
+    """Pixels of a file that pillow writes, as we read it"""
+    picture.save(path, form, **options)
+    return np.asarray(decode_picture(path)).astype(int)
+
+
+@pytest.mark.parametrize(("name", "form"), [("a.png", "PNG"), ("a.tif", "TIFF"), ("a.pgm", "PPM"), ("named.JPEG", "PNG")])
+def test_sixteen_bits_of_grey_are_scaled_to_eight(tmp_path, name, form):
+    pixels = saved(tmp_path / name, Image.fromarray(GREY), form)
+    assert (pixels == (GREY / 257).round()[:, :, None]).all()
+
+
+def test_big_endian_grey_and_pictures_without_a_known_white(tmp_path):
+    path = tmp_path / "a.tif"
+    Image.frombytes("I;16B", (60, 48), GREY.astype(">u2").tobytes()).save(path)
+    assert (np.asarray(decode_picture(path)) == (GREY / 257).round()[:, :, None]).all()
+    for mode, dtype in (("I", np.int32), ("F", np.float32)):
+        Image.fromarray(GREY.astype(dtype)).save(path)
+        assert Image.open(path).mode == mode
+        with pytest.raises(DataError, match=r"a\.tif has 32 bits a pixel"):
+            decode_picture(path)
+
+
+def test_every_other_mode_is_the_picture_it_was(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture, half = Image.fromarray(HALF), HALF.astype(int)
+    palette = picture.convert("P", palette=Image.Palette.ADAPTIVE)
+    grey_alpha = Image.fromarray(np.dstack([HALF[..., 0], np.full((48, 60), 128, np.uint8)]))
+    for name, made, form, options in (
+            ("cmyk.JPEG", picture.convert("CMYK"), "JPEG", {}), ("really_png.JPEG", picture, "PNG", {}),
+            ("turned.JPEG", picture, "JPEG", {"exif": exif}), ("palette.png", palette, "PNG", {"transparency": 0}),
+            ("grey_alpha.png", grey_alpha, "PNG", {}), ("rgba.png", picture.convert("RGBA"), "PNG", {}),
+            ("a.webp", picture, "WEBP", {"lossless": True}), ("a.bmp", picture, "BMP", {}), ("a.ppm", picture, "PPM", {}),
+            ("a.tif", picture, "TIFF", {}), ("progressive.JPEG", picture, "JPEG", {"progressive": True})):
+        pixels = saved(tmp_path / name, made, form, **options)
+        assert pixels.shape == (48, 60, 3), f"{name} stays as it is stored, turned or not"
+        assert abs(pixels - half).max() <= 24, name
+    assert (saved(tmp_path / "bit.png", Image.fromarray(HALF[..., 0] > 0)) == half // 200 * 255).all()
+    (tmp_path / "tail.JPEG").write_bytes((tmp_path / "turned.JPEG").read_bytes() + b"\0" * 500)
+    assert np.asarray(decode_picture(tmp_path / "tail.JPEG")).shape == (48, 60, 3)
+    raw = bytearray((tmp_path / "turned.JPEG").read_bytes())
+    at = raw.find(b"Exif\0\0")
+    raw[at + 10 : at + 14] = (0x00FFFFFF).to_bytes(4, "little")  # a directory far behind the block
+    (tmp_path / "broken_exif.JPEG").write_bytes(raw)
+    assert np.asarray(decode_picture(tmp_path / "broken_exif.JPEG")).shape == (48, 60, 3)
+
+
+@pytest.mark.parametrize("size", [(1, 6000), (6000, 1), (2, 3), (1, 1), (3000, 7)])
+def test_long_and_tiny_pictures_cost_what_they_give(tmp_path, size):
+    Image.fromarray(np.full((*size[::-1], 3), 90, np.uint8)).save(tmp_path / "a.png")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for random in (None, np.random.default_rng(0)):
+        for reader in (Pictures(crop=0.92, flip=0.5), Pictures(clamped_crop=0.92)):
+            made = reader.read(tmp_path / "a.png", random)["input"]
+            assert made.shape == (3, 224, 224)
+            assert (made == 90).all()
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000, "kilobytes"
+
+
+@pytest.mark.parametrize("size", [(500, 375), (375, 500), (341, 256), (257, 300), (640, 427), (123, 400), (224, 224),
+                                  (70, 9000)])
+def test_the_middle_is_torchvisions(size):
+    pixels = np.random.default_rng(0).integers(0, 256, (*size[::-1], 3), dtype=np.uint8)
+    picture = Image.fromarray(pixels)
+    theirs = transforms.Compose([transforms.Resize(256, transforms.InterpolationMode.BICUBIC), transforms.CenterCrop(224)])
+    ours = np.asarray(middle(picture, (224, 224), RESIZE)).astype(int)
+    difference = abs(ours - np.asarray(theirs(picture)))
+    assert difference.max() == 0 if max(size) < 9000 else difference.mean() < 12, "of the longest, the part alone is resized"
+
+
+def test_cuts_of_the_linear_probe_are_clamped_and_of_fine_tuning_drawn_again():
+    random = np.random.default_rng(0)
+    boxes = {box_of: np.array([box_of((500, 375), 0.08, random) for _ in range(4000)]) for box_of in (random_box, clamped_box)}
+    high, area = {}, {}
+    for box_of, found in boxes.items():
+        wide, tall = (found[:, 2:] - found[:, :2]).T
+        assert (found[:, :2] >= 0).all()
+        assert (found[:, 2:] <= (500, 375)).all()
+        high[box_of], area[box_of] = (tall == 375).mean(), (wide * tall / (500 * 375)).mean()
+    assert high[clamped_box] == pytest.approx(0.256, abs=0.02)  # of MAE's own class; and the mean of its areas
+    assert high[random_box] == pytest.approx(0.007, abs=0.005)
+    assert area[clamped_box] == pytest.approx(0.518, abs=0.012)
+    assert area[random_box] == pytest.approx(0.435, abs=0.012)

@@ -45,9 +45,9 @@ from tasks import TASKS, points_official
 from tasks.fewshot import TASKS as FEW_SHOT
 from tasks.fewshot.folds import few_shot
 from tasks.modelnet import official as modelnet
+from tasks.partnet import OFFSETS
 from tasks.partnet import official as partnet
 from tasks.partnet.model import FinePartMeter
-from tasks.partnet.profiles import OFFSETS
 from tasks.scanobjectnn import official as scans
 from tasks.shapenet import PART_OFFSETS
 from tasks.shapenet import TASK as SHAPENET

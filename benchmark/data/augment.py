@@ -244,7 +244,7 @@ class _Mixing:
     def __init__(self, draws: np.random.Generator, mixup: float, cutmix: float, switch: float, size: torch.Size):
         self.cuts = draws.random() < switch if mixup and cutmix else bool(cutmix)
         alpha = cutmix if self.cuts else mixup
-        self.kept = float(draws.beta(alpha, alpha))
+        self.kept = draw_share(draws, alpha)
         self.box = torch.zeros(size, dtype=torch.bool)
         if self.cuts:
             self.box, self.kept = _box(size[0], size[1], self.kept, draws)
@@ -255,6 +255,12 @@ def _shares(mixings: Sequence[_Mixing], values: Tensor) -> Tensor:
     shares = torch.tensor([[mixing.kept for mixing in mixings], [1 - mixing.kept for mixing in mixings]],
                           dtype=values.dtype, device=values.device)
     return shares.view(2, -1, *[1] * (values.ndim - 1))
+
+
+def draw_share(draws: np.random.Generator, alpha: float) -> float:
+    """From Beta(alpha, alpha); of an alpha near 0, for which numpy may divide 0 by 0, one of the ends."""
+    share = float(draws.beta(alpha, alpha))
+    return share if math.isfinite(share) else float(draws.random() < 0.5)
 
 
 def _box(height: int, width: int, kept: float, draws: np.random.Generator) -> tuple[Tensor, float]:

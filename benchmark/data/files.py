@@ -5,17 +5,13 @@ Shapes: B batch.
 
 from __future__ import annotations
 
-import math
 import os
-import random as python_random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -120,33 +116,6 @@ def class_column(labels: Sequence[str]) -> dict[str, Tensor]:
     return {"label": torch.tensor([int(label) for label in labels], dtype=torch.int64)}
 
 
-def decode_picture(path: Path) -> Image.Image:
-    """An RGB picture; raises `DataError` naming the file where it is damaged or far too large."""
-    try:
-        with Image.open(path) as image:
-            return image.convert("RGB")
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError, SyntaxError) as error:
-        raise DataError(f"picture {path} cannot be read: {error}") from error
-
-
-def random_box(size: tuple[int, int], least: float, random: Random, aspect: float = 4 / 3) -> tuple[float, float, float, float]:
-    """A box (left, upper, right, lower) of `least` to 1 of the area of (width, height), its aspect 1/aspect to aspect.
-
-    After ten that do not fit, the largest central one of an aspect in that range (Inception's cut).
-    """
-    width, height = size
-    for _ in range(10):
-        area = width * height * random.uniform(least, 1)
-        ratio = math.exp(random.uniform(-math.log(aspect), math.log(aspect)))
-        wide, high = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
-        if 0 < wide <= width and 0 < high <= height:
-            left, upper = int(random.integers(width - wide + 1)), int(random.integers(height - high + 1))
-            return left, upper, left + wide, upper + high
-    wide, high = min(width, round(height * aspect)), min(height, round(width * aspect))
-    left, upper = (width - wide) // 2, (height - high) // 2
-    return left, upper, left + wide, upper + high
-
-
 class _Reading(Dataset[Any]):
     """A list of (item, seed) in, the samples of a batch out; or why one of them cannot be read."""
 
@@ -162,19 +131,6 @@ class _Reading(Dataset[Any]):
             except (DataError, OSError) as error:
                 return printable(" ".join(str(error).split()))
         return samples
-
-
-@contextmanager
-def seeded(random: Random) -> Iterator[None]:
-    """Python's and numpy's global random numbers, which some libraries draw from, as a function of `random`."""
-    before = python_random.getstate(), np.random.get_state()  # noqa: NPY002
-    python_random.seed(int(random.integers(2**32)))
-    np.random.seed(int(random.integers(2**32)))  # noqa: NPY002
-    try:
-        yield
-    finally:
-        python_random.setstate(before[0])
-        np.random.set_state(before[1])  # noqa: NPY002
 
 
 def count_workers() -> int:

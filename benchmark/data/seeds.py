@@ -104,12 +104,13 @@ class SampleRandom:
         return _splitmix(sample[:, None] + offset).view(len(self.indices), *size)
 
     def uniform(self, use: str, *size: int, low: float = 0.0, high: float = 1.0) -> Tensor:
-        """(B, *size) float32 in [low, high)"""
+        """(B, *size) float32 in [low, high), where rounding of `low` or `high` does not reach it; finite in any case"""
         return _logical_shift(self._bits(use, size), 40).float().mul_(2.0**-24 * (high - low)).add_(low)
 
     def normal(self, use: str, *size: int) -> Tensor:
-        """(B, *size) float32, standard normal"""
-        values: Tensor = torch.special.ndtri((self.uniform(use, *size) + 2.0**-25).double()).float()
+        """(B, *size) float32, standard normal, within 5.42 of 0"""
+        places = (self.uniform(use, *size) + 2.0**-25).double()  # of the largest, rounding makes 1, whose quantile is infinite
+        values: Tensor = torch.special.ndtri(places.clamp_(max=1 - 2.0**-25)).float()
         return values
 
     def integers(self, use: str, high: int, *size: int) -> Tensor:

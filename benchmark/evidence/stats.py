@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations
 
+from benchmark.spec.contracts import add_up
+
 CONFIDENCE = 0.95
 ALPHA = 0.05
 POWER = 0.8
@@ -112,7 +114,7 @@ def pooled_sd(spreads: Sequence[tuple[float, int]]) -> tuple[float, int] | None:
     """
     known = [(sd, n - 1) for sd, n in spreads if n > 1 and sd > 0]
     freedom = sum(df for _, df in known)
-    return (math.sqrt(sum(sd**2 * df for sd, df in known) / freedom), freedom) if known else None
+    return (math.sqrt(add_up(sd**2 * df for sd, df in known) / freedom), freedom) if known else None
 
 
 def seeds_needed(

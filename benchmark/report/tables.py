@@ -25,7 +25,7 @@ from benchmark.report.markup import (
     show_value,
     text_rows,
 )
-from benchmark.spec.contracts import Metric
+from benchmark.spec.contracts import Metric, add_up
 
 SELECTED = {"last": "last epoch", "best_val": "epoch chosen on val", "oracle": "best test epoch (selects on test)"}
 READ_MEAN = "Mean over seeds ± half width of its 95 % t-interval (n seeds)."
@@ -177,7 +177,7 @@ def alignment_table(collection: Collection, alignments: Mapping[str, Sequence[fl
     rows = []
     tasks = list(collection.tasks)
     for (task, label), runs in sorted(by_cell.items(), key=lambda item: (tasks.index(item[0][0]), item[0][1])):
-        means = [sum(column) / len(column) for column in zip(*runs, strict=True)]
+        means = [add_up(column) / len(column) for column in zip(*runs, strict=True)]
         rows.append([task, label, str(len(runs)), "  ".join(f"{mean:.3f}" for mean in means)])
     notes = ("Centred kernel alignment (linear) of what a run and its baseline of the same seed make of the validation "
              "split, after each block from the first to the last; mean over seeds. 1: the same up to rotation and scale.",)

@@ -5,9 +5,11 @@ Shapes: B batch, N tokens, P prefix tokens, D embed_dim, C classes.
 
 from __future__ import annotations
 
+import functools
 import importlib
+import operator
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -31,6 +33,11 @@ class Metric:
     name: str
     unit: str = "%"
     higher_is_better: bool = True
+
+
+def add_up(values: Iterable[float]) -> float:
+    """The sum from left to right, rounded at each step: the same bits everywhere; `sum` compensates from Python 3.12 on."""
+    return functools.reduce(operator.add, values, 0.0)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from benchmark.model.pathway import Pathway, apart, merge
 from benchmark.model.weights import export_weights, save_tensors, save_weights
 from benchmark.provenance.environment import describe_environment, peak_memory_bytes
 from benchmark.records.record import Layer, Record
-from benchmark.spec.contracts import Arm, Task
+from benchmark.spec.contracts import Arm, Task, add_up
 from benchmark.spec.recipes import SPLITS
 from benchmark.spec.runspec import Pretrained, RunSpec, Site
 from benchmark.train import setup
@@ -103,7 +103,7 @@ def _train(spec: RunSpec, task: Task, arm: Arm | None, device: torch.device, wor
 
     def after_epoch(progress: Progress) -> None:
         if pathways:
-            progress.measure("train", {"mean |scale|": sum(pathway.mean_scale() for pathway in pathways) / len(pathways)})
+            progress.measure("train", {"mean |scale|": add_up([pathway.mean_scale() for pathway in pathways]) / len(pathways)})
         if progress.epoch % recipe.eval_every == 0 and progress.epoch < recipe.epochs:  # the last one is measured merged
             measure(progress)
         report(progress.epoch, recipe.epochs, _latest(progress, task))

@@ -27,7 +27,7 @@ from benchmark.data.seeds import SampleRandom, derive_seed, seed_torch
 from benchmark.model.encoder import TransformerModel
 from benchmark.model.pathway import Pathway, connected
 from benchmark.records.record import Record
-from benchmark.spec.contracts import Arm, Task
+from benchmark.spec.contracts import Arm, Task, add_up
 from benchmark.spec.recipes import SPLITS, TrainRecipe
 from benchmark.spec.runspec import Pretrained, RunSpec, Site
 from benchmark.train import setup
@@ -264,7 +264,7 @@ def _train(members: Sequence[Member], task: Task, size: int, device: torch.devic
             member.progress.measure("train", {"loss": losses[place]})
             if member.pathways:
                 scales = [pathway.mean_scale() for pathway in member.pathways]
-                member.progress.measure("train", {"mean |scale|": sum(scales) / len(scales)})
+                member.progress.measure("train", {"mean |scale|": add_up(scales) / len(scales)})
         if epoch % recipe.eval_every == 0 and epoch < recipe.epochs:
             began = time.perf_counter()
             for split in SPLITS[1:]:

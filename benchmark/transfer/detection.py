@@ -24,8 +24,8 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator  # type: i
 from torchvision.ops import MultiScaleRoIAlign  # type: ignore[import-untyped]
 
 from benchmark.data.embedded import DataError
-from benchmark.data.files import decode_picture
 from benchmark.data.listing import inside
+from benchmark.data.pictures import decode_picture
 from benchmark.transfer.backbone import STRIDES, Pyramid, descend, load_vit
 
 

@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from benchmark.data.augment import IMAGENET_MEAN, IMAGENET_STD
 from benchmark.data.embedded import DataError
-from benchmark.data.files import decode_picture
+from benchmark.data.pictures import decode_picture
 from benchmark.transfer.backbone import Pyramid, descend, load_vit
 
 IGNORED = 255  # in our targets; 0 in ADE20K's files, whose classes begin at 1

@@ -3,10 +3,10 @@
 from benchmark.spec.contracts import ProfileSpec
 from benchmark.spec.recipes import ModelShape, PretrainRecipe, TrainRecipe
 
-CLIP_AUGMENT = {"gain_db": 3.0, "roll": 0.125, "time_mask": 6.0, "freq_mask": 6.0}
+_CLIP_AUGMENT = {"gain_db": 3.0, "roll": 0.125, "time_mask": 6.0, "freq_mask": 6.0}
 
-TINY_TRAIN = TrainRecipe(epochs=32, batch_size=32, lr=3e-3, warmup_epochs=3, layer_decay=0.65, eval_every=8,
-                         augment=CLIP_AUGMENT)
+_TINY_TRAIN = TrainRecipe(epochs=32, batch_size=32, lr=3e-3, warmup_epochs=3, layer_decay=0.65, eval_every=8,
+                         augment=_CLIP_AUGMENT)
 TINY = ProfileSpec(
     data_sets=("audio_tags",), reader="tasks.audioset.embedded",
     num_classes=38,
@@ -17,15 +17,15 @@ TINY = ProfileSpec(
     pretrain=PretrainRecipe(epochs=110, batch_size=64, lr=2e-3, warmup_epochs=5, mask_ratio=0.75,
                             augment={"gain_db": 6.0, "roll": 0.5}),
     train={
-        "pretrained": TINY_TRAIN,
+        "pretrained": _TINY_TRAIN,
         "fix": TrainRecipe(epochs=30, batch_size=32, lr=3e-3, warmup_epochs=3, weight_decay=0.0, scale_lr=1e-2, eval_every=5,
-                           augment=CLIP_AUGMENT),
-        "scratch": TINY_TRAIN.model_copy(update={"layer_decay": 1.0}),
+                           augment=_CLIP_AUGMENT),
+        "scratch": _TINY_TRAIN.model_copy(update={"layer_decay": 1.0}),
     },
 )
 
-SMALL_TRAIN = TrainRecipe(epochs=60, batch_size=64, lr=1e-3, min_lr=1e-6, warmup_epochs=5, layer_decay=0.75,
-                           drop_path_rate=0.1, mixup=0.8, augment=CLIP_AUGMENT)
+_SMALL_TRAIN = TrainRecipe(epochs=60, batch_size=64, lr=1e-3, min_lr=1e-6, warmup_epochs=5, layer_decay=0.75,
+                           drop_path_rate=0.1, mixup=0.8, augment=_CLIP_AUGMENT)
 SMALL = ProfileSpec(
     data_sets=TINY.data_sets, reader="tasks.audioset.embedded",
     num_classes=TINY.num_classes,
@@ -36,10 +36,10 @@ SMALL = ProfileSpec(
     pretrain=PretrainRecipe(epochs=400, batch_size=64, lr=1e-3, warmup_epochs=20, mask_ratio=0.75,
                             augment={"gain_db": 6.0, "roll": 0.5}),
     train={
-        "pretrained": SMALL_TRAIN,
+        "pretrained": _SMALL_TRAIN,
         "fix": TrainRecipe(epochs=60, batch_size=64, lr=3e-3, warmup_epochs=5, weight_decay=0.0, scale_lr=1e-2,
-                           augment=CLIP_AUGMENT),
-        "scratch": SMALL_TRAIN.model_copy(update={"layer_decay": 1.0}),
+                           augment=_CLIP_AUGMENT),
+        "scratch": _SMALL_TRAIN.model_copy(update={"layer_decay": 1.0}),
     },
 )
 
@@ -47,7 +47,7 @@ SMALL = ProfileSpec(
 # Waveforms are mixed as they are read, so that the recipe's own mixup stays off.
 # Audio/ft_srun_pathway.sh: batch 8 x 8 GPUs, lr 1e-3 * 64 / 256 (ft_as.sh of the baseline has 32), half of the waveforms mixed
 # with another, masks of 192 frames and 48 bins, a fifth of the patch rows and columns dropped, sigmoid of every class.
-PAPER_TRAIN = TrainRecipe(epochs=60, batch_size=64, lr=2.5e-4, min_lr=1e-6, warmup_epochs=4, weight_decay=5e-4,
+_PAPER_TRAIN = TrainRecipe(epochs=60, batch_size=64, lr=2.5e-4, min_lr=1e-6, warmup_epochs=4, weight_decay=5e-4,
                            layer_decay=0.75, drop_path_rate=0.1, precision="bf16",
                            augment={"gain_db": 2.0, "roll": 1.0, "time_mask": 192.0, "freq_mask": 48.0, "mix": 0.5,
                                     "drop_time": 0.2, "drop_frequency": 0.2})
@@ -61,12 +61,12 @@ PAPER = ProfileSpec(
     pretrain=PretrainRecipe(epochs=33, batch_size=512, lr=4e-4, warmup_epochs=3, weight_decay=1e-4, mask_ratio=0.8,
                             precision="bf16", augment={"gain_db": 2.0, "roll": 1.0}),
     train={
-        "pretrained": PAPER_TRAIN,
+        "pretrained": _PAPER_TRAIN,
         # Not published for audio: MAE's linear probe (lr 0.1 * batch_size / 256), its batch cut to fit 20 000 clips.
         "fix": TrainRecipe(epochs=90, batch_size=1024, lr=0.4, warmup_epochs=10, optimizer="lars", weight_decay=0.0,
                            scale_lr=1e-2,
                            precision="bf16", augment={"roll": 1.0}),
         # No script is released: finetuning's numbers without layer decay, positions sin-cos as in the other settings.
-        "scratch": PAPER_TRAIN.model_copy(update={"layer_decay": 1.0}),
+        "scratch": _PAPER_TRAIN.model_copy(update={"layer_decay": 1.0}),
     },
 )

@@ -12,7 +12,7 @@ from typing import ClassVar
 from benchmark.data.examples import Examples
 from benchmark.spec.contracts import ProfileSpec
 from benchmark.spec.recipes import Split
-from tasks.fewshot.profiles import paper
+from tasks.fewshot.profiles import FIVE_WAY, TEN_WAY
 from tasks.modelnet import ModelNet
 
 
@@ -23,7 +23,7 @@ class FewShot(ModelNet):
     summary = "classification of 3-D shapes, 5 classes, 10 samples of each, ten folds (ModelNet40)"
     way, shot = 5, 10
     sources = frozenset({"ModelNet"})
-    profiles: ClassVar[Mapping[str, ProfileSpec]] = {"paper": paper(5)}
+    profiles: ClassVar[Mapping[str, ProfileSpec]] = {"paper": FIVE_WAY}
 
     def load(self, profile: str) -> dict[Split, Examples]:
         """The fold is chosen by the recipe, when the splits are configured."""
@@ -43,7 +43,7 @@ class TenWay10(FewShot):
     name = "modelnet-10way-10shot"
     summary = "classification of 3-D shapes, 10 classes, 10 samples of each, ten folds (ModelNet40)"
     way = 10
-    profiles: ClassVar[Mapping[str, ProfileSpec]] = {"paper": paper(10)}
+    profiles: ClassVar[Mapping[str, ProfileSpec]] = {"paper": TEN_WAY}
 
 
 class TenWay20(TenWay10):

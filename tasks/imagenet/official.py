@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 import torch
 from PIL import Image
-from timm.data.auto_augment import rand_augment_transform
 from torch import Tensor
 
 from benchmark.data.catalogue import Layout, digests
 from benchmark.data.examples import Examples
-from benchmark.data.files import Random, Reader, class_column, decode_picture, load_files, random_box, seeded
+from benchmark.data.files import Random, Reader, class_column, load_files
 from benchmark.data.listing import Entry, Listing, Root, carve_validation, is_leftover, passed_over, printable
+from benchmark.data.pictures import clamped_box, decode_picture, middle, rand_augment, random_box, seeded
 from benchmark.spec.recipes import Split
 
 if TYPE_CHECKING:
@@ -81,10 +81,11 @@ def load(names: Sequence[str]) -> dict[Split, Examples]:
 class Pictures(Reader):
     """A picture to (3, H, W) bytes. In training a random part of it, else its middle, as ImageNet models are tested."""
 
-    alters = frozenset({"crop", "flip", "rand_augment"})
+    alters = frozenset({"crop", "clamped_crop", "flip", "rand_augment"})
 
-    def __init__(self, size: tuple[int, int] = (224, 224), crop: float = 0.0, flip: float = 0.0, rand_augment: float = 0.0):
-        self.size, self.crop, self.flip, self.rand_augment = size, crop, flip, rand_augment
+    def __init__(self, size: tuple[int, int] = (224, 224), crop: float = 0.0, clamped_crop: float = 0.0, flip: float = 0.0,
+                 rand_augment: float = 0.0):
+        self.size, self.crop, self.clamped_crop, self.flip, self.rand_augment = size, crop, clamped_crop, flip, rand_augment
 
     def configured(self, shape: ModelShape, recipe: OptimRecipe) -> Self:
         """Sizes of the model, strengths of the recipe"""
@@ -94,29 +95,23 @@ class Pictures(Reader):
     def read(self, path: Path, random: Random | None) -> dict[str, Tensor]:
         """See `benchmark.data.files.Reader`."""
         picture = decode_picture(path)
-        picture = middle(picture, self.size) if random is None else self.altered(picture, random)
+        picture = middle(picture, self.size, RESIZE) if random is None else self.altered(picture, random)
         return {"input": torch.from_numpy(np.asarray(picture).transpose(2, 0, 1).copy())}
 
     def altered(self, picture: Image.Image, random: Random) -> Image.Image:
-        """A part of 1 - crop to 1 of the area, aspect 3/4 to 4/3 (Inception's); mirrored; RandAugment of this magnitude."""
-        picture = picture.resize(self.size[::-1], Image.Resampling.BICUBIC, box=random_box(picture.size, 1 - self.crop, random))
+        """A part of 1 - crop to 1 of the area, aspect 3/4 to 4/3 (Inception's; `clamped_crop`: that of MAE's linear probe),
+        mirrored; RandAugment of this magnitude."""
+        if self.clamped_crop:
+            box = clamped_box(picture.size, 1 - self.clamped_crop, random)
+        else:
+            box = random_box(picture.size, 1 - self.crop, random)
+        picture = picture.crop(box).resize(self.size[::-1], Image.Resampling.BICUBIC)
         if random.random() < self.flip:
             picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         if self.rand_augment:
-            policy = rand_augment_transform(f"rand-m{self.rand_augment:g}-mstd0.5-inc1",
-                                            {"translate_const": int(0.45 * min(self.size)), "img_mean": (124, 116, 104)})
             with seeded(random):
-                picture = policy(picture)
+                picture = rand_augment(self.rand_augment, self.size)(picture)
         return picture
-
-
-def middle(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """The short side to 256/224 of the size (bicubic), then the middle."""
-    scale = RESIZE * max(size[1] / picture.width, size[0] / picture.height)
-    wide, high = max(size[1], round(picture.width * scale)), max(size[0], round(picture.height * scale))
-    left, upper = (wide - size[1]) // 2, (high - size[0]) // 2
-    resized = picture.resize((wide, high), Image.Resampling.BICUBIC)
-    return resized.crop((left, upper, left + size[1], upper + size[0]))
 
 
 LAYOUTS = (Layout("imagenet1k", "ROOT/train/WNID/*.JPEG and ROOT/val/WNID/*.JPEG, a folder for each class; val is tested on",

@@ -3,7 +3,7 @@
 from benchmark.spec.contracts import ProfileSpec
 from benchmark.spec.recipes import ModelShape, PretrainRecipe, TrainRecipe
 
-TINY_TRAIN = TrainRecipe(
+_TINY_TRAIN = TrainRecipe(
     epochs=48, batch_size=64, lr=3e-3, warmup_epochs=3, layer_decay=0.8, label_smoothing=0.1, drop_path_rate=0.1,
     cutmix=1.0, eval_every=8, augment={"crop": 0.2, "flip": 0.5})
 
@@ -16,10 +16,10 @@ TINY = ProfileSpec(
     pretrain=PretrainRecipe(epochs=320, batch_size=64, lr=1.5e-3, warmup_epochs=5, mask_ratio=0.5,
                             augment={"crop": 0.5, "flip": 0.5}),
     train={
-        "pretrained": TINY_TRAIN,
+        "pretrained": _TINY_TRAIN,
         "fix": TrainRecipe(epochs=30, batch_size=64, lr=1e-2, warmup_epochs=3, weight_decay=0.0, scale_lr=1e-2, eval_every=5,
                            augment={"crop": 0.2, "flip": 0.5}),
-        "scratch": TINY_TRAIN.model_copy(update={"layer_decay": 1.0}),
+        "scratch": _TINY_TRAIN.model_copy(update={"layer_decay": 1.0}),
     },
 )
 
@@ -37,7 +37,7 @@ SMALL = ProfileSpec(
 # that row is fine-tuning's recipe, longer and without layer decay.
 # Image/ft_pathway.sh, which has the numbers of MAE's finetuning: batch 32 x 8 GPUs x 4 steps, lr 5e-4 * 1024 / 256, RandAugment
 # m9-mstd0.5-inc1, cuts of 8 to 100 % of the area (crop 0.92), no clipping. Position embeddings train, as in timm's model.
-PAPER_TRAIN = TrainRecipe(
+_PAPER_TRAIN = TrainRecipe(
     epochs=100, batch_size=1024, accumulation=4, lr=2e-3, min_lr=1e-6, warmup_epochs=5, weight_decay=0.05,
     layer_decay=0.65, drop_path_rate=0.1, label_smoothing=0.1, mixup=0.8, cutmix=1.0, train_position=True,
     precision="bf16", augment={"crop": 0.92, "flip": 0.5, "rand_augment": 9.0, "erase": 0.25})
@@ -51,12 +51,13 @@ PAPER = ProfileSpec(
     pretrain=PretrainRecipe(epochs=800, batch_size=4096, lr=2.4e-3, warmup_epochs=40, precision="bf16",
                             augment={"crop": 0.8, "flip": 0.5}),
     train={
-        "pretrained": PAPER_TRAIN,
+        "pretrained": _PAPER_TRAIN,
         # Image/lin_pathway.sh: batch 128 x 8 GPUs x 16 steps, lr 0.1 * 16384 / 256. Its optimizer leaves the scales out
-        # (main_linprobe.py, line 272); here they train, at a rate of their own.
-        "fix": TrainRecipe(epochs=90, batch_size=16384, lr=6.4, warmup_epochs=10, optimizer="lars", weight_decay=0.0,
-                           scale_lr=1e-2, precision="bf16", augment={"crop": 0.92, "flip": 0.5}),
+        # (main_linprobe.py, line 272); here they train, at a rate of their own. The probe's BatchNorm sees 128 samples at once,
+        # as on each of their GPUs, and training pictures are cut as by MAE's own class (util/crop.py).
+        "fix": TrainRecipe(epochs=90, batch_size=16384, accumulation=128, lr=6.4, warmup_epochs=10, optimizer="lars",
+                           weight_decay=0.0, scale_lr=1e-2, precision="bf16", augment={"clamped_crop": 0.92, "flip": 0.5}),
         # No script is released: finetuning's numbers without layer decay, for the 300 epochs that MAE trains from scratch.
-        "scratch": PAPER_TRAIN.model_copy(update={"epochs": 300, "layer_decay": 1.0}),
+        "scratch": _PAPER_TRAIN.model_copy(update={"epochs": 300, "layer_decay": 1.0}),
     },
 )

@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 import torch
 from PIL import Image
-from timm.data.auto_augment import rand_augment_transform
 from torch import Tensor
 
 from benchmark.data.augment import window_starts
 from benchmark.data.catalogue import Layout, digests
 from benchmark.data.embedded import DataError
 from benchmark.data.examples import Examples
-from benchmark.data.files import Random, Reader, class_column, load_files, random_box, seeded
+from benchmark.data.files import Random, Reader, class_column, load_files
 from benchmark.data.listing import Entry, Listing, Root, carve_validation, read_text
+from benchmark.data.pictures import rand_augment, random_box, seeded
 from benchmark.spec.recipes import Split, TrainRecipe
 from tasks.kinetics.video import Video, look
 
@@ -182,9 +182,8 @@ class Clips(Reader):
             box = random_box(size, 1 - self.crop, random)
         mirrored = random.random() < self.flip
         height, width = self.size[1:]
-        policy = rand_augment_transform(f"rand-m{self.rand_augment:g}-n{LAYERS}-mstd0.5-inc1", {
-            "translate_const": int(0.45 * min(height, width)), "img_mean": (124, 116, 104),
-            "interpolation": Image.Resampling.BILINEAR}) if self.rand_augment else None
+        policy = rand_augment(self.rand_augment, (height, width), LAYERS, interpolation=Image.Resampling.BILINEAR) \
+            if self.rand_augment else None
         seed = int(random.integers(2**32))
 
         def cut(picture: Image.Image) -> Image.Image:

@@ -4,7 +4,7 @@ from benchmark.spec.contracts import ProfileSpec
 from benchmark.spec.recipes import ModelShape, PretrainRecipe, TrainRecipe
 
 # Splits are by character, and characters of one game are told apart by the colours of their clothes: recolour.
-TINY_TRAIN = TrainRecipe(
+_TINY_TRAIN = TrainRecipe(
     epochs=18, batch_size=32, lr=3e-3, warmup_epochs=3, layer_decay=0.8, label_smoothing=0.1, drop_path_rate=0.1,
     mixup=0.8, cutmix=1.0, eval_every=6, augment={"crop": 0.5, "flip": 0.5, "recolour": 0.5, "jitter": 0.1},
     test_views={"mirror": 2, "shift": 3})
@@ -18,10 +18,10 @@ TINY = ProfileSpec(
     pretrain=PretrainRecipe(epochs=180, batch_size=64, lr=2e-3, warmup_epochs=5, mask_ratio=0.75,
                             augment={"crop": 0.3, "flip": 0.5}),
     train={
-        "pretrained": TINY_TRAIN,
+        "pretrained": _TINY_TRAIN,
         "fix": TrainRecipe(epochs=30, batch_size=64, lr=1e-2, warmup_epochs=3, weight_decay=0.0, scale_lr=1e-2,
                            augment={"crop": 0.3, "flip": 0.5}, test_views={"mirror": 2, "shift": 3}),
-        "scratch": TINY_TRAIN.model_copy(update={"layer_decay": 1.0}),
+        "scratch": _TINY_TRAIN.model_copy(update={"layer_decay": 1.0}),
     },
     shortcuts={"source": 25.0, "timing": 36.0, "middle frame": 28.9},  # which game; which frames repeat; one still
 )
@@ -42,7 +42,7 @@ SMALL = ProfileSpec(
 # another clip of it, where VideoMAE alters one clip several times. Not reproduced: pretraining's decoder mask.
 # Video/run.sh: batch 6 x 8 GPUs, lr 7e-4 * 48 / 256, two copies of each clip that the batch does not count, RandAugment
 # m7-n4-mstd0.5-inc1, no clipping, no average of weights; tested on 5 windows in time and 3 in space, last epoch.
-PAPER_TRAIN = TrainRecipe(
+_PAPER_TRAIN = TrainRecipe(
     epochs=90, batch_size=48, accumulation=8, repeats=2, lr=7e-4 * 48 / 256, min_lr=1e-6 * 48 / 256, warmup_epochs=5,
     weight_decay=0.05, layer_decay=0.75,
     drop_path_rate=0.1, label_smoothing=0.1, mixup=0.8, cutmix=1.0, precision="bf16",
@@ -60,12 +60,12 @@ PAPER = ProfileSpec(
                             precision="bf16", mask_ratio=176 / 196,  # VideoMAE hides int(0.9 * 196) places
                             augment={"multi_scale": 0.34}),
     train={
-        "pretrained": PAPER_TRAIN,
+        "pretrained": _PAPER_TRAIN,
         # Not published for video: MAE's linear probe, in micro-batches of 32 clips.
         "fix": TrainRecipe(epochs=90, batch_size=1024, accumulation=32, lr=0.4, warmup_epochs=10, optimizer="lars",
                            weight_decay=0.0, scale_lr=1e-2, precision="bf16", augment={"crop": 0.92, "flip": 0.5},
                            test_views={"temporal": 5, "spatial": 3}),
         # No script is released: finetuning's numbers without layer decay.
-        "scratch": PAPER_TRAIN.model_copy(update={"layer_decay": 1.0}),
+        "scratch": _PAPER_TRAIN.model_copy(update={"layer_decay": 1.0}),
     },
 )

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from benchmark.data.examples import Batch
+from benchmark.spec.contracts import add_up
 
 
 class FinePartMeter:
@@ -50,4 +51,5 @@ class FinePartMeter:
                  for first, end in zip(self.offsets, self.offsets[1:], strict=False) if occur[first:end].any()]
         if not means:
             raise ValueError("no predictions were collected")
-        return {"part mIoU": 100 * sum(means) / len(means), "shape mIoU": 100 * sum(self.of_shapes) / len(self.of_shapes)}
+        return {"part mIoU": 100 * add_up(means) / len(means),
+                "shape mIoU": 100 * add_up(self.of_shapes) / len(self.of_shapes)}

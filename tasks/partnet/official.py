@@ -19,7 +19,7 @@ from benchmark.data.embedded import DataError
 from benchmark.data.examples import Examples
 from benchmark.data.listing import Entry, Listing, Root
 from benchmark.spec.recipes import SPLITS, Split
-from tasks.partnet.profiles import CATEGORIES, OFFSETS
+from tasks.partnet import CATEGORIES, OFFSETS
 from tasks.points_official import Array, apart, label_of, load_bytes, normalised, parse_hdf5, read_lines
 
 __all__ = ["LAYOUTS", "digests", "load"]

@@ -14,6 +14,7 @@ from torch.nn.functional import leaky_relu, linear, one_hot
 from benchmark.data.examples import Batch
 from benchmark.model.encoder import Features, Head
 from benchmark.model.points import PointNorm, interpolation_weights
+from benchmark.spec.contracts import add_up
 from benchmark.spec.recipes import ModelShape
 
 
@@ -108,6 +109,7 @@ class PartMeter:
         collected = [found for found in self.by_category if found]
         if not collected:
             raise ValueError("no predictions were collected")
-        means = [sum(found) / len(found) for found in collected]
-        instance = sum(map(sum, collected)) / sum(map(len, collected))
-        return {"instance mIoU": 100 * instance, "class mIoU": 100 * sum(means) / len(means)}
+        sums = [add_up(found) for found in collected]
+        means = [total / len(found) for total, found in zip(sums, collected, strict=True)]
+        instance = add_up(sums) / sum(map(len, collected))
+        return {"instance mIoU": 100 * instance, "class mIoU": 100 * add_up(means) / len(means)}
