@@ -1,11 +1,19 @@
-"""What several test modules share: a folder of plugins, one for all, as a process knows a module by its name."""
+"""What several test modules share.
+
+A folder of plugins, one for all, as a process knows a module by its name; and how hypothesis runs: without deadlines, as no
+test may fail by the clock of a slow machine alone.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import hypothesis
 import pytest
 import sixth_task
+
+hypothesis.settings.register_profile("suite", deadline=None)
+hypothesis.settings.load_profile("suite")
 
 PLUGINS = {
     # A task whose training can be told, by files beside it, to die once at the start of an epoch, or to wait there.

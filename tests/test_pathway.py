@@ -42,7 +42,7 @@ def test_new_pathways_leave_the_function_unchanged(bias):
     assert torch.equal(run(target), before)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(scale=st.floats(-2, 2), seed=st.integers(0, 100))
 def test_merging_preserves_the_function(scale, seed):
     target = blocks(seed)
