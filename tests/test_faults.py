@@ -73,7 +73,7 @@ def carry_out(folder: str, index: int, kill_at: tuple[str, int] | None) -> None:
             return wrapped
 
         where, attribute = {"fsync": (checkpoint.os, "fsync"), "replace": (Path, "replace"),
-                            "write": (checkpoint._HashingWriter, "write")}[name]
+                            "write": (checkpoint.HashingWriter, "write")}[name]
         setattr(where, attribute, counting(getattr(where, attribute)))
     store, job = Store(Path(folder)), jobs()[index]
     starts = {role: Pretrained(weights=store.weights(need), shape=need.shape) for role, need in job.needs}

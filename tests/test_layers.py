@@ -37,6 +37,7 @@ MAY_IMPORT = {  # of each folder: the folders that its modules may import, from 
     "cli": "benchmark spec records provenance data plan tasks baselines evidence report runner transfer bench",
     "__main__": "cli",
 }
+LONGEST = 350  # lines of a module
 WITHOUT_TORCH = ("spec", "records", "provenance.code", "plan", "evidence", "report", "runner", "cli", "data.embedded",
                  "data.catalogue", "data.examples", "train.pictures")
 FOR_READERS = ("matplotlib", "PIL", "jinja2", "markupsafe", "rich")  # what makes text and figures
@@ -110,6 +111,40 @@ def test_every_folder_says_what_enters_and_what_leaves():
 def test_numbers_know_no_text_and_no_figure(name):
     named = {target.partition(".")[0] for target in imports_of(name, everywhere=True)}
     assert not named & set(FOR_READERS), name
+
+
+def test_no_module_is_long():
+    lengths = {name: len(path.read_text(encoding="utf-8").splitlines()) for name, path in modules().items()}
+    assert not {name: length for name, length in lengths.items() if length > LONGEST}
+
+
+def private_names(path: Path) -> list[str]:
+    """What a file takes from another module though it is that one's own: imported, or as an attribute of an import."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    imported: dict[str, str] = {}
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.level or (node.module or "").partition(".")[0] in OWN):
+            found += [f"{node.module}.{alias.name}" for alias in node.names if is_private(alias.name)]
+            imported |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and is_private(node.attr) \
+                and imported.get(node.value.id) in modules():
+            found.append(f"{imported[node.value.id]}.{node.attr}")
+    return found
+
+
+def is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__")
+
+
+def test_no_module_takes_what_is_private_to_another(tmp_path):
+    probe = tmp_path / "probe.py"
+    probe.write_text("from benchmark.train import execute\nfrom benchmark.train.loop import _own\nexecute._train()\n")
+    assert private_names(probe) == ["benchmark.train.loop._own", "benchmark.train.execute._train"]
+    files = [*modules().values(), *sorted((ROOT / "tests").glob("*.py"))]
+    wrong = [f"{path.relative_to(ROOT)} takes {name}" for path in files for name in private_names(path)]
+    assert not wrong, "\n".join(wrong)
 
 
 def test_no_imports_in_a_circle():

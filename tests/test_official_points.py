@@ -396,7 +396,7 @@ def test_shapes_with_parts_are_read_normalised_and_drawn_with_replacement(tmp_pa
         drawn = [tuple(point) for point in points[0].numpy().round(4)]
         assert all(stored[point] == part for point, part in zip(drawn, label[0].tolist(), strict=True))
         assert len(set(drawn)) < len(stored)  # with replacement, some of the 700 are left out
-    again = shapenet._make_shapes(prepared)
+    again = shapenet.make_shapes(prepared)
     assert np.array_equal(again["input_test"], splits["test"].columns["input"].numpy())
     chance = prepared.facts["most frequent part, instance mIoU"]
     assert 0 < chance < 100

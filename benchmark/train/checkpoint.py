@@ -18,7 +18,7 @@ def save_checkpoint(state: dict[str, Any], path: Path) -> None:
     """Atomic: a kill at any moment leaves a whole checkpoint, this one or the one before it."""
     temporary = path.with_name(f".{path.name}.partial")
     with temporary.open("wb") as file:
-        writer: Any = _HashingWriter(file)
+        writer: Any = HashingWriter(file)
         try:
             torch.save(state, writer)
         except RuntimeError as error:  # torch hides a full disk behind one of its own
@@ -58,7 +58,7 @@ def _previous(path: Path) -> Path:
     return path.with_name(f"{path.name}.previous")
 
 
-class _HashingWriter(io.RawIOBase):
+class HashingWriter(io.RawIOBase):
     """Passes on what is written, and digests it."""
 
     def __init__(self, file: BinaryIO):

@@ -148,10 +148,11 @@ def _make_shape(prepared: Prepared, item: Item) -> tuple[Array, Array]:
 
 def shapes_of(prepared: Prepared) -> dict[str, Array]:
     """"input_SPLIT" (S, K, 3) float32, "label_SPLIT" (S, K) int8 and "category_SPLIT" (S,) int64, made once."""
-    return cached(prepared, (__name__, "tasks.points_official", "benchmark.data.seeds"), partial(_make_shapes, prepared))
+    return cached(prepared, (__name__, "tasks.points_official", "benchmark.data.seeds"), partial(make_shapes, prepared))
 
 
-def _make_shapes(prepared: Prepared) -> dict[str, Array]:
+def make_shapes(prepared: Prepared) -> dict[str, Array]:
+    """The shapes of a data set as they were distributed, by what they are and their split."""
     arrays: dict[str, Array] = {}
     for split, found in listed(prepared).items():
         if _is_hdf5(found):
