@@ -23,8 +23,8 @@ RECIPE = TrainRecipe(epochs=10, batch_size=4, lr=LR, warmup_epochs=0, layer_deca
 
 def two_blocks(width: int = 24, **options) -> nn.ModuleDict:
     torch.manual_seed(0)
-    model = nn.ModuleDict({"blocks": build_blocks(width, 2, 2, 2.0, True), "head": nn.Linear(width, 4)})
-    auxiliary = build_blocks(width, 2, 2, 2.0, True)
+    model = nn.ModuleDict({"blocks": build_blocks(width, 2, 3, 2.0, True), "head": nn.Linear(width, 4)})
+    auxiliary = build_blocks(width, 2, 3, 2.0, True)
     for linear in (module for module in auxiliary.modules() if isinstance(module, nn.Linear)):
         nn.init.normal_(linear.bias)
     connect(model["blocks"], auxiliary, **{"scale_init": 0.3, **options})
@@ -78,8 +78,8 @@ def joint_layers(optimizer: torch.optim.Optimizer) -> int:
     return len(optimizer._together[0])
 
 
-@pytest.mark.parametrize(("width", "options"), [(24, {}), (6, {}), (36, {}), (24, {"join_bias": True})],
-                         ids=["whole tiles", "widths that are no multiples of 4", "several tiles", "joined biases"])
+@pytest.mark.parametrize(("width", "options"), [(24, {}), (9, {}), (36, {}), (24, {"join_bias": True})],
+                         ids=["whole tiles", "odd sizes", "several tiles", "joined biases"])
 def test_one_pass_steps_w_a_and_s_as_their_equation_does_in_float64(width, options):
     model = two_blocks(width, **options)
     reference, optimizer = ByEquation(model), build_optimizer(model, RECIPE, 2)
@@ -189,7 +189,7 @@ def test_other_pathways_keep_the_step_that_they_had(options, monkeypatch):
 
 def test_gains_and_pathways_that_are_left_out_step_beside_those_that_are_not():
     model = two_blocks()
-    model.add_module("more", build_blocks(24, 1, 2, 2.0, True))
+    model.add_module("more", build_blocks(24, 1, 3, 2.0, True))
     connect_gain(model["more"])
     optimizer = build_optimizer(model, RECIPE, 2)
     before = {name: parameter.detach().clone() for name, parameter in trained_parameters(model)}

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import weakref
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -14,9 +17,10 @@ from synthetic import make_record, make_spec
 from baselines import ARMS, STUDY
 from benchmark.bench import inputs, matrices
 from benchmark.bench.inputs import count_tokens, training_operations
+from benchmark.bench.limited import run_limited
 from benchmark.bench.matrices import jobs_of, measure_records
 from benchmark.bench.measure import Bench, Result, alternate, alternate_anew, ratios
-from benchmark.bench.run import MEASUREMENTS, bench_table, folder_name, run_bench, write_bench
+from benchmark.bench.run import MEASUREMENTS, bench_table, folder_name, run_bench, summary, write_bench, write_numbers
 from benchmark.cli.main import main
 from benchmark.provenance.environment import describe_environment
 from tasks import TASKS
@@ -96,9 +100,10 @@ def test_jobs_are_how_many_runs_overlap_most_of_the_time():
     assert jobs_of(spans[:1]) == jobs_of([]) == 1
 
 
-@pytest.mark.parametrize("name", [name for name in MEASUREMENTS if name not in ("smoke", "steps")])
+@pytest.mark.parametrize("name", [name for name in MEASUREMENTS if name not in ("smoke", "steps", "evidence")])
 def test_every_measurement_runs(name, monkeypatch, tmp_path):
-    """With one block of a ViT-B and one repeat; `smoke` has an environment of its own, `steps` is one of `tiny`."""
+    """With one block of a ViT-B and one repeat; `smoke` and `evidence` have an environment of their own, `steps` is one of
+    `tiny`."""
     monkeypatch.setattr(matrices, "PLANNED", 60)
     monkeypatch.setattr(matrices, "STORED", 40)
     monkeypatch.setattr(matrices, "MATRIX", """summary: two arms
@@ -110,9 +115,12 @@ groups: [{arms: [scratch, random-init], settings: [scratch], targets: [imagenet]
     few = {name: replace(inputs.SOURCES[name], samples=2) for name in ("imagenet", "audioset", "shapenet")}
     monkeypatch.setattr(inputs, "SOURCES", few)
     said: list[str] = []
-    results = run_bench(Bench(CPU, 1, TASKS, ARMS, STUDY, depth=1), [name], None, said.append)
+    kept: list[int] = []
+    results = run_bench(Bench(CPU, 1, TASKS, ARMS, STUDY, depth=1), [name], None, said.append,
+                        lambda found: kept.append(len(found)))
     assert results
-    assert len(said) == len(results)
+    assert said[0] == f"{name} ..."
+    assert kept == list(range(1, len(results) + 1)) == list(range(1, len(said)))
     assert all(result.median >= 0 or name in ("optimizer", "memory") for result in results)
     environment = describe_environment(CPU)
     written = write_bench(results, environment, tmp_path)
@@ -134,3 +142,52 @@ def test_what_cannot_be_measured_is_refused_in_one_line(capsys, tmp_path, monkey
     assert said in error
     assert error.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_each_measurement_ends_at_its_limit_and_what_came_before_is_kept(monkeypatch, tmp_path):
+    bench = Bench(CPU, 1, TASKS, ARMS, STUDY, depth=1)
+    said: list[str] = []
+    kept: list[tuple[int, dict[str, str]]] = []
+    found, missing = run_limited(bench, {"check": 200.0, "evidence": 5.0, "points": 60.0, "no such": 9.0}, 300.0, said.append,
+                                 lambda results, left_out: kept.append((len(results), dict(left_out))))
+    assert [result.group for result in found].count("points") == 2
+    assert all(result.kept for result in found if result.group == "check")
+    assert missing["evidence"].startswith("ended at its time limit after")
+    assert missing["no such"].startswith("failed (KeyError: 'no such') after"), "and the others went on"
+    assert kept[-1] == (len(found), missing)
+    assert said[0] == "1 of 4: check, for at most 200 s, 300 s left in all"
+    assert run_limited(bench, {"points": 60.0}, 1.0, said.append, lambda results, left_out: None) == (
+        [], {"points": "not begun: no time was left"})
+    environment = describe_environment(CPU)
+    write_numbers(found, environment, tmp_path, missing, "Other work")
+    data = json.loads((tmp_path / "bench.json").read_text())
+    assert data["not_measured"] == missing
+    assert "Not measured: evidence, ended at its time limit" in (tmp_path / "bench.md").read_text()
+    lines = list(summary(found, missing))
+    assert len(lines) == 1 + len(found) + len(missing)
+    assert len({line.index("not measured") for line in lines if "not measured" in line}) == 1
+
+
+def test_what_decodes_nothing_asks_for_no_decoder(tmp_path):
+    program = ("import sys\n"
+               "class Refuse:\n"
+               "    def find_spec(self, name, path=None, target=None):\n"
+               "        if name.split('.')[0] in ('soundfile', 'av', 'h5py', 'open3d'):\n"
+               "            raise ModuleNotFoundError(f'No module named {name!r}', name=name)\n"
+               "sys.meta_path.insert(0, Refuse())\n"
+               "from benchmark.cli.main import main\n"
+               "sys.exit(main(sys.argv[1:]))\n")
+    command = [sys.executable, "-c", program, "bench", "--only", "points", "--repeats", "1", "--device", "cpu",
+               "--out", "there"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False,
+                          env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+    assert done.returncode == 0, done.stderr
+    assert "points ..." in done.stdout
+    assert (tmp_path / "there" / "bench.md").is_file()
+
+
+@pytest.mark.parametrize(("arguments", "said"), [
+    (("--gpu", "--device", "cpu"), "leave out --device cpu"), (("--time-limit", "5m"), "--time-limit is for --gpu")])
+def test_options_of_a_gpu_are_refused_where_they_do_not_fit(capsys, arguments, said):
+    assert main(["bench", *arguments]) == 2
+    assert said in capsys.readouterr().err

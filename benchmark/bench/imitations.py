@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import av
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,6 +16,8 @@ Array = NDArray[Any]
 def write_video(path: Path, num_frames: int = 70, size: tuple[int, int] = (96, 72), codec: str = "libx264",
                 options: Mapping[str, str] | None = None, container: Mapping[str, str] | None = None) -> None:
     """A pattern that moves three pixels a frame, with key frames every 24 and B-frames between."""
+    import av
+
     width, height = size
     pattern = np.random.default_rng(0).integers(0, 256, (height // 8, width // 8, 3), dtype=np.uint8)
     pattern = pattern.repeat(8, 0).repeat(8, 1)
@@ -40,6 +40,8 @@ def make_surface(random: np.random.Generator, kind: int, points: int) -> Array:
 
 def make_hdf5(path: Path, data: Array, **labels: Array) -> Path:
     """One file of clouds"""
+    import h5py
+
     path.parent.mkdir(parents=True, exist_ok=True)
     with h5py.File(path, "w") as file:
         file.create_dataset("data", data=data.astype(np.float32), compression="gzip", compression_opts=1)

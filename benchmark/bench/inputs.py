@@ -15,7 +15,6 @@ from statistics import median
 from typing import Literal
 
 import numpy as np
-import soundfile
 import torch
 from PIL import Image
 
@@ -71,6 +70,8 @@ def _videos(root: Path) -> None:
 
 def _sounds(root: Path) -> None:
     """Ten seconds of one channel at 16 kHz, as the loaders of AudioSet want them"""
+    import soundfile
+
     random = np.random.default_rng(0)
     root.mkdir()
     rows = "".join(f'{index},/m/{index:04d},"Sound {index}"\n' for index in range(527))

@@ -32,7 +32,7 @@ groups:
      {scale_init: 1.0e-6}]}
 """
 SHORTENED = ("--set", "recipe.epochs=10", "--set", "recipe.warmup_epochs=0")  # enough to outlast the start of a run
-SHORTENED_ON_GPU = ("--set", "recipe.epochs=20", "--set", "recipe.warmup_epochs=0")
+SHORTENED_ON_GPU = ("--set", "recipe.epochs=4", "--set", "recipe.warmup_epochs=0")
 
 
 def measure_planning(bench: Bench) -> Iterator[Result]:
@@ -70,7 +70,7 @@ def measure_sharing(bench: Bench) -> Iterator[Result]:
                   *(SHORTENED_ON_GPU if gpu else SHORTENED)])
 
     works = {"lock-step": partial(run, 1, ARMS_AT_ONCE), "processes": partial(run, jobs, 1), "alone": partial(run, 1, 1)}
-    seconds = alternate(works, bench.repeats if gpu else 1, warm_up=0)
+    seconds = alternate(works, 1, warm_up=0)
     for how, what, most in (("lock-step", f"in lock-step on {where}", 0.25 if gpu else None),
                             ("processes", f"in {jobs} processes at once on {where}", None)):
         yield Result("matrix", f"{ARMS_AT_ONCE} small arms {what}, over one after another",
@@ -83,7 +83,7 @@ def measure_smoke(bench: Bench) -> Iterator[Result]:
     cores = count_cores()
     takes = []
     load = [sys.executable, "-c", f"import os, {', '.join(PRELOADED)}; os._exit(0)"]  # to take it all down costs a second
-    for _ in range(bench.repeats):
+    for _ in range(1 if bench.device.type == "cuda" else bench.repeats):
         imports = seconds_of(partial(_run, load))
         with tempfile.TemporaryDirectory() as folder:
             command = [sys.executable, "-m", "benchmark", "run", "--matrix", "smoke", "--device", bench.device.type,
@@ -102,6 +102,17 @@ def measure_smoke(bench: Bench) -> Iterator[Result]:
                         "unmerged outputs, what blocks make of a split, time of a sample), processes and planning "
                         f"{middle['rest']:.1f}; floor {middle['floor']:.2f}, as nothing can train before one process has "
                         "imported torch, timm and scikit-learn")
+
+
+def measure_evidence(bench: Bench) -> Iterator[Result]:
+    """`run --matrix evidence` from nothing under the profile tiny, in minutes; with 6 seeds, as the bound is for."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "benchmark", "run", "--matrix", "evidence", "--device", bench.device.type,
+                   "--seeds", "0-5", "--results", folder]
+        minutes = seconds_of(partial(_run, command)) / 60
+        count = len(Store(Path(folder)).records()[0])
+    yield Result("matrix", "the whole evidence, six seeds, from nothing", (minutes,),
+                 20.0 if bench.device.type == "cuda" else None, "min", f"{count} records")
 
 
 def measure_records(records: Sequence[Record]) -> Iterator[Result]:

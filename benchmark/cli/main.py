@@ -204,15 +204,19 @@ def build_parser() -> Parser:
     bench = verbs.add_parser("bench", help="measure speed and memory on this machine",
                              description="Measure what the suite costs on this machine: pathways beside the plain model, the "
                              "trainer, points, planning, reading. Medians of alternating repeats, as a table and a figure.")
-    bench.add_argument("--only", metavar="LIST", help="of optimizer,steps,tiny,trainer,memory,inference,points,planning,inputs,"
-                       "smoke,sharing (default: all)")
+    bench.add_argument("--only", metavar="LIST", help="of check,optimizer,steps,tiny,trainer,memory,inference,points,planning,"
+                       "inputs,smoke,sharing,evidence (default: all but evidence, which takes hours on a CPU)")
+    bench.add_argument("--gpu", action="store_true", help="what a GPU has to show, each measurement in a process and under a "
+                       "time limit of its own, six minutes in all; what is found is kept as it comes")
+    bench.add_argument("--time-limit", type=parse_duration, metavar="TIME", help="of --gpu as a whole, such as 5m")
     bench.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: %(default)s")
     bench.add_argument("--repeats", type=int, default=7, metavar="N", help="default: %(default)s")
     bench.add_argument("--threads", type=int, default=0, metavar="N", help="of one process (default: all cores)")
     bench.add_argument("--results", type=Path, metavar="DIR",
                        help="also measure how busy the runs recorded here kept the machine")
     bench.add_argument("--out", type=Path, metavar="DIR", help="default: results/speed/MACHINE")
-    bench.add_argument("--strict", action="store_true", help="exit with 1 where a bound is not kept")
+    bench.add_argument("--strict", action="store_true", help="exit with 1 where a bound is not kept, or a "
+                       "measurement was not finished")
     bench.set_defaults(run=speed.run_bench)
 
     export = verbs.add_parser("export", help="copy a finished run's merged weights, named as timm names them")
