@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -111,6 +112,16 @@ def test_every_folder_says_what_enters_and_what_leaves():
 def test_numbers_know_no_text_and_no_figure(name):
     named = {target.partition(".")[0] for target in imports_of(name, everywhere=True)}
     assert not named & set(FOR_READERS), name
+
+
+def test_the_page_on_the_code_has_every_folder_and_names_what_is_there():
+    page = (ROOT / "docs" / "code.md").read_text(encoding="utf-8")
+    folders = {folder if folder in OWN else f"benchmark/{folder}" for folder in MAY_IMPORT.keys() - {"__main__", "benchmark"}}
+    assert folders == set(re.findall(r"^\| \[([a-z/]+)\]", page, re.M))
+    for file, place in (("README.md", ROOT), ("docs/code.md", ROOT / "docs")):
+        text = (ROOT / file).read_text(encoding="utf-8")
+        lost = [link for link in re.findall(r"\]\((?!https?:|#)([^)#]+)\)", text) if not (place / link).exists()]
+        assert not lost, file
 
 
 def test_no_module_is_long():

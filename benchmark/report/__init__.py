@@ -1,1 +1,1 @@
-"""Run records in; Markdown, CSV, LaTeX and figures out. Import from the modules: `write.write_report` is the way in."""
+"""Numbers in; text and figures out: one page, tables, plots. Import from the modules: `write.write_report` is the way in."""
