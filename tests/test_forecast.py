@@ -8,16 +8,21 @@ from benchmark.evidence.collect import collect
 from benchmark.evidence.estimates import estimate_effects
 from benchmark.evidence.forecast import forecast_effects, forecast_time
 from benchmark.evidence.stats import minimal_detectable_effect
+from benchmark.report.console import detectable_text, time_text
+
+
+def lines_of(specs, records, tasks):
+    return [detectable_text(found) for found in forecast_effects(specs, records, tasks)]
 
 
 def test_time_is_that_of_runs_of_the_same_kind():
     records = [make_pretraining("image"), *make_matrix(["imagenet"], seeds=[0])]
     todo = [make_spec("imagenet", seed=seed) for seed in range(1, 5)]
-    assert forecast_time(todo, records, 2) == "about 0:04:04 of computing left, 0:02:02 with 2 at once"
+    assert time_text(forecast_time(todo, records), 2) == "about 0:04:04 of computing left, 0:02:02 with 2 at once"
     longer = make_spec("imagenet", seed=9, epochs=99)
-    assert forecast_time([*todo, longer], records, 1).endswith("with 1 at once, and 1 runs of unknown length")
-    assert forecast_time([longer], records, 2).startswith("1 runs to do; how long they take is not known")
-    assert forecast_time([], records, 2) == "nothing left to compute"
+    assert time_text(forecast_time([*todo, longer], records), 1).endswith("with 1 at once, and 1 runs of unknown length")
+    assert time_text(forecast_time([longer], records), 2).startswith("1 runs to do; how long they take is not known")
+    assert time_text(forecast_time([], records), 2) == "nothing left to compute"
 
 
 def test_effects_follow_the_measured_spread_and_the_chosen_seeds():
@@ -25,9 +30,9 @@ def test_effects_follow_the_measured_spread_and_the_chosen_seeds():
     effects = estimate_effects(collect(records, tasks=TASKS))
     main = effects[effects["metric"] == "top-1"]
     spread, freedom = (main["sd"] ** 2).mean() ** 0.5, int((main["n"] - 1).sum())
-    (line,) = forecast_effects([make_spec("imagenet", seed=seed) for seed in range(10)], records, TASKS)
+    (line,) = lines_of([make_spec("imagenet", seed=seed) for seed in range(10)], records, TASKS)
     assert f"10 seeds would show effects from {minimal_detectable_effect(spread, 10, spread_df=freedom):.2g} % on" in line
-    (line,) = forecast_effects([make_spec("imagenet")], records, TASKS)
+    (line,) = lines_of([make_spec("imagenet")], records, TASKS)
     assert "one seed shows no effect" in line
     assert forecast_effects([make_spec("audioset")], records, TASKS) == []
 
@@ -38,5 +43,5 @@ def test_cells_of_one_seed_show_no_spread_and_hide_none():
     three = make_matrix(["imagenet"], seeds=range(3), scratch=False)
     spread = {record.spec.auxiliary for record in three if record.spec.arm == "m2pt"}
     some = [record for record in three if record.spec.seed == 0 or record.spec.auxiliary not in sorted(spread, key=str)[:1]]
-    (line,) = forecast_effects([make_spec("imagenet", seed=seed) for seed in range(4)], some, TASKS)
+    (line,) = lines_of([make_spec("imagenet", seed=seed) for seed in range(4)], some, TASKS)
     assert f"in {len(spread) - 1} cells" in line

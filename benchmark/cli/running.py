@@ -95,12 +95,13 @@ def print_forecast(plan: Plan, store: Store, jobs: int, plugins: Path | None) ->
     """How long the rest takes, and which effects the chosen seeds could show, as far as earlier runs tell."""
     from benchmark.evidence.forecast import forecast_effects, forecast_time
     from benchmark.evidence.inputs import gather
+    from benchmark.report.console import detectable_text, time_text
     from benchmark.runner.pool import todo
 
     records, _, tasks, _ = gather([store], *load_registry(plugins))
-    print(forecast_time([job.spec for job in todo(plan, store).jobs], records, jobs))
-    for line in forecast_effects(plan.specs, records, tasks):
-        print(line)
+    print(time_text(forecast_time([job.spec for job in todo(plan, store).jobs], records), jobs))
+    for found in forecast_effects(plan.specs, records, tasks):
+        print(detectable_text(found))
     return 0
 
 

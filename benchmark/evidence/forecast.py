@@ -1,39 +1,53 @@
-"""A plan and the records that there are in; how long the rest takes and which effects its seeds could show, as text, out."""
+"""A plan and the records that there are in; how long the rest takes and which effects its seeds could show, out."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
+from dataclasses import dataclass
 from statistics import fmean
 
 from benchmark.evidence.collect import collect
 from benchmark.evidence.estimates import estimate_effects, pooled_spread
 from benchmark.evidence.inputs import TaskInfo
-from benchmark.evidence.stats import POWER, minimal_detectable_effect
+from benchmark.evidence.stats import minimal_detectable_effect
 from benchmark.records.record import Record
 from benchmark.spec.runspec import RunSpec
 
 
-def forecast_time(pending: Sequence[RunSpec], records: Iterable[Record], jobs: int) -> str:
-    """Computing time of the runs to do, from finished runs of the same task, kind, setting, samples and epochs."""
-    if not pending:
-        return "nothing left to compute"
-    known: dict[tuple[object, ...], list[float]] = {}
+@dataclass(frozen=True)
+class TimeLeft:
+    """Computing time of the runs to do."""
+
+    seconds: float  # of those whose length is known, one after another
+    known: int
+    unknown: int  # runs of which none of their kind has run
+
+
+@dataclass(frozen=True)
+class Detectable:
+    """What the seeds chosen for a target would show of its main metric, in the metric's unit."""
+
+    task: str
+    setting: str | None
+    seeds: int
+    effect: float | None  # found with the stated power, tested alone; None: one seed shows none
+    spread: float  # of the measured differences to the baseline, pooled over cells
+    cells: int
+    unit: str
+
+
+def forecast_time(pending: Sequence[RunSpec], records: Iterable[Record]) -> TimeLeft:
+    """From finished runs of the same task, kind, setting, samples and epochs."""
+    measured: dict[tuple[object, ...], list[float]] = {}
     for record in records:
         if "wall" in record.seconds:
-            known.setdefault(_length_of(record.spec), []).append(record.seconds["wall"])
-    lengths = [fmean(known[_length_of(spec)]) for spec in pending if _length_of(spec) in known]
-    unknown = len(pending) - len(lengths)
-    if not lengths:
-        return f"{len(pending)} runs to do; how long they take is not known before one of their kind has run"
-    total = math.fsum(lengths)
-    alone, together = (timedelta(seconds=round(seconds)) for seconds in (total, total / jobs))
-    more = f", and {unknown} runs of unknown length" if unknown else ""
-    return f"about {alone} of computing left, {together} with {jobs} at once{more}"
+            measured.setdefault(_length_of(record.spec), []).append(record.seconds["wall"])
+    lengths = [fmean(measured[_length_of(spec)]) for spec in pending if _length_of(spec) in measured]
+    return TimeLeft(math.fsum(lengths), len(lengths), len(pending) - len(lengths))
 
 
-def forecast_effects(specs: Iterable[RunSpec], records: Sequence[Record], tasks: Mapping[str, TaskInfo]) -> list[str]:
+def forecast_effects(specs: Iterable[RunSpec], records: Sequence[Record], tasks: Mapping[str, TaskInfo]) -> list[Detectable]:
     """By target: the effect that its seeds would show, from the spread of the paired differences that were measured."""
     seeds: dict[tuple[str, str, str | None], set[int]] = {}
     for spec in specs:
@@ -41,7 +55,7 @@ def forecast_effects(specs: Iterable[RunSpec], records: Sequence[Record], tasks:
             seeds.setdefault((spec.profile, spec.task, spec.setting), set()).add(spec.seed)
     collection = collect(records, tasks=tasks)
     effects = estimate_effects(collection)
-    lines = []
+    found = []
     for (profile, task, setting), chosen in seeds.items():
         places = [index for index, section in enumerate(collection.sections)
                   if (section.profile, section.setting, section.limit, section.conditions) == (profile, setting, None, "")]
@@ -55,10 +69,8 @@ def forecast_effects(specs: Iterable[RunSpec], records: Sequence[Record], tasks:
             continue
         spread, freedom = pooled
         effect = minimal_detectable_effect(spread, len(chosen), spread_df=freedom)
-        found = "one seed shows no effect" if effect is None else f"effects from {effect:.2g} {metric.unit} on"
-        lines.append(f"{task}, {setting}: {len(chosen)} seeds would show {found} (power {POWER:g}, tested alone; "
-                     f"differences to the baseline spread by {spread:.2g} in {len(rows)} cells)")
-    return lines
+        found.append(Detectable(task, setting, len(chosen), effect, spread, len(rows), metric.unit))
+    return found
 
 
 def _length_of(spec: RunSpec) -> tuple[object, ...]:

@@ -1,8 +1,9 @@
-"""Run records in, the target x auxiliary matrix on a terminal out."""
+"""Run records and forecasts in; the target x auxiliary matrix on a terminal, and what is still to come in words, out."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 
 from rich.console import Console
 from rich.table import Table as Grid
@@ -10,8 +11,10 @@ from rich.text import Text
 
 from benchmark.evidence.collect import collect
 from benchmark.evidence.estimates import estimate_cells, estimate_effects
+from benchmark.evidence.forecast import Detectable, TimeLeft
 from benchmark.evidence.inputs import Problem, TaskInfo
 from benchmark.evidence.matrix import list_matrices
+from benchmark.evidence.stats import POWER
 from benchmark.provenance.currency import Standing
 from benchmark.records.record import Record
 from benchmark.report.tables import matrix_table
@@ -37,3 +40,21 @@ def print_matrices(
         console.print(grid)
     if not found:
         print("no target x auxiliary pair has a result yet")
+
+
+def time_text(left: TimeLeft, jobs: int) -> str:
+    """How long the rest takes, with so many runs at once."""
+    if not left.known + left.unknown:
+        return "nothing left to compute"
+    if not left.known:
+        return f"{left.unknown} runs to do; how long they take is not known before one of their kind has run"
+    alone, together = (timedelta(seconds=round(seconds)) for seconds in (left.seconds, left.seconds / jobs))
+    more = f", and {left.unknown} runs of unknown length" if left.unknown else ""
+    return f"about {alone} of computing left, {together} with {jobs} at once{more}"
+
+
+def detectable_text(found: Detectable) -> str:
+    """Which effects a target's seeds would show."""
+    shown = "one seed shows no effect" if found.effect is None else f"effects from {found.effect:.2g} {found.unit} on"
+    return (f"{found.task}, {found.setting}: {found.seeds} seeds would show {shown} (power {POWER:g}, tested alone; "
+            f"differences to the baseline spread by {found.spread:.2g} in {found.cells} cells)")
