@@ -113,8 +113,8 @@ def compare_sides(samples: Sequence[Sample], before: Tree, after: Tree, out: Pat
         replays.append(compare(sample.group, sample.extent, one, two))
         pair = pair or (one, two)
     different = [one for one in replays if one.difference is not None]
-    for one in different[:MOST_SHOWN]:
-        say(f"differs: {one.group} ({one.run}): {one.difference}")
+    for wrong in different[:MOST_SHOWN]:
+        say(f"differs: {wrong.group} ({wrong.run}): {wrong.difference}")
     if len(different) > MOST_SHOWN:
         say(f"and {len(different) - MOST_SHOWN} more classes differ")
     extents = Counter(one.extent for one in replays if one.difference is None)
@@ -150,7 +150,7 @@ def check(options: argparse.Namespace) -> int:
 
 def newest(options: argparse.Namespace) -> Path:
     """The last certificate of the suite, or beside the results; raises `ValueError` where there is none."""
-    folders = [SUITE, options.results.resolve().parent / FOLDER]
+    folders: list[Path] = [SUITE, options.results.resolve().parent / FOLDER]
     found = {path: read_certificate(path) for folder in folders if folder.is_dir() for path in folder.glob("*.json")}
     if not found:
         raise ValueError("there is no certificate to check; benchmark certify writes one")

@@ -256,12 +256,12 @@ def _train(members: Sequence[Member], task: Task, size: int, device: torch.devic
                 run.save(index + 1)
                 raise Stopped(f"stopped in epoch {epoch + 1}, after step {index + 1}; run it again to go on")
         epoch, first = epoch + 1, 0
-        losses = (run.totals / feed.steps).tolist()
+        means: list[float] = (run.totals / feed.steps).tolist()
         run.totals.zero_()
         run.spend("train", began)
         for place, member in run.members.items():
             member.progress.epoch = epoch
-            member.progress.measure("train", {"loss": losses[place]})
+            member.progress.measure("train", {"loss": means[place]})
             if member.pathways:
                 scales = [pathway.mean_scale() for pathway in member.pathways]
                 member.progress.measure("train", {"mean |scale|": add_up(scales) / len(scales)})
