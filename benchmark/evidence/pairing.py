@@ -50,10 +50,10 @@ class Run:
         return (self.comparison, self.spec.arm or "none", self.spec.auxiliary or "", self.spec.variant)
 
     @property
-    def environment(self) -> tuple[str, str, int, int, str]:
+    def environment(self) -> tuple[str, int, int, str]:
         where = self.record.environment
         place = self.standing.place or place_of(where, self.spec)
-        return (where.device, where.torch, where.threads, where.lockstep or 1, place)
+        return (where.device, where.threads, where.lockstep or 1, place)
 
     @property
     def checkpoint(self) -> tuple[str | None, str | None]:
@@ -69,7 +69,8 @@ class Run:
 
     @property
     def environment_text(self) -> str:
-        device, torch, threads, lockstep, _ = self.environment
+        device, threads, lockstep, _ = self.environment
+        torch = self.record.environment.torch
         stacked = f", in lock-step by {lockstep}" if lockstep > 1 else ""
         return f"{device}, torch {torch}, {threads} thread{'s' if threads != 1 else ''}{stacked}"
 

@@ -1,0 +1,251 @@
+"""Which results count as today's: the one judge, what certificates carry, and what a replay compares."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from synthetic import CODE, OTHER_CODE, TASKS, make_record, make_spec, standings_of
+
+from benchmark.evidence.collect import collect
+from benchmark.evidence.pairing import Run, pair_runs
+from benchmark.provenance.certificates import (
+    Certificate,
+    Certificates,
+    Replay,
+    Side,
+    class_of,
+    load_certificates,
+    place_of,
+    read_certificate,
+)
+from benchmark.provenance.currency import Judge, Standing, carried_note
+from benchmark.records.store import Store
+from benchmark.runner.certify import certificate_text, compare, write_certificate
+
+THIRD_CODE = {"engine": "0123" * 4}
+ROOT = Path(__file__).parents[1]
+
+
+def replay_of(record, before, after, extent="short", difference=None, places=("a", "a")) -> Replay:
+    group = class_of(record.spec, record.environment.device, record.environment.lockstep or 1)
+    return Replay.model_validate({"class": group, "run": record.spec.cell, "extent": extent, "before": before,
+                                  "after": after, "values": 9, "weights": 2, "difference": difference,
+                                  "places": places})
+
+
+def certificate(*replays: Replay) -> Certificate:
+    side = Side(commit="0" * 40, torch="2.11.0", packages={}, python="3.11.9")
+    return Certificate(made="2026-01-01T00:00:00+00:00", command="benchmark certify", platform="Linux",
+                       processor="Example CPU", device="cpu", threads=1, before=side, after=side,
+                       replays=list(replays))
+
+
+def judge_with(**named: Certificate) -> Judge:
+    return Judge(Certificates(named))
+
+
+def standing(judge: Judge, record, today=CODE, data=None) -> Standing:
+    return judge.of_record(record, today, record.spec.data if data is None else data)
+
+
+def test_a_record_of_todays_code_is_up_to_date_and_another_is_not():
+    judge, spec = judge_with(), make_spec()
+    assert standing(judge, make_record(spec)).state == "up to date"
+    moved = standing(judge, make_record(spec, code={**CODE, "arm": "1" * 16}), {**CODE, "arm": "2" * 16})
+    assert (moved.state, moved.detail, moved.holds) == ("other code", "arm", False)
+    assert standing(judge, make_record(spec), data={"imagenet data": "0" * 64}).state == "other data"
+    assert standing(judge, make_record(spec, code={})).state == "other code", "no word of its code is no leave"
+
+
+def test_the_code_of_stacks_counts_for_what_a_stack_trained_alone():
+    judge, today = judge_with(), {**CODE, "stack": "5" * 16}
+    assert standing(judge, make_record(make_spec()), today).state == "up to date"
+    stacked = make_record(make_spec(), environment={"lockstep": 8})
+    found = standing(judge, stacked, today)
+    assert (found.state, found.detail) == ("other code", "stack")
+
+
+def test_certificates_carry_step_by_step_their_own_class_alone():
+    record = make_record(make_spec(), code=OTHER_CODE)
+    first = certificate(replay_of(record, OTHER_CODE, THIRD_CODE, "whole"))
+    second = certificate(replay_of(record, THIRD_CODE, CODE))
+    assert standing(judge_with(a=first), record).state == "other code"
+    found = standing(judge_with(a=first, b=second), record)
+    assert (found.state, [step.certificate for step in found.steps]) == ("carried", ["a", "b"])
+    assert found.extent == "short", "as strong as its weakest step"
+    direct = certificate(replay_of(record, OTHER_CODE, CODE, "whole"))
+    assert standing(judge_with(a=first, b=second, c=direct), record).extent == "whole"
+    assert standing(judge_with(a=direct), record, {**CODE, "arm": "1" * 16}).state == "other code"
+    for other in (make_spec("kinetics"), make_spec(arm="scratch"), make_spec(profile="small")):
+        assert standing(judge_with(c=direct), make_record(other, code=OTHER_CODE)).state == "other code"
+    many = make_record(make_spec(seed=5), code=OTHER_CODE)
+    assert standing(judge_with(c=direct), many).state == "carried", "other seeds are of the class"
+    stacked = make_record(make_spec(), code=OTHER_CODE, environment={"lockstep": 8})
+    assert standing(judge_with(c=direct), stacked).state == "other code"
+    gpu = make_record(make_spec(), code=OTHER_CODE, environment={"device": "NVIDIA H200"})
+    assert standing(judge_with(c=direct), gpu).state == "other code"
+
+
+def test_what_differs_is_not_carried():
+    record = make_record(make_spec(), code=OTHER_CODE)
+    wrong = certificate(replay_of(record, OTHER_CODE, CODE, difference="weights.result: a before, b after"))
+    assert standing(judge_with(a=wrong), record).state == "other code"
+
+
+@pytest.mark.parametrize("changes", [
+    {"recipe": {"shuffle_labels": True}}, {"recipe": {"mixup": 0.8}}, {"recipe": {"ema_decay": 0.999}},
+    {"recipe": {"precision": "bf16"}}, {"recipe": {"clip_norm": 1.0}}, {"options": {"join_bias": True}},
+])
+def test_a_switch_makes_another_class_and_a_number_does_not(changes):
+    spec = make_spec("imagenet", "m2pt", "audio")
+    recipe = spec.recipe.model_copy(update=changes.get("recipe", {}))
+    other = spec.model_copy(update={"recipe": recipe, "options": changes.get("options", spec.options)})
+    assert class_of(other, "cpu", 1) != class_of(spec, "cpu", 1)
+    faster = spec.model_copy(update={"recipe": spec.recipe.model_copy(update={"lr": 0.5, "epochs": 99}), "seed": 7})
+    assert class_of(faster, "cpu", 1) == class_of(spec, "cpu", 1)
+
+
+@pytest.mark.parametrize(("changes", "said"), [
+    ({"weights": {"result": "b" * 64}}, "weights.result"), ({"merge_difference": 2e-7}, "merge_difference"),
+    ({"parameters": {"training": 1, "merged": 1_800_000}}, "parameters.training"), ({"layers": []}, "layers.0"),
+])
+def test_a_replay_names_the_first_value_that_differs(changes, said):
+    record = make_record(make_spec("imagenet", "m2pt", "audio"), weights={"result": "a" * 64})
+    assert compare("class", "short", record, record.model_copy(update={"code": OTHER_CODE})).difference is None
+    found = compare("class", "short", record, record.model_copy(update=changes))
+    assert found.difference is not None
+    assert found.difference.startswith(said)
+
+
+def test_the_last_bit_of_a_measurement_counts_and_times_do_not():
+    record = make_record(make_spec())
+    rows = list(record.measurements)
+    rows[3] = rows[3].model_copy(update={"value": rows[3].value * (1 + 2**-52)})
+    found = compare("class", "short", record, record.model_copy(update={"measurements": rows}))
+    assert "measurements." in found.difference
+    later = record.model_copy(update={"seconds": {"wall": 1.0}, "started": "x", "command": "y", "resumed": 2})
+    assert compare("class", "short", record, later).difference is None
+
+
+def test_a_certificate_is_written_read_and_named_where_it_is_none(tmp_path):
+    record = make_record(make_spec(), code=OTHER_CODE)
+    written = certificate(replay_of(record, OTHER_CODE, CODE))
+    folder = tmp_path / "certificates"
+    paths = [write_certificate(written, folder) for _ in range(2)]
+    assert [path.name for path in paths] == ["2026-01-01-0000000-0000000.json", "2026-01-01-0000000-0000000-2.json"]
+    assert read_certificate(paths[0]) == written
+    assert certificate_text(written) == paths[0].read_text(encoding="utf-8")
+    store = Store(tmp_path / "mine")
+    assert Judge.beside(store).of_record(record, CODE, record.spec.data).state == "carried"
+    paths[0].write_text("{}", encoding="utf-8")
+    with pytest.raises(ValueError, match="is no certificate"):
+        load_certificates([store.folder])
+
+
+def test_the_note_counts_what_is_carried_by_which_evidence():
+    record = make_record(make_spec(), code=OTHER_CODE)
+    judge = judge_with(first=certificate(replay_of(record, OTHER_CODE, CODE, "whole")))
+    note = carried_note([standing(judge, record), standing(judge, make_record(make_spec()))])
+    assert note.startswith("1 of 2 runs were computed by earlier code and are carried over")
+    assert "(1 by replays at their full size, 0 by short ones)" in note
+    assert "first" in note
+    assert carried_note([standing(judge, make_record(make_spec()))]) == ""
+
+
+@pytest.mark.parametrize("package", ["timm", "numba", "numpy", "torch"])
+def test_runs_under_another_package_are_paired_only_where_a_certificate_shows_them_equal(package):
+    def under(version: str, spec, value: float):
+        packages = dict.fromkeys(("timm", "numba", "numpy"), "1.0")
+        torch = version if package == "torch" else "2.11.0"
+        if package != "torch":
+            packages[package] = version
+        return make_record(spec, value, torch=torch, environment={"packages": packages})
+
+    baseline = under("1.0", make_spec(), 40.0)
+    ours = under("1.1", make_spec("imagenet", "m2pt", "audio"), 41.0)
+    found = pair_runs([Run(baseline), Run(ours)])
+    assert not found.baseline_of
+    (remark,) = found.remarks
+    assert remark.kind == "Not paired: the baseline ran in another environment"
+    assert ("torch 1.1" if package == "torch" else f"{package} 1.1") in remark.detail
+    places = tuple(place_of(record.environment, record.spec) for record in (baseline, ours))
+    shown = certificate(replay_of(ours, CODE, CODE, places=places), replay_of(baseline, CODE, CODE, places=places))
+    judge = judge_with(a=shown)
+    runs = [Run(record, judge.of_record(record, CODE, None)) for record in (baseline, ours)]
+    assert len(pair_runs(runs).baseline_of) == 1
+
+
+def test_a_report_marks_what_is_of_other_code():
+    records = [make_record(make_spec()), make_record(make_spec("imagenet", "m2pt", "audio"))]
+    collection = collect(records, tasks=TASKS, standings=standings_of(records, outdated=records[:1]))
+    assert [run.stale for run in collection.paired.runs] == [record is records[0] for record in
+                                                             (run.record for run in collection.paired.runs)]
+
+
+CELL = ("-t", "audioset", "--arm", "finetune", "--results", "results/own")
+
+
+class Checkout:
+    """A copy of this suite's code in a repository of its own."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        for name in ("benchmark", "tasks", "baselines"):
+            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        self.git("init", "-q")
+        self.commit("as it is")
+
+    def git(self, *arguments: str) -> None:
+        who = ("-c", "user.name=A", "-c", "user.email=a@example.org")
+        subprocess.run(["git", *who, *arguments], cwd=self.folder, check=True, capture_output=True)
+
+    def commit(self, message: str) -> None:
+        self.git("add", "-A", "benchmark", "tasks", "baselines")
+        self.git("commit", "-q", "-m", message)
+
+    def edit(self, name: str, old: str, new: str) -> None:
+        path = self.folder / name
+        text = path.read_text(encoding="utf-8")
+        assert old in text
+        path.write_text(text.replace(old, new), encoding="utf-8")
+
+    def call(self, *arguments: str) -> tuple[int, str]:
+        done = subprocess.run([sys.executable, "-m", "benchmark", *arguments], cwd=self.folder, text=True, check=False,
+                              capture_output=True, env={**os.environ, "PYTHONPATH": str(self.folder)})
+        return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.timeout(1200)
+def test_an_edit_that_alters_nothing_is_carried_and_one_that_does_is_not(tmp_path):
+    """Through the whole path: runs, an edit, `certify`, `status`, `report`."""
+    suite = Checkout(tmp_path / "suite")
+    code, printed = suite.call("run", "--matrix", "smoke", *CELL, "-j", "2")
+    assert code == 0, printed
+    suite.edit("benchmark/model/connect.py", "but auxiliary has", "and the auxiliary has")
+    (suite.folder / "benchmark" / "model" / "loops.py").rename(suite.folder / "benchmark" / "model" / "compiled.py")
+    for path in [*suite.folder.glob("benchmark/**/*.py"), *suite.folder.glob("tasks/**/*.py")]:
+        text = path.read_text(encoding="utf-8")
+        moved = text.replace("from benchmark.model import loops", "from benchmark.model import compiled as loops")
+        path.write_text(moved.replace("benchmark.model.loops", "benchmark.model.compiled"), encoding="utf-8")
+    status = ("status", "--matrix", "smoke", *CELL)
+    assert "2 other code" in (printed := suite.call(*status)[1]), printed
+    assert "engine" in printed
+    code, printed = suite.call("certify", "--results", "results/own")
+    assert code == 0, printed
+    assert "2 of 2 records are carried" in printed
+    assert "2 runs in results/own: 2 carried" in (printed := suite.call(*status)[1]), printed
+    assert "2 to do" not in suite.call("run", "--dry-run", "--matrix", "smoke", *CELL)[1]
+    assert "nothing to certify" in suite.call("certify", "--results", "results/own")[1]
+    suite.commit("a word, and a module's name")
+    suite.edit("benchmark/train/optim.py", "lr=recipe.lr, betas=recipe.betas", "lr=recipe.lr, betas=recipe.betas, eps=1e-3")
+    code, printed = suite.call("certify", "--results", "results/own", "--base", "HEAD~1")
+    assert code == 1, printed
+    assert "nothing is carried, and no certificate is written" in printed
+    assert "differs: " in printed
+    assert "before, " in printed
+    assert "2 other code" in suite.call(*status)[1]
