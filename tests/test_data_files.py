@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from benchmark.cli.main import main
 from benchmark.data.catalogue import escape, find, items, prepare, unescape
 from benchmark.data.datasets import layouts_of
 from benchmark.data.embedded import DataError
+from benchmark.data.files import Files, Reader
 from benchmark.data.listing import commonest, is_leftover, printable, read_text
 from tasks import TASKS
 from tasks.imagenet.official import NUM_CLASSES
@@ -317,3 +319,46 @@ def test_one_fault_is_told_whole_and_many_by_their_kinds():
     lines = [f"a/{k}.JPEG: picture a/{k}.JPEG is cut at {k}" for k in range(5)]
     lines += ["x: missing", "y: missing", "z: odd", "w: new"]
     assert commonest(lines, 2) == "5 x picture it is cut at N; 2 x missing; 2 others"
+
+
+# Processes that read
+
+class Slow(Reader):
+    """Gives one number, after a while in a worker process"""
+
+    def read(self, path, random):
+        if torch.utils.data.get_worker_info() is not None:
+            time.sleep(60)
+        return {"input": torch.zeros(2**18)}
+
+
+def reading(tmp_path, reader: Reader) -> Files:
+    prepared = prepare(IMAGENET, make_imagenet(tmp_path / "root"))
+    return Files(prepared, items(prepared, "test"), {}, reader)
+
+
+def test_a_worker_that_gives_nothing_ends_the_run_by_name(tmp_path, monkeypatch):
+    files = reading(tmp_path, Slow())
+    monkeypatch.setenv("M2PT_WORKERS", "1")
+    monkeypatch.setenv("M2PT_READ_SECONDS", "1")
+    with pytest.raises(DataError, match=r"timed out after 1 sec.*M2PT_WORKERS=0.*--shm-size"):
+        list(files.stream([torch.arange(2), torch.arange(2)]))
+
+
+def test_shared_memory_is_looked_at_before_workers_start(tmp_path, monkeypatch):
+    files = reading(tmp_path, Slow())
+    monkeypatch.setenv("M2PT_WORKERS", "2")
+    usage = shutil.disk_usage("/")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=12 * 2**20))
+    chosen = [torch.arange(12)] * 3
+    with pytest.raises(DataError, match=r"2 processes .* need 60 MiB.*12 free.*--shm-size=1g.*M2PT_WORKERS to 0"):
+        list(files.stream(chosen))
+    monkeypatch.setenv("M2PT_READ_SECONDS", "1")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=61 * 2**20))
+    with pytest.raises(DataError, match="timed out"):  # enough: they start
+        list(files.stream(chosen))
+    for name in ("M2PT_WORKERS", "M2PT_READ_SECONDS"):
+        monkeypatch.setenv(name, "many")
+        with pytest.raises(DataError, match=f"{name}='many': expected a whole number"):
+            list(files.stream(chosen))
+        monkeypatch.setenv(name, "1")

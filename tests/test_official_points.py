@@ -44,6 +44,7 @@ from benchmark.spec.recipes import SPLITS
 from tasks import TASKS, points_official
 from tasks.fewshot import TASKS as FEW_SHOT
 from tasks.fewshot.folds import few_shot
+from tasks.meshes import sample_surface
 from tasks.modelnet import official as modelnet
 from tasks.partnet import OFFSETS
 from tasks.partnet import official as partnet
@@ -126,28 +127,8 @@ def test_meshes_are_sampled_uniformly_the_same_each_time_and_stand_on_y(tmp_path
     extent = first.amax(1) - first.amin(1)
     assert (extent.argmax(1) == 1).all()  # the pyramids are twice as high as wide
     square = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0.0]])
-    points = modelnet.sample_surface(square, np.array([[0, 1, 2], [0, 2, 3]]), 4000, 1, root)
+    points = sample_surface(square, np.array([[0, 1, 2], [0, 2, 3]]), 4000, 1, root)
     assert np.histogram2d(points[:, 0], points[:, 1], 4, [[0, 1], [0, 1]])[0].std() < 40
-
-
-@pytest.mark.parametrize(("text", "said"), [
-    ("", "is empty"), ("PLY", "does not begin with OFF"), ("OFF 3 1", "fewer than its header"), ("OFF 3 1 0 0 0", "fewer than"),
-    ("OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n", "whole faces"), ("OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 7\n", "it has 3"),
-    ("OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 0.5\n", "numbers of vertices"),
-    ("OFF\n3 1 0\n0 0 0\n1 0 x\n", "no mesh of numbers"),
-    ("OFF\n3 1 0\n0 0 nan\n1 0 0\n0 1 0\n3 0 1 2\n", "no finite"), ("OFF 99999999999 1 0\n", "fewer than"),
-    ("OFF\n3 9 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n-4 1\n", "whole faces"), ("OFF 3\xe9 1 0", "no mesh of numbers"),
-])
-def test_a_damaged_mesh_is_named(text, said, tmp_path):
-    path = tmp_path / "cone_0001.off"
-    with pytest.raises(DataError, match=rf"cone_0001.off.*{said}"):
-        modelnet.parse_off(text.encode("latin-1"), path)
-
-
-def test_a_mesh_without_a_surface_is_named(tmp_path):
-    flat = np.zeros((3, 3))
-    with pytest.raises(DataError, match=r"cone\.off has no surface"):
-        modelnet.sample_surface(flat, np.array([[0, 1, 2]]), 10, 1, tmp_path / "cone.off")
 
 
 def test_faults_of_text_files_are_named_and_nothing_is_trained_on_until_told(tmp_path, monkeypatch):

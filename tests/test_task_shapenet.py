@@ -6,6 +6,7 @@ import torch
 from benchmark.data import embedded
 from benchmark.data.embedded import DataError
 from benchmark.model.encoder import Features, Tokens, TransformerModel
+from benchmark.model.mae import MaskedAutoencoder
 from benchmark.model.points import three_nn_interpolate
 from benchmark.spec.recipes import ModelShape
 from tasks.shapenet import PART_OFFSETS, TASK
@@ -141,3 +142,20 @@ def test_paper_offsets_have_sixteen_categories_and_official_data_raises_one_clea
     for call in (TASK.load, TASK.load_pretraining, TASK.data_digests):
         with pytest.raises(DataError, match=r"data set ShapeNet\S+ is not prepared"):
             call("paper")
+
+
+@pytest.mark.parametrize(("width", "heads", "expected"), [(384, 6, 27_063_730), (768, 12, 99_128_242)])
+def test_the_segmenter_has_as_many_parameters_as_the_published_one(width, heads, expected):
+    shape = TASK.profiles["paper"].shape.model_copy(update={"embed_dim": width, "num_heads": heads, "qkv_bias": False})
+    with torch.device("meta"):
+        model = TransformerModel(TASK.tokenizer(shape), TASK.head(shape, 50, "pretrained"), shape)
+    assert sum(parameter.numel() for parameter in model.parameters()) == expected
+
+
+def test_every_norm_of_points_has_point_maes_epsilon_at_paper_scale_and_none_below():
+    for profile, expected in (("tiny", 1e-6), ("small", 1e-6), ("paper", 1e-5)):
+        shape = TASK.profiles[profile].shape
+        with torch.device("meta"):
+            model = MaskedAutoencoder(TASK.tokenizer(shape), TASK.masked_target(shape), shape)
+        assert {module.eps for module in model.modules() if isinstance(module, torch.nn.LayerNorm)} == {expected}
+        assert ("norm_eps" in shape.model_dump(exclude_none=True)) == (profile == "paper"), "ids of other profiles stay"

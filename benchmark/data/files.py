@@ -6,6 +6,7 @@ Shapes: B batch.
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from benchmark.spec.recipes import ModelShape, OptimRecipe
 
 WORKERS = "M2PT_WORKERS"  # processes that read for one run; 0 reads in the run itself
+SECONDS = "M2PT_READ_SECONDS"  # that a run waits for a batch of theirs; 0 waits for ever
+AHEAD = 2  # batches that each of them reads ahead
+SHARED = Path("/dev/shm")
 Random = np.random.Generator
 
 
@@ -80,12 +84,14 @@ class Files(Examples):
             places = self.columns["input"][indices].tolist()
             plans.append([(self.items[place], seed) for place, seed in zip(places, seeds, strict=True)])
         workers = min(count_workers(), len(plans)) if len(plans) > 1 else 0
-        loader = DataLoader(_Reading(self.prepared, self.reader), batch_size=None, sampler=plans, num_workers=workers,
-                            prefetch_factor=2 if workers else None,
+        reading = _Reading(self.prepared, self.reader)
+        if workers:
+            check_shared_memory(workers, max(map(len, plans)), _accept(reading[plans[0][:1]])[0])
+        loader = DataLoader(reading, batch_size=None, sampler=plans, num_workers=workers,
+                            prefetch_factor=AHEAD if workers else None, timeout=_number(SECONDS, 600) if workers else 0,
                             generator=torch.Generator())  # not the model's random numbers
-        for indices, samples in zip(chosen, loader, strict=True):
-            if isinstance(samples, str):
-                raise DataError(samples)
+        for indices, found in zip(chosen, _waiting(loader), strict=True):
+            samples = _accept(found)
             columns = {name: column[indices] for name, column in self.columns.items() if name != "input"}
             batch = self.reader.join(samples, {**columns, "index": indices}, draw(indices) if draw is not None else None)
             yield {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
@@ -133,11 +139,51 @@ class _Reading(Dataset[Any]):
         return samples
 
 
+def _accept(found: list[dict[str, Tensor]] | str) -> list[dict[str, Tensor]]:
+    """The samples; raises `DataError` where one of them could not be read."""
+    if isinstance(found, str):
+        raise DataError(found)
+    return found
+
+
+def _waiting(loader: DataLoader[Any]) -> Iterator[Any]:
+    """What workers have read; raises `DataError` where one of them ends or gives nothing within the time limit."""
+    batches = iter(loader)
+    while True:
+        try:
+            yield next(batches)
+        except StopIteration:
+            return
+        except RuntimeError as error:
+            if not str(error).startswith("DataLoader"):
+                raise
+            raise DataError(f"processes that read have stopped ({' '.join(str(error).split())}); shared memory or memory may "
+                            f"be too small, or the disk too slow: try {WORKERS}=0 or fewer, a larger /dev/shm (docker run "
+                            f"--shm-size=8g), or a longer limit with {SECONDS}") from error
+
+
+def check_shared_memory(workers: int, batch_size: int, sample: Mapping[str, Tensor]) -> None:
+    """Raises `DataError` where what is read ahead does not fit into shared memory, in which workers hand it over."""
+    if not SHARED.is_dir():
+        return
+    batch = batch_size * sum(tensor.numel() * tensor.element_size() for tensor in sample.values())
+    needed, free = (workers * AHEAD + 1) * batch, shutil.disk_usage(SHARED).free
+    if needed > free:
+        fitting = max(0, int(free / batch - 1) // AHEAD)
+        raise DataError(f"{workers} processes that read ahead need {needed / 2**20:,.0f} MiB of shared memory, and {SHARED} "
+                        f"has {free / 2**20:,.0f} free; give the container more (docker run --shm-size={needed // 2**30 + 1}g "
+                        f"or --ipc=host), or set {WORKERS} to {fitting} or fewer, or raise recipe.accumulation")
+
+
 def count_workers() -> int:
     """From M2PT_WORKERS, or half of the cores that are this process's share; raises `DataError` where it is no number."""
-    text = os.environ.get(WORKERS)
+    return _number(WORKERS, torch.get_num_threads() // 2)
+
+
+def _number(variable: str, default: int) -> int:
+    text = os.environ.get(variable)
     if text is None:
-        return torch.get_num_threads() // 2
+        return default
     if not text.isdecimal():
-        raise DataError(f"{WORKERS}={text!r}: expected a number of processes, 0 or more")
+        raise DataError(f"{variable}={text!r}: expected a whole number, 0 or more")
     return int(text)

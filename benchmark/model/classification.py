@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmark.data.examples import Batch
-from benchmark.model.encoder import LAYER_NORM, Features, Head, initialise_linear
+from benchmark.model.encoder import Features, Head, initialise_linear, layer_norm
 
 
 def class_token(features: Features) -> Tensor:
@@ -29,7 +29,7 @@ class MeanPoolHead(Head):
 
     def __init__(self, embed_dim: int, num_classes: int, init_std: float = 2e-5):
         super().__init__()
-        self.fc_norm = LAYER_NORM(embed_dim)
+        self.fc_norm = layer_norm()(embed_dim)
         self.head = nn.Linear(embed_dim, num_classes)
         initialise_linear(self.head, init_std)
 

@@ -5,7 +5,7 @@ Shapes: B batch, N tokens, P prefix tokens, D embed_dim.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -18,7 +18,12 @@ from torch.utils.checkpoint import checkpoint
 from benchmark.data.examples import Batch
 from benchmark.spec.recipes import ModelShape
 
-LAYER_NORM = partial(nn.LayerNorm, eps=1e-6)
+NORM_EPS = 1e-6
+
+
+def layer_norm(norm_eps: float | None = None) -> Callable[..., nn.LayerNorm]:
+    """What makes a LayerNorm of a width, with `norm_eps` of a shape"""
+    return partial(nn.LayerNorm, eps=norm_eps or NORM_EPS)
 
 
 @dataclass
@@ -74,14 +79,15 @@ class Head(nn.Module):
 
 
 def build_blocks(dim: int, depth: int, num_heads: int, mlp_ratio: float, qkv_bias: bool, drop_path_rate: float = 0.0,
-                 init_std: float | None = None) -> nn.ModuleList:
+                 init_std: float | None = None, norm_eps: float | None = None) -> nn.ModuleList:
     """timm blocks with drop path growing linearly to `drop_path_rate`.
 
     Linear weights are Xavier uniform as in MAE (`init_std` None) or truncated normal as in Point-MAE; biases are 0.
     """
     rates = torch.linspace(0, drop_path_rate, depth, device="cpu").tolist()
     blocks = nn.ModuleList(
-        Block(dim, num_heads, mlp_ratio, qkv_bias=qkv_bias, drop_path=rate, norm_layer=LAYER_NORM)  # type: ignore[arg-type]
+        Block(dim, num_heads, mlp_ratio, qkv_bias=qkv_bias, drop_path=rate,
+              norm_layer=layer_norm(norm_eps))  # type: ignore[arg-type]
         for rate in rates)
     for module in blocks.modules():
         if isinstance(module, nn.Linear):
@@ -107,8 +113,8 @@ class Encoder(nn.Module):
         super().__init__()
         self.tokenizer = tokenizer
         self.blocks = build_blocks(shape.embed_dim, shape.depth, shape.num_heads, shape.mlp_ratio, shape.qkv_bias,
-                                   drop_path_rate, shape.init_std)
-        self.norm = LAYER_NORM(shape.embed_dim) if final_norm else nn.Identity()
+                                   drop_path_rate, shape.init_std, shape.norm_eps)
+        self.norm = layer_norm(shape.norm_eps)(shape.embed_dim) if final_norm else nn.Identity()
 
     def encode(self, tokens: Tokens, ids_keep: Tensor | None = None, taps: Sequence[int] = ()) -> Features:
         """Run the blocks over all tokens, or over those at `ids_keep` (B, K) only."""

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from benchmark.data.examples import Batch
 from benchmark.data.seeds import SampleRandom
-from benchmark.model.encoder import LAYER_NORM, Encoder, Tokenizer, Tokens, build_blocks, gather_tokens, initialise_linear
+from benchmark.model.encoder import Encoder, Tokenizer, Tokens, build_blocks, gather_tokens, initialise_linear, layer_norm
 from benchmark.spec.recipes import ModelShape
 
 
@@ -74,8 +74,8 @@ class MaskedAutoencoder(nn.Module):
         self.decoder_embed = nn.Linear(shape.embed_dim, width) if width != shape.embed_dim else nn.Identity()
         self.mask_token = nn.Parameter(torch.zeros(1, 1, width))
         self.decoder_blocks = build_blocks(width, shape.decoder_depth, shape.decoder_num_heads, shape.mlp_ratio,
-                                           shape.qkv_bias, init_std=shape.init_std)
-        self.decoder_norm = LAYER_NORM(width)
+                                           shape.qkv_bias, init_std=shape.init_std, norm_eps=shape.norm_eps)
+        self.decoder_norm = layer_norm(shape.norm_eps)(width)
         self.decoder_pred = nn.Linear(width, target.num_values)
         nn.init.normal_(self.mask_token, std=0.02)
         for layer in (self.decoder_embed, self.decoder_pred):

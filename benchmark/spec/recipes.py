@@ -31,6 +31,7 @@ class ModelShape(Frozen):
     mlp_ratio: PositiveFloat = 4.0
     qkv_bias: bool = True
     init_std: PositiveFloat | None = None  # of linear weights, truncated normal (Point-MAE); None: Xavier uniform (MAE)
+    norm_eps: PositiveFloat | None = None  # of every LayerNorm; None: 1e-6 (MAE and its kin), where Point-MAE has 1e-5
     input_size: tuple[PositiveInt, ...]
     patch_size: tuple[PositiveInt, ...]
     tokenizer_dim: PositiveInt = 128  # first width of the mini-PointNet; unused by patch embeddings

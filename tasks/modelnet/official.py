@@ -10,7 +10,6 @@ Shapes: S samples, N points as stored, K points kept.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from functools import partial
 from importlib import metadata
@@ -24,11 +23,12 @@ from benchmark.data.embedded import DataError
 from benchmark.data.examples import Examples
 from benchmark.data.listing import Entry, Listing, Root, carve_validation, is_leftover, passed_over
 from benchmark.spec.recipes import SPLITS, Split
+from tasks.meshes import SUFFIXES as MESHES
+from tasks.meshes import parse_mesh, sample_surface
 from tasks.points_official import (
     Array,
     apart,
     cached,
-    check_finite,
     count_kept,
     each,
     farthest_first,
@@ -64,7 +64,7 @@ def enumerate_modelnet(source: Root) -> Listing:
         return _enumerate_texts(root)
     if any(root.glob("ply_data_*.h5")) or (root / "train_files.txt").is_file():
         return _enumerate_hdf5(source)
-    if any(path.suffix.lower() == ".off" for path in root.glob("*/train/*")):
+    if any(path.suffix.lower() in MESHES for path in root.glob("*/train/*")):
         return _enumerate_meshes(root)
     _refuse_pickles(root)
     raise DataError(f"{root} is no ModelNet40: it has neither {NAMES}, nor ply_data_train*.h5, nor CLASS/train/*.off")
@@ -107,7 +107,7 @@ def _enumerate_meshes(root: Path) -> Listing:
     for split, entries in found.items():
         for label, name in enumerate(classes):
             there = sorted((root / name / split).glob("*"))
-            files = [path for path in there if path.suffix.lower() == ".off"]
+            files = [path for path in there if path.suffix.lower() in MESHES]
             entries += [Entry(f"{name}/{split}/{path.name}", str(label)) for path in files]
             problems += [] if files else [f"{name}/{split} is empty"]
             others += [f"{name}/{split}/{path.name}" for path in there
@@ -139,8 +139,8 @@ def look_modelnet(path: Path) -> None:
     if path.suffix == ".h5":
         for index, points in enumerate(_read_hdf5(path)[0]):
             normalised(points, f"{path}#{index}")
-    elif path.suffix.lower() == ".off":
-        normalised(parse_off(path.read_bytes(), path)[0], path)
+    elif path.suffix.lower() in MESHES:
+        normalised(parse_mesh(path.read_bytes(), path)[0], path)
     else:
         names = path.parents[1] / NAMES
         if path.parent.name not in read_names(names, NUM_CLASSES):
@@ -156,58 +156,6 @@ def _parse_text(data: bytes, path: Path) -> Array:
     return points
 
 
-def parse_off(data: bytes, path: Path) -> tuple[Array, Array]:
-    """Vertices (V, 3) and triangles (T, 3) of a mesh; polygons are cut into fans.
-
-    Some of ModelNet40's files have their header and their counts in one word, as "OFF490 518 0". Raises `DataError`.
-    """
-    if data.lstrip()[:3] != b"OFF":
-        raise DataError(f"{path} does not begin with OFF" if data.strip() else f"{path} is empty")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", DeprecationWarning)
-            numbers = np.fromstring(data.lstrip()[3:].decode("ascii"), sep=" ")
-    except (ValueError, DeprecationWarning) as error:
-        raise DataError(f"{path} is no mesh of numbers: {error}") from error
-    check_finite(numbers, path)
-    if len(numbers) < 3 or not (numbers[:2] >= 1).all() or (numbers[:2] % 1).any() or len(numbers) < 3 + 3 * numbers[0]:
-        raise DataError(f"{path} has {len(numbers)} numbers, fewer than its header says, or no counts of vertices and faces")
-    num_vertices, num_faces = int(numbers[0]), int(numbers[1])
-    vertices, rest = numbers[3 : 3 + 3 * num_vertices].reshape(-1, 3), numbers[3 + 3 * num_vertices :]
-    if (rest % 1).any() or (np.abs(rest) >= 2**31).any():
-        raise DataError(f"{path} has faces that are not of numbers of vertices")
-    if len(rest) == 4 * num_faces and (rest[::4] == 3).all():
-        triangles = rest.reshape(-1, 4)[:, 1:].astype(np.int64)
-    else:
-        triangles = _fans(rest.astype(np.int64).tolist(), num_faces, path)
-    if triangles.min() < 0 or triangles.max() >= num_vertices:
-        raise DataError(f"{path} has a face of vertices {triangles.min()} to {triangles.max()}; it has {num_vertices}")
-    return vertices, triangles
-
-
-def _fans(numbers: list[int], num_faces: int, path: Path) -> Array:
-    triangles, place = [], 0
-    for _ in range(num_faces):
-        size = numbers[place] if place < len(numbers) else 0
-        corners = numbers[place + 1 : place + 1 + size]
-        if size < 3 or len(corners) < size:
-            raise DataError(f"{path} has fewer than {num_faces} whole faces, or colours of faces")
-        triangles += [[corners[0], *corners[index : index + 2]] for index in range(1, size - 1)]
-        place += 1 + size
-    return np.array(triangles)
-
-
-def sample_surface(vertices: Array, triangles: Array, count: int, seed: int, path: Path) -> Array:
-    """(V, 3), (T, 3) -> (count, 3), uniform on the surface, the same for the same seed and version of trimesh."""
-    import trimesh
-
-    mesh = trimesh.Trimesh(vertices, triangles, process=False)
-    if not 0 < mesh.area < np.inf:
-        raise DataError(f"{path} has no surface")
-    points, _ = trimesh.sample.sample_surface(mesh, count, seed=seed)
-    return np.asarray(points)
-
-
 def upright(points: Array) -> Array:
     """(N, 3) -> (N, 3): the meshes stand on z, the sampled clouds of ModelNet40 and ShapeNet on y"""
     return np.stack([points[:, 0], points[:, 2], -points[:, 1]], 1)
@@ -216,8 +164,8 @@ def upright(points: Array) -> Array:
 def clouds_of(prepared: Prepared) -> dict[str, Array]:
     """"input_SPLIT" (S, K, 3) float32 in farthest-point order and "label_SPLIT" (S,) int64, made once; see `cached`."""
     paths = [item.path for found in listed(prepared).values() for item in found]
-    sampler = metadata.version("trimesh") if paths[0].lower().endswith(".off") else ""
-    made_by = (__name__, "tasks.points_official", "benchmark.model.points")
+    sampler = metadata.version("trimesh") if paths[0].lower().endswith(MESHES) else ""
+    made_by = (__name__, "tasks.meshes", "tasks.points_official", "benchmark.model.points")
     return cached(prepared, made_by, partial(_make_clouds, prepared), sampler)
 
 
@@ -241,10 +189,10 @@ def _ordered(named: tuple[str, Array]) -> Array:
 def _make_cloud(prepared: Prepared, item: Any) -> Array:
     """A text file or mesh to (K, 3)"""
     data, path = load_bytes(prepared, item), prepared.root / item.path
-    if path.suffix.lower() == ".off":
+    if path.suffix.lower() in MESHES:
         from benchmark.data.seeds import derive_seed
 
-        points = upright(sample_surface(*parse_off(data, path), SAMPLED, derive_seed(0, "surface", item.path) % 2**31, path))
+        points = upright(sample_surface(*parse_mesh(data, path), SAMPLED, derive_seed(0, "surface", item.path) % 2**31, path))
     else:
         points = _parse_text(data, path)
     return farthest_first(normalised(points, path), KEPT)
@@ -264,6 +212,7 @@ def load(names: Sequence[str]) -> dict[Split, Examples]:
 
 LAYOUTS = (
     Layout(MODELNET, f"ROOT/{NAMES}, modelnet40_{{train,test}}.txt and CLASS/ID.txt (modelnet40_normal_resampled), or "
-           "ROOT/CLASS/{train,test}/ID.off (ModelNet40's meshes), or ROOT/shape_names.txt and ply_data_{train,test}*.h5",
+           "ROOT/CLASS/{train,test}/ID.off (ModelNet40's meshes; .ply, .obj, .stl of others), or ROOT/shape_names.txt and "
+           "ply_data_{train,test}*.h5",
            enumerate_modelnet, look_modelnet, count_clouds, NUM_CLASSES),
 )

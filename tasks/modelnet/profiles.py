@@ -34,8 +34,8 @@ _PAPER_TRAIN = TrainRecipe(epochs=300, batch_size=32, lr=5e-4, min_lr=1e-6, warm
                            drop_path_rate=0.1, augment={"pool": 1200, "points": 1024, "scale": 0.5, "shift": 0.2})
 PAPER = ProfileSpec(
     data_sets=("ModelNet40",), reader="tasks.modelnet.official", num_classes=40, chance=4.05,  # 100 of 2,468
-    shape=ModelShape(input_size=(1024,), patch_size=(64, 32), init_std=0.02, tokenizer_dim=128, hidden_dim=256,
-                     decoder_embed_dim=768, decoder_depth=4, decoder_num_heads=12),
+    shape=ModelShape(input_size=(1024,), patch_size=(64, 32), init_std=0.02, norm_eps=1e-5, tokenizer_dim=128,
+                     hidden_dim=256, decoder_embed_dim=768, decoder_depth=4, decoder_num_heads=12),
     pretrain=_UNUSED_PRETRAIN,
     train={"pretrained": _PAPER_TRAIN, "fix": _PAPER_TRAIN.model_copy(update={"weight_decay": 0.0, "scale_lr": 1e-2}),
            "scratch": _PAPER_TRAIN})

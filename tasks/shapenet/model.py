@@ -21,7 +21,7 @@ from benchmark.spec.recipes import ModelShape
 class PartSegmenter(Head):
     """Point-MAE's segmentation head: feature propagation of three taps, joined by global features and the category.
 
-    TD tokens interpolated, concat xyz -> 12h BN ReLU -> 4h BN ReLU; concat global (max TD, mean TD, category h/4) ->
+    TD tokens interpolated, concat xyz -> 4D BN ReLU -> 4h BN ReLU; concat global (max TD, mean TD, category h/4) ->
     2h BN ReLU dropout .5 -> h BN ReLU -> parts. A 1x1 convolution of interpolated tokens is the interpolation of
     convolved tokens, and what acts on the global part is the same for all points, so neither runs point by point.
     """
@@ -36,7 +36,8 @@ class PartSegmenter(Head):
         tapped = len(self.taps) * shape.embed_dim
         self.category_conv = nn.Linear(num_categories, max(1, width // 4), bias=False)
         self.category_norm = PointNorm(max(1, width // 4))
-        self.propagation = nn.Sequential(*_convolve(tapped + 3, 12 * width), *_convolve(12 * width, 4 * width))
+        self.propagation = nn.Sequential(*_convolve(tapped + 3, 4 * shape.embed_dim),
+                                         *_convolve(4 * shape.embed_dim, 4 * width))
         num_global = 2 * tapped + self.category_conv.out_features
         self.layers = nn.Sequential(*_convolve(4 * width + num_global, 2 * width), nn.Dropout(0.5),
                                     *_convolve(2 * width, width), nn.Linear(width, num_classes))
@@ -59,7 +60,7 @@ class PartSegmenter(Head):
         assert isinstance(first, nn.Linear)
         on_tokens, on_points = first.weight.split([tokens.shape[2], 3], 1)
         convolved = linear(tokens, on_tokens)
-        # One product interpolates, adds the part of xyz and the bias: passes over (B, N, 12h) are what costs here.
+        # One product interpolates, adds the part of xyz and the bias: passes over (B, N, 4D) are what costs here.
         rest = torch.cat([on_points.T, first.bias[None]]).to(convolved.dtype).expand(len(tokens), -1, -1)
         weights = torch.cat([interpolation_weights(points, centres), points, torch.ones_like(points[..., :1])], 2)
         joint = weights.to(convolved.dtype) @ torch.cat([convolved, rest], 1)

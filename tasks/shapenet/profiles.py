@@ -37,8 +37,8 @@ _PAPER_TRAIN = TrainRecipe(epochs=300, batch_size=16, lr=2e-4, min_lr=1e-6, warm
 PAPER = ProfileSpec(
     data_sets=("ShapeNetPart", "ShapeNet-55"), reader="tasks.shapenet.official",
     num_classes=50, chance=None,  # measured where the data are
-    shape=ModelShape(input_size=(2048,), patch_size=(128, 32), init_std=0.02, tokenizer_dim=128, hidden_dim=256,
-                     decoder_embed_dim=768, decoder_depth=4, decoder_num_heads=12),
+    shape=ModelShape(input_size=(2048,), patch_size=(128, 32), init_std=0.02, norm_eps=1e-5, tokenizer_dim=128,
+                     hidden_dim=256, decoder_embed_dim=768, decoder_depth=4, decoder_num_heads=12),
     pretrain=PretrainRecipe(epochs=300, batch_size=128, lr=1e-3, min_lr=1e-6, warmup_epochs=10, betas=(0.9, 0.999),
                             drop_path_rate=0.1,  # Point-MAE has it in its decoder, too
                             mask_ratio=38 / 64,  # Point-MAE hides int(0.6 * 64) of its tokens

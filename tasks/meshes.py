@@ -1,0 +1,141 @@
+"""Files of meshes in, vertices and triangles out: OFF as ModelNet and others write it, PLY, OBJ and STL; and points on them.
+
+Shapes: V vertices, T triangles, N points.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmark.data.embedded import DataError
+from tasks.points_official import Array, check_finite
+
+SUFFIXES = (".off", ".ply", ".obj", ".stl")
+HEADERS = {b"OFF": 3, b"COFF": 3, b"NOFF": 6, b"CNOFF": 6}  # numbers of a vertex before its colours
+
+
+def parse_mesh(data: bytes, path: Path) -> tuple[Array, Array]:
+    """Vertices (V, 3) and triangles (T, 3) of a file by its suffix; raises `DataError` naming it."""
+    kind = path.suffix.lower()
+    if kind == ".off":
+        return parse_off(data, path)
+    if kind not in SUFFIXES:
+        raise DataError(f"{path} is no mesh by its name; known are {', '.join(SUFFIXES)}")
+    import trimesh
+
+    try:
+        mesh: Any = trimesh.load_mesh(io.BytesIO(data), file_type=kind[1:], process=False, maintain_order=True)
+        vertices, triangles = np.asarray(mesh.vertices, np.float64), np.asarray(mesh.faces, np.int64)
+    except Exception as error:  # whatever a damaged file makes of a parser for many formats
+        raise DataError(f"{path} is no mesh that can be read: {type(error).__name__}: {error}") from error
+    return _checked(vertices.reshape(-1, 3), triangles.reshape(-1, 3), path)
+
+
+def parse_off(data: bytes, path: Path) -> tuple[Array, Array]:
+    """Vertices (V, 3) and triangles (T, 3) of a mesh in OFF; polygons are cut into fans, edges and points of faces left out.
+
+    Headers may be glued to the counts, as in some of ModelNet40's files ("OFF490 518 0"), of either case, and lack the
+    number of edges; comments, blank lines, normals, and colours of vertices and of faces are passed over.
+    """
+    text = data.removeprefix(b"\xef\xbb\xbf").strip(b"\0 \t\r\n")
+    if not text:
+        raise DataError(f"{path} is empty")
+    if (plain := _plain(text)) is not None:
+        return _checked(*plain, path)
+    lines = [words for line in text.replace(b"\r", b"\n").split(b"\n") if (words := line.partition(b"#")[0].split())]
+    first = lines[0][0].upper() if lines else b""
+    header = next((name for name in HEADERS if first.startswith(name) and not first[len(name):].strip(b"0123456789")), None)
+    if header is None:
+        raise DataError(f"{path} does not begin with {', '.join(name.decode() for name in HEADERS)}")
+    glued, rest = lines[0][0][len(header):], lines[0][1:]
+    head = [*([glued] if glued else []), *rest]
+    lines = [head, *lines[1:]] if head else lines[1:]
+    if lines and len(lines[0]) > 3:
+        lines = [lines[0][:3], lines[0][3:], *lines[1:]]
+    try:
+        counts = [int(word) for word in lines[0]] if lines else []
+        if not 2 <= len(counts) <= 3 or min(counts[:2]) < 1:
+            raise DataError(f"{path} has no counts of vertices and faces in its header")
+        num_vertices, num_faces = counts[:2]
+        body, least = lines[1 : 1 + num_vertices], HEADERS[header]
+        faces = lines[1 + num_vertices : 1 + num_vertices + num_faces]
+        if len(body) < num_vertices or len(faces) < num_faces or any(len(words) < least for words in body):
+            return _checked(*_unlined(lines[1:], num_vertices, num_faces, path), path)
+        vertices = np.array([words[:3] for words in body], dtype="S").astype(np.float64)
+        triangles = _fans(faces, path)
+    except (ValueError, OverflowError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{path} is no mesh of numbers: {error}") from error
+    return _checked(vertices, triangles, path)
+
+
+def _plain(text: bytes) -> tuple[Array, Array] | None:
+    """Of a file of vertices and triangles alone, as nearly all are, in a tenth of the time; None of any other"""
+    if not text.startswith(b"OFF"):
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", DeprecationWarning)
+            numbers = np.fromstring(text[3:].decode("ascii"), sep=" ")
+    except (ValueError, DeprecationWarning):
+        return None
+    if len(numbers) < 3 or not (numbers[:2] >= 1).all() or len(numbers) != 3 + 3 * numbers[0] + 4 * numbers[1]:
+        return None
+    vertices, faces = numbers[3 : 3 + 3 * int(numbers[0])].reshape(-1, 3), numbers[3 + 3 * int(numbers[0]) :].reshape(-1, 4)
+    whole = (faces[:, 0] == 3).all() and not (faces % 1).any() and (np.abs(faces) < 2**31).all()
+    return (vertices, faces[:, 1:].astype(np.int64)) if whole else None
+
+
+def _unlined(lines: list[list[bytes]], num_vertices: int, num_faces: int, path: Path) -> tuple[Array, Array]:
+    """Of a file whose numbers are not one vertex and one face a line"""
+    numbers = [word for words in lines for word in words]
+    if len(numbers) < 3 * num_vertices + 2 * num_faces:
+        raise DataError(f"{path} has {len(numbers)} numbers, fewer than its header says")
+    vertices = np.array(numbers[: 3 * num_vertices], dtype="S").astype(np.float64).reshape(-1, 3)
+    faces, place = [], 3 * num_vertices
+    for _ in range(num_faces):
+        size = int(numbers[place]) if place < len(numbers) else 0
+        faces.append(numbers[place : place + 1 + size])
+        place += 1 + size
+    if place != len(numbers):
+        raise DataError(f"{path} has fewer than {num_faces} whole faces, or colours of faces that are not on their lines")
+    return vertices, _fans(faces, path)
+
+
+def _fans(faces: list[list[bytes]], path: Path) -> Array:
+    """(T, 3) of lines "size corner corner ..." and what follows, such as a colour"""
+    triangles = []
+    for words in faces:
+        size = int(words[0])
+        corners = [int(word) for word in words[1 : 1 + size]]
+        if size < 1 or len(corners) < size:
+            raise DataError(f"{path} has fewer than {len(faces)} whole faces")
+        triangles += [[corners[0], *corners[index : index + 2]] for index in range(1, size - 1)]
+    return np.array(triangles, np.int64).reshape(-1, 3)
+
+
+def _checked(vertices: Array, triangles: Array, path: Path) -> tuple[Array, Array]:
+    """The mesh itself; raises `DataError` where it has no surface to speak of."""
+    check_finite(vertices, path)
+    if not len(vertices) or not len(triangles):
+        raise DataError(f"{path} has {len(vertices)} vertices and {len(triangles)} triangles")
+    if triangles.min() < 0 or triangles.max() >= len(vertices):
+        raise DataError(f"{path} has a face of vertices {triangles.min()} to {triangles.max()}; it has {len(vertices)}")
+    return vertices, triangles
+
+
+def sample_surface(vertices: Array, triangles: Array, count: int, seed: int, path: Path) -> Array:
+    """(V, 3), (T, 3) -> (count, 3), uniform on the surface, the same for the same seed and version of trimesh."""
+    import trimesh
+
+    mesh = trimesh.Trimesh(vertices, triangles, process=False)
+    if not 0 < mesh.area < np.inf:
+        raise DataError(f"{path} has no surface")
+    points, _ = trimesh.sample.sample_surface(mesh, count, seed=seed)
+    return np.asarray(points)

@@ -1,0 +1,145 @@
+"""Meshes as people have them: variants of OFF, and other formats, beside trimesh and open3d."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import trimesh
+from official import make_modelnet_meshes
+from scipy import stats
+
+from benchmark.data.catalogue import prepare
+from benchmark.data.embedded import DataError
+from tasks.meshes import parse_mesh, parse_off, sample_surface
+from tasks.modelnet.official import LAYOUTS
+
+VERTICES = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0], [0.5, 0.5, 2]]) * 30
+FACES = np.array([[0, 1, 2], [0, 2, 3], [0, 1, 4], [1, 2, 4], [2, 3, 4], [3, 0, 4]])
+BODY = "".join(" ".join(f"{value:.4f}" for value in vertex) + "{v}\n" for vertex in VERTICES)
+ENDS = "".join("3 " + " ".join(map(str, face)) + "{f}\n" for face in FACES)
+
+
+def written(header: str, vertex_ends: str = "", face_ends: str = "", between: str = "", after: str = "") -> str:
+    return f"{header}\n" + BODY.replace("{v}", vertex_ends) + between + ENDS.replace("{f}", face_ends) + after
+
+
+QUAD = BODY.replace("{v}", "") + "4 0 1 2 3\n" + "".join(f"3 {a} {b} {c}\n" for a, b, c in FACES[2:])
+VARIANTS = {
+    "plain": written("OFF\n5 6 0"), "glued": written("OFF5 6 0"), "same line": written("OFF 5 6 0"),
+    "comments": written("OFF\n# made by a tool\n5 6 0", between="# faces\n\n"),
+    "comment before": "# first\n" + written("OFF\n5 6 0"), "trailing comment": written("OFF\n5 6 0  # vertices faces edges"),
+    "blank lines": written("\nOFF\n\n5 6 0\n\n", between="\n \t\n"), "windows": written("OFF\n5 6 0").replace("\n", "\r\n"),
+    "old mac": written("OFF\n5 6 0").replace("\n", "\r"), "tabs": written("OFF\n5 6 0").replace(" ", "\t "),
+    "colours of vertices": written("COFF\n5 6 0", " 255 0 0 255"),
+    "undeclared colours": written("OFF\n5 6 0", " 0.5 0.5 0.5 1.0"),
+    "normals": written("NOFF\n5 6 0", " 0 0 1"), "colours of faces": written("OFF\n5 6 0", face_ends=" 255 0 0"),
+    "shares of colours": written("OFF\n5 6 0", face_ends="  0.5 0.5 0.5"), "both colours": written(
+        "COFF\n5 6 0", " 255 0 0 255", " 1 0 0"), "quads": f"OFF\n5 5 0\n{QUAD}", "glued quads": f"OFF5 5 0\n{QUAD}",
+    "quads and comments": f"OFF\n5 5 0\n# a\n{QUAD}", "lower case": written("off\n5 6 0"), "two counts": written("OFF\n5 6"),
+    "one line": written("OFF 5 6 0").replace("\n", " "), "mark": "\ufeff" + written("OFF\n5 6 0"),
+    "repeated corner": written("OFF\n5 7 0", after="3 4 4 4\n"), "an edge as a face": written("OFF\n5 7 0", after="2 0 1\n"),
+    "zeros after the end": written("OFF\n5 6 0", after="\0\0"),
+    "more after the end": written("OFF\n5 6 0", after="2 0 1\n2 1 2\n"),
+    "no last line end": written("OFF\n5 6 0").rstrip(), "wrapped": written("OFF\n5 6 0").replace(" 0.0000 0", "\n0.0000 0"),
+}
+
+
+@pytest.mark.parametrize("text", VARIANTS.values(), ids=VARIANTS)
+def test_every_variant_of_off_is_the_same_mesh(text):
+    vertices, triangles = parse_off(text.encode(), Path("a.off"))
+    assert np.allclose(vertices, VERTICES)
+    whole = triangles[np.array([len(set(row)) == 3 for row in triangles.tolist()])]
+    assert whole.tolist() == FACES.tolist()
+
+
+def test_comments_need_not_be_ascii_and_numbers_may_have_exponents():
+    text = written("OFF\n# caf\xe9\n5 6 0")
+    assert np.allclose(parse_off(text.encode("latin-1"), Path("a.off"))[0], VERTICES)
+    lines = "\n".join(" ".join(f"{value:.6E}" for value in vertex) for vertex in VERTICES)
+    text = f"OFF\n5 6 0\n{lines}\n" + ENDS.replace("{f}", "")
+    assert np.allclose(parse_off(text.encode(), Path("a.off"))[0], VERTICES)
+
+
+@pytest.mark.parametrize(("text", "said"), [
+    ("", "is empty"), ("PLY", "does not begin with OFF"), ("OFF 3 1", "fewer than its header"), ("OFF 3 1 0 0 0", "fewer than"),
+    ("OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n", "fewer than"), ("OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 7\n", "it has 3"),
+    ("OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 0.5\n", "no mesh of numbers"),
+    ("OFF\n3 1 0\n0 0 0\n1 0 x\n", "fewer than"), ("OFF\n3 1 0\n0 0 0\n1 0 x\n0 1 0\n3 0 1 2\n", "no mesh of numbers"),
+    ("OFF\n3 1 0\n0 0 nan\n1 0 0\n0 1 0\n3 0 1 2\n", "no finite"), ("OFF 99999999999 1 0\n", "fewer than"),
+    ("OFF\n3 9 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n-4 1\n", "fewer than"), ("OFF 3\xe9 1 0", "no mesh of numbers"),
+    ("OFF\n3 99999999999 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n", "fewer than"), ("OFF BINARY\n3 1 0\n", "no mesh of numbers"),
+])
+def test_a_damaged_mesh_is_named(text, said, tmp_path):
+    path = tmp_path / "cone_0001.off"
+    with pytest.raises(DataError, match=rf"cone_0001.off.*{said}"):
+        parse_off(text.encode("latin-1"), path)
+
+
+def test_a_mesh_without_a_surface_is_named(tmp_path):
+    flat = np.zeros((3, 3))
+    with pytest.raises(DataError, match=r"cone\.off has no surface"):
+        sample_surface(flat, np.array([[0, 1, 2]]), 10, 1, tmp_path / "cone.off")
+
+
+# Other formats, beside trimesh
+
+KINDS = {"off": {}, "ply": {}, "ply as text": {"encoding": "ascii"}, "obj": {}, "stl": {}, "stl_ascii": {}}
+
+
+def exported(mesh: trimesh.Trimesh, kind: str) -> tuple[bytes, str]:
+    """A file, and its suffix"""
+    form, options = kind.split()[0], KINDS[kind]
+    data = mesh.export(file_type=form, **options)
+    return (data.encode() if isinstance(data, str) else data), "." + form.removesuffix("_ascii")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_meshes_of_every_format_have_trimeshs_area_and_volume(kind):
+    for mesh in (trimesh.creation.icosphere(2, 0.7), trimesh.creation.box((1, 2, 3)), trimesh.creation.cone(0.5, 2)):
+        data, suffix = exported(mesh, kind)
+        read = trimesh.Trimesh(*parse_mesh(data, Path(f"a{suffix}")), process=False)
+        assert read.area == pytest.approx(mesh.area, rel=1e-5)
+        assert len(read.faces) == len(mesh.faces)
+        theirs = trimesh.load_mesh(io.BytesIO(data), file_type=suffix[1:], process=False)
+        assert abs(read.triangles - theirs.triangles).max() < 1e-6
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_points_lie_on_the_surface_evenly(kind):
+    """Chi-square over triangles of areas that differ by a factor of twenty"""
+    mesh = trimesh.creation.box((1, 2, 3)).subdivide()
+    data, suffix = exported(mesh, kind)
+    vertices, triangles = parse_mesh(data, Path(f"a{suffix}"))
+    points = sample_surface(vertices, triangles, 20_000, 3, Path("a"))
+    side = np.select([np.isclose(abs(points[:, axis]), size / 2) for axis, size in enumerate((1, 2, 3))], (0, 1, 2), 3)
+    cells = side * 4 + (points[:, [1, 2, 0]][np.arange(len(points)), side] > 0) * 2 + (
+        points[:, [2, 0, 1]][np.arange(len(points)), side] > 0)
+    assert side.max() < 3, "every point lies on a side"
+    expected = np.repeat(np.array([6, 3, 2]) * 2 / 22, 4) / 4 * len(points)
+    assert stats.chisquare(np.bincount(cells, minlength=12), expected).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("kind", ["ply", "obj", "stl"])
+@pytest.mark.parametrize("damage", [lambda data: b"", lambda data: data[: len(data) // 5], lambda data: b"hello\n" * 20],
+                         ids=("empty", "cut", "no mesh"))
+def test_damaged_meshes_of_other_formats_are_named(kind, damage):
+    data, suffix = exported(trimesh.creation.box((1, 2, 3)), kind)
+    with pytest.raises(DataError, match=f"bad{suffix}"):
+        parse_mesh(damage(data), Path(f"bad{suffix}"))
+
+
+def test_an_own_data_set_may_have_other_meshes(tmp_path, monkeypatch):
+    monkeypatch.setenv("M2PT_DATA", str(tmp_path / "catalogue"))
+    monkeypatch.setenv("M2PT_WORKERS", "0")
+    root = make_modelnet_meshes(tmp_path / "root")
+    for number, path in enumerate(sorted(root.rglob("*.off"))):
+        kind = ("ply", "obj", "stl")[number % 3]
+        data, suffix = exported(trimesh.Trimesh(*parse_off(path.read_bytes(), path), process=False), kind)
+        path.with_suffix(suffix).write_bytes(data)
+        path.unlink()
+    (layout,) = LAYOUTS
+    prepared = prepare(layout, root)
+    assert (prepared.faults(), sum(prepared.counts.values())) == ([], 10)
