@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from synthetic import make_spec
 
 from benchmark.cli.context import make_plan
 from benchmark.cli.main import build_parser, main
@@ -24,6 +25,7 @@ from benchmark.data.seeds import seed_torch
 from benchmark.provenance.currency import STATES
 from benchmark.records.record import Record, read_record, record_text
 from benchmark.records.store import Store
+from benchmark.runner.budget import Budget
 from benchmark.runner.pool import Event, run_plan, todo
 from benchmark.spec.runspec import Site
 from benchmark.train.checkpoint import load_checkpoint, save_checkpoint
@@ -463,6 +465,79 @@ def test_a_stopped_matrix_goes_on_to_the_results_of_one_that_was_not(stopped, re
     assert len(records) == 4
     # Ctrl-C, SIGTERM and SIGUSR2 leave a checkpoint in the middle of an epoch; the killed runner's runs had none to show.
     assert {record.resumed for (cell, _), record in records.items() if not cell.endswith("pretraining")} == {3}
+
+
+def test_the_logs_of_stopped_runs_hold_no_complaint_of_their_own_end(stopped):
+    logs = [path.read_text(encoding="utf-8") for path in stopped[0].glob("work/*/log.txt")]
+    assert len(logs) == 4
+    assert not [log for log in logs if "closed file" in log or "Exception ignored" in log]
+
+
+# --- a time limit ----------------------------------------------------------------------------------------------------
+
+
+def test_what_a_time_limit_stops_keeps_its_checkpoint_and_the_same_command_goes_on(reference, plugins, tmp_path):
+    (plugins / "wait-at-2").touch()
+    try:
+        code, printed = call(plugins, tmp_path, *MORTAL, "--time-limit", "60s")
+    finally:
+        (plugins / "wait-at-2").unlink()
+        for path in plugins.glob("waiting-*"):
+            path.unlink()
+    assert code == 3
+    assert "the time limit is reached: " in printed
+    assert " runs are left, " in printed
+    assert Store(tmp_path).failures() == []
+    code, printed = call(plugins, tmp_path, *MORTAL, "--time-limit", "2h")
+    assert code == 0, printed
+    assert "time limit" not in printed
+    expected = records_of(reference[0])
+    records = records_of(tmp_path)
+    assert {key: outcome(record) for key, record in records.items()} == {key: outcome(expected[key]) for key in records}
+    assert len(records) == 4
+
+
+def test_nothing_begins_for_which_there_is_no_time(reference, plugins, tmp_path, monkeypatch):
+    """Recorded runs tell how long those of another seed take; where none fits, none begins."""
+    shutil.copytree(reference[0], tmp_path / "results")
+    for path in (tmp_path / "results").glob("runs/*/record.json"):
+        record = read_record(path)
+        path.write_text(record_text(record.model_copy(update={"seconds": {**record.seconds, "wall": 3000.0}})))
+    began = Store(tmp_path / "results").records()[0]
+    clock = iter([0.0, 1000.0])
+    monkeypatch.setattr("benchmark.runner.budget.time.monotonic", lambda: next(clock, 1000.0))
+    plan, store = plan_of(plugins, tmp_path / "results", *MORTAL, "--seeds", "2")
+    budget, events = Budget(3600.0, began), []
+    assert run_plan(plan, store, Site(results=str(store.folder)), 2, events.append, budget=budget) == []
+    assert events == []
+    assert budget.tell_left(plan.specs, 2) == (
+        "the time limit is reached: 4 runs are left, 0 of them with a checkpoint if they finished a step, about 1:40:00 from "
+        "nothing; run the same command again to go on")
+
+
+def test_a_budget_learns_from_epochs_and_lets_nothing_wait_for_ever(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("benchmark.runner.budget.time.monotonic", lambda: now[0])
+    budget = Budget(1000.0, [])
+    one, other = make_spec(seed=0), make_spec(seed=1)
+    assert budget.left == 990.0, "the rest is for checkpoints"
+    assert budget.forecast(one) is None
+    assert budget.allows(one), "nobody knows"
+    budget.take(Event("started", one, sharing=2))
+    now[0] = 100.0
+    budget.take(Event("epoch", one, done=1, total=10))
+    assert budget.forecast(other) == 500.0, "one of two that share the time"
+    assert budget.allows(other)
+    assert not budget.allows(other, 2)
+    budget.take(Event("done", one, seconds=880.0))
+    assert budget.allows(other)
+    now[0] = 120.0
+    assert not budget.allows(other)
+    budget.take(Event("done", one, seconds=2000.0))
+    assert budget.allows(other), "no whole limit would do: it goes on from checkpoint to checkpoint"
+    now[0] = 990.0
+    assert not budget.allows(other)
+    assert budget.tell_left([], 1) is None
 
 
 # --- several runners on one folder -----------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ start with:  benchmark run --matrix smoke"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code: 0 done, 1 a run failed, 2 input that does not fit, 130 interrupted."""
+    """Exit code: 0 done, 1 a run failed, 2 input that does not fit, 3 the time limit left runs, 130 interrupted."""
     command = ["benchmark", *(sys.argv[1:] if arguments is None else arguments)]
     try:
         options = build_parser().parse_args(command[1:])
@@ -100,6 +100,9 @@ def build_parser() -> Parser:
                      "other-code and other-data, or all, or none (default: other-code,other-data)")
     run.add_argument("--timeout", type=parse_duration, metavar="TIME",
                      help="end a run that finishes no epoch for this long, such as 90s, 30m or 2h (default: wait for ever)")
+    run.add_argument("--time-limit", type=parse_duration, metavar="TIME", help="begin nothing that would take longer than what "
+                     "is left of this time, as far as recorded runs and epochs tell, stop what is running at a checkpoint "
+                     "when it is over, and exit with 3 where runs are left")
     run.add_argument("--retries", type=int, default=1, metavar="N",
                      help="how often to try again what was killed, hung or ran out of memory (default: %(default)s)")
     run.add_argument("--allow-missing", action="store_true",

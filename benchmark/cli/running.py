@@ -27,6 +27,7 @@ from benchmark.spec.runspec import Site
 if TYPE_CHECKING:
     from benchmark.runner.progress import Progress
 
+TIME_OVER = 3  # exit code
 LOG_LINES = 3  # of a failed run, in the closing summary
 WHY_AGAIN = {"other code": "their code has changed since (benchmark certify shows whether that alters a result)",
              "other data": "their data have changed since", "failed": "they failed, or their records cannot be read",
@@ -35,6 +36,7 @@ WHY_AGAIN = {"other code": "their code has changed since (benchmark certify show
 
 def run_matrix(options: argparse.Namespace, command: str) -> int:
     from benchmark.evidence.alignment import compare_with_baselines
+    from benchmark.runner.budget import Budget
     from benchmark.runner.pool import run_plan, todo
     from benchmark.runner.progress import watch
 
@@ -73,13 +75,18 @@ def run_matrix(options: argparse.Namespace, command: str) -> int:
         print(f"note: of these, {count} {'is' if count == 1 else 'are'} computed again: {WHY_AGAIN[state]}", flush=True)
     if pending:
         warn_of_other_stacks(plan, store, lockstep)
+    budget = Budget(options.time_limit, store.records()[0]) if options.time_limit else None
     with stopped_like_ctrl_c(), watch(plan.specs, jobs) as progress:
         failed = run_plan(plan, store, site, jobs, progress.take, again=options.overwrite, timeout=options.timeout,
-                          retries=options.retries)
+                          retries=options.retries, budget=budget)
     compare_with_baselines(store)
     print_matrix(store, options.plugins)
     print_summary(progress, store)
-    return 1 if failed else 0
+    unfinished = [spec for spec in plan.specs if progress.states[spec.run_id] in ("waiting", "started", "elsewhere")]
+    left = budget.tell_left(unfinished, jobs) if budget else None
+    if left:
+        print(left)
+    return 1 if failed else TIME_OVER if left else 0
 
 
 def warn_of_other_stacks(plan: Plan, store: Store, lockstep: int) -> None:

@@ -39,12 +39,18 @@ class Detectable:
 
 def forecast_time(pending: Sequence[RunSpec], records: Iterable[Record]) -> TimeLeft:
     """From finished runs of the same task, kind, setting, samples and epochs."""
-    measured: dict[tuple[object, ...], list[float]] = {}
+    measured = known_lengths(records)
+    lengths = [fmean(measured[length_of(spec)]) for spec in pending if length_of(spec) in measured]
+    return TimeLeft(math.fsum(lengths), len(lengths), len(pending) - len(lengths))
+
+
+def known_lengths(records: Iterable[Record]) -> dict[tuple[object, ...], list[float]]:
+    """Seconds of finished runs, by `length_of` their specs"""
+    known: dict[tuple[object, ...], list[float]] = {}
     for record in records:
         if "wall" in record.seconds:
-            measured.setdefault(_length_of(record.spec), []).append(record.seconds["wall"])
-    lengths = [fmean(measured[_length_of(spec)]) for spec in pending if _length_of(spec) in measured]
-    return TimeLeft(math.fsum(lengths), len(lengths), len(pending) - len(lengths))
+            known.setdefault(length_of(record.spec), []).append(record.seconds["wall"])
+    return known
 
 
 def forecast_effects(specs: Iterable[RunSpec], records: Sequence[Record], tasks: Mapping[str, TaskInfo]) -> list[Detectable]:
@@ -73,5 +79,6 @@ def forecast_effects(specs: Iterable[RunSpec], records: Sequence[Record], tasks:
     return found
 
 
-def _length_of(spec: RunSpec) -> tuple[object, ...]:
+def length_of(spec: RunSpec) -> tuple[object, ...]:
+    """What runs that take about equally long have in common"""
     return (spec.task, spec.kind, spec.profile, spec.setting, spec.limit, spec.recipe.epochs, spec.auxiliary is None)

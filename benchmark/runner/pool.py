@@ -22,6 +22,7 @@ from typing import Any, Literal
 from benchmark.plan.matrix import Job, Plan
 from benchmark.provenance.currency import AGAIN, Judge, Standing, State
 from benchmark.records.store import Store
+from benchmark.runner.budget import Budget
 from benchmark.runner.worker import Work, carry_out, own_settings
 from benchmark.spec.recipes import TrainRecipe
 from benchmark.spec.runspec import RunSpec, Site
@@ -89,12 +90,14 @@ def todo(plan: Plan, store: Store, again: Collection[State] = AGAIN) -> Todo:
 
 
 def run_plan(plan: Plan, store: Store, site: Site, jobs: int, on_event: Callable[[Event], None], *,
-             again: Collection[State] = AGAIN, timeout: float | None = None, retries: int = 0) -> list[RunSpec]:
+             again: Collection[State] = AGAIN, timeout: float | None = None, retries: int = 0,
+             budget: Budget | None = None) -> list[RunSpec]:
     """Carry out what `todo` names, at most `jobs` processes at once; returns the specs that failed.
 
     A failing run is recorded and the others go on; what starts from it fails with that reason. A run that says nothing for
     `timeout` seconds is killed. What a kill or a lack of memory ended is tried `retries` times more, from its checkpoint.
     Where `site.lockstep` is above 1, runs that can are trained in stacks of so many first; what stops a stack stops no run.
+    With a `budget` nothing begins that the time left does not allow, and at its end what is running is stopped.
     On KeyboardInterrupt running processes are stopped (their checkpoints stay) and the exception goes on.
     """
     work = todo(plan, store, again)
@@ -103,15 +106,21 @@ def run_plan(plan: Plan, store: Store, site: Site, jobs: int, on_event: Callable
         if job.spec.run_id not in pending:
             on_event(Event("kept", job.spec))
     os.environ |= {"OMP_NUM_THREADS": str(site.threads), **ALLOCATOR, **CUBLAS}  # read when the fork server starts
-    runner = _Runner(store, site, on_event, retries, list(work.jobs), dict(work.replaced))
+    runner = _Runner(store, site, on_event, retries, list(work.jobs), dict(work.replaced), budget)
     try:
         while runner.waiting or runner.running or runner.elsewhere:
             runner.look_again()
             while len(runner.running) < jobs and (chosen := runner.next_job()):
                 runner.start(chosen, jobs)
+            if budget is not None and (budget.left <= 0 or not (runner.running or runner.elsewhere)):
+                _stop(runner.running)
+                for ended in _listen(runner.running, runner.on_event, None):
+                    if ended.outcome is not None and ended.outcome[0] == "done":  # while it was told to stop
+                        runner.end(ended)
+                break
             if runner.elsewhere and not runner.running:
                 time.sleep(0.2)
-            for ended in _listen(runner.running, on_event, timeout):
+            for ended in _listen(runner.running, runner.on_event, timeout):
                 runner.end(ended)
     except BaseException:
         _stop(runner.running)
@@ -123,8 +132,8 @@ class _Runner:
     """What is waiting, running, failed and elsewhere, while a plan is carried out."""
 
     def __init__(self, store: Store, site: Site, on_event: Callable[[Event], None], retries: int, waiting: list[Job],
-                 replaced: dict[str, int]):
-        self.store, self.site, self.on_event, self.retries = store, site, on_event, retries
+                 replaced: dict[str, int], budget: Budget | None):
+        self.store, self.site, self.tell, self.retries, self.budget = store, site, on_event, retries, budget
         self.waiting = waiting
         self.replaced = replaced  # when the records were written that are still to be removed
         self.running: list[_Running] = []
@@ -136,6 +145,12 @@ class _Runner:
         self.spent: defaultdict[str, float] = defaultdict(float)  # seconds in stacks
         self.context = multiprocessing.get_context("forkserver")
         self.context.set_forkserver_preload(PRELOADED)
+
+    def on_event(self, event: Event) -> None:
+        """Let those know that want to."""
+        if self.budget is not None:
+            self.budget.take(event)
+        self.tell(event)
 
     def look_again(self) -> None:
         """Whether another runner has finished what it had."""
@@ -163,13 +178,18 @@ class _Runner:
 
     def next_job(self) -> Job | None:
         """The next to start; what starts from a failed one fails with it."""
-        while (job := next(self.startable(), None)) is not None:
+        while (job := next(filter(self.is_allowed, self.startable()), None)) is not None:
             self.waiting.remove(job)
             broken = self.broken(job)
             if broken is None:
                 return job
             self.fail(job.spec, f"not run: {broken.cell} (seed {broken.seed}), from which it starts, failed")
         return None
+
+    def is_allowed(self, job: Job) -> bool:
+        """Whether there is time for a job, and for those that are trained in lock-step with it."""
+        return self.budget is None or (self.budget.allows(job.spec)
+                                       and self.budget.allows(job.spec, max(1, len(self.stack_of(job)))))
 
     def stack_of(self, job: Job) -> list[Job]:
         """The jobs to train in lock-step with this one, itself among them; none where it trains alone, or has been."""

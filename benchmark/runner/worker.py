@@ -62,28 +62,28 @@ def carry_out(works: Sequence[Work], together: bool, site: Site, results: Path, 
         if not works:
             connection.send(("busy", "", ""))
             return
-        output = (works[0].folder / "log.txt").open("a", buffering=1, encoding="utf-8")
+        # Never closed, as threads and generators may say something while this process ends.
+        log = (works[0].folder / "log.txt").open("a", buffering=1, encoding="utf-8")
     except OSError as error:
         connection.send(("failed", f"its folder cannot be written ({error})", ""))
         return
-    with output as log:
-        os.dup2(log.fileno(), 1)
-        os.dup2(log.fileno(), 2)
-        sys.stdout = sys.stderr = log
-        try:
-            _train_together(works, site, connection, slot) if together else _run(works[0], store, site, connection, slot, log)
-            connection.send(("done", "", ""))
-        except Exception as error:  # whatever a task or an arm raises belongs to this run alone
-            trace, cause = traceback.format_exc(), root_cause(error)
-            name = type(cause).__name__
-            connection.send(("passing" if name in PASSING else "failed", f"{name}: {' '.join(str(cause).split())}", trace))
-            for folder in [work.folder for work in works[1:]]:
-                with suppress(OSError), (folder / "log.txt").open("a", encoding="utf-8") as other:
-                    other.write(trace)
-            with suppress(OSError):  # the disk may be what failed
-                log.write(trace)
-        finally:
-            connection.close()
+    os.dup2(log.fileno(), 1)
+    os.dup2(log.fileno(), 2)
+    sys.stdout = sys.stderr = log
+    try:
+        _train_together(works, site, connection, slot) if together else _run(works[0], store, site, connection, slot, log)
+        connection.send(("done", "", ""))
+    except Exception as error:  # whatever a task or an arm raises belongs to this run alone
+        trace, cause = traceback.format_exc(), root_cause(error)
+        name = type(cause).__name__
+        connection.send(("passing" if name in PASSING else "failed", f"{name}: {' '.join(str(cause).split())}", trace))
+        for folder in [work.folder for work in works[1:]]:
+            with suppress(OSError), (folder / "log.txt").open("a", encoding="utf-8") as other:
+                other.write(trace)
+        with suppress(OSError):  # the disk may be what failed
+            log.write(trace)
+    finally:
+        connection.close()
 
 
 def _claim(works: Sequence[Work], store: Store) -> dict[str, IO[str]]:
