@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +16,7 @@ from synthetic import make_record
 from baselines import ARMS, STUDY
 from benchmark import __version__
 from benchmark.bench.run import MEASUREMENTS
-from benchmark.cli import reading
+from benchmark.cli import reading, running
 from benchmark.cli.context import make_plan
 from benchmark.cli.main import build_parser, main
 from benchmark.data import embedded
@@ -61,7 +63,12 @@ def refused(capsys):
     (["--set", "recipe.lr=1e999"], "--set recipe.lr: Input should be a finite number"),
     (["--set", "arm.scale_int=1"], "--set arm.scale_int changes nothing in this matrix; did you mean 'scale_init'?"),
     (["--set", "kinetics.recipe.epochs=1", "-t", "imagenet"], "--set kinetics.recipe.epochs changes nothing"),
-    (["-t", "imagenet", "-x", "image", "--arm", "m2pt"], "no run fits: targets imagenet; arms m2pt"),
+    (["-t", "imagenet", "-x", "image", "--arm", "m2pt"], "no target takes the auxiliary image: it is the target's own"),
+    (["-t", "imagenet", "-x", "image"], "no target takes the auxiliary image: it is the target's own modality"),
+    (["--set", "lr=1e-3"], "expected [TASK.]SCOPE.FIELD=VALUE; did you mean recipe.lr=1e-3 or pretrain.lr=1e-3?"),
+    (["--set", "imagenet.lr=1e-3"], "did you mean imagenet.recipe.lr=1e-3 or imagenet.pretrain.lr=1e-3?"),
+    (["--set", "scale_init=1"], "of an arm it is arm.scale_init=1"),
+    (["--set", "recipe.lr"], "--set recipe.lr: expected [TASK.]SCOPE.FIELD=VALUE; the value is missing, as in recipe.lr=VALUE"),
     (["--arm", "finetune", "--setting", "scratch"], "no run fits"),
     (["--plugins", "no/such/folder"], "--plugins no/such/folder: no such folder"),
     (["--epochs", "1"], "unrecognized arguments: --epochs 1; see benchmark --help"),
@@ -77,6 +84,9 @@ def test_bad_choices_are_refused_with_what_would_fit(refused, tmp_path, command,
     (["rnu"], "invalid choice: 'rnu' (choose from 'run'"),
     (["info"], "required: NAME; see benchmark info --help"),
     (["info", "m2tp"], "unknown name 'm2tp'; did you mean 'm2pt'?"),
+    (["info", "M2PT"], "unknown name 'M2PT'; did you mean 'm2pt'?"),
+    (["info", "ImageNet"], "unknown name 'ImageNet'; did you mean 'imagenet'?"),
+    (["data", "list", "imagnet"], "unknown task 'imagnet'; did you mean 'imagenet'?"),
     (["list", "armz"], "invalid choice: 'armz'"),
     (["run", "--device", "gpu"], "--device gpu: expected auto, cpu, cuda or cuda:N"),
     (["run", "-j", "-1"], "--jobs -1: expected at least 1"),
@@ -266,7 +276,7 @@ def test_lists_name_every_task_arm_and_matrix(capsys):
 @pytest.mark.parametrize("name", [*TASKS, *ARMS, *STUDY.matrices, *load_variants(STUDY)])
 def test_everything_that_is_listed_is_explained(name, capsys):
     assert main(["info", name]) == 0
-    printed = capsys.readouterr().out
+    printed = capsys.readouterr().out.removeprefix("# ")  # a matrix is shown as a file, with comments
     known = {**TASKS, **ARMS, **STUDY.matrices, **load_variants(STUDY)}[name]
     assert printed.startswith(f"{name}: {known.summary}\n")
     if name in TASKS:
@@ -301,6 +311,86 @@ def test_export_copies_the_weights_of_the_run_that_is_named(tmp_path, refused, c
     assert "did you mean 'imagenet-m2pt-s0-aaaaaaaaaaaa'?" in refused("export", "imagenet-m2pt-s0", *results)
     line = refused("export", "aaaaaaaaaaaa", *results, "--out", "no/such/folder/file")
     assert "no/such/folder/file cannot be written (No such file or directory); choose another file with --out" in line
+
+
+def test_weights_of_a_committed_run_are_not_there_and_how_to_have_them_is_said(states, tmp_path, refused):
+    line = refused("export", "image-pretrain", "--results", str(tmp_path))
+    assert "did you mean" in line or "there are none: run a matrix first" in line
+    name = next(path.name for path in (tmp_path / "runs").iterdir() if path.name.startswith("image-pretrain"))
+    for asked in (name, name.rpartition("-")[2]):
+        line = refused("export", asked, "--results", str(tmp_path))
+        assert f"run {name} has a record in {tmp_path} and no weights" in line
+        assert f"benchmark reproduce {name} --results {tmp_path} --out DIR" in line
+
+
+def test_one_task_s_data_sets_are_listed_alone(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("M2PT_DATA", str(tmp_path))
+    assert main(["data", "list", "imagenet"]) == 0
+    one = capsys.readouterr().out
+    assert one.startswith("imagenet  imagenet1k\n")
+    assert "kinetics400" not in one
+    assert main(["data", "list"]) == 0
+    assert one in (every := capsys.readouterr().out)
+    assert "kinetics400" in every
+
+
+def test_runs_at_paper_scale_are_listed_before_their_data_are_there(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("M2PT_DATA", str(tmp_path / "data"))
+    arguments = ["run", "--profile", "paper", "-t", "imagenet", "-x", "point", "--seeds", "0", "--results", str(tmp_path / "r")]
+    assert main([*arguments, "--dry-run"]) == 0
+    printed = capsys.readouterr().out
+    assert re.search(r"imagenet m2pt\(point\) +0:missing", printed)
+    assert "not ready: imagenet: data set imagenet1k is not prepared" in printed
+    assert main(arguments) == 2
+    assert "data set imagenet1k is not prepared" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_layers_are_given_as_text_or_as_a_list(capsys, tmp_path):
+    names = []
+    for value in ("attn.qkv", '["attn.qkv"]'):
+        assert main(["status", *SMALL, "--set", f"arm.layers={value}", "--results", str(tmp_path)]) == 0
+        printed = capsys.readouterr().out
+        assert "imagenet m2pt(audio) [layers=attn.qkv]  0:missing" in printed
+        names.append(make_plan(build_parser().parse_args(["status", *SMALL, "--set", f"arm.layers={value}"]))[0].specs)
+    assert names[0] == names[1], "the same runs"
+
+
+@pytest.mark.parametrize("arguments", [("info", "evidence"), ("list",), ("info", "imagenet", "--profile", "paper"),
+                                       ("status", "--matrix", "smoke"), ("list", "claims")], ids=" ".join)
+def test_a_terminal_that_knows_only_ascii_is_written_to(arguments, tmp_path):
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-m", "benchmark", *arguments], capture_output=True, env=environment, cwd=ROOT)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.isascii()
+
+
+def test_signs_that_a_terminal_has_not_are_written_plainly():
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONPATH": str(ROOT)}
+    code = "from benchmark.cli.terminal import write_plainly; write_plainly(); print('✓ 1.0 ± 0.2 \u00d7 3 → \u4e2d')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment, check=True)
+    assert done.stdout == b"v 1.0 +- 0.2 x 3 -> ?\n"
+
+
+def test_runs_go_on_when_the_reader_of_their_lines_has_gone(tmp_path):
+    """`run | head -1`: what trains does not hang on who looks on."""
+    command = subprocess.Popen(
+        [sys.executable, "-m", "benchmark", "run", "--arm", "scratch", "-t", "modelnet", "--seeds", "0-1", "--limit", "8",
+         "-j", "1", "--set", "recipe.epochs=1", "--set", "recipe.warmup_epochs=0", "--results", str(tmp_path)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    assert command.stdout.readline().startswith("2 runs, 2 to do")
+    command.stdout.close()
+    assert command.stderr.read() == ""
+    assert command.wait() == 0
+    assert len(Store(tmp_path).records()[0]) == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2])
+def test_what_a_batch_system_sends_ends_runs_as_ctrl_c_does(number):
+    before = signal.getsignal(number)
+    with pytest.raises(KeyboardInterrupt), running.stopped_like_ctrl_c():
+        signal.raise_signal(number)
+    assert signal.getsignal(number) is before
 
 
 def test_the_module_is_the_command():

@@ -382,11 +382,11 @@ def steps_saved(checkpoint: Path) -> int:
 
 @pytest.fixture(scope="session")
 def stopped(plugins, tmp_path_factory):
-    """A matrix that Ctrl-C ends, then SIGTERM, SIGUSR2, then a kill of the runner, all in the third epoch of both trainings;
+    """A matrix that Ctrl-C ends, then SIGTERM, SIGUSR1, then a kill of the runner, all in the third epoch of both trainings;
     then it is run to its end. Gives the folder and what was seen.
     """
     results, seen = tmp_path_factory.mktemp("stopped"), {}
-    for how, number in (("interrupt", signal.SIGINT), ("terminate", signal.SIGTERM), ("user", signal.SIGUSR2),
+    for how, number in (("interrupt", signal.SIGINT), ("terminate", signal.SIGTERM), ("user", signal.SIGUSR1),
                         ("kill", signal.SIGKILL)):
         wait = plugins / "wait-at-2"
         wait.touch()
@@ -463,7 +463,7 @@ def test_a_stopped_matrix_goes_on_to_the_results_of_one_that_was_not(stopped, re
     records, expected = records_of(results), records_of(reference[0])
     assert {key: outcome(record) for key, record in records.items()} == {key: outcome(expected[key]) for key in records}
     assert len(records) == 4
-    # Ctrl-C, SIGTERM and SIGUSR2 leave a checkpoint in the middle of an epoch; the killed runner's runs had none to show.
+    # Ctrl-C, SIGTERM and SIGUSR1 leave a checkpoint in the middle of an epoch; the killed runner's runs had none to show.
     assert {record.resumed for (cell, _), record in records.items() if not cell.endswith("pretraining")} == {3}
 
 

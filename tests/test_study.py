@@ -100,7 +100,7 @@ def test_a_study_without_files_has_no_variants_and_claims():
     assert load_variants(SECOND) == {}
     with pytest.raises(ValueError, match="unknown variant 'fold-5'"):
         overrides_of(SECOND, ["fold-5"], "paper", TASKS)
-    assert describe("loans", TASKS, BOTH, SECOND).startswith("loans: all loans\n")
+    assert describe("loans", TASKS, BOTH, SECOND).startswith("# loans: all loans\n")
     with pytest.raises(ValueError, match="unknown name 't1-m2pt-point-tune'"):
         describe("t1-m2pt-point-tune", TASKS, BOTH, SECOND)
 

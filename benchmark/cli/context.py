@@ -34,8 +34,11 @@ def load_study() -> Study:
     return STUDY
 
 
-def make_plan(options: argparse.Namespace) -> tuple[Plan, Store]:
-    """The runs that the options name, and where their results are."""
+def make_plan(options: argparse.Namespace, unprepared: dict[str, str] | None = None) -> tuple[Plan, Store]:
+    """The runs that the options name, and where their results are.
+
+    Data that cannot be read are an error, or, where `unprepared` is given, noted there by task.
+    """
     tasks, arms = load_registry(options.plugins)
     study = load_study()
     chosen = pick(options.arm, arms, "arm")
@@ -58,7 +61,7 @@ def make_plan(options: argparse.Namespace) -> tuple[Plan, Store]:
         (name,) = pick([modality], pretraining_tasks(tasks), "modality")
         given[name] = Path(path).expanduser().resolve()
     plan = plan_matrix(matrix, tasks, arms, options.profile, parse_seeds(options.seeds or matrix.seeds), overrides, given,
-                       options.limit)
+                       options.limit, unprepared)
     check_use(study, variants, plan)
     return plan, Store(folder)
 

@@ -100,15 +100,16 @@ def describe_arm(arm: Arm) -> str:
 
 
 def describe_matrix(matrix: Matrix) -> str:
-    """Its groups, as the file that would say the same."""
+    """Its groups, as the file that says the same: what is not of the file is a comment."""
     import yaml
 
     content = matrix.model_dump(mode="json", exclude={"name"}, exclude_defaults=True)
     content["groups"] = [group.model_dump(mode="json", include={"arms", "settings", "targets"})
                          | group.model_dump(mode="json", exclude_defaults=True) for group in matrix.groups]
     text = yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=120, allow_unicode=True)
-    return (f"{matrix.name}: {matrix.summary}\nrun it: benchmark run --matrix {matrix.name}\n"
-            f"as a file, to alter and run with --matrix FILE.yaml:\n\n{text.rstrip()}")
+    return (f"# {matrix.name}: {matrix.summary}\n# run it: benchmark run --matrix {matrix.name}\n"
+            f"# this is a file, to alter and run: benchmark info {matrix.name} > mine.yaml; benchmark run --matrix mine.yaml\n"
+            f"{text.rstrip()}")
 
 
 def describe_variant(variant: Variant) -> str:

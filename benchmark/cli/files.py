@@ -42,10 +42,21 @@ def convert_checkpoint(options: argparse.Namespace, command: str) -> int:
     return 0
 
 
+def _recorded(name: str, results: Path) -> str | None:
+    """The run of this name or id that has a record, if there is one"""
+    names = (path.parent.name for path in results.glob("runs/*/record.json"))
+    found = [own for own in names if own == name or own.endswith(f"-{name}")]
+    return found[0] if len(found) == 1 else None
+
+
 def export_run(options: argparse.Namespace, command: str) -> int:
     folder = options.results / "work"
     names = sorted(path.parent.name for path in folder.glob("*/weights.safetensors"))
     matches = [name for name in names if name == options.run_name or name.endswith(f"-{options.run_name}")]
+    if not matches and (recorded := _recorded(options.run_name, options.results)):
+        raise ValueError(f"run {recorded} has a record in {options.results} and no weights, which no repository holds; compute "
+                         f"them with: benchmark reproduce {recorded} --results {options.results} --out DIR, and export the run "
+                         "with --results DIR")
     if len(matches) != 1:
         raise ValueError(f"no single run {options.run_name!r} with weights in {options.results}; "
                          f"{nearest(options.run_name, names) if names else 'there are none: run a matrix first'}")

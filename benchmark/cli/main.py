@@ -14,6 +14,7 @@ from typing import NoReturn
 from benchmark import __version__
 from benchmark.cli import certifying, files, reading, running, speed
 from benchmark.cli.context import load_study
+from benchmark.cli.terminal import write_plainly
 from benchmark.provenance.currency import AGAIN, STATES, State
 from benchmark.spec.recipes import SETTINGS
 
@@ -27,6 +28,7 @@ start with:  benchmark run --matrix smoke"""
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code: 0 done, 1 a run failed, 2 input that does not fit, 3 the time limit left runs, 130 interrupted."""
     command = ["benchmark", *(sys.argv[1:] if arguments is None else arguments)]
+    write_plainly()
     try:
         options = build_parser().parse_args(command[1:])
         text = shlex.join(command).encode(errors="backslashreplace").decode()  # a name of other bytes is no text for a record

@@ -42,7 +42,8 @@ def run_matrix(options: argparse.Namespace, command: str) -> int:
 
     if options.allow_missing:
         os.environ["M2PT_ALLOW_MISSING"] = "1"  # read by the runs, too
-    plan, store = make_plan(options)
+    unprepared: dict[str, str] = {}
+    plan, store = make_plan(options, unprepared if options.dry_run else None)
     cores = count_cores()
     jobs, lockstep = options.jobs, options.lockstep
     if lockstep is None:
@@ -59,6 +60,8 @@ def run_matrix(options: argparse.Namespace, command: str) -> int:
         raise ValueError(f"--lockstep {lockstep}: the runs of this matrix are compared by time, so each must train alone")
     if options.dry_run:
         _print_states(plan, store)
+        for task, reason in unprepared.items():
+            print(f"not ready: {task}: {reason}")
         return print_forecast(plan, store, jobs, options.plugins)
     if options.retries < 0:
         raise ValueError(f"--retries {options.retries}: expected 0 or more")
@@ -210,7 +213,7 @@ def reproduce_run(options: argparse.Namespace, command: str) -> int:
 
 @contextmanager
 def stopped_like_ctrl_c() -> Iterator[None]:
-    """SIGTERM and SIGUSR2, which schedulers and shutdowns send, end the runs as Ctrl-C does."""
+    """SIGTERM, SIGUSR1 and SIGUSR2, which schedulers and shutdowns send, end the runs as Ctrl-C does."""
     if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
         yield
         return
@@ -218,7 +221,7 @@ def stopped_like_ctrl_c() -> Iterator[None]:
     def stop(number: int, frame: FrameType | None) -> NoReturn:
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGUSR2)}
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)}
     try:
         yield
     finally:

@@ -146,7 +146,9 @@ def counts(prepared: Prepared) -> str:
 def run_data(tasks: Mapping[str, Task], options: argparse.Namespace) -> int:
     """One of list, prepare, verify, stats."""
     if options.action == "list":
-        return list_sets(tasks)
+        if options.task is not None:
+            choose(tasks[options.task], options.set)  # which says so where there is none
+        return list_sets(tasks if options.task is None else {options.task: tasks[options.task]})
     if options.task is None:
         raise ValueError(f"name a task: benchmark data {options.action} TASK, one of {', '.join(tasks)}")
     task = tasks[options.task]

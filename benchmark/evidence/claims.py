@@ -129,16 +129,16 @@ def load_claims(study: Study) -> tuple[Claim, ...]:
 
 @functools.lru_cache
 def _read(path: Path, profile: str) -> tuple[Claim, ...]:
-    import yaml
+    from benchmark.spec.yamlfile import read_yaml
 
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = read_yaml(path)
         claims = tuple(Claim.model_validate(_under(profile, entry)) for entry in content["claims"])
-    except (OSError, KeyError, TypeError, yaml.YAMLError) as error:
-        raise ValueError(f"claims {path} cannot be read: {error}") from error
     except ValidationError as error:
         first = error.errors()[0]
         raise ValueError(f"claims {path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"claims {path} cannot be read: {error}") from error
     if len({claim.id for claim in claims}) != len(claims):
         raise ValueError(f"claims {path}: an id is used twice")
     for claim in claims:

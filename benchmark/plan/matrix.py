@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from benchmark.plan.overrides import Override, as_field, scope_hint
 from benchmark.provenance.code import code_parts
 from benchmark.spec.contracts import Arm, ProfileSpec, Start, Task
 from benchmark.spec.recipes import Frozen, ModelShape, Setting, TrainRecipe
@@ -36,19 +37,6 @@ class Cell:
     arm: Arm
     setting: Setting
     auxiliary: str | None = None
-
-
-@dataclass(frozen=True)
-class Override:
-    """One `--set [TASK.]SCOPE.FIELD=VALUE`."""
-
-    key: str  # as given, for messages
-    task: str | None  # None: every task
-    scope: str
-    path: tuple[str, ...]
-    value: Any
-    may_fit_nothing: bool = False  # of a preset: not every choice of its cells has a pretraining, say
-    variant: str = ""  # that it is a part of, of which one part at least fits something
 
 
 @dataclass(frozen=True)
@@ -96,6 +84,7 @@ class Planner:
     limited: bool = False  # whether runs see `smoke_limit` samples of each split only
     limit: int | None = None  # samples of each split; None: all, or `smoke_limit`
     given: Mapping[str, Path] = field(default_factory=dict)  # weights by modality that take a pretraining's place
+    unprepared: dict[str, str] | None = None  # takes note, by task, of data that cannot be read; None: they are an error
     _pretraining: dict[Start, Job] = field(default_factory=dict)
     _pretrainings: dict[tuple[str, float], ManySeeds] = field(default_factory=dict)
     _trainings: dict[tuple[int, int | None], _Training] = field(default_factory=dict)  # by identity of the cell, and fold
@@ -151,7 +140,7 @@ class Planner:
             recipe=recipe, num_classes=profile.num_classes,
             limit=self._limit(profile), setting=cell.setting, arm=arm.name,
             options=arm.model_dump(mode="json"), auxiliary=cell.auxiliary,
-            pretrained=dict(origins), data=cell.task.data_digests(self.profile),
+            pretrained=dict(origins), data=self._data(cell.task),
             role=role,
             variant=describe_difference(arm))
 
@@ -186,13 +175,22 @@ class Planner:
             kind="pretrain", task=task.name, modality=task.modality, profile=self.profile, seed=0,
             shape=self._override(profile.shape, "shape", task), recipe=recipe,
             variant="" if recipe.stop_epoch is None else f"stop_epoch={recipe.stop_epoch}",
-            limit=self._limit(profile), data=task.data_digests(self.profile),
+            limit=self._limit(profile), data=self._data(task),
             role="pretraining")
 
     def _profile(self, task: Task) -> ProfileSpec:
         if self.profile not in task.profiles:
             raise ValueError(f"task {task.name} has no profile {self.profile!r}; it has {', '.join(task.profiles)}")
         return task.profiles[self.profile]
+
+    def _data(self, task: Task) -> dict[str, str]:
+        try:
+            return task.data_digests(self.profile)
+        except ValueError as error:
+            if self.unprepared is None:
+                raise
+            self.unprepared[task.name] = str(error)
+            return dict.fromkeys(self._profile(task).data_sets, "")
 
     def _limit(self, profile: ProfileSpec) -> int | None:
         return self.limit or (profile.smoke_limit if self.limited else None)
@@ -219,7 +217,7 @@ class Planner:
                 inner = inner.get(part)
                 if not isinstance(inner, dict):
                     raise ValueError(f"--set {override.key}: {part} has no named parts")
-            inner[override.path[-1]] = override.value
+            inner[override.path[-1]] = (as_field(type(value), name, override.value) if inner is data else override.value)
             self._used.add(id(override))
         names = {override.path[0] for override in chosen}
         if self.profile in LR_BY_BATCH and scope in ("recipe", "pretrain") and "batch_size" in names and "lr" not in names:
@@ -291,9 +289,11 @@ def parse_override(text: str, tasks: Iterable[str], may_fit_nothing: bool = Fals
     parts = key.strip().split(".")
     known = list(tasks)
     task = parts.pop(0) if parts[0] in known else None
-    if not equals or len(parts) < 2 or parts[0] not in SCOPES:
-        hint = nearest(parts[0] if parts else "", [*SCOPES, *known])
+    if len(parts) < 2 or parts[0] not in SCOPES:
+        hint = scope_hint(text, parts) or nearest(parts[0] if parts else "", [*SCOPES, *known])
         raise ValueError(f"--set {text}: expected [TASK.]SCOPE.FIELD=VALUE; {hint}")
+    if not equals:
+        raise ValueError(f"--set {text}: expected [TASK.]SCOPE.FIELD=VALUE; the value is missing, as in {key.strip()}=VALUE")
     try:
         value = json.loads(raw)
     except (ValueError, RecursionError):  # no JSON, or a number of more digits than Python reads
@@ -311,8 +311,9 @@ def describe_difference(arm: Arm) -> str:
 def nearest(name: str, known: Iterable[str]) -> str:
     """ "did you mean X? known: ..." for an error message"""
     names = list(known)
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
-    hint = f"did you mean {close[0]!r}? " if close else ""
+    lower = {known.lower(): known for known in reversed(names)}
+    close = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.4)
+    hint = f"did you mean {lower[close[0]]!r}? " if close else ""
     return f"{hint}known: {', '.join(names)}"
 
 
@@ -328,8 +329,8 @@ def pick(names: Sequence[str] | None, known: Mapping[str, Value | Any], what: st
 def parse_seeds(text: str) -> list[int]:
     """ "0-2,5" -> [0, 1, 2, 5]"""
     seeds: list[int] = []
-    for part in text.split(","):
-        low, dash, high = part.partition("-")
+    for part in map(str.strip, text.split(",")):
+        low, dash, high = map(str.strip, part.partition("-"))
         if not low.isdecimal() or (dash and not high.isdecimal()) or max(len(low), len(high)) > MOST_DIGITS:
             raise ValueError(f"--seeds {text[:80]}: expected numbers and ranges such as 0-2,5")
         if int(high or low) - int(low) + len(seeds) > MOST_SEEDS:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from benchmark.plan.matrix import (
     Cell,
-    Override,
     Plan,
     Planner,
     join_plans,
@@ -20,6 +20,7 @@ from benchmark.plan.matrix import (
     pick,
     pretraining_tasks,
 )
+from benchmark.plan.overrides import Override, as_field
 from benchmark.spec.contracts import Arm, Task
 from benchmark.spec.recipes import SETTINGS, Frozen, Setting
 
@@ -34,6 +35,12 @@ class Group(Frozen):
     options: tuple[dict[str, Any], ...] = Field(({},), min_length=1)  # variants of the arms that have these options
     set: tuple[str, ...] = ()  # as --set has it
 
+    @field_validator("set", mode="before")
+    @classmethod
+    def _set_by_name(cls, value: Any) -> Any:
+        """Names with values say the same as a list of texts."""
+        return [f"{key}={json.dumps(item)}" for key, item in value.items()] if isinstance(value, dict) else value
+
 
 class Matrix(Frozen):
     """Groups of cells, under some seeds."""
@@ -45,6 +52,32 @@ class Matrix(Frozen):
     limited: bool = False  # a few samples of each split only
     timed: bool = False  # its runs are compared by time, so one after another
     quick: tuple[str, ...] = ()  # as --set has it, for all groups; each may fit nothing
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _seeds_as_text(cls, value: Any) -> Any:
+        """A number, or a list of numbers and ranges, says the same as a text."""
+        parts = value if isinstance(value, list | tuple) else [value]
+        return ",".join(map(str, parts)) if all(type(part) in (int, str) for part in parts) else value
+
+
+def explain(error: ValidationError) -> str:
+    """The first thing that is wrong with a matrix, in the words of its file"""
+    first = error.errors()[0]
+    place = [str(part + 1) if isinstance(part, int) else part for part in first["loc"]]
+    where = f"group {place[1]}" if place[:1] == ["groups"] and len(place) > 1 else place[0] if place else ""
+    where = ": ".join(filter(None, [where, ".".join(place[2:] if where.startswith("group ") else place[1:])]))
+    given = first["input"]
+    known = Group.model_fields if where.startswith("group ") else [name for name in Matrix.model_fields if name != "name"]
+    said = {
+        "tuple_type": f"expected a list, such as [{given if isinstance(given, str) else '...'}]",
+        "model_type": "expected fields such as arms and targets", "dict_type": "expected names with values",
+        "extra_forbidden": f"there is no such field; {nearest(str(place[-1]) if place else '', known)}",
+        "missing": "is not there, and must be", "invalid_key": "names must be texts; put them in quotes",
+        "literal_error": f"{given!r} is none of these; {first['msg'].removeprefix('Input should be ')}"}
+    if first["type"] == "tuple_type" and where == "groups":
+        return "groups: expected a list: begin every group with a dash (- arms: [...])"
+    return f"{where}: {said.get(str(first['type']), first['msg'])}"
 
 
 def narrow(matrix: Matrix, *, targets: Sequence[str] = (), auxiliaries: Sequence[str] = (), arms: Sequence[str] = (),
@@ -70,23 +103,35 @@ def narrow(matrix: Matrix, *, targets: Sequence[str] = (), auxiliaries: Sequence
 
 
 def plan_matrix(matrix: Matrix, tasks: Mapping[str, Task], arms: Mapping[str, Arm], profile: str, seeds: Sequence[int],
-                overrides: Sequence[Override] = (), given: Mapping[str, Path] | None = None, limit: int | None = None) -> Plan:
+                overrides: Sequence[Override] = (), given: Mapping[str, Path] | None = None, limit: int | None = None,
+                unprepared: dict[str, str] | None = None) -> Plan:
     """Every run of a matrix; raises `ValueError` for names, options and overrides that fit nothing.
 
-    `given` are weights by modality that take the place of its pretraining; `limit` is of samples of each split.
+    `given` are weights by modality that take the place of its pretraining; `limit` is of samples of each split;
+    `unprepared` takes note of data that cannot be read (see `Planner`).
     """
     quick = [parse_override(text, tasks, may_fit_nothing=True) for text in matrix.quick]
     every = tuple(name for name, task in tasks.items() if profile in task.profiles)
     parts = []
     for group in matrix.groups:
         own = [parse_override(text, tasks) for text in group.set]
-        planner = Planner(tasks, profile, [*quick, *own, *overrides], matrix.limited, limit, given or {})
+        planner = Planner(tasks, profile, [*quick, *own, *overrides], matrix.limited, limit, given or {}, unprepared)
         parts.append((planner, cells_of(tasks, arms, group if group.targets else group.model_copy(update={"targets": every}))))
+    _check_auxiliaries(matrix, arms, [cell for _, cells in parts for cell in cells])
     if not any(cells for _, cells in parts):
         group = matrix.groups[0]
         raise ValueError(f"no run fits: targets {', '.join(group.targets or tasks)}; arms {', '.join(group.arms)}; "
                          f"settings {', '.join(group.settings)}; auxiliaries {', '.join(group.auxiliaries) or 'all'}")
     return replace(join_plans(parts, seeds), timed=matrix.timed)
+
+
+def _check_auxiliaries(matrix: Matrix, arms: Mapping[str, Arm], cells: Sequence[Cell]) -> None:
+    """Raises `ValueError` where auxiliaries were named, an arm uses one, and no cell has any."""
+    groups = [group for group in matrix.groups if group.auxiliaries and any(
+        arms[name].uses_auxiliary and set(arms[name].settings) & set(group.settings) for name in group.arms if name in arms)]
+    if groups and not any(cell.auxiliary for cell in cells):
+        raise ValueError(f"no target takes the auxiliary {' or '.join(groups[0].auxiliaries)}: it is the target's own "
+                         "modality, and an auxiliary is of another; choose one of those, or arms that use none")
 
 
 def cells_of(tasks: Mapping[str, Task], arms: Mapping[str, Arm], group: Group) -> list[Cell]:
@@ -121,7 +166,8 @@ def _variants(arms: Sequence[Arm], options: Sequence[Mapping[str, Any]]) -> list
             if not set(option) <= type(arm).model_fields.keys():
                 option = {}
             try:
-                variant = type(arm).model_validate({**arm.model_dump(), **option})
+                given = {name: as_field(type(arm), name, value) for name, value in option.items()}
+                variant = type(arm).model_validate({**arm.model_dump(), **given})
             except ValidationError as error:
                 first = error.errors()[0]
                 raise ValueError(f"option {'.'.join(map(str, first['loc']))} of arm {arm.name}: {first['msg']}") from error

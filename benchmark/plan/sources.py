@@ -7,7 +7,7 @@ from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from benchmark.spec.contracts import Task
 from benchmark.spec.recipes import Frozen
@@ -34,11 +34,11 @@ class Sources(Frozen):
 @functools.cache
 def load_sources(path: Path) -> Sources:
     """Raises `ValueError` for a file that is not ours."""
-    import yaml
+    from benchmark.spec.yamlfile import read_yaml
 
     try:
-        return Sources.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (OSError, yaml.YAMLError, ValidationError) as error:
+        return Sources.model_validate(read_yaml(path))
+    except ValueError as error:
         raise ValueError(f"{path} holds no sources of recipes: {error}") from error
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from benchmark.plan.matrix import nearest, parse_seeds
-from benchmark.plan.presets import Matrix
+from benchmark.plan.presets import Matrix, explain
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,12 @@ def find_matrix(name: str, study: Study) -> Matrix:
     path = Path(name)
     if path.suffix not in (".yaml", ".yml"):
         raise ValueError(f"unknown matrix {name!r}; {nearest(name, study.matrices)}; or a file that ends in .yaml")
-    import yaml
+    from benchmark.spec.yamlfile import read_yaml
 
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ValueError(f"matrix {path} cannot be read: {error}") from error
+        content = read_yaml(path)
+    except ValueError as error:
+        raise ValueError(f"matrix {error}") from error
     if not isinstance(content, dict):
         raise ValueError(f"matrix {path}: expected a mapping with groups; benchmark info full shows one")
     groups = content.get("groups")
@@ -63,6 +63,7 @@ def find_matrix(name: str, study: Study) -> Matrix:
         matrix = Matrix.model_validate({"name": path.stem, **content})
         parse_seeds(matrix.seeds)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise ValueError(f"matrix {path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        raise ValueError(f"matrix {path}: {explain(error)}") from error
+    except ValueError as error:  # of the seeds
+        raise ValueError(f"matrix {path}: {error}") from error
     return matrix

@@ -7,9 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from benchmark.plan.matrix import SCOPES, Override, Plan, nearest, parse_override
+from benchmark.plan.matrix import SCOPES, Plan, nearest, parse_override
+from benchmark.plan.overrides import Override
 from benchmark.plan.study import Study
 from benchmark.spec.recipes import Frozen, Setting
 
@@ -46,12 +45,11 @@ def load_variants(study: Study) -> dict[str, Variant]:
 
 @functools.cache
 def _read(path: Path, profile: str, arms: tuple[str, ...]) -> dict[str, Variant]:
-    import yaml
+    from benchmark.spec.yamlfile import read_yaml
 
     try:
-        return {entry["name"]: Variant.model_validate({"profile": profile, "arms": arms, **entry})
-                for entry in yaml.safe_load(path.read_text(encoding="utf-8"))}
-    except (OSError, yaml.YAMLError, ValidationError, TypeError, KeyError) as error:
+        return {entry["name"]: Variant.model_validate({"profile": profile, "arms": arms, **entry}) for entry in read_yaml(path)}
+    except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"variants {path} cannot be read: {error}") from error
 
 

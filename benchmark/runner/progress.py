@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections import defaultdict
@@ -137,5 +138,7 @@ class LineProgress(Progress):
         told = {"done": f"done in {event.seconds:.0f} s", "again": f"failed: {event.text}, and is tried again",
                 "apart": f"goes on alone: {event.text}", "failed": f"failed: {event.text}"}
         if event.kind in told:
-            print(f"[{self.line()}] {event.spec.cell} seed {event.spec.seed} {told[event.kind]}", flush=True)
-            sys.stdout.flush()
+            try:
+                print(f"[{self.line()}] {event.spec.cell} seed {event.spec.seed} {told[event.kind]}", flush=True)
+            except BrokenPipeError:  # the reader has gone, as `head` does, which is no reason to stop training
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -53,7 +53,7 @@ def carry_out(works: Sequence[Work], together: bool, site: Site, results: Path, 
     for name in own_settings():
         del os.environ[name]
     os.environ.update(settings)
-    for number in (signal.SIGINT, signal.SIGUSR2):  # the runner decides, and ends its processes itself
+    for number in (signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):  # the runner decides, and ends its processes itself
         signal.signal(number, signal.SIG_IGN)
     store = Store(results)
     try:

@@ -1,0 +1,44 @@
+"""One `--set` as a value; what was meant by one that names no scope. No torch."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from benchmark.spec.recipes import Frozen, ModelShape, PretrainRecipe, TrainRecipe
+
+FIELDS = {"recipe": TrainRecipe.model_fields, "pretrain": PretrainRecipe.model_fields, "shape": ModelShape.model_fields}
+
+
+@dataclass(frozen=True)
+class Override:
+    """One `--set [TASK.]SCOPE.FIELD=VALUE`."""
+
+    key: str  # as given, for messages
+    task: str | None  # None: every task
+    scope: str
+    path: tuple[str, ...]
+    value: Any
+    may_fit_nothing: bool = False  # of a preset: not every choice of its cells has a pretraining, say
+    variant: str = ""  # that it is a part of, of which one part at least fits something
+
+
+def scope_hint(text: str, parts: Sequence[str]) -> str:
+    """What may have been meant by a `--set` whose `parts`, after its task, begin with no scope; "" where nothing shows"""
+    name = parts[0] if parts else ""
+    start, rest = ("", text.strip()) if text.strip().startswith(name) else text.strip().split(".", 1)
+    whole = [f"{start}{'.' if start else ''}{scope}.{rest}" for scope, fields in FIELDS.items() if name in fields]
+    if whole:
+        return f"did you mean {' or '.join(whole)}?"
+    if name and len(parts) == 1 and name not in (*FIELDS, "arm"):
+        return f"of an arm it is arm.{rest}; the other scopes are recipe, pretrain and shape"
+    return ""
+
+
+def as_field(owner: type[Frozen], name: str, value: Any) -> Any:
+    """A value as its field has it: for one of several texts also one text, with commas between them."""
+    kind = owner.model_fields[name].annotation
+    several = any(typing.get_origin(part) is tuple for part in (kind, *typing.get_args(kind)))
+    return value.split(",") if several and isinstance(value, str) else value

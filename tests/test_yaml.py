@@ -1,0 +1,97 @@
+"""YAML as people write it: what it means is read, what it may hide is refused by line, in the words of the file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from baselines import STUDY
+from benchmark.cli.main import main
+from benchmark.evidence.claims import load_claims
+from benchmark.plan.sources import load_sources
+from benchmark.plan.study import Study, find_matrix
+from benchmark.plan.variants import load_variants
+from benchmark.spec.yamlfile import read_yaml
+
+ROOT = Path(__file__).parents[1]
+GROUP = "groups:\n- arms: [scratch, m2pt]\n  settings: [scratch]\n  targets: [imagenet]\n  auxiliaries: [point]\n"
+
+
+def plan(tmp_path: Path, text: str | bytes, capsys) -> tuple[int, str]:
+    """Exit code and output of `status` for a matrix file."""
+    path = tmp_path / "m.yaml"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    code = main(["status", "--matrix", str(path), "--results", str(tmp_path / "results")])
+    printed = capsys.readouterr()
+    return code, printed.out + printed.err
+
+
+@pytest.mark.parametrize(("text", "shown"), [
+    (GROUP, "9 runs"), ("\ufeff" + GROUP, "9 runs"), (GROUP.replace("\n", "\r\n"), "9 runs"),
+    ("seeds: [0, 1]\n" + GROUP, "6 runs"), ("seeds: 3\n" + GROUP, "3:missing"), ("seeds: 0-1\n" + GROUP, "6 runs"),
+    ('seeds: "0, 1"\n' + GROUP, "6 runs"), ("seeds: [0-1, 4]\n" + GROUP, "4:missing"),
+    (GROUP + "  set: {recipe.lr: 0.001}\n", "9 runs"), (GROUP + "  set: [recipe.lr=1e-3]\n", "9 runs"),
+    (GROUP + "  options:\n  - {}\n  - {scale_init: 1e-4}\n", "[scale_init=0.0001]"),
+    (GROUP + "  options:\n  - {train_scale: no}\n", "[train_scale=False]"),
+    (GROUP + "  options:\n  - {layers: attn.qkv}\n", "[layers=attn.qkv]"),
+    (GROUP + '  options:\n  - {layers: "attn.qkv,mlp.fc1"}\n', "[layers=attn.qkv+mlp.fc1]"),
+    ("groups:\n- &first\n  arms: [scratch]\n  settings: [scratch]\n  targets: [imagenet]\n- <<: *first\n"
+     "  targets: [shapenet]\n", "shapenet scratch")])
+def test_a_matrix_means_what_its_author_meant(text, shown, tmp_path, capsys):
+    code, printed = plan(tmp_path, text, capsys)
+    assert code == 0, printed
+    assert shown in printed
+
+
+@pytest.mark.parametrize(("text", "said"), [
+    (GROUP + "  targets: [shapenet]\n", "targets is given twice, in lines 4 and 6"),
+    ("seeds: 0\n" + GROUP + "seeds: 1\n", "seeds is given twice, in lines 1 and 7"),
+    (GROUP + "  options:\n  - {scale_init: 1, scale_init: 2}\n", "scale_init is given twice, in lines 7 and 7"),
+    (GROUP.replace("  ", "\t"), "line 3: it is indented by a tab; YAML wants spaces"),
+    (("summary: Größe\n" + GROUP).encode("latin-1"), "is not UTF-8 (at byte 11); save it so"),
+    (GROUP.replace("- arms", "  arms"), "groups: expected a list: begin every group with a dash"),
+    (GROUP.replace("[imagenet]", "imagenet"), "group 1: targets: expected a list, such as [imagenet]"),
+    (GROUP.replace("targets", "target"), "group 1: target: there is no such field; did you mean 'targets'?"),
+    ("seed: 0\n" + GROUP, "seed: there is no such field; did you mean 'seeds'?"),
+    ("seeds: 0..2\n" + GROUP, "seeds 0..2: expected numbers and ranges"), ("seeds: 1.5\n" + GROUP, "seeds: "),
+    (GROUP.replace("[scratch]", "[scrtach]"), "group 1: settings.1: 'scrtach' is none of these; 'pretrained', 'fix' or"),
+    ("groups: []\n", "groups: "), ("summary: x\n", "groups: is not there"), ("- a\n", "expected a mapping with groups"),
+    ("groups:\n- arms\n", "group 1: expected fields such as arms and targets"), ("groups: [\n", "line 2: "),
+    ("[" * 2000, "nested too deeply")])
+def test_what_does_not_fit_a_matrix_is_said_in_the_words_of_its_file(text, said, tmp_path, capsys):
+    code, printed = plan(tmp_path, text, capsys)
+    assert code == 2, printed
+    (line,) = printed.splitlines()
+    assert line.startswith(f"benchmark: matrix {tmp_path / 'm.yaml'}")
+    assert said in line
+    assert "valid tuple" not in line
+
+
+@pytest.mark.parametrize("name", STUDY.matrices)
+def test_what_info_shows_of_a_matrix_is_the_matrix(name, tmp_path, capsys):
+    assert main(["info", name]) == 0
+    path = tmp_path / f"{name}.yaml"
+    path.write_text(capsys.readouterr().out, encoding="utf-8")
+    assert find_matrix(str(path), STUDY) == STUDY.matrices[name]
+
+
+@pytest.mark.parametrize("read", [load_variants, load_claims, lambda study: load_sources(study.sources)],
+                         ids=["variants", "claims", "sources"])
+def test_equal_keys_are_refused_in_every_file_of_ours(read, tmp_path):
+    path = tmp_path / "file.yaml"
+    path.write_text("- name: a\n  summary: b\n  name: c\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="name is given twice, in lines 1 and 3"):
+        read(Study(claims=path, sources=path, variants=path))
+
+
+def test_no_file_is_read_as_yaml_in_another_way():
+    wrong = [path for folder in ("benchmark", "tasks", "baselines") for path in sorted((ROOT / folder).rglob("*.py"))
+             if "yaml.safe_load" in (text := path.read_text(encoding="utf-8")) or "yaml.load" in text]
+    assert wrong == [ROOT / "benchmark" / "spec" / "yamlfile.py"]
+
+
+def test_numbers_without_a_point_are_numbers_and_other_texts_are_not(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text("[1e-4, -2E3, 1.5e-3, 7, 0-2, e1, 1e, 12e3x]", encoding="utf-8")
+    assert read_yaml(path) == [1e-4, -2e3, 1.5e-3, 7, "0-2", "e1", "1e", "12e3x"]
