@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -20,10 +21,10 @@ from benchmark.provenance.certificates import (
     Side,
     class_of,
     load_certificates,
-    place_of,
     read_certificate,
 )
 from benchmark.provenance.currency import Judge, Standing, carried_note
+from benchmark.records.record import Environment
 from benchmark.records.store import Store
 from benchmark.runner.certify import certificate_text, compare, write_certificate
 
@@ -31,17 +32,17 @@ THIRD_CODE = {"engine": "0123" * 4}
 ROOT = Path(__file__).parents[1]
 
 
-def replay_of(record, before, after, extent="short", difference=None, places=("a", "a")) -> Replay:
+def replay_of(record, before, after, extent="short", difference=None) -> Replay:
     group = class_of(record.spec, record.environment.device, record.environment.lockstep or 1)
     return Replay.model_validate({"class": group, "run": record.spec.cell, "extent": extent, "before": before,
-                                  "after": after, "values": 9, "weights": 2, "difference": difference,
-                                  "places": places})
+                                  "after": after, "values": 9, "weights": 2, "difference": difference})
 
 
-def certificate(*replays: Replay) -> Certificate:
+def certificate(*replays: Replay, places: Sequence[Environment] = ()) -> Certificate:
     side = Side(commit="0" * 40, torch="2.11.0", packages={}, python="3.11.9")
+    sides = [side.model_copy(update={"torch": place.torch, "packages": place.packages}) for place in places] or [side] * 2
     return Certificate(made="2026-01-01T00:00:00+00:00", command="benchmark certify", platform="Linux",
-                       processor="Example CPU", device="cpu", threads=1, before=side, after=side,
+                       processor="Example CPU", device="cpu", threads=1, before=sides[0], after=sides[1],
                        replays=list(replays))
 
 
@@ -173,8 +174,8 @@ def test_runs_under_another_package_are_paired_only_where_a_certificate_shows_th
     (remark,) = found.remarks
     assert remark.kind == "Not paired: the baseline ran in another environment"
     assert ("torch 1.1" if package == "torch" else f"{package} 1.1") in remark.detail
-    places = tuple(place_of(record.environment, record.spec) for record in (baseline, ours))
-    shown = certificate(replay_of(ours, CODE, CODE, places=places), replay_of(baseline, CODE, CODE, places=places))
+    places = [record.environment for record in (baseline, ours)]
+    shown = certificate(replay_of(ours, CODE, CODE), replay_of(baseline, CODE, CODE), places=places)
     judge = judge_with(a=shown)
     runs = [Run(record, judge.of_record(record, CODE, None)) for record in (baseline, ours)]
     assert len(pair_runs(runs).baseline_of) == 1

@@ -49,7 +49,7 @@ class Replay(Frozen):
     after: dict[str, str]
     values: int  # that were compared
     weights: int  # digests of weights among them
-    places: tuple[str, str]  # `place_of` either side
+    from_files: bool = False  # whether packages that read files had a part in it
     difference: str | None = None
 
 
@@ -105,8 +105,10 @@ class Certificates:
                     step = Step(name, replay.extent)
                     key = (replay.group, canonical_json(replay.before))
                     self.steps.setdefault(key, []).append((canonical_json(replay.after), step))
-                    if replay.places[0] != replay.places[1]:
-                        self.alike.setdefault(replay.group, []).append(replay.places)
+                    sides = (certificate.before, certificate.after)
+                    one, other = (_spelled(side, replay.from_files) for side in sides)
+                    if one != other:
+                        self.alike.setdefault(replay.group, []).append((one, other))
 
     def way(self, group: str, before: Mapping[str, str], after: Mapping[str, str]) -> list[Step] | None:
         """The steps by which runs of a class are carried from one code to another: the fewest, of these the best shown."""
@@ -136,20 +138,28 @@ class Certificates:
         return min(known)
 
 
-def place_of(environment: Environment | Side, spec: RunSpec) -> str:
+def place_of(environment: Environment, spec: RunSpec) -> str:
     """The packages that a result may depend on, as text"""
-    return canonical_json([environment.torch, [environment.packages.get(name) for name in packages_of(spec)]])
+    return _spelled(environment, reads_files(spec))
 
 
-def packages_of(spec: RunSpec) -> tuple[str, ...]:
-    """Names of the packages that compute a run, and where its data lie in files of those that read them, too"""
-    return (*COMPUTING, *READING) if spec.profile == FROM_FILES else COMPUTING
+def reads_files(spec: RunSpec) -> bool:
+    """Whether a run's data lie in files, so that the packages that read them count, too"""
+    return spec.profile == FROM_FILES
 
 
 def differing_packages(spec: RunSpec, one: Environment, other: Environment) -> list[str]:
     """Those of a run whose versions two environments do not share, as "timm 1.0.30" of the first."""
-    return [f"{name} {one.packages.get(name, 'none')}" for name in packages_of(spec)
+    return [f"{name} {one.packages.get(name, 'none')}" for name in _counted(reads_files(spec))
             if one.packages.get(name) != other.packages.get(name)]
+
+
+def _counted(from_files: bool) -> tuple[str, ...]:
+    return (*COMPUTING, *READING) if from_files else COMPUTING
+
+
+def _spelled(place: Environment | Side, from_files: bool) -> str:
+    return canonical_json([place.torch, [place.packages.get(name) for name in _counted(from_files)]])
 
 
 def load_certificates(results: Sequence[Path] = ()) -> Certificates:

@@ -17,7 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from benchmark.provenance.certificates import Certificate, Extent, Replay, Side, class_of, place_of
+from benchmark.provenance.certificates import Certificate, Extent, Replay, Side, class_of, reads_files
 from benchmark.records.record import Record, record_text, write_json
 from benchmark.records.store import Store
 from benchmark.spec.contracts import Arm, Task
@@ -159,7 +159,7 @@ def compare(group: str, extent: Extent, before: Record, after: Record) -> Replay
         "class": group, "run": f"{after.spec.cell} seed {after.spec.seed}", "extent": extent,
         "before": before.code, "after": after.code, "values": len(names), "difference": difference,
         "weights": sum(name.startswith("weights.") for name in names),
-        "places": (place_of(before.environment, before.spec), place_of(after.environment, after.spec))})
+        "from_files": reads_files(after.spec)})
 
 
 def flatten(value: Any, name: str = "") -> dict[str, str]:
