@@ -24,7 +24,7 @@ from benchmark.evidence.sections import Section, slugify, stated_conditions, uni
 from benchmark.evidence.stats import paired_difference
 from benchmark.records.earlier import RecordError
 from benchmark.records.record import Measurement, Record, read_record, record_text
-from benchmark.report.markup import MINUS, Table, cell, escape_latex, escape_markdown, show_p, to_latex, to_markdown
+from benchmark.report.markup import MINUS, Table, entry, escape_latex, escape_markdown, show_p, to_latex, to_markdown
 from benchmark.report.tables import matrix_table
 from benchmark.report.write import write_report
 from benchmark.spec.contracts import Metric
@@ -373,7 +373,7 @@ def test_a_record_of_an_earlier_version_reads_as_the_same_record(tmp_path, versi
 
 
 def test_markdown_shows_a_hostile_name_as_text():
-    text = to_markdown(Table(HOSTILE, (HOSTILE, "x"), ((cell(HOSTILE, bold=True), cell("1", "2")),), (HOSTILE,)))
+    text = to_markdown(Table(HOSTILE, (HOSTILE, "x"), ((entry(HOSTILE, bold=True), entry("1", "2")),), (HOSTILE,)))
     assert "<img" not in text
     assert "http://" not in text
     assert "\x00" not in text
@@ -386,7 +386,7 @@ def test_latex_escapes_every_special_character():
     escaped = escape_latex("\\{}$&#^_~%<>|")
     assert escaped == (r"\textbackslash{}\{\}\$\&\#\textasciicircum{}\_\textasciitilde{}\%"
                        r"\textless{}\textgreater{}\textbar{}")  # fmt: skip
-    text = to_latex(Table(HOSTILE, (HOSTILE, "x"), ((cell(HOSTILE), cell(f"{MINUS}1 ± 2", "3")),)))
+    text = to_latex(Table(HOSTILE, (HOSTILE, "x"), ((entry(HOSTILE), entry(f"{MINUS}1 ± 2", "3")),)))
     assert {len(re.findall(r"(?<!\\)&", line)) for line in text.splitlines() if line.endswith((r"\\", "em]"))} == {1}
     assert r"$-$1 $\pm$ 2" in text
 

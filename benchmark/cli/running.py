@@ -25,7 +25,7 @@ from benchmark.runner.machine import count_cores, default_jobs, default_lockstep
 from benchmark.spec.runspec import Site
 
 if TYPE_CHECKING:
-    from benchmark.runner.progress import Progress
+    from benchmark.runner.progress import View
 
 TIME_OVER = 3  # exit code
 LOG_LINES = 3  # of a failed run, in the closing summary
@@ -124,7 +124,7 @@ def print_matrix(store: Store, plugins: Path | None) -> None:
     print_matrices(*gather([store], *load_registry(plugins)))
 
 
-def print_summary(progress: Progress, store: Store) -> None:
+def print_summary(progress: View, store: Store) -> None:
     """How it ended, where things are, and the next command to type."""
     from benchmark.runner.progress import clock
 
@@ -137,7 +137,7 @@ def print_summary(progress: Progress, store: Store) -> None:
             print(f"failed: {spec.cell} seed {spec.seed}: {failure.error}\n        log: {store.work(spec) / 'log.txt'}")
             for line in failure.log.splitlines()[-LOG_LINES:]:
                 print(f"        | {line}")
-    for event in progress.apart:
+    for event in progress.alone:
         print(f"alone, and so not compared with runs in lock-step: {event.spec.cell} seed {event.spec.seed}: {event.text}")
     retry = "the same command runs what failed again; " if progress.count("failed") else ""
     print(f"next: {retry}benchmark report --results {store.folder}")

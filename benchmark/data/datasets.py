@@ -60,7 +60,7 @@ def prepare_set(task: Task, options: argparse.Namespace) -> int:
         raise ValueError(f"--jobs {options.jobs}: expected at least 1")
     prepared = prepare(chosen[0], options.root, options.jobs, lambda line: print(line, flush=True),
                        prefix=options.strip_prefix, links=options.follow_links)
-    code = describe(prepared)
+    code = print_facts(prepared)
     print(f"written to {folder() / prepared.name}.json")
     return code
 
@@ -71,7 +71,7 @@ def verify_set(task: Task, options: argparse.Namespace) -> int:
     for layout, before in prepared_of(task, options.set):
         again, found = inspect(layout, options.root or before.root, options.jobs, lambda line: print(line, flush=True),
                                prefix=options.strip_prefix, links=options.follow_links or before.links)
-        code = max(code, describe(again))
+        code = max(code, print_facts(again))
         if again.digest != before.digest:
             print(f"{layout.name}: digest {again.digest[:12]} is not that of the catalogue, {before.digest[:12]}")
             for split in SPLITS:
@@ -88,7 +88,7 @@ def verify_set(task: Task, options: argparse.Namespace) -> int:
 def show_stats(task: Task, options: argparse.Namespace) -> int:
     """Samples by split and class, from the catalogue."""
     for _, prepared in prepared_of(task, options.set):
-        describe(prepared)
+        print_facts(prepared)
         by_split = {split: Counter(label for item in items(prepared, split) for label in item.label.split(","))
                     for split in SPLITS}
         print("class  " + "  ".join(SPLITS))
@@ -112,7 +112,7 @@ def prepared_of(task: Task, name: str | None) -> list[tuple[Layout, Prepared]]:
     return found
 
 
-def describe(prepared: Prepared) -> int:
+def print_facts(prepared: Prepared) -> int:
     """Counts and faults of a data set; 1 where there are any faults."""
     print(f"{prepared.name} under {prepared.root}: {counts(prepared)}; digest {prepared.digest[:12]}")
     for line in (*prepared.notes, prepared.short):

@@ -51,7 +51,7 @@ def farthest(points: Array, num_samples: int) -> Array:
     return chosen
 
 
-def nearest(centres: Array, points: Array, num_neighbours: int) -> Array:
+def nearest_points(centres: Array, points: Array, num_neighbours: int) -> Array:
     """(B, G, 3), (B, N, 3) -> (B, G, K) places of the nearest points, nearest first and of equally far ones the first.
 
     Raises `ValueError` where a centre has fewer than K points at a finite distance.

@@ -74,7 +74,7 @@ def nearest_neighbours(centres: Tensor, points: Tensor, num_neighbours: int) -> 
     if not 0 < num_neighbours <= points.shape[1]:
         raise ValueError(f"cannot choose {num_neighbours} neighbours of {points.shape[1]} points")
     if points.device.type == "cpu":
-        return torch.from_numpy(loops.nearest(centres.detach().numpy(), points.detach().numpy(), num_neighbours))
+        return torch.from_numpy(loops.nearest_points(centres.detach().numpy(), points.detach().numpy(), num_neighbours))
     return square_distance(centres, points).topk(num_neighbours, largest=False).indices
 
 

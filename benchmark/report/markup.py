@@ -18,13 +18,13 @@ MINUS = "\N{MINUS SIGN}"
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a table cell."""
+    """One line of a table's entry."""
 
     text: str
     bold: bool = False
 
 
-Cell = tuple[Line, ...]
+Entry = tuple[Line, ...]
 
 
 @dataclass(frozen=True)
@@ -33,13 +33,13 @@ class Table:
 
     title: str
     header: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
+    rows: tuple[tuple[Entry, ...], ...]
     notes: tuple[str, ...] = ()
     num_labels: int = 1  # columns on the left that hold names rather than numbers
 
 
-def cell(*lines: str, bold: bool = False) -> Cell:
-    """A cell of lines, its last emphasised or not."""
+def entry(*lines: str, bold: bool = False) -> Entry:
+    """Lines of a table's entry, the last of them emphasised or not."""
     return tuple(Line(text, bold and i == len(lines) - 1) for i, text in enumerate(lines))
 
 
@@ -72,7 +72,7 @@ def escape_latex(text: object) -> str:
 def to_markdown(table: Table) -> str:
     """A GitHub table under its bold title, then the notes. Ends with a newline."""
 
-    def render(content: Cell) -> str:
+    def render(content: Entry) -> str:
         return "<br>".join(f"**{escape_markdown(x.text)}**" if x.bold else escape_markdown(x.text) for x in content)
 
     lines = [f"**{escape_markdown(table.title)}**", ""]
@@ -167,6 +167,6 @@ def _minus(text: str) -> str:
     return text.replace("-", MINUS)
 
 
-def text_rows(rows: Iterable[Iterable[str]]) -> tuple[tuple[Cell, ...], ...]:
-    """Rows of cells of one line each"""
-    return tuple(tuple(cell(text) for text in row) for row in rows)
+def text_rows(rows: Iterable[Iterable[str]]) -> tuple[tuple[Entry, ...], ...]:
+    """Rows of entries of one line each"""
+    return tuple(tuple(entry(text) for text in row) for row in rows)

@@ -17,7 +17,7 @@ from benchmark.evidence.estimates import known
 from benchmark.evidence.frames import rows_of
 from benchmark.evidence.stats import ALPHA
 from benchmark.report.canvas import BASELINE, INK, PALETTE, Interval, forest, shorten
-from benchmark.report.markup import MINUS, NONE, Cell, Line, Table
+from benchmark.report.markup import MINUS, NONE, Entry, Line, Table
 
 SCRATCH = ", from scratch"
 
@@ -46,7 +46,7 @@ def published_table(claims: Sequence[Claim], judged: pd.DataFrame, source: str, 
     `profile` is the one of the paper's data and scale.
     """
     measured = {row.id: row for row in rows_of(judged)}
-    cells: dict[tuple[str, str], Cell] = {}
+    cells: dict[tuple[str, str], Entry] = {}
     for claim in claims:
         if claim.source == source:
             cells[_row_of(claim), _column_of(claim)] = _cell(claim, measured[claim.id])
@@ -78,7 +78,7 @@ def _printed(claim: Claim) -> str:
     return (as_printed(claim.reported_value) + gain).replace("-", MINUS)
 
 
-def _cell(claim: Claim, measured: Any) -> Cell:
+def _cell(claim: Claim, measured: Any) -> Entry:
     lines = [Line(_printed(claim))]
     if not pd.isna(measured.measured):
         quantity = "" if claim.test is None else claim.test.quantity

@@ -10,7 +10,7 @@ from benchmark.evidence.collect import Collection
 from benchmark.evidence.frames import rows_of, rows_with
 from benchmark.evidence.stats import ALPHA
 from benchmark.report.canvas import FAINT, INK, modality_colours, new_figure, shorten
-from benchmark.report.markup import NONE, Cell, Table, cell, show_estimate, show_interval, show_p
+from benchmark.report.markup import NONE, Entry, Table, entry, show_estimate, show_interval, show_p
 from benchmark.report.tables import READ_MEAN, cell_label, unit_label
 
 
@@ -19,21 +19,21 @@ def shares_table(collection: Collection, cells: pd.DataFrame, shares: pd.DataFra
     ours = rows_with(shares, {"profile": profile, "setting": setting})
     columns = sorted(set(ours["share"]))
     section_of = dict(zip(ours["share"], ours["section"], strict=True))
-    rows: list[tuple[Cell, ...]] = []
+    rows: list[tuple[Entry, ...]] = []
     for task in dict.fromkeys(ours["task"]):
         metric = collection.tasks[task].metrics[0]
         plain = rows_with(cells, {"task": task, "metric": metric.name, "role": "baseline"})
         means = {row.section: row for row in rows_of(plain)}
-        name = cell(f"{task}, {unit_label(metric)}")
-        rows.append((name, cell("baseline"), *(cell(NONE) if (found := means.get(section_of[share])) is None else
-                                               cell(show_estimate(found, metric, f"{ours['select'].iloc[0]}_"))
+        name = entry(f"{task}, {unit_label(metric)}")
+        rows.append((name, entry("baseline"), *(entry(NONE) if (found := means.get(section_of[share])) is None else
+                                               entry(show_estimate(found, metric, f"{ours['select'].iloc[0]}_"))
                                                for share in columns)))
         for (arm, auxiliary), frame in _by_cell(ours, task):
             by_share = {row.share: row for row in rows_of(frame)}
-            texts = [cell(NONE) if (effect := by_share.get(share)) is None else cell(
+            texts = [entry(NONE) if (effect := by_share.get(share)) is None else entry(
                 show_interval(effect, metric), f"p {show_p(effect.p_holm)} (n={effect.n})", bold=effect.p_holm < ALPHA)
                 for share in columns]
-            rows.append((name, cell(cell_label(arm, auxiliary, "")), *texts))
+            rows.append((name, entry(cell_label(arm, auxiliary, "")), *texts))
     notes = (READ_MEAN, "Differences to the baseline on the same labels, paired by seed, with 95 % t-intervals; p: paired "
              f"t-test, Holm-adjusted over every target, auxiliary and share of the arm; bold: p < {ALPHA:g}.")
     return Table(f"By share of the labels: profile {profile}, setting {setting}",

@@ -14,9 +14,9 @@ from benchmark.evidence.stats import ALPHA, POWER
 from benchmark.records.record import Selection
 from benchmark.report.markup import (
     NONE,
-    Cell,
+    Entry,
     Table,
-    cell,
+    entry,
     show_difference,
     show_estimate,
     show_interval,
@@ -60,21 +60,21 @@ def matrix_table(
         ours = cells[(cells["section"] == section) & (cells["task"] == task) & (cells["metric"] == metric.name)]
         differences = effects[(effects["section"] == section) & (effects["metric"] == metric.name)]
         baseline = [_mean_text(row, metric, select) for row in rows_of(ours[ours["role"] == "baseline"])]
-        row: list[Cell] = [_target_cell(collection, section, task)]
-        row.append(cell(*baseline or [state_of(collection, section, task)], *_printed(printed, task, "", metric)))
+        row: list[Entry] = [_target_cell(collection, section, task)]
+        row.append(entry(*baseline or [state_of(collection, section, task)], *_printed(printed, task, "", metric)))
         for auxiliary in auxiliaries:
             paper = _printed(printed, task, auxiliary, metric)
             key = {"task": task, "arm": arm, "variant": variant, "auxiliary": auxiliary}
             mean, effect = first_row(ours, key), first_row(differences, key)
             if mean is None:
                 state = state_of(collection, section, task, arm, variant, auxiliary)
-                row.append(cell(NONE if state == SAME else state, *paper))
+                row.append(entry(NONE if state == SAME else state, *paper))
             elif effect is None:
-                row.append(cell(_mean_text(mean, metric, select), "not paired", *paper))
+                row.append(entry(_mean_text(mean, metric, select), "not paired", *paper))
             else:
                 significant = not pd.isna(effect.p_holm) and effect.p_holm < ALPHA
                 lines = (_mean_text(mean, metric, select), *_evidence(effect, metric))
-                row.append(cell(lines[0], lines[1], bold=significant) + cell(*lines[2:], *paper))
+                row.append(entry(lines[0], lines[1], bold=significant) + entry(*lines[2:], *paper))
         rows.append(tuple(row))
     title = f"{arm}{f' [{variant}]' if variant else ''}: {collection.sections[section].title}, {SELECTED[select]}"
     header = ("Target", "Baseline", *(f"+ {auxiliary}" for auxiliary in auxiliaries))
@@ -143,14 +143,14 @@ def contrasts_table(collection: Collection, contrasts: pd.DataFrame, verdicts: p
         texts = []
         for reference in references:
             row = found.get((*(getattr(verdict, name) for name in CONTRAST), reference))
-            texts.append(cell(NONE) if row is None else cell(MISSING) if row.n == 0 else
-                         cell(show_interval(row, metric), f"p {show_p(row.p)} (n={row.n})"))
+            texts.append(entry(NONE) if row is None else entry(MISSING) if row.n == 0 else
+                         entry(show_interval(row, metric), f"p {show_p(row.p)} (n={row.n})"))
         label = cell_label(verdict.arm, verdict.auxiliary, verdict.variant) + (", chosen on val" if verdict.tuned else "")
-        shared = cell(*(verdict.shared_sources.split(", ") if verdict.shared_sources else [NONE]))
+        shared = entry(*(verdict.shared_sources.split(", ") if verdict.shared_sources else [NONE]))
         edges = [NONE if pd.isna(verdict.found_from) else show_spread(verdict.found_from, metric),
                  NONE if pd.isna(verdict.excluded_above) else show_difference(verdict.excluded_above, metric)]
-        rows.append((cell(verdict.task), cell(label), cell(verdict.verdict), cell(show_p(verdict.p_holm)), *map(cell, edges),
-                     cell(unit_label(metric)), *texts, shared))
+        left = (verdict.task, label, verdict.verdict, show_p(verdict.p_holm), *edges, unit_label(metric))
+        rows.append((*map(entry, left), *texts, shared))
     header = ("Target", "Cell", "Verdict", "p (Holm)", "Found from", "Excluded above", "Metric",
               *(f"Minus {name}" + (" (not in the rule)" if name in beside else "") for name in references), "Shared sources")
     notes = (
@@ -231,13 +231,13 @@ def chance_text(collection: Collection, task: str, profile: str) -> str:
     return NONE if chance is None else show_value(chance, collection.tasks[task].metrics[0])
 
 
-def _target_cell(collection: Collection, section: int, task: str) -> Cell:
+def _target_cell(collection: Collection, section: int, task: str) -> Entry:
     info, profile = collection.tasks[task], collection.sections[section].profile
     lines = [f"{task} ({info.modality})", unit_label(info.metrics[0])]
     if chance_of(collection, task, profile) is not None:
         lines.append(f"chance {chance_text(collection, task, profile)}")
     lines += [f"{name} {show_value(value, info.metrics[0])}" for name, value in info.shortcuts.get(profile, {}).items()]
-    return cell(*lines)
+    return entry(*lines)
 
 
 def _mean_text(row: Any, metric: Metric, select: Selection) -> str:

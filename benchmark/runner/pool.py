@@ -40,7 +40,7 @@ PRELOADED = ["benchmark.train.lockstep", "sklearn.metrics", "tasks", "baselines"
 class Event:
     """Something that happened to a run."""
 
-    kind: Literal["kept", "started", "elsewhere", "epoch", "trained", "apart", "again", "done", "failed"]
+    kind: Literal["kept", "started", "elsewhere", "epoch", "trained", "alone", "again", "done", "failed"]
     spec: RunSpec
     done: int = 0  # epochs
     total: int = 0
@@ -254,7 +254,7 @@ class _Runner:
             if not stopped:
                 self.replaced.pop(run_id, None)
             self.on_event(Event("again", job.spec, text=f"in lock-step with others: {error}") if again
-                          else Event("apart" if stopped else "trained", job.spec, text=error))
+                          else Event("alone" if stopped else "trained", job.spec, text=error))
         self.waiting[:0] = jobs
 
     def fail(self, spec: RunSpec, error: str, trace: str = "") -> None:
@@ -320,8 +320,8 @@ def _listen(running: list[_Running], on_event: Callable[[Event], None], timeout:
                     entry.heard = time.monotonic()
                     for job in entry.jobs:
                         on_event(Event("epoch", job.spec, *message[1:]))
-                elif message[0] == "apart":
-                    on_event(Event("apart", next(job.spec for job in entry.jobs if job.spec.run_id == message[1]),
+                elif message[0] == "alone":
+                    on_event(Event("alone", next(job.spec for job in entry.jobs if job.spec.run_id == message[1]),
                                    text=message[2]))
                 else:
                     entry.outcome = message

@@ -28,7 +28,7 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minute:02}:{second:02}"
 
 
-class Progress:
+class View:
     """State of every run of a plan, with an estimate of the time left."""
 
     def __init__(self, specs: tuple[RunSpec, ...], jobs: int):
@@ -38,7 +38,7 @@ class Progress:
         self.fractions: dict[str, float] = {}
         self.started: dict[str, float] = {}
         self.sharing: dict[str, int] = {}  # runs that the run's process trains
-        self.apart: list[Event] = []
+        self.alone: list[Event] = []
         self.durations: dict[tuple[str, str], list[float]] = defaultdict(list)
 
     def take(self, event: Event) -> None:
@@ -47,12 +47,12 @@ class Progress:
         if event.kind == "epoch":
             self.fractions[run_id] = event.done / event.total
             return
-        self.states[run_id] = "waiting" if event.kind in ("trained", "apart", "again") else event.kind
+        self.states[run_id] = "waiting" if event.kind in ("trained", "alone", "again") else event.kind
         if event.kind == "started":
             self.started[run_id] = time.monotonic()
             self.sharing[run_id] = event.sharing
-        elif event.kind == "apart":
-            self.apart.append(event)
+        elif event.kind == "alone":
+            self.alone.append(event)
             self.fractions.pop(run_id, None)
         elif event.kind == "done":
             self.durations[event.spec.kind, event.spec.task].append(event.seconds)
@@ -119,24 +119,24 @@ class Progress:
 
 
 @contextmanager
-def watch(specs: tuple[RunSpec, ...], jobs: int) -> Iterator[Progress]:
-    """A `Progress` whose events show as they come: give it each event through `take`."""
+def watch(specs: tuple[RunSpec, ...], jobs: int) -> Iterator[View]:
+    """A `View` whose events show as they come: give it each event through `take`."""
     console = Console()
     if console.is_terminal:
-        progress = Progress(specs, jobs)
+        progress = View(specs, jobs)
         with Live(get_renderable=progress.grid, console=console, refresh_per_second=2, transient=False):
             yield progress
     else:
-        yield LineProgress(specs, jobs)
+        yield LineView(specs, jobs)
 
 
-class LineProgress(Progress):
+class LineView(View):
     """Prints a line when a run ends, for logs and pipes."""
 
     def take(self, event: Event) -> None:
         super().take(event)
         told = {"done": f"done in {event.seconds:.0f} s", "again": f"failed: {event.text}, and is tried again",
-                "apart": f"goes on alone: {event.text}", "failed": f"failed: {event.text}"}
+                "alone": f"goes on alone: {event.text}", "failed": f"failed: {event.text}"}
         if event.kind in told:
             try:
                 print(f"[{self.line()}] {event.spec.cell} seed {event.spec.seed} {told[event.kind]}", flush=True)

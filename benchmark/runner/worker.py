@@ -46,7 +46,7 @@ def carry_out(works: Sequence[Work], together: bool, site: Site, results: Path, 
               settings: Mapping[str, str]) -> None:
     """Take one run to its record, or the training of several `together` to their checkpoints.
 
-    `settings` take the place of the fork server's own. Messages are ("epoch", done, all, text) and, of a stack, ("apart",
+    `settings` take the place of the fork server's own. Messages are ("epoch", done, all, text) and, of a stack, ("alone",
     run id, why it trains alone); the last is "done", "busy" (another runner has it), "passing" or "failed", with a reason
     in one line and a traceback.
     """
@@ -129,7 +129,7 @@ def _train_together(works: Sequence[Work], site: Site, connection: Connection, s
     left_out = train_in_lockstep(members, works[0].job.task, _placed(site, slot),
                                  lambda done, total, text: connection.send(("epoch", done, total, text)))
     for run_id, reason in left_out.items():
-        connection.send(("apart", run_id, reason))
+        connection.send(("alone", run_id, reason))
 
 
 def _placed(site: Site, slot: int) -> Site:

@@ -112,7 +112,7 @@ def _train(spec: RunSpec, task: Task, arm: Arm | None, device: torch.device, wor
     progress = fit(model, compute_loss, recipe, spec.shape.depth, splits["train"], spec.seed, device,
                    work / "checkpoint.pt", spec.run_id, after_epoch, lambda: setup.set_train_mode(model, spec.setting),
                    arm.tune, average)
-    layers = describe(pathways, work / "initial.safetensors", gradients) if pathways else []
+    layers = describe_layers(pathways, work / "initial.safetensors", gradients) if pathways else []
     difference = merge_and_compare(model, task, splits["test"], spec, device) if pathways else None
     measure(progress)
     progress.seconds["inference"] = seconds_per_sample(tested, task, splits["test"], spec, device)
@@ -139,7 +139,7 @@ def initial_gradients(model: TransformerModel, pathways: Sequence[Pathway], comp
     return norms
 
 
-def describe(pathways: Sequence[Pathway], initial: Path, gradients: Mapping[str, dict[str, float]]) -> list[Layer]:
+def describe_layers(pathways: Sequence[Pathway], initial: Path, gradients: Mapping[str, dict[str, float]]) -> list[Layer]:
     """Every pathway after training, layer by layer beside its weights of the start, whose file is not kept."""
     layers = []
     with safe_open(initial, "pt") as file:
