@@ -9,6 +9,7 @@ Shapes: B clouds, N points, S samples, G centres, K neighbours.
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import os
 import shutil
@@ -39,8 +40,14 @@ def has_kernels(device: torch.device) -> bool:
     device where Triton is told to interpret."""
     if os.environ.get("TRITON_INTERPRET") == "1":
         return True
-    return (device.type == "cuda" and importlib.util.find_spec("triton") is not None
-            and any(map(shutil.which, (os.environ.get("CC") or "cc", "gcc", "clang"))))
+    return device.type == "cuda" and _can_compile(os.environ.get("CC"), os.environ.get("PATH"))
+
+
+@functools.cache
+def _can_compile(compiler: str | None, path: str | None) -> bool:
+    """Whether Triton is here, and a compiler that it finds in the folders of `path`"""
+    return (importlib.util.find_spec("triton") is not None
+            and any(shutil.which(name, path=path) for name in (compiler or "gcc", "gcc", "clang")))
 
 
 def farthest(points: Array, num_samples: int) -> Array:

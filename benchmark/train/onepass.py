@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import reduce
-from operator import or_
 from typing import Any
 
 import numpy as np
@@ -41,7 +39,7 @@ class OnePass:
         self.kernels = kernels
         held = {id(parameter): index for index, group in enumerate(groups) for parameter in group["params"]}
         self.layers = [(pathway.linear.weight, (pathway.weight, pathway.auxiliary, pathway.scale)) for pathway in pathways]
-        self.groups = [[held[id(parameter)] for parameter in parts] for _, parts in self.layers]
+        self.groups = np.array([[held[id(parameter)] for parameter in parts] for _, parts in self.layers])
         self.device = self.layers[0][0].device
         numel = np.array([merged.numel() for merged, _ in self.layers])
         tiles = -(-numel // kernels.TILE)
@@ -55,64 +53,82 @@ class OnePass:
         self.length = len(numel) * kernels.WIDTH.value
         self.captured: list[Tensor] = []
         self.memory = torch.empty(self.length + -(-3 * len(numel) // 2), dtype=torch.int64, device=self.device)
+        self.template = np.zeros((len(numel), kernels.WIDTH.value), np.int64)  # what stays the same from step to step
+        self.owned: list[tuple[Tensor, dict[str, Any]]] = []
+        self.held: list[Tensor] = []  # whose addresses are in the template
+        self.addresses: list[int] = []
+        self.settings: list[tuple[float, ...]] = []
 
     def step(self, state: dict[Tensor, dict[str, Any]], groups: Sequence[dict[str, Any]]) -> None:
         """Step W, A and s by the gradients of the sums, and write the sums anew; a gradient that a scale holds already
         (clipped, perhaps) is taken in place of <G, A>. Raises `RuntimeError` before any backward pass.
         """
-        addresses, counts, kept = [], [], []
-        for merged, parts in self.layers:
-            gradient = sum_gradient(merged)
-            if not gradient.is_contiguous():
-                gradient = gradient.contiguous()
-                kept.append(gradient)
-            row, steps = [], []
-            for parameter in parts:
-                own = _state_of(state, parameter)
-                row += [parameter.data_ptr(), *(own[name].data_ptr() for name in NAMES)]
-                steps.append(own["step"].data_ptr())
-            held = parts[2].grad
-            addresses.append([*row, gradient.data_ptr(), merged.data_ptr(), 0 if held is None else held.data_ptr()])
-            counts.append(steps)
-        table, aligned = self._send(np.array(addresses), np.array(counts), groups)
-        self.kernels.step_pathways(table, self.layer_of_tile, self.partial_sums, self.rates, aligned and self.whole,
-                                   all(row[-1] for row in addresses))
+        gradients = [sum_gradient(merged) for merged, _ in self.layers]
+        kept = [gradient if gradient.is_contiguous() else gradient.contiguous() for gradient in gradients]
+        self._refresh(state, groups)
+        held = [0 if scale.grad is None else scale.grad.data_ptr() for _, (_, _, scale) in self.layers]
+        table, aligned = self._send(np.array([gradient.data_ptr() for gradient in kept]), np.array(held), groups)
+        self.kernels.step_pathways(table, self.layer_of_tile, self.partial_sums, self.rates, aligned, all(held))
+
+    def _refresh(self, state: dict[Tensor, dict[str, Any]], groups: Sequence[dict[str, Any]]) -> None:
+        """Write the template where what it says is no longer so: other moments after loading, other memory, other settings."""
+        columns = self.kernels
+        if not (self.owned and all(state.get(parameter) is own for parameter, own in self.owned)
+                and list(map(Tensor.data_ptr, self.held)) == self.addresses):
+            self.owned, self.held = [], []
+            for merged, parts in self.layers:
+                owns = [_state_of(state, parameter) for parameter in parts]
+                self.owned += zip(parts, owns, strict=True)
+                self.held += [tensor for parameter, own in zip(parts, owns, strict=True)
+                              for tensor in (parameter, *(own[name] for name in NAMES))]
+                self.held += [merged, *(own["step"] for own in owns)]
+            self.addresses = list(map(Tensor.data_ptr, self.held))
+            rows = np.array(self.addresses).reshape(len(self.layers), -1)
+            gradient, count, lr = (column.value for column in (columns.GRADIENT, columns.COUNT, columns.LR))
+            self.template[:, :gradient] = rows[:, :gradient]
+            self.template[:, columns.SUM.value] = rows[:, gradient]
+            self.template[:, count:lr] = rows[:, gradient + 1 :]
+            self.template[:, columns.NUMEL.value : columns.SETTINGS.value] = self.sizes
+            large = [*range(columns.SCALE.value), columns.SUM.value]
+            self.aligned = self.whole and not (self.template[:, large] % 16).any()
+        settings = [(*group["betas"], group["eps"], group["weight_decay"]) for group in groups]
+        if settings != self.settings:
+            self.settings = settings
+            values = np.array([_settings_of(*each) for each in settings])[self.groups]
+            self.template[:, columns.SETTINGS.value :] = values.reshape(len(self.layers), -1).view(np.int64)
+
+    def _send(self, gradients: Any, held: Any, groups: Sequence[dict[str, Any]]) -> tuple[Tensor, bool]:
+        """The table on the device, and whether the addresses and lengths of what is large are multiples of 16 and 4"""
+        columns = self.kernels
+        lr, numel = columns.LR.value, columns.NUMEL.value
+        # Pinned, so that the copy waits for nothing; the allocator keeps it until the copy is done.
+        staged = torch.empty(self.memory.shape, dtype=torch.int64, pin_memory=self.device.type == "cuda")
+        flat = staged.numpy()
+        table = flat[: self.length].reshape(self.template.shape)
+        table[:] = self.template
+        table[:, columns.GRADIENT.value], table[:, columns.HELD.value] = gradients, held
+        slots = self.memory.data_ptr() + 8 * self.length + 4 * np.arange(self.groups.size)
+        table[:, lr:numel] = slots.reshape(self.groups.shape)
+        here = [self._is_here(group["lr"]) for group in groups]
+        rates = np.array([0.0 if on_device else float(group["lr"])
+                          for group, on_device in zip(groups, here, strict=True)], np.float32)
+        flat[self.length :].view(np.float32)[: self.groups.size] = rates[self.groups].ravel()
+        if any(here):  # a rate on the device is read where it is
+            places = np.array([group["lr"].data_ptr() if on_device else 0
+                               for group, on_device in zip(groups, here, strict=True)])[self.groups]
+            table[:, lr:numel] = np.where(places, places, table[:, lr:numel])
+        self.memory.copy_(staged, non_blocking=True)
+        if self.device.type == "cuda" and torch.cuda.is_current_stream_capturing():
+            self.captured.append(staged)  # each replay copies it
+        return self.memory[: self.length].view(self.template.shape), self.aligned and not (gradients % 16).any()
 
     def _is_here(self, rate: Any) -> bool:
         return isinstance(rate, Tensor) and rate.device == self.device and rate.dtype == torch.float32
 
-    def _send(self, addresses: Any, counts: Any, groups: Sequence[dict[str, Any]]) -> tuple[Tensor, bool]:
-        """The table on the device, and whether the addresses of what is large are multiples of 16"""
-        columns = self.kernels
-        # Pinned, so that the copy waits for nothing; the allocator keeps it until the copy is done.
-        staged = torch.empty(self.memory.shape, dtype=torch.int64, pin_memory=self.device.type == "cuda")
-        table = staged[: self.length].view(len(addresses), -1).numpy()
-        settings = np.array([_settings_of(group) for group in groups])
-        first, lr, last = columns.COUNT.value, columns.LR.value, columns.SETTINGS.value
-        table[:, :first] = addresses
-        table[:, first:lr] = counts
-        slots = self.memory.data_ptr() + 8 * self.length + 4 * np.arange(3 * len(addresses))
-        table[:, lr : columns.NUMEL.value] = slots.reshape(-1, 3)
-        table[:, columns.NUMEL.value : last] = self.sizes
-        places = np.array(self.groups)
-        table[:, last:] = settings[places].reshape(len(addresses), -1).view(np.int64)
-        rates = np.array([0.0 if self._is_here(group["lr"]) else float(group["lr"]) for group in groups], np.float32)
-        staged[self.length :].numpy().view(np.float32)[: places.size] = rates[places].ravel()
-        for index, group in enumerate(groups):  # a rate on the device is read where it is
-            if self._is_here(group["lr"]):
-                table[:, lr : columns.NUMEL.value][places == index] = group["lr"].data_ptr()
-        self.memory.copy_(staged, non_blocking=True)
-        if self.device.type == "cuda" and torch.cuda.is_current_stream_capturing():
-            self.captured.append(staged)  # each replay copies it
-        large = [column for column in range(columns.HELD.value) if not 0 <= column - columns.SCALE.value < 3]
-        aligned = reduce(or_, addresses[:, large].ravel().tolist()) % 16 == 0
-        return self.memory[: self.length].view(len(addresses), -1), aligned
 
-
-def _settings_of(group: dict[str, Any]) -> tuple[float, ...]:
-    beta1, beta2 = group["betas"]
+def _settings_of(beta1: float, beta2: float, eps: float, decay: float) -> tuple[float, ...]:
     logs = (math.log(beta) if beta else -math.inf for beta in (beta1, beta2))
-    return 1 - beta1, 1 - beta2, *logs, group["eps"], group["weight_decay"]
+    return 1 - beta1, 1 - beta2, *logs, eps, decay
 
 
 def _state_of(state: dict[Tensor, dict[str, Any]], parameter: Tensor) -> dict[str, Any]:

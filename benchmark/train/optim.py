@@ -46,9 +46,10 @@ class PathwayAdamW(torch.optim.AdamW):
         held = [(pathway.scale, pathway.scale.grad) for pathway in together]
         for stepped, _ in held:
             stepped.grad = None
-        groups = {id(parameter): group for group in self.param_groups for parameter in group["params"]}
+        alone = self.pathways[len(together) :]
+        groups = {id(parameter): group for group in self.param_groups for parameter in group["params"]} if alone else {}
         small, looped, pieced = [], [], []
-        for pathway in self.pathways[len(together) :]:
+        for pathway in alone:
             pathway.pull_back()
             if _suits_one_loop(pathway):
                 looped.append((pathway, pathway.scale.clone()))
