@@ -51,7 +51,7 @@ def measure_points(bench: Bench) -> Iterator[Result]:
     else:
         yield Result("points", "farthest point sampling (32 clouds, 1024 points to 64)",
                      tuple(1e3 * spent for spent in seconds["sample"]), unit="ms",
-                     detail="beside nothing: open3d is not here (pip install 'm2pt-bench[bench]')")
+                     detail="beside nothing: open3d is not here (pip install 'm2pt-bench[view]')")
     yield Result("points", "nearest neighbours (32 clouds, 32 of 1024 for 64 centres) over SciPy's tree",
                  ratios(seconds["group"], seconds["SciPy"]), 1.0,
                  detail=f"{milliseconds(seconds['group'])}, SciPy {milliseconds(seconds['SciPy'])}")

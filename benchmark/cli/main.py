@@ -16,7 +16,7 @@ from benchmark.cli import certifying, files, reading, running, speed
 from benchmark.cli.context import load_study
 from benchmark.cli.terminal import write_plainly
 from benchmark.provenance.currency import AGAIN, STATES, State
-from benchmark.spec.recipes import SETTINGS
+from benchmark.spec.recipes import SETTINGS, SPLITS
 
 PROFILES = ("tiny", "small", "paper")
 EPILOG = """flow: data source -> tokenizer -> blocks (with pathways) -> head -> loss / metric -> trainer -> run record
@@ -176,10 +176,10 @@ def build_parser() -> Parser:
                        help="how far the main metric may move where it is not bit-equal, in its unit (default: %(default)s)")
     again.set_defaults(run=running.reproduce_run)
 
-    data = verbs.add_parser("data", parents=[plugins], help="official data sets: list, prepare, verify, stats",
+    data = verbs.add_parser("data", parents=[plugins], help="official data sets: list, prepare, verify, stats, view",
                             description="Official data sets for --profile paper. `prepare` looks at every file once and writes "
                             "what is there, with a digest, into the catalogue (./data, or M2PT_DATA); `verify` looks again.")
-    data.add_argument("action", choices=("list", "prepare", "verify", "stats"))
+    data.add_argument("action", choices=("list", "prepare", "verify", "stats", "view"))
     data.add_argument("task", nargs="?", metavar="TASK")
     data.add_argument("--root", type=Path, metavar="DIR", help="where the data set lies, as it was distributed")
     data.add_argument("--set", metavar="NAME", help="which, of a task with several")
@@ -188,6 +188,12 @@ def build_parser() -> Parser:
                       help="what lists of another machine begin their paths with, such as /their/kinetics")
     data.add_argument("--follow-links", action="store_true",
                       help="read files outside of the folder where links in it lead there (default: they are refused)")
+    view = data.add_argument_group("view", "samples of a split on one sheet, as the model would see them unaltered")
+    view.add_argument("--profile", choices=PROFILES, help="default: tiny, or the one that the task has")
+    view.add_argument("--split", choices=SPLITS, default="train", help="default: %(default)s")
+    view.add_argument("--number", type=int, default=12, metavar="N", help="samples (default: %(default)s)")
+    view.add_argument("--out", type=Path, metavar="FILE.png", help="default: TASK-PROFILE-SPLIT.png")
+    view.add_argument("--window", action="store_true", help="clouds of points in a window that turns them (extra `view`)")
     data.set_defaults(run=files.manage_data)
 
     convert = verbs.add_parser("convert", parents=[plugins], help="a published checkpoint (MAE, timm, VideoMAE, Point-MAE, "

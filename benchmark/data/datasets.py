@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from benchmark.data.catalogue import Layout, Prepared, folder, inspect, items, prepare, read
 from benchmark.data.embedded import DataError
 from benchmark.data.listing import commonest, printable
+from benchmark.data.view import view_set
 from benchmark.spec.contracts import Task
 from benchmark.spec.recipes import SPLITS
 
@@ -144,7 +145,7 @@ def counts(prepared: Prepared) -> str:
 
 
 def run_data(tasks: Mapping[str, Task], options: argparse.Namespace) -> int:
-    """One of list, prepare, verify, stats."""
+    """One of list, prepare, verify, stats, view."""
     if options.action == "list":
         if options.task is not None:
             choose(tasks[options.task], options.set)  # which says so where there is none
@@ -152,4 +153,4 @@ def run_data(tasks: Mapping[str, Task], options: argparse.Namespace) -> int:
     if options.task is None:
         raise ValueError(f"name a task: benchmark data {options.action} TASK, one of {', '.join(tasks)}")
     task = tasks[options.task]
-    return {"prepare": prepare_set, "verify": verify_set, "stats": show_stats}[options.action](task, options)
+    return {"prepare": prepare_set, "verify": verify_set, "stats": show_stats, "view": view_set}[options.action](task, options)

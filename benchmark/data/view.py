@@ -1,0 +1,120 @@
+"""`benchmark data view`: samples of a split in, one picture of them out, or a window that shows clouds of points.
+
+Shapes: S samples, N points, F frames, M mel bins.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from benchmark.data.embedded import DataError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from benchmark.spec.contracts import Task
+
+TILE = 160  # pixels of a side of one sample
+FRAMES = 4  # of a clip
+PACKAGES = "libgl1 libusb-1.0-0 libgomp1"  # of Debian, which open3d's wheel takes for granted
+
+
+def view_set(task: Task, options: argparse.Namespace) -> int:
+    """Samples of a split, evenly spread and unaltered, on one sheet; or clouds of points in a window."""
+    if options.number < 1:
+        raise ValueError(f"--number {options.number}: expected at least 1 sample")
+    profile = options.profile or ("paper" if options.set or "tiny" not in task.profiles else "tiny")
+    if profile not in task.profiles:
+        raise ValueError(f"task {task.name} has no profile {profile}; it has {', '.join(task.profiles)}")
+    spec = task.profiles[profile]
+    examples = task.load(profile)[options.split].configured(spec.shape, spec.train["pretrained"]).take(options.number)
+    import torch
+
+    inputs = examples.batch(torch.arange(len(examples)))["input"].numpy()
+    if options.window:
+        if inputs.ndim != 3 or inputs.shape[2] != 3:
+            raise ValueError(f"--window shows clouds of points; {task.name} has none, so leave it out for a picture")
+        show_clouds(inputs)
+        return 0
+    path = options.out or Path(f"{task.name}-{profile}-{options.split}.png")
+    try:
+        contact_sheet(inputs).save(path)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} cannot be written ({error}); choose a file such as sheet.png with --out") from error
+    print(f"{len(inputs)} samples of {task.name} {options.split}, profile {profile}: {path}")
+    return 0
+
+
+def contact_sheet(inputs: NDArray[Any]) -> Image.Image:
+    """A tile for each of S pictures (S, 3, H, W), clips (S, 3, F, H, W), spectrograms (S, F, M) or clouds (S, N, 3)."""
+    tiles = [tile(sample) for sample in inputs]
+    wide, high = max(each.width for each in tiles), max(each.height for each in tiles)
+    columns = max(1, round(math.sqrt(len(tiles) * high / wide)))
+    sheet = Image.new("RGB", (columns * (wide + 4), math.ceil(len(tiles) / columns) * (high + 4)), "white")
+    for place, each in enumerate(tiles):
+        sheet.paste(each, (place % columns * (wide + 4) + 2, place // columns * (high + 4) + 2))
+    return sheet
+
+
+def tile(sample: NDArray[Any]) -> Image.Image:
+    """One sample as a picture; raises `ValueError` for a shape that is none of those of `contact_sheet`."""
+    if sample.ndim == 2 and sample.shape[1] == 3:
+        return draw_cloud(sample)
+    if sample.ndim == 2:
+        low, high = float(sample.min()), float(sample.max())
+        grey = (255 * (sample.T[::-1] - low) / (high - low or 1)).astype(np.uint8)  # time to the right, pitch upwards
+        return Image.fromarray(grey).convert("RGB").resize((2 * TILE, TILE))
+    if sample.ndim == 3 and sample.shape[0] == 3:
+        return _fit(Image.fromarray(np.ascontiguousarray(sample.transpose(1, 2, 0))))
+    if sample.ndim == 4 and sample.shape[0] == 3:
+        chosen = np.linspace(0, sample.shape[1] - 1, min(FRAMES, sample.shape[1])).round().astype(int)
+        beside = np.concatenate(list(sample[:, chosen].transpose(1, 0, 2, 3)), 2)
+        return _fit(Image.fromarray(np.ascontiguousarray(beside.transpose(1, 2, 0))))
+    raise ValueError(f"a sample of shape {sample.shape} is no picture, clip, spectrogram or cloud of points")
+
+
+def _fit(picture: Image.Image) -> Image.Image:
+    """Of the height of a tile, small pixels kept square"""
+    return picture.resize((max(1, round(picture.width * TILE / picture.height)), TILE), Image.Resampling.NEAREST)
+
+
+def draw_cloud(points: NDArray[Any]) -> Image.Image:
+    """(N, 3), y upwards -> the cloud seen from a corner, near points dark and over those behind them"""
+    points = points.astype(np.float64) - points.mean(0, dtype=np.float64)
+    x = (points[:, 0] - points[:, 2]) / math.sqrt(2)
+    y, depth = (points[:, 1] * 2 - points[:, 0] - points[:, 2]) / math.sqrt(6), points.sum(1)
+    radius = float(np.sqrt(np.square(points).sum(1).max())) or 1.0
+    canvas = np.full((TILE, TILE), 255, np.uint8)
+    order = depth.argsort()
+    shade = np.interp(depth[order], [-radius, radius], [200, 20]).astype(np.uint8)
+    across, down = (((1 + sign * axis[order] / radius) * (TILE - 3) / 2).astype(int) for sign, axis in ((1, x), (-1, y)))
+    for right, below in ((0, 0), (1, 0), (0, 1), (1, 1)):  # a dot is four pixels
+        canvas[down + below, across + right] = shade
+    return Image.fromarray(canvas).convert("RGB")
+
+
+def show_clouds(clouds: NDArray[Any]) -> None:
+    """A window with clouds (S, N, 3) side by side, until it is closed."""
+    open3d = load_open3d("a window")
+    shown = []
+    for place, points in enumerate(clouds):
+        scaled = points.astype(np.float64) / (np.abs(points).max() or 1)
+        cloud = open3d.geometry.PointCloud(open3d.utility.Vector3dVector(scaled))
+        shown.append(cloud.translate((2.5 * place, 0, 0)))
+    open3d.visualization.draw_geometries(shown, window_name="benchmark data view")
+
+
+def load_open3d(use: str) -> Any:
+    """open3d, which takes a second to import; raises `DataError` saying what `use` needs where it is not there."""
+    try:
+        return importlib.import_module("open3d")
+    except (ImportError, OSError) as error:
+        raise DataError(f"{use} needs open3d, which cannot be imported ({error}): pip install 'm2pt-bench[view]', and on "
+                        f"Debian or Ubuntu apt-get install {PACKAGES}") from error
