@@ -378,7 +378,9 @@ def test_runs_go_on_when_the_reader_of_their_lines_has_gone(tmp_path):
         [sys.executable, "-m", "benchmark", "run", "--arm", "scratch", "-t", "modelnet", "--seeds", "0-1", "--limit", "8",
          "-j", "1", "--set", "recipe.epochs=1", "--set", "recipe.warmup_epochs=0", "--results", str(tmp_path)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
-    assert command.stdout.readline().startswith("2 runs, 2 to do")
+    first = command.stdout.readline()
+    assert first.startswith("2 runs, 2 to do")
+    assert f"the log of each run in {tmp_path}/work/RUN/log.txt" in first
     command.stdout.close()
     assert command.stderr.read() == ""
     assert command.wait() == 0
