@@ -225,3 +225,19 @@ def test_accuracy_equals_scikit_learns():
 def test_accuracy_of_nothing_is_an_error():
     with pytest.raises(ValueError, match="no samples"):
         AccuracyMeter().compute()
+
+
+def test_of_equal_scores_the_lowest_class_comes_first():
+    """As bf16 rounds them; top-1 is `argmax`, whatever order `topk` gives."""
+    logits = torch.randn(4000, 1000, generator=torch.Generator().manual_seed(0)).bfloat16()
+    assert (logits.topk(2).values.diff()[:, 0] == 0).any()
+    meter = AccuracyMeter()
+    meter.update(logits, {"label": logits.float().argmax(1)})
+    assert meter.compute()["top1"] == 100
+    order = logits.float().sort(dim=1, descending=True, stable=True).indices
+    for place, expected in ((1, (0, 100)), (4, (0, 100)), (5, (0, 0))):
+        meter = AccuracyMeter()
+        meter.update(logits, {"label": order[:, place]})
+        assert tuple(meter.compute().values()) == expected
+    meter.update(torch.full((2, 10), torch.nan), {"label": torch.zeros(2, dtype=torch.long)})
+    assert meter.hits == {"top1": 0, "top5": 0}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random as python_random
+from functools import partial
 from pathlib import Path
 
 import av
@@ -17,9 +18,11 @@ from benchmark.cli.main import main
 from benchmark.data.augment import view_windows, window_starts
 from benchmark.data.catalogue import prepare
 from benchmark.data.embedded import DataError
+from benchmark.data.listing import Root
 from benchmark.spec.recipes import ModelShape, PretrainRecipe, TrainRecipe
+from benchmark.train.feed import random_of
 from tasks.kinetics import SINGLE_FRAME, TASK
-from tasks.kinetics.official import LAYOUTS, Clips, load, load_pool, multi_scale_box, read_list
+from tasks.kinetics.official import LAYOUTS, Clips, load, load_pool, multi_scale_box, read_list, resized
 from tasks.kinetics.video import Video, look
 
 (LAYOUT,) = LAYOUTS
@@ -94,7 +97,7 @@ def test_every_video_is_found_and_the_validation_split_is_a_part_of_train(root):
     ("a 1 0", "a 1", "0"), ("\ufeffa.mp4 1\r\n\r\n", "a.mp4", "1")])
 def test_lines_are_read_as_they_are_published(tmp_path, line, path, label):
     (tmp_path / "train.csv").write_bytes(line.replace("ROOT", str(tmp_path)).encode())
-    [entry] = read_list(tmp_path, "train.csv")
+    [entry] = read_list(Root(tmp_path), "train.csv")
     assert (entry.path, entry.label) == (path, label)
 
 
@@ -103,7 +106,7 @@ def test_lines_are_read_as_they_are_published(tmp_path, line, path, label):
 def test_malformed_lines_are_named(tmp_path, line):
     (tmp_path / "train.csv").write_bytes(b"good.mp4 1\n" + line.encode(errors="surrogateescape"))
     with pytest.raises(DataError, match=r"line 2.*is not 'path label'|cannot be read"):
-        read_list(tmp_path, "train.csv")
+        read_list(Root(tmp_path), "train.csv")
 
 
 def test_missing_empty_and_overlapping_lists_are_refused(root):
@@ -176,21 +179,23 @@ def test_a_frame_that_is_sought_is_the_frame_that_is_reached(tmp_path, name):
 def test_past_the_end_the_last_frame_is_shown(tmp_path):
     write_video(tmp_path / "short.mp4", 10)
     expected = all_frames(tmp_path / "short.mp4")
-    still = Clips((16, 72, 96)).read(tmp_path / "short.mp4", None)["input"]
-    altered = Clips((16, 72, 96)).read(tmp_path / "short.mp4", np.random.default_rng(0))["input"]
-    for clip in (still, altered):
+    for clips, random, last in ((Clips((16, 72, 96)), None, 8), (Clips((16, 72, 96)), np.random.default_rng(0), 9)):
+        clip = clips.read(tmp_path / "short.mp4", random)["input"]
         assert clip.shape == (3, 16, 72, 96)
-        for place, number in enumerate([0, 4, 8] + [9] * 13):
+        for place, number in enumerate([0, 4, 8] + [last] * 13):
             assert np.array_equal(clip[:, place].permute(1, 2, 0).numpy(), expected[number])
 
 
-def test_a_packet_that_is_damaged_later_does_not_end_a_run(clip):
+def test_a_frame_that_cannot_be_decoded_is_named_when_looked_at_and_when_read(clip):
     with av.open(str(clip)) as file:
         places = [entry.pos for entry in file.streams.video[0].index_entries]
     content = bytearray(clip.read_bytes())
     content[places[10] : places[14]] = bytes(places[14] - places[10])
     clip.write_bytes(content)
-    assert Clips((16, 32, 32)).read(clip, None)["input"].shape == (3, 16, 32, 32)
+    with pytest.raises(DataError, match=r"clip\.mp4 is damaged"):
+        look(clip)
+    with pytest.raises(DataError, match=r"clip\.mp4 is damaged: frame \d+ cannot be decoded"):
+        Clips((16, 32, 32), temporal=5).read(clip, None)
     clip.write_bytes(b"gone bad")
     with pytest.raises(DataError, match=r"clip\.mp4 cannot be read"):
         Clips((16, 32, 32)).read(clip, None)
@@ -206,9 +211,8 @@ def test_the_tasks_views_are_windows_of_the_strided_and_resized_video(tmp_path, 
     read = reader.read(tmp_path / "clip.mp4", None)["input"][None]
     assert read.shape == (1, 3, 5 * 16, 32, 3 * 32)
     assert read.dtype == torch.uint8
-    resized = (round(size[0] * 32 / 72), round(size[1] * 32 / 72))
-    strided = [Image.fromarray(frame).resize(resized, Image.Resampling.BILINEAR)
-               for frame in all_frames(tmp_path / "clip.mp4")[::4]]
+    wanted = (int(size[0] * 32 / 72), int(size[1] * 32 / 72))
+    strided = [resized(Image.fromarray(frame), wanted) for frame in all_frames(tmp_path / "clip.mp4")[::4]]
     whole = torch.from_numpy(np.stack(strided)).permute(3, 0, 1, 2)[None]
     views = list(view_windows(read, SHAPE.input_size, RECIPE.test_views))
     assert len(views) == 15
@@ -220,11 +224,29 @@ def test_the_tasks_views_are_windows_of_the_strided_and_resized_video(tmp_path, 
 
 def test_windows_of_a_short_video_repeat_and_none_leaves_it():
     reader = Clips((16, 32, 32), temporal=5)
-    assert reader.windows(10) == [*range(0, 64, 4)] * 5
+    assert reader.windows(10) == [0, 4, *[8] * 14] * 5
     for num_frames in (1, 61, 64, 65, 100, 300):
         numbers = np.array(reader.windows(num_frames)).reshape(5, 16)
-        assert (numbers[:, 0] <= max(num_frames - 61 + 3, 0)).all()
-        assert (np.diff(numbers, axis=1) == 4).all()
+        assert numbers.max() < num_frames
+        assert (np.diff(numbers, axis=1) == 4).all() or num_frames == 1
+    assert [row[0] // 4 for row in np.array(reader.windows(300)).reshape(5, 16)] == [0, 14, 29, 44, 59]  # VideoMAE's int()
+
+
+@pytest.mark.parametrize("num_frames", [1, 3, 10, 60, 64, 65, 70, 250])
+def test_clips_of_finetuning_are_those_of_videomae(num_frames):
+    """The indices of its `VideoClsDataset.loadvideo_decord`, written down anew from its formula."""
+    clips = Clips(spread=True)
+    for seed in range(20):
+        numbers = clips.clip(num_frames, np.random.default_rng(seed))
+        assert len(numbers) == 16
+        if num_frames <= 64:
+            count = max(num_frames // 4, 1)
+            expected = [*np.linspace(0, num_frames, count), *[num_frames] * (16 - count)]
+            assert numbers == [min(int(place), num_frames - 1) for place in expected]
+        else:
+            assert numbers == [min(int(place), numbers[0] + 63) for place in np.linspace(numbers[0], numbers[0] + 64, 16)]
+            assert 0 <= numbers[0] <= num_frames - 64
+            assert set(np.diff(numbers)) == {4, 5} or numbers[-1] == numbers[0] + 63
     assert window_starts(9, 1) == [4]
     assert window_starts(8, 3) == [0, 4, 8]
 
@@ -248,6 +270,16 @@ def test_all_frames_of_a_clip_are_altered_alike(tmp_path):
         assert (clip - clip[:, :1]).abs().mean() < 12
         distinct.add(clip.numpy().tobytes())
     assert len(distinct) == 8
+
+
+def test_copies_are_one_clip_that_is_cut_anew(clip, monkeypatch):
+    """As a batch with `repeats` holds them; and every copy is decoded once."""
+    reader = Clips((16, 72, 96), flip=0.5)
+    [one, *others] = reader.read_copies(clip, [np.random.default_rng(seed) for seed in range(6)])
+    assert torch.equal(one["input"], reader.read(clip, np.random.default_rng(0))["input"])
+    mirrored = [bool(torch.equal(other["input"], one["input"].flip(-1))) for other in others]
+    assert all(flip or torch.equal(other["input"], one["input"]) for flip, other in zip(mirrored, others, strict=True))
+    assert 0 < sum(mirrored) < 5
 
 
 def test_starts_reach_every_part_of_a_video(clip):
@@ -288,6 +320,20 @@ def test_reading_depends_on_seed_epoch_and_sample_alone(root, monkeypatch):
     assert len(list(TASK.views(test, SHAPE, RECIPE.test_views))) == 15
     views = list(SINGLE_FRAME.views(test, SHAPE, RECIPE.test_views))
     assert all(torch.equal(view["input"][:, :, 0], view["input"][:, :, 15]) for view in views)
+
+
+def test_copies_of_stacked_runs_are_those_of_each_run_alone(root, monkeypatch):
+    monkeypatch.setenv("M2PT_WORKERS", "0")
+    prepare(LAYOUT, root)
+    train = load([LAYOUT.name])["train"].configured(SHAPE, RECIPE)
+    indices = torch.tensor([1, 2]).repeat(2)
+
+    def read(seeds, chosen):
+        return next(train.stream([chosen], draw=partial(random_of, seeds, 0, len(train), 2)))["input"]
+
+    stacked = read((3, 4), indices.repeat(2))
+    assert torch.equal(stacked, torch.cat([read(3, indices), read(4, indices)]))
+    assert not torch.equal(stacked[:4], stacked[4:])
 
 
 def test_the_papers_recipes_train_on_it(root, tmp_path, capsys):

@@ -24,10 +24,10 @@ from benchmark.data.catalogue import CATALOGUE, prepare
 from benchmark.data.datasets import layouts_of
 from benchmark.data.examples import Batch, Examples
 from benchmark.data.files import WORKERS
-from benchmark.data.seeds import SampleRandom
 from benchmark.model.patches import grid_of
 from benchmark.spec.contracts import Task
 from benchmark.spec.recipes import ModelShape, PretrainRecipe
+from benchmark.train.feed import micro_batches, random_of
 
 FBANKS = "M2PT_FBANK_CACHE"  # what was read before is not kept
 SUSTAINED = 100e12  # operations a second that a GPU is taken to keep up in training; with half of it, half the cores do
@@ -98,7 +98,7 @@ SOURCES = {
 
 
 def measure_inputs(bench: Bench) -> Iterator[Result]:
-    """Milliseconds a sample, read and altered as the paper's recipes say in one process with one thread."""
+    """Milliseconds a sample, read and altered as the paper's recipes say in one process with one thread; copies are samples."""
     with torch_threads(1):
         for name, source in SOURCES.items():
             with tempfile.TemporaryDirectory() as folder, _environment({CATALOGUE: folder, WORKERS: "0", FBANKS: "0"}):
@@ -116,11 +116,13 @@ def _measure(task: Task, source: Source, stage: Stage, repeats: int) -> Result:
     recipe = profile.train["pretrained"] if stage == "train" else profile.pretrain
     examples: Examples = task.load("paper")["train"] if stage == "train" else task.load_pretraining("paper")
     examples = examples.configured(profile.shape, recipe)
-    chosen = torch.arange(min(source.samples, len(examples)))
+    repeats_of_sample = recipe.repeats or 1
+    (chosen,) = micro_batches(torch.arange(min(source.samples, len(examples))), recipe.model_copy(update={"accumulation": 1}))
 
     def read(epoch: int) -> Batch:
-        (batch,) = examples.stream([chosen], draw=partial(SampleRandom, 0, epoch))
-        return task.augment(batch, SampleRandom(0, epoch, chosen), examples.remaining(recipe.augment))
+        draw = partial(random_of, 0, epoch, len(examples), repeats_of_sample)
+        (batch,) = examples.stream([chosen], draw=draw)
+        return task.augment(batch, draw(chosen), examples.remaining(recipe.augment))
 
     tokens = count_tokens(profile.shape, task.modality, read(0))
     if isinstance(recipe, PretrainRecipe):

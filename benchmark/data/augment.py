@@ -88,8 +88,10 @@ def view_windows(x: Tensor, size: Sequence[int], counts: Mapping[str, int]) -> I
 
 
 def window_starts(room: int, count: int) -> list[int]:
-    """Where `count` windows begin in this much room: evenly spaced from its start to its end, one alone in the middle."""
-    return [round(room * (place + 0.5 * (count == 1)) / max(count - 1, 1)) for place in range(count)]
+    """Where `count` windows begin in this much room: evenly spaced from its start to its end, rounded down as VideoMAE does
+    it; one alone in the middle.
+    """
+    return [round(room / 2)] if count == 1 else [int(place * (room / (count - 1))) for place in range(count)]
 
 
 def _sample_axis(scale: Tensor, centre: Tensor, size: int) -> Tensor:

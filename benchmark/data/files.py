@@ -46,6 +46,10 @@ class Reader:
         """"input" of one sample, and what else it has; altered unless `random` is None. Raises `DataError` naming the file."""
         raise TypeError(f"{type(self).__name__} does not define read")
 
+    def read_copies(self, path: Path, randoms: Sequence[Random | None]) -> list[dict[str, Tensor]]:
+        """What `read` gives for each of `randoms`; a reader whose files are costly to open overrides it."""
+        return [self.read(path, random) for random in randoms]
+
     def join(self, samples: Sequence[dict[str, Tensor]], batch: Batch, random: SampleRandom | None) -> Batch:
         """A batch of what was read; `batch` holds its labels and "index"."""
         return {**batch, **{name: torch.stack([sample[name] for sample in samples]) for name in samples[0]}}
@@ -79,10 +83,14 @@ class Files(Examples):
         plans = []
         for indices in chosen:
             seeds: list[Any] = [None] * len(indices)
+            of_each_run = len(indices)
             if draw is not None:
-                seeds = draw(indices).uniform("read", 4).mul(2**24).long().tolist()
+                random = draw(indices)
+                seeds = random.uniform("read", 4).mul(2**24).long().tolist()
+                of_each_run //= len(random.seeds)
             places = self.columns["input"][indices].tolist()
-            plans.append([(self.items[place], seed) for place, seed in zip(places, seeds, strict=True)])
+            plans.append([(self.items[place], seed, number // of_each_run)
+                          for number, (place, seed) in enumerate(zip(places, seeds, strict=True))])
         workers = min(count_workers(), len(plans)) if len(plans) > 1 else 0
         reading = _Reading(self.prepared, self.reader)
         if workers:
@@ -123,20 +131,28 @@ def class_column(labels: Sequence[str]) -> dict[str, Tensor]:
 
 
 class _Reading(Dataset[Any]):
-    """A list of (item, seed) in, the samples of a batch out; or why one of them cannot be read."""
+    """A list of (item, seed, number of the run) in, the samples of a batch out; or why one of them cannot be read.
+
+    What a run has several times is read as copies.
+    """
 
     def __init__(self, prepared: Prepared, reader: Reader):
         self.prepared, self.reader = prepared, reader
 
-    def __getitem__(self, plan: list[tuple[Item, list[int] | None]]) -> list[dict[str, Tensor]] | str:
-        samples = []
-        for item, seed in plan:
+    def __getitem__(self, plan: list[tuple[Item, list[int] | None, int]]) -> list[dict[str, Tensor]] | str:
+        copies: dict[tuple[Item, int], list[int]] = {}
+        for place, (item, _, run) in enumerate(plan):
+            copies.setdefault((item, run), []).append(place)
+        samples: dict[int, dict[str, Tensor]] = {}
+        for (item, _), places in copies.items():
+            seeds = [plan[place][1] for place in places]
+            randoms = [None if seed is None else np.random.default_rng(seed) for seed in seeds]
             try:
-                path = checked(self.prepared, item)
-                samples.append(self.reader.read(path, None if seed is None else np.random.default_rng(seed)))
+                made = self.reader.read_copies(checked(self.prepared, item), randoms)
             except (DataError, OSError) as error:
                 return printable(" ".join(str(error).split()))
-        return samples
+            samples.update(zip(places, made, strict=True))
+        return [samples[place] for place in range(len(plan))]
 
 
 def _accept(found: list[dict[str, Tensor]] | str) -> list[dict[str, Tensor]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -68,7 +69,10 @@ def soft_cross_entropy(logits: Tensor, label: Tensor, label_smoothing: float = 0
 
 
 class AccuracyMeter:
-    """Top-1 and top-5 accuracy in percent, over all samples seen."""
+    """Top-1 and top-5 accuracy in percent, over all samples seen.
+
+    Of classes with equal scores, as bf16 makes them, the one of the lowest index comes first: top-1 is that of `argmax`.
+    """
 
     def __init__(self) -> None:
         self.hits = {"top1": 0, "top5": 0}
@@ -76,9 +80,12 @@ class AccuracyMeter:
 
     def update(self, logits: Tensor, batch: Batch) -> None:
         """(B, C) scores; batch["label"] (B,) classes"""
-        hit = logits.topk(min(5, logits.shape[1])).indices == batch["label"][:, None]
-        self.hits["top1"] += int(hit[:, 0].sum())
-        self.hits["top5"] += int(hit.sum())
+        label = batch["label"][:, None]
+        own = logits.gather(1, label)
+        lower = torch.arange(logits.shape[1], device=logits.device) < label
+        ahead = (~(logits <= own) | ((logits == own) & lower)).sum(1)  # what is no number is ahead, and behind all
+        for name, places in (("top1", 1), ("top5", 5)):
+            self.hits[name] += int((ahead < places).sum())
         self.num_samples += len(logits)
 
     def compute(self) -> dict[str, float]:

@@ -17,7 +17,8 @@ import torch
 from benchmark.records.record import Environment
 
 SOURCES = ("benchmark", "tasks", "baselines")
-RECORDED_PACKAGES = ("timm", "torchvision", "torchaudio", "numpy", "numba", "scikit-learn", "safetensors")
+RECORDED_PACKAGES = ("timm", "torchvision", "torchaudio", "numpy", "numba", "scikit-learn", "safetensors",
+                     "pillow", "av", "soundfile", "trimesh", "h5py")  # the last five make inputs
 
 
 def describe_environment(device: torch.device) -> Environment:

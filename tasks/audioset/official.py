@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import soundfile
 import torch
 from torch import Tensor
 
@@ -32,6 +31,7 @@ from benchmark.data.listing import Entry, Listing, Root, carve_validation, read_
 from benchmark.records.record import write_whole
 from benchmark.spec.recipes import Split, TrainRecipe
 from tasks.audioset.waveform import FBANK_MEAN, FBANK_STD, SAMPLE_RATE, decode, fit_frames, kaldi_fbank
+from tasks.extents import check_extent
 
 if TYPE_CHECKING:
     from benchmark.data.seeds import SampleRandom
@@ -42,7 +42,6 @@ __all__ = ["LAYOUTS", "digests", "load"]
 CACHE = "M2PT_FBANK_CACHE"  # 1: keep filter banks that were computed, half a megabyte each
 NUM_CLASSES = 527
 MIX_ALPHA = 10.0  # of Beta(alpha, alpha), the share of a sound in a mixture
-LONGEST_SECONDS, MOST_CHANNELS, LARGEST_FILTER = 600, 16, 2**21  # of a sound that is no mistake
 MEASURED = 1000  # training files that `facts` are measured on, at most
 CLASSES = "class_labels_indices.csv"
 PICKLES = {".pkl", ".pickle", ".pt", ".pth", ".dat", ".joblib"}
@@ -117,19 +116,9 @@ def samples_of(path: Path) -> Tensor:
         raise DataError(f"sound {path} is a pickle, and loading one may run anything that is written in it; "
                         "name the WAV or FLAC file")
     try:
-        about = soundfile.info(path)
-        with path.open("rb") as file:
-            head = file.read(8)
-    except (soundfile.SoundFileError, OSError, TypeError) as error:
+        check_extent(path, "sound")
+    except OSError as error:
         raise DataError(f"sound {path} cannot be read: {error}") from error
-    stated = int.from_bytes(head[4:8], "little") + 8
-    if head[:4] == b"RIFF" and stated < 2**32 and stated > path.stat().st_size + 1:  # one that is streamed states 2**32 - 1
-        raise DataError(f"sound {path} is truncated: it states {stated} bytes and has {path.stat().st_size}")
-    common = math.gcd(about.samplerate, SAMPLE_RATE) or 1
-    if (about.frames > LONGEST_SECONDS * about.samplerate or about.channels > MOST_CHANNELS
-            or about.samplerate // common * (SAMPLE_RATE // common) > LARGEST_FILTER):
-        raise DataError(f"sound {path} of {about.frames} samples, {about.channels} channels, {about.samplerate} Hz is too "
-                        "large, or of a sampling rate that no recording has")
     samples = decode(path)
     if len(samples) < SAMPLE_RATE // 40:
         raise DataError(f"sound {path} is shorter than one window of 25 ms")
@@ -214,8 +203,8 @@ class Sounds(Reader):
             return {"input": self.unaltered(path), "partner": torch.tensor(0), "share": torch.tensor(1.0)}
         partner, share = int(random.integers(len(self.partners))), float(random.beta(MIX_ALPHA, MIX_ALPHA))
         one, other = samples_of(path), samples_of(checked(self.prepared, self.partners[partner]))
-        other = fit_frames(other[:, None], len(one))[:, 0]
-        mixed = share * (one - one.mean()) + (1 - share) * (other - other.mean())
+        one, other = one - one.mean(), fit_frames((other - other.mean())[:, None], len(one))[:, 0]
+        mixed = share * one + (1 - share) * other
         return {"input": self.fbank(mixed), "partner": torch.tensor(partner), "share": torch.tensor(share)}
 
     def join(self, samples: Sequence[dict[str, Tensor]], batch: Batch, random: SampleRandom | None) -> Batch:

@@ -1,14 +1,13 @@
 """Kinetics-400 in the layout of VideoMAE: ROOT/{train,val}.csv, whose val is our test split, and video files below ROOT.
 
-A clip is every fourth frame of a part of a video. Files are decoded from the key frame before it, and its frames are cut,
-mirrored and altered one by one as they come, so that memory does not grow with the size of a video.
+A clip is about every fourth frame of a part of a video. Files are decoded from the key frame before it, and its frames are
+cut, mirrored and altered one by one as they come, so that memory does not grow with the size of a video.
 
 Shapes: T frames of a clip, V windows in time and S in space of a test video.
 """
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional
 
 from benchmark.data.augment import window_starts
 from benchmark.data.catalogue import Layout, digests
@@ -38,6 +38,7 @@ NUM_CLASSES = 400
 STRIDE = 4  # frames of the video from one frame of a clip to the next
 SCALES = (1.0, 0.875, 0.75, 0.66)  # of the short side, in pretraining's crops
 LAYERS = 4  # operations of RandAugment that one clip gets (VideoMAE's "n4")
+GREY = (128, 128, 128)  # where nothing of a picture is, after it was moved
 UNLABELLED = "-1"
 
 Cut = Callable[[Image.Image], Image.Image]
@@ -112,7 +113,8 @@ class Clips(Reader):
 
     Else (3, V T, H, S W): the clips of V windows, evenly spaced over the video, follow each other in time, and S cuts,
     evenly spaced along the longer side, lie beside each other, so that `view_windows` finds each of them.
-    A video that is shorter than a clip shows its last frame to the end, as in VideoMAE.
+    Clips of finetuning are spread over 64 frames (steps of 4 and 5), those of pretraining and of tests are every fourth frame;
+    a video that is shorter than a clip shows its last frame of them to the end. All as in VideoMAE.
 
     Strengths: crop (largest share of the area that is cut away; aspect 3/4 to 4/3), multi_scale (largest share of the
     short side that is; pretraining's, see `multi_scale_box`), flip (probability), rand_augment (magnitude). VideoMAE alters
@@ -122,8 +124,8 @@ class Clips(Reader):
     alters = frozenset({"crop", "multi_scale", "flip", "rand_augment"})
 
     def __init__(self, size: tuple[int, int, int] = (16, 224, 224), temporal: int = 1, spatial: int = 1, crop: float = 0.0,
-                 multi_scale: float = 0.0, flip: float = 0.0, rand_augment: float = 0.0):
-        self.size, self.temporal, self.spatial = size, temporal, spatial
+                 multi_scale: float = 0.0, flip: float = 0.0, rand_augment: float = 0.0, spread: bool = False):
+        self.size, self.temporal, self.spatial, self.spread = size, temporal, spatial, spread
         self.crop, self.multi_scale, self.flip, self.rand_augment = crop, multi_scale, flip, rand_augment
 
     def configured(self, shape: ModelShape, recipe: OptimRecipe) -> Self:
@@ -131,41 +133,65 @@ class Clips(Reader):
         length, height, width = shape.input_size
         views = recipe.test_views if isinstance(recipe, TrainRecipe) else {}
         strengths = {name: recipe.augment.get(name, 0.0) for name in sorted(self.alters)}
-        return type(self)((length, height, width), views.get("temporal", 1), views.get("spatial", 1), **strengths)
+        return type(self)((length, height, width), views.get("temporal", 1), views.get("spatial", 1), **strengths,
+                          spread=isinstance(recipe, TrainRecipe))
 
     def read(self, path: Path, random: Random | None) -> dict[str, Tensor]:
         """See `benchmark.data.files.Reader`."""
+        (sample,) = self.read_copies(path, [random])
+        return sample
+
+    def read_copies(self, path: Path, randoms: Sequence[Random | None]) -> list[dict[str, Tensor]]:
+        """One clip that is decoded once, at a place that the first of `randoms` draws; each of them cuts and alters it anew.
+
+        VideoMAE's copies are of one clip, too.
+        """
         with Video(path) as video:
-            if random is None:
-                numbers, cut = self.windows(len(video)), self.beside(video.size)
-            else:
-                room = max(len(video) - 1 - STRIDE * (self.size[0] - 1), 0)
-                start = int(random.integers(room + 1))
-                numbers, cut = [start + STRIDE * place for place in range(self.size[0])], self.altered(video.size, random)
-            numbers = [min(number, len(video) - 1) for number in numbers]
+            numbers = self.windows(len(video)) if randoms[0] is None else self.clip(len(video), randoms[0])
             distinct = sorted(set(numbers))
-            made = {number: np.asarray(cut(picture)) for number, picture in zip(distinct, video.frames(distinct), strict=True)}
-        clip = np.stack([made[number] for number in numbers])
-        return {"input": torch.from_numpy(np.ascontiguousarray(clip.transpose(3, 0, 1, 2)))}
+            clips = np.empty(0, np.uint8)
+            cuts: list[Cut] = []
+            for number, picture in zip(distinct, video.frames(distinct), strict=True):
+                cuts = cuts or [self.beside(picture.size) if random is None else self.altered(picture.size, random)
+                                for random in randoms]
+                for copy, cut in enumerate(cuts):
+                    made = np.asarray(cut(picture))
+                    if not clips.size:
+                        clips = np.empty((len(cuts), 3, len(numbers), *made.shape[:2]), np.uint8)
+                    for place in (place for place, other in enumerate(numbers) if other == number):
+                        clips[copy, :, place] = made.transpose(2, 0, 1)
+        return [{"input": torch.from_numpy(clip)} for clip in clips]
+
+    def clip(self, num_frames: int, random: Random) -> list[int]:
+        """Frames of one random clip"""
+        length, whole = self.size[0], STRIDE * self.size[0]
+        if not self.spread:
+            start = int(random.integers(max(num_frames - 1 - STRIDE * (length - 1), 0) + 1))
+            return [min(start + STRIDE * place, num_frames - 1) for place in range(length)]
+        if num_frames <= whole:
+            places = np.linspace(0, num_frames, max(num_frames // STRIDE, 1))
+            return [min(int(place), num_frames - 1) for place in [*places, *[num_frames] * (length - len(places))]]
+        start = int(random.integers(num_frames - whole + 1))
+        return [min(int(place), start + whole - 1) for place in np.linspace(start, start + whole, length)]
 
     def windows(self, num_frames: int) -> list[int]:
         """Frames of V windows in turn, which `view_windows` would take from every fourth frame of the video"""
-        length = self.size[0]
-        strided = max(math.ceil(num_frames / STRIDE), length)
-        return [STRIDE * (start + place) for start in window_starts(strided - length, self.temporal) for place in range(length)]
+        length, last = self.size[0], (num_frames - 1) // STRIDE
+        return [STRIDE * min(start + place, last) for start in window_starts(max(last + 1 - length, 0), self.temporal)
+                for place in range(length)]
 
     def beside(self, size: tuple[int, int]) -> Cut:
-        """The short side to that of the model (bilinear), then S cuts along the longer one, side by side"""
+        """The short side to that of the model (see `resized`), then S cuts along the longer one, side by side"""
         height, width = self.size[1:]
         scale = max(width / size[0], height / size[1])
-        wide, high = max(width, round(size[0] * scale)), max(height, round(size[1] * scale))
+        wide, high = max(width, int(size[0] * scale)), max(height, int(size[1] * scale))
         across = wide - width > high - height
         lefts = window_starts(wide - width, self.spatial if across else 1)
         uppers = window_starts(high - height, 1 if across else self.spatial)
         corners = [(left, upper) for left in lefts for upper in uppers]
 
         def cut(picture: Image.Image) -> Image.Image:
-            picture = picture.resize((wide, high), Image.Resampling.BILINEAR)
+            picture = resized(picture, (wide, high))
             joined = Image.new("RGB", (width * len(corners), height))
             for place, (left, upper) in enumerate(corners):
                 joined.paste(picture.crop((left, upper, left + width, upper + height)), (place * width, 0))
@@ -175,19 +201,21 @@ class Clips(Reader):
 
     def altered(self, size: tuple[int, int], random: Random) -> Cut:
         """One box, one choice to mirror and one RandAugment for all frames of a clip, cut from frames of `size`"""
-        box: tuple[float, float, float, float] = (0, 0, *size)
+        box: tuple[int, int, int, int] = (0, 0, *size)
         if self.multi_scale:
             box = multi_scale_box(size, self.multi_scale, random)
         elif self.crop:
             box = random_box(size, 1 - self.crop, random)
         mirrored = random.random() < self.flip
         height, width = self.size[1:]
-        policy = rand_augment(self.rand_augment, (height, width), LAYERS, interpolation=Image.Resampling.BILINEAR) \
-            if self.rand_augment else None
+        policy = rand_augment(self.rand_augment, (height, width), LAYERS, interpolation=Image.Resampling.BILINEAR,
+                              fill=GREY) if self.rand_augment else None
         seed = int(random.integers(2**32))
 
         def cut(picture: Image.Image) -> Image.Image:
-            picture = picture.resize((width, height), Image.Resampling.BILINEAR, box=box)
+            picture = picture.crop(box)
+            picture = (resized(picture, (width, height)) if self.spread
+                       else picture.resize((width, height), Image.Resampling.BILINEAR))
             if mirrored:
                 picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
             if policy is not None:
@@ -196,6 +224,15 @@ class Clips(Reader):
             return picture
 
         return cut
+
+
+def resized(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """To (width, height), bilinear between the four nearest pixels however small it becomes, as VideoMAE's finetuning and tests
+    do it with PyTorch and OpenCV; Pillow, which pretraining cuts with, would blur first.
+    """
+    pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None]
+    made = functional.interpolate(pixels, (size[1], size[0]), mode="bilinear", align_corners=False)
+    return Image.fromarray(made[0].permute(1, 2, 0).contiguous().numpy())
 
 
 def multi_scale_box(size: tuple[int, int], strength: float, random: Random) -> tuple[int, int, int, int]:
