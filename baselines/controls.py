@@ -137,11 +137,15 @@ class Zero(_Origin):
 
 
 class Ceiling(_Origin):
-    """A of the target's own pretraining, into a target that has none: the most that this channel could carry."""
+    """A of the target's own pretraining, into fresh blocks with a fresh tokenizer.
+
+    No bound on anything, whatever its name says: blocks without the tokenizer that they were trained with need not help, and
+    an arm that starts from a solution can do better.
+    """
 
     name: ClassVar[str] = "ceiling"
     summary: ClassVar[str] = "from scratch, pathways from the target modality's own pretrained blocks"
-    source: ClassVar[str] = "bound on what any auxiliary could bring through a pathway"
+    source: ClassVar[str] = "control: an auxiliary of the same modality, in a target that knows nothing"
     settings: ClassVar[tuple[Setting, ...]] = ("scratch",)
 
     def starts(self, modality: str, auxiliary: str | None, setting: Setting, seed: int) -> dict[str, Start]:
@@ -221,11 +225,12 @@ class Merge(Arm):
 
 
 class MergeOwn(Merge):
-    """The planted effect: what this adds is known to help, so that a pipeline which does not find it is blind."""
+    """The first attempt at an effect planted on purpose, and one that failed: without the tokenizer that they grew up with,
+    the added weights are not shown to help. `MergeWhole` came after that was seen."""
 
     name: ClassVar[str] = "merge-own"
     summary: ClassVar[str] = "from scratch, the target modality's own pretrained weights added before training"
-    source: ClassVar[str] = "planted effect"
+    source: ClassVar[str] = "planted effect, the first attempt"
     settings: ClassVar[tuple[Setting, ...]] = ("scratch",)
     uses_auxiliary: ClassVar[bool] = False
 
@@ -234,7 +239,7 @@ class MergeOwn(Merge):
 
 
 class MergeRandom(MergeOwn):
-    """Noise of the planted effect's size."""
+    """Noise of the size of what `MergeOwn` adds."""
 
     name: ClassVar[str] = "merge-random"
     summary: ClassVar[str] = "from scratch, noise of the norm of those weights added before training"

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 
 class MergeWhole(Merge):
-    """As `MergeOwn`, with what the blocks grew up with: without its tokenizer their knowledge has nothing to act on."""
+    """As `MergeOwn`, with the tokenizer that the blocks grew up with. Added after `MergeOwn` had been seen to fail."""
 
     name: ClassVar[str] = "merge-whole"
     summary: ClassVar[str] = "from scratch, the target modality's own pretrained encoder, its blocks added to fresh ones"
-    source: ClassVar[str] = "planted effect"
+    source: ClassVar[str] = "planted effect, the second attempt"
     settings: ClassVar[tuple[Setting, ...]] = ("scratch",)
     uses_auxiliary: ClassVar[bool] = False
 
