@@ -147,7 +147,7 @@ def _flash(file: BinaryIO, size: int) -> int | None:
         if at > size:
             return at
         at += 4
-    return at if at + 1 <= size else None
+    return None if at == size else at + 11
 
 
 def _asf(file: BinaryIO, size: int) -> int | None:
