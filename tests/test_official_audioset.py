@@ -331,3 +331,17 @@ def test_the_commands_prepare_verify_and_show_it(root, capsys):
     (root / "train.json").write_text("{")
     assert main(["data", "verify", "audioset"]) == 2
     assert "train.json is malformed" in capsys.readouterr().err
+
+
+def test_masks_of_filter_banks_are_audiomaes(root):
+    """0 before it is normalised, as what a short sound is filled up with, and narrower than the strength."""
+    indices = torch.arange(400)
+    stored = torch.full((400, 1024, 128), -30.0)
+    masked = TASK.augment({"input": stored}, SampleRandom(0, 0, indices), {"time_mask": 192.0, "freq_mask": 48.0})["input"][:, 0]
+    plain, silence = (torch.tensor(-30.0) + 4.2677393) / (2 * 4.5689974), 4.2677393 / (2 * 4.5689974)
+    assert silence == pytest.approx(0.467, abs=1e-3)
+    found = (masked - silence).abs() < 1e-6
+    assert torch.allclose(masked[~found], plain)
+    widths = found.all(2).sum(1), found.all(1).sum(1)
+    assert [int(width.max()) for width in widths] == [191, 47]
+    assert [int(width.min()) for width in widths] == [0, 0]

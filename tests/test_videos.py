@@ -37,8 +37,9 @@ def picture(number: int, size: tuple[int, int]) -> np.ndarray:
 
 def write(path: Path, codec: str = "libx264", options: dict[str, str] | None = None, form: str | None = None,
           container: dict[str, str] | None = None, frames: int = FRAMES, size: tuple[int, int] = (96, 72),
-          pixels: str = "yuv420p", pts: Callable[[int], int] | None = None, sound: float = 0, colours: tuple[int, int] | None = None,
-          tracks: tuple[tuple[int, int], ...] = (), cover: bool = False, pictures: bool = True, keys: str = "") -> Path:
+          pixels: str = "yuv420p", pts: Callable[[int], int] | None = None, sound: float = 0,
+          colours: tuple[int, int] | None = None,
+          tracks: tuple[tuple[int, int], ...] = (), cover: bool = False, pictures: bool = True) -> Path:
     with av.open(str(path), "w", format=form, options=container or {}) as file:
         streams = []
         for each in (*tracks, *[size] * pictures):

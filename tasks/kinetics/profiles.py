@@ -38,8 +38,8 @@ SMALL = ProfileSpec(
 )
 
 # M2PT's run.sh, but started from self-supervised weights as the paper says, not from the supervised ones of the script.
-# Micro-batches are what one of its GPUs had: 6 of its 8 x 6 videos, 32 of pretraining's 32 x 32. A copy of a video is
-# another clip of it, where VideoMAE alters one clip several times. Not reproduced: pretraining's decoder mask.
+# Micro-batches are what one of its GPUs had: 6 of its 8 x 6 videos, 32 of pretraining's 32 x 32. Copies of a video are
+# one clip that is altered several times, as in VideoMAE. Not reproduced: pretraining's decoder mask.
 # Video/run.sh: batch 6 x 8 GPUs, lr 7e-4 * 48 / 256, two copies of each clip that the batch does not count, RandAugment
 # m7-n4-mstd0.5-inc1, no clipping, no average of weights; tested on 5 windows in time and 3 in space, last epoch.
 _PAPER_TRAIN = TrainRecipe(
