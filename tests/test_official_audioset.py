@@ -337,7 +337,8 @@ def test_masks_of_filter_banks_are_audiomaes(root):
     """0 before it is normalised, as what a short sound is filled up with, and narrower than the strength."""
     indices = torch.arange(400)
     stored = torch.full((400, 1024, 128), -30.0)
-    masked = TASK.augment({"input": stored}, SampleRandom(0, 0, indices), {"time_mask": 192.0, "freq_mask": 48.0})["input"][:, 0]
+    strengths = {"time_mask": 192.0, "freq_mask": 48.0}
+    masked = TASK.augment({"input": stored}, SampleRandom(0, 0, indices), strengths)["input"][:, 0]
     plain, silence = (torch.tensor(-30.0) + 4.2677393) / (2 * 4.5689974), 4.2677393 / (2 * 4.5689974)
     assert silence == pytest.approx(0.467, abs=1e-3)
     found = (masked - silence).abs() < 1e-6

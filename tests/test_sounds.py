@@ -74,6 +74,12 @@ def chained(folder: Path, codec: str, rate: int) -> Path:
     return folder / "chained.ogg"
 
 
+def followed(path: Path, tail: bytes, head: bytes = b"") -> Path:
+    """With what other software writes behind or before the sound"""
+    path.write_bytes(head + path.read_bytes() + tail)
+    return path
+
+
 WHOLE = {
     "wav": lambda f: store(f / "a.wav"),
     "wav of 24 bits": lambda f: store(f / "a.wav", 44_100, 2, subtype="PCM_24"),
@@ -112,6 +118,11 @@ WHOLE = {
     "webm": lambda f: encode(f / "a.webm", "libopus", 48_000, 2),
     "adts": lambda f: encode(f / "a.aac", "aac", 44_100, 1, "adts"),
     "ac3": lambda f: encode(f / "a.ac3", "ac3", 48_000, 2),
+    "wav with a list behind": lambda f: followed(store(f / "a.wav"), b"LIST\x04\0\0\0INFO"),
+    "mp3 with ID3v1": lambda f: followed(store(f / "a.mp3", 44_100), b"TAG" + bytes(125)),
+    "flac behind ID3": lambda f: followed(store(f / "a.flac"), b"", b"ID3\x04\0\0\0\0\0\x0a" + bytes(10)),
+    "wav of six channels": lambda f: store(f / "a.wav", 48_000, 6, format="WAVEX"),
+    "aiff of floats": lambda f: store(f / "a.aiff", 44_100, 1, subtype="FLOAT"),
     "44,056 Hz": lambda f: store(f / "a.wav", 44_056),
     "11,127 Hz": lambda f: store(f / "a.wav", 11_127),
     "44,101 Hz": lambda f: store(f / "a.flac", 44_101),

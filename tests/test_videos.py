@@ -106,6 +106,38 @@ def cut(path: Path, begin: float, end: float = 1.0, unit: int = 1) -> Path:
     return path
 
 
+def with_all_packets_as_keys(path: Path) -> Path:
+    """An index that calls every frame a key frame, as some cameras' do: most of them cannot be begun at"""
+    source = write(path.with_name("source.mp4"))
+    with av.open(str(source)) as file, av.open(str(path), "w") as out:
+        stream = out.add_stream_from_template(file.streams.video[0])
+        for packet in file.demux(video=0):
+            if packet.size:
+                packet.is_keyframe, packet.stream = True, stream
+                out.mux(packet)
+    return path
+
+
+def begun_amid_a_group(path: Path) -> Path:
+    """Cut without encoding: the edit list says that what lies before is decoded and not shown"""
+    source = write(path.with_name("source.mp4"))
+    with av.open(str(source)) as file, av.open(str(path), "w") as out:
+        stream = out.add_stream_from_template(file.streams.video[0])
+        start = Fraction(5, 25) / file.streams.video[0].time_base
+        for packet in file.demux(video=0):
+            if packet.size:
+                packet.pts, packet.dts, packet.stream = packet.pts - int(start), packet.dts - int(start), stream
+                out.mux(packet)
+    return path
+
+
+def of_two_sizes(path: Path) -> Path:
+    """A stream whose pictures become larger halfway, as broadcasts do"""
+    parts = [write(path.with_name(f"{width}.ts"), form="mpegts", frames=FRAMES // 2, size=(width, 72)) for width in (96, 120)]
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    return path
+
+
 KINDS: dict[str, Callable[[Path], Path]] = {
     "mp4": lambda f: write(f / "a.mp4"),
     "mov": lambda f: write(f / "a.mov"),
@@ -168,6 +200,9 @@ KINDS: dict[str, Callable[[Path], Path]] = {
     "odd sizes": lambda f: write(f / "a.mp4", "mpeg4", {"g": "12"}, size=(97, 73)),
     "ProRes": lambda f: write(f / "a.mov", "prores_ks", {}, pixels="yuv422p10le"),
     "nut": lambda f: write(f / "a.nut"),
+    "index that calls all frames keys": lambda f: with_all_packets_as_keys(f / "a.mp4"),
+    "edit list": lambda f: begun_amid_a_group(f / "a.mp4"),
+    "pixels that are not square": lambda f: write(f / "a.mp4", options={**H264, "x264-params": "sar=4/3:log-level=none"}),
     "cover": lambda f: write(f / "a.mp4", cover=True),
     "small track first": lambda f: write(f / "a.mkv", tracks=((32, 24),)),
 }
@@ -190,13 +225,21 @@ def test_frames_by_number_are_those_of_a_full_decode(tmp_path, kind):
     with Video(path) as video:
         count = len(video)
         assert count == len(expected)
-        assert count in {1, 2, FRAMES} or "amid" in kind
+        assert count in {1, 2, FRAMES} or "amid" in kind or kind == "edit list"
         for numbers in (range(count), [count - 1], range(count - 1, -1, -7), [draw.randrange(count) for _ in range(8)],
                         range(3, count, 4), [0, 0, count + 5]):
             for number, found in zip(numbers, video.frames(numbers), strict=True):
                 assert np.array_equal(np.asarray(found), expected[min(number, count - 1)]), number
     assert Clips((16, 32, 32), temporal=2).read(path, None)["input"].shape == (3, 32, 32, 32)
     assert Clips((16, 32, 32), spread=True).read(path, np.random.default_rng(0))["input"].shape == (3, 16, 32, 32)
+
+
+def test_pictures_of_a_video_whose_size_changes_are_all_as_large_as_the_first(tmp_path):
+    path = of_two_sizes(tmp_path / "a.ts")
+    look(path)
+    with Video(path) as video:
+        assert {found.size for found in video.frames(range(len(video)))} == {(96, 72)}
+    assert Clips((16, 32, 32)).read(path, None)["input"].shape == (3, 16, 32, 32)
 
 
 @pytest.mark.parametrize("matrix", UPRIGHT)
