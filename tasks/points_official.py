@@ -108,7 +108,9 @@ def parse_table(data: bytes, path: Path, columns: int, delimiter: str | None = N
     if not data.strip():
         raise DataError(f"{path} is empty")
     try:
-        content = io.BytesIO(data.removeprefix(codecs.BOM_UTF8))
+        content = io.BytesIO(re.sub(rb"[ \t]*,[ \t]*(\r?\n|$)", rb"\1", data.removeprefix(codecs.BOM_UTF8)))
+        if delimiter is not None and delimiter.encode() not in data:
+            delimiter = None  # copies of ModelNet40 exist whose numbers are parted by blanks
         table: Array = np.loadtxt(content, delimiter=delimiter, ndmin=2, comments=None, encoding="utf-8")
     except (ValueError, OverflowError) as error:
         raise DataError(f"{path} is no table of numbers: {error}") from error

@@ -20,6 +20,7 @@ from benchmark.data.files import Files, Reader
 from benchmark.data.listing import commonest, is_leftover, printable, read_text
 from tasks import TASKS
 from tasks.imagenet.official import NUM_CLASSES
+from tasks.points_official import parse_table
 
 IMAGENET, KINETICS, AUDIOSET, MODELNET = (layouts_of(TASKS[task])[name] for task, name in (
     ("imagenet", "imagenet1k"), ("kinetics", "kinetics400"), ("audioset", "audioset_20k"), ("modelnet", "ModelNet40")))
@@ -319,6 +320,30 @@ def test_one_fault_is_told_whole_and_many_by_their_kinds():
     lines = [f"a/{k}.JPEG: picture a/{k}.JPEG is cut at {k}" for k in range(5)]
     lines += ["x: missing", "y: missing", "z: odd", "w: new"]
     assert commonest(lines, 2) == "5 x picture it is cut at N; 2 x missing; 2 others"
+
+
+def test_a_file_of_many_labels_fits_into_a_line(tmp_path, catalogue):
+    """As one of 50,000 clouds has them; more than a reader of CSV takes for one field"""
+    prepared = prepare(IMAGENET, make_imagenet(tmp_path / "root"))
+    path = catalogue / "imagenet1k.test.tsv"
+    label = ",".join(str(number % 40) for number in range(50_000))
+    first, *rest = path.read_text().splitlines()
+    fields = first.split("\t")
+    path.write_text("\n".join(["\t".join([fields[0], label, *fields[2:]]), *rest, ""]))
+    assert items(prepared, "test")[0].label == label
+
+
+@pytest.mark.parametrize("change", [
+    lambda line: line.replace(",", " "), lambda line: line.replace(",", ", "), lambda line: line + ",",
+    lambda line: f"  {line}  "], ids=("blanks", "blanks after commas", "a comma at the end", "blanks around"))
+def test_tables_of_points_may_be_spaced_otherwise(tmp_path, change):
+    root = make_modelnet_texts(tmp_path / "texts", train=3, test=2)
+    path = root / "airplane/airplane_0001.txt"
+    plain, lines = parse_table(path.read_bytes(), path, 6, ","), path.read_text().splitlines()
+    for end in ("\n", "\r\n"):
+        path.write_bytes(end.join(map(change, lines)).encode())
+        assert (parse_table(path.read_bytes(), path, 6, ",") == plain).all()
+    assert prepare(MODELNET, root).faults() == []
 
 
 # Processes that read

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import resource
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -179,6 +181,16 @@ def test_sixteen_bits_of_grey_are_scaled_to_eight(tmp_path, name, form):
     assert (pixels == (GREY / 257).round()[:, :, None]).all()
 
 
+def test_white_is_zero_where_a_tiff_says_so(tmp_path):
+    for values, white in ((HALF[..., 0], 255), (HALF[..., 0].astype(np.uint16) * 257, 65535)):
+        Image.fromarray(values).save(tmp_path / "a.tif")
+        data = bytearray((tmp_path / "a.tif").read_bytes())
+        at = data.index(struct.pack("<HHI", 262, 3, 1))
+        data[at + 8 : at + 12] = struct.pack("<I", 0)
+        (tmp_path / "a.tif").write_bytes(data)
+        assert (np.asarray(decode_picture(tmp_path / "a.tif"))[..., 0] == 255 - HALF[..., 0]).all(), white
+
+
 def test_big_endian_grey_and_pictures_without_a_known_white(tmp_path):
     path = tmp_path / "a.tif"
     Image.frombytes("I;16B", (60, 48), GREY.astype(">u2").tobytes()).save(path)
@@ -251,3 +263,57 @@ def test_cuts_of_the_linear_probe_are_clamped_and_of_fine_tuning_drawn_again():
     assert high[random_box] == pytest.approx(0.007, abs=0.005)
     assert area[clamped_box] == pytest.approx(0.518, abs=0.012)
     assert area[random_box] == pytest.approx(0.435, abs=0.012)
+
+
+@pytest.mark.parametrize(("content", "said"), [
+    (b"version https://git-lfs.github.com/spec/v1\noid sha256:aa\nsize 100\n", "pointer of Git LFS"),
+    (b"<!DOCTYPE html><html>Please log in", "a page of the web"), (b"", "empty or blank"), (b"\n\n", "empty or blank"),
+    (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n", "cannot identify"),
+])
+def test_what_lies_in_a_pictures_place_is_named_and_no_program_started(tmp_path, content, said, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (tmp_path / "gs").write_text(f"#!/bin/sh\ntouch {tmp_path}/started\n")
+    (tmp_path / "gs").chmod(0o755)
+    (tmp_path / "a.JPEG").write_bytes(content)
+    with pytest.raises(DataError, match=rf"a\.JPEG cannot be read: .*{said}"):
+        decode_picture(tmp_path / "a.JPEG")
+    assert not (tmp_path / "started").exists()
+
+
+def test_folders_below_a_class_are_part_of_it_and_pictures_beside_classes_named(root):
+    plain = prepare(LAYOUT, root)
+    (root / "train/n00000001/images").mkdir()
+    (root / "train/n00000001/train_5.JPEG").rename(root / "train/n00000001/images/train_5.JPEG")
+    prepared = prepare(LAYOUT, root)
+    assert prepared.faults() == []
+    assert sum(prepared.counts.values()) == sum(plain.counts.values()), "as ImageFolder finds them"
+    for path in sorted((root / "val").rglob("*.*")):
+        path.rename(root / "val" / f"{path.parent.name}_{path.name}")
+    for path in (root / "val").iterdir():
+        if path.is_dir():
+            path.rmdir()
+    with pytest.raises(DataError, match=r"val has no folder of a class, and 12 pictures that are to be sorted"):
+        prepare(LAYOUT, root)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_sixteen_bits_of_any_channels_are_the_upper_eight(tmp_path, channels):
+    """Grey, grey with alpha, colour and colour with alpha, written by hand, as pillow writes grey alone"""
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    values = np.zeros((48, 60, channels), ">u2")
+    values[:24] = 200 * 257
+    if channels in {2, 4}:
+        values[..., -1] = 65535
+    header = struct.pack(">IIBBBBB", 60, 48, 16, {1: 0, 2: 4, 3: 2, 4: 6}[channels], 0, 0, 0)
+    body = zlib.compress(b"".join(b"\0" + row.tobytes() for row in values))
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b""))
+    assert (np.asarray(decode_picture(tmp_path / "a.png")) == HALF).all()
+
+
+@pytest.mark.parametrize(("most", "value", "expected"), [(1023, 800, 199), (4095, 4095, 255), (300, 150, 127)])
+def test_grey_of_any_number_of_bits_is_scaled_by_its_white(tmp_path, most, value, expected):
+    values = np.full((48, 60), value, ">u2")
+    (tmp_path / "a.pgm").write_bytes(f"P5\n60 48\n{most}\n".encode() + values.tobytes())
+    assert abs(np.asarray(decode_picture(tmp_path / "a.pgm")).astype(int) - expected).max() <= 1

@@ -101,6 +101,20 @@ def read_text(path: Path) -> str:
     return data.decode("utf-8", "surrogateescape")
 
 
+def found_instead(path: Path) -> str:
+    """What a file that cannot be read is, of what downloads leave in the place of data; "" where it is none of these."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(512).lstrip().lower()
+    except OSError:
+        return ""
+    if head.startswith(b"version https://git-lfs"):
+        return "it is a pointer of Git LFS; fetch the file itself with git lfs pull"
+    if head.startswith((b"<!doctype html", b"<html")):
+        return "it is a page of the web, as a download without permission leaves it"
+    return "" if head else "it is empty or blank"
+
+
 def printable(text: object) -> str:
     """One line that any screen and any record takes: line breaks and bytes that are no text are spelled out."""
     plain = str(text).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
@@ -149,8 +163,9 @@ def commonest(faults: Iterable[str], most: int = 3) -> str:
     lines = list(faults)
     if len(lines) < 2:
         return "".join(lines)
-    parts = (line.partition(": ") for line in lines)
-    kinds = Counter(re.sub(r"\d+", "N", why.replace(name, "it") or name) for name, _, why in parts)
+    whys = [why.replace(name, "it") or name for name, _, why in (line.partition(": ") for line in lines)]
+    kinds = Counter(re.sub(r"\d+", "N", why) for why in whys)
+    alone = {re.sub(r"\d+", "N", why): why for why in whys}
     others = len(lines) - sum(count for _, count in kinds.most_common(most))
-    return "; ".join([*(f"{count:,} x {kind}" for kind, count in kinds.most_common(most)),
+    return "; ".join([*(f"{count:,} x {kind if count > 1 else alone[kind]}" for kind, count in kinds.most_common(most)),
                       *([f"{others:,} others"] if others else [])])

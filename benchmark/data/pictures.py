@@ -11,12 +11,16 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 from timm.data.auto_augment import rand_augment_transform
 
 from benchmark.data.embedded import DataError
+from benchmark.data.listing import found_instead
 
 Random = np.random.Generator
 Box = tuple[int, int, int, int]  # left, upper, right, lower
+FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP", "GIF")  # by content; of others some start programs to be read
+PHOTOMETRIC, WHITE_IS_ZERO = 262, 0  # a tag of TIFF, and its value where 0 is white
 LONGEST = 2**13  # of a side that a whole picture is resized to; of a longer one only the part that is wanted
 
 
@@ -25,9 +29,11 @@ def decode_picture(path: Path) -> Image.Image:
     or of numbers whose white is not known. As loaders of ImageNet do, it leaves turns by EXIF and drops transparency.
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
             if image.mode.startswith("I") and (image.mode != "I" or image.format in {"PNG", "PPM"}):
                 grey = np.asarray(image).astype(np.float64)
+                if isinstance(image, TiffImageFile) and image.tag_v2.get(PHOTOMETRIC) == WHITE_IS_ZERO:
+                    grey = 65535 - grey  # pillow turns these round where they have 8 bits, and not where they have 16
                 return Image.fromarray((grey / 257).round().astype(np.uint8)).convert("RGB")
             if image.mode in {"I", "F"}:
                 raise DataError(f"picture {path} has 32 bits a pixel, of which none is known to be white; convert it to 8")
@@ -35,7 +41,7 @@ def decode_picture(path: Path) -> Image.Image:
     except DataError:
         raise
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError, SyntaxError) as error:
-        raise DataError(f"picture {path} cannot be read: {error}") from error
+        raise DataError(f"picture {path} cannot be read: {found_instead(path) or error}") from error
 
 
 def random_box(size: tuple[int, int], least: float, random: Random, aspect: float = 4 / 3) -> Box:

@@ -5,8 +5,9 @@ Training images are cut, flipped and altered as they are decoded, since the cut 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -40,7 +41,9 @@ def enumerate_files(root: Root) -> Listing:
         folders[name] = [path for path in there if not is_leftover(path.name)]
         notes += passed_over("folders that are leftovers of other software", (
             f"{name}/{path.name}" for path in there if is_leftover(path.name)))
-        problems += [] if folders[name] else [f"{root.path / name} has no folder of a class"]
+        flat = sum(path.suffix.lower() in SUFFIXES for path in _members(root.path / name))
+        hint = f", and {flat:,} pictures that are to be sorted into one folder for each class" if flat else ""
+        problems += [] if folders[name] else [f"{root.path / name} has no folder of a class{hint}"]
     classes, tested = ([path.name for path in folders[name]] for name in ("train", "val"))
     problems += [f"class {printable(name)} is in val and not in train" for name in tested if name not in classes]
     problems += [f"class {printable(name)} is in train and not in val" for name in classes if name not in tested]
@@ -49,10 +52,10 @@ def enumerate_files(root: Root) -> Listing:
     for name, found in folders.items():
         entries[name] = []
         for path in found:
-            there = sorted(_members(path))
-            files = [file.name for file in there if file.suffix.lower() in SUFFIXES]
-            others += [f"{name}/{path.name}/{file.name}" for file in there
-                       if file.name not in files and not is_leftover(file.name)]
+            held = sorted(file.relative_to(path).as_posix() for file in _files(path, root.links))
+            files = [file for file in held if PurePosixPath(file).suffix.lower() in SUFFIXES]
+            pictures = set(files)
+            others += [f"{name}/{path.name}/{file}" for file in held if file not in pictures and not is_leftover(file)]
             if not files:
                 problems.append(f"{name}/{printable(path.name)} is empty")
             if path.name in classes:
@@ -61,6 +64,12 @@ def enumerate_files(root: Root) -> Listing:
     notes += passed_over("files that are no pictures by their names", others)
     train, val = carve_validation(entries["train"], VALIDATION_SHARE)
     return Listing({"train": train, "val": val, "test": entries["val"]}, classes, problems, notes)
+
+
+def _files(folder: Path, links: bool) -> Iterator[Path]:
+    """Every file below a class's folder, as ImageFolder finds them"""
+    for place, _, names in os.walk(folder, followlinks=links):
+        yield from (Path(place, name) for name in names)
 
 
 def _members(folder: Path) -> list[Path]:
