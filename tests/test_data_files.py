@@ -311,7 +311,7 @@ def test_an_empty_validation_split_is_refused_before_anything_is_trained(tmp_pat
                  "--results", str(tmp_path / "results")]) == 2
     said = capsys.readouterr().err
     assert "no file of val can be used" in said
-    assert "cannot identify image file" in said
+    assert "it is empty or blank" in said
 
 
 def test_one_fault_is_told_whole_and_many_by_their_kinds():
