@@ -307,9 +307,10 @@ def test_an_empty_validation_split_is_refused_before_anything_is_trained(tmp_pat
         (root / item.path).write_bytes(b"")
     prepare(IMAGENET, root)
     monkeypatch.setenv("M2PT_ALLOW_MISSING", "0")
-    assert main(["run", "--profile", "paper", "-t", "imagenet", "--arm", "scratch", "--allow-missing", "--dry-run",
+    assert main(["run", "--profile", "paper", "-t", "imagenet", "--arm", "scratch", "--allow-missing",
                  "--results", str(tmp_path / "results")]) == 2
     said = capsys.readouterr().err
+    assert not (tmp_path / "results" / "runs").exists()
     assert "no file of val can be used" in said
     assert "it is empty or blank" in said
 
