@@ -244,7 +244,9 @@ def test_small_runs_share_a_gpu_and_large_ones_do_not(profile, device, gpus, exp
     monkeypatch.setattr(machine, "count_gpus", lambda: gpus)
     assert machine.default_jobs(profile, device, 16, 1) == expected
     stacked = profile != "paper" and device != "cpu" and gpus > 0
-    assert machine.default_lockstep(profile, device) == (8 if stacked else 1)
+    for free, tiny, small in ((0, 1, 1), (10_000, 8, 2), (70_000, 48, 16), (140_000, 48, 32)):
+        monkeypatch.setattr(machine, "free_memory_mib", lambda free=free: free)
+        assert machine.default_lockstep(profile, device) == ({"tiny": tiny, "small": small}[profile] if stacked else 1)
     if stacked:
         assert machine.default_jobs(profile, device, 16, 8) == (2 if ":" in device else min(2 * gpus, max(16, gpus)))
 

@@ -85,7 +85,7 @@ def carry_out(folder: str, index: int, kill_at: tuple[str, int] | None) -> None:
 def processes():
     """Processes that have the engine imported, as a runner's are."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["benchmark.train.lockstep", "sklearn.metrics", "tasks", "baselines"])
+    context.set_forkserver_preload(["benchmark.train.stack", "sklearn.metrics", "tasks", "baselines"])
 
     def start(*arguments: object):
         process = context.Process(target=carry_out, args=arguments)

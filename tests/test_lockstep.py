@@ -3,171 +3,281 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
-from contextlib import redirect_stdout
-from functools import partial
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from synthetic import make_record, make_spec
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from baselines import ARMS
 from benchmark.cli.context import load_registry
 from benchmark.cli.main import main
 from benchmark.evidence.inputs import standing_of
 from benchmark.evidence.pairing import Run, pair_runs, time_ratios
-from benchmark.model.weights import save_weights
+from benchmark.model.weights import read_weights, save_weights
 from benchmark.plan.matrix import Cell, Job, Planner, parse_override, pretraining_tasks
 from benchmark.plan.presets import Group, cells_of
 from benchmark.provenance.currency import Judge
 from benchmark.records.record import Record
 from benchmark.records.store import Store
+from benchmark.runner.stacks import why_alone
 from benchmark.spec.contracts import Arm, Task
-from benchmark.spec.runspec import Site
-from benchmark.train.checkpoint import load_checkpoint
+from benchmark.spec.recipes import SETTINGS
+from benchmark.spec.runspec import Pretrained, Site
+from benchmark.train import setup
 from benchmark.train.execute import execute
-from benchmark.train.lockstep import Member, marked, train_in_lockstep
-from benchmark.train.loop import Stopped, stop_requested
+from benchmark.train.feed import Feed
+from benchmark.train.loop import OneModel, Stopped, stop_requested
+from benchmark.train.members import Member
+from benchmark.train.optim import autocast, build_optimizer
 from benchmark.train.setup import build_autoencoder
+from benchmark.train.stack import train_stack
+from benchmark.train.stacked_runs import Stack
 from tasks import TASKS
 
 PLACES = 5
 SHORT = ("recipe.epochs=2", "recipe.warmup_epochs=0", "recipe.eval_every=1")
+SMALL = (*SHORT, "shape.embed_dim=24", "shape.depth=1", "shape.num_heads=2", "recipe.batch_size=6")
 ALTERED = ("recipe.accumulation=2", "recipe.repeats=2", "recipe.precision=bf16", "recipe.clip_norm=0.5", "recipe.scale_lr=0.1")
-Checkpoint = dict
+EMBEDDED = [task for task in TASKS.values() if "tiny" in task.profiles]
+CPU = torch.device("cpu")
 M2PT = type(ARMS["m2pt"])
 
 pytestmark = pytest.mark.filterwarnings("ignore:There is a performance drop")  # torch stacks attention on a GPU only
 
 
 @pytest.fixture(scope="module")
-def given(tmp_path_factory) -> dict[str, Path]:
-    """An untrained encoder of every modality"""
+def given(tmp_path_factory) -> dict[tuple[str, ...], dict[str, Path]]:
+    """An untrained encoder of every modality, in two sizes"""
     folder, found = tmp_path_factory.mktemp("given"), {}
-    for modality, task in pretraining_tasks(TASKS).items():
-        spec = Planner(TASKS, "tiny")._pretraining_run(task, 1.0)
-        found[modality] = folder / f"{modality}.safetensors"
-        save_weights(build_autoencoder(spec, task).encoder, found[modality])
+    for size, overrides in (("tiny", ()), ("small", SMALL)):
+        shapes = [parse_override(text, TASKS) for text in overrides if text.startswith("shape.")]
+        for modality, task in pretraining_tasks(TASKS).items():
+            spec = Planner(TASKS, "tiny", shapes)._pretraining_run(task, 1.0)
+            path = folder / f"{modality}-{size}.safetensors"
+            save_weights(build_autoencoder(spec, task).encoder, path)
+            found.setdefault(size, {})[modality] = path
     return found
 
 
-def jobs_of(given: dict[str, Path], task: str, setting: str, arms: Sequence[str | Arm], overrides: Sequence[str] = SHORT,
-            limit: int = 40) -> list[Job]:
+def jobs_of(given, task: str, setting: str, arms: Sequence[str | Arm], overrides: Sequence[str] = SHORT, limit: int = 40,
+            seeds: Sequence[int] = (0,)) -> list[Job]:
     """Trainings on few samples, from untrained weights"""
     modality = "image" if TASKS[task].modality == "point" else "point"
-    planner = Planner(TASKS, "tiny", [parse_override(text, TASKS) for text in overrides], limit=limit, given=given)
+    size = "small" if "shape.depth=1" in overrides else "tiny"
+    planner = Planner(TASKS, "tiny", [parse_override(text, TASKS) for text in overrides], limit=limit)
     named = [arm for arm in arms if isinstance(arm, str)]
     cells = cells_of(TASKS, ARMS, Group(arms=named, targets=(task,), settings=(setting,), auxiliaries=(modality,)))
     cells += [Cell(TASKS[task], arm, setting, modality if arm.uses_auxiliary else None) for arm in arms
               if not isinstance(arm, str)]
-    return list(planner.plan(cells, [0]).jobs)
+    return [replace(job, files=tuple((role, Pretrained(weights=given[size][need.modality], shape=need.shape))
+                                     for role, need in job.needs))
+            for job in planner.plan(cells, list(seeds)).jobs if job.spec.kind == "train"]
 
 
-def together(jobs: Sequence[Job], folder: Path, places: int = PLACES) -> dict[str, Checkpoint]:
-    """The checkpoint of every run, by its cell"""
+def members_of(jobs: Sequence[Job], folder: Path) -> list[Member]:
     members = []
     for job in jobs:
         work = folder / job.spec.name
         work.mkdir(parents=True, exist_ok=True)
-        members.append(Member(job.spec, job.arm, work, dict(job.files)))
-    left_out = train_in_lockstep(members, jobs[0].task, Site(results="", lockstep=places))
+        members.append(Member(job.spec, job.task, job.arm, work, dict(job.files)))
+    return members
+
+
+def leaving_out(jobs: Sequence[Job], folder: Path, places: int = PLACES) -> tuple[dict[str, Record], dict[str, str]]:
+    """The record of every run, by its id; and why runs were left out of their stack"""
+    records: dict[str, Record] = {}
+    left_out = train_stack(members_of(jobs, folder), Site(results="", lockstep=places),
+                           lambda record: records.update({record.run_id: record}))
+    return records, left_out
+
+
+def together(jobs: Sequence[Job], folder: Path, places: int = PLACES) -> dict[str, Record]:
+    records, left_out = leaving_out(jobs, folder, places)
     assert left_out == {}
-    return {job.spec.cell: load_checkpoint(folder / job.spec.name / "checkpoint.pt") for job in jobs}
+    return records
 
 
-def alone(job: Job, folder: Path) -> tuple[Checkpoint, Record]:
-    """The checkpoint of a run, and its record"""
-    work = folder / job.spec.name
-    work.mkdir(parents=True, exist_ok=True)
-    record = execute(job.spec, job.task, job.arm, Site(results=""), work, dict(job.files))
-    return load_checkpoint(work / "checkpoint.pt"), record
+def alone(job: Job, folder: Path) -> Record:
+    (member,) = members_of([job], folder)
+    return execute(job.spec, job.task, job.arm, Site(results=""), member.work, member.starts)
 
 
-def same_bits(one: Checkpoint, other: Checkpoint) -> bool:
-    """In weights, moments and measurements"""
-    moments = [torch.equal(value, other["optimizer"]["state"][place][name])
-               for place, state in one["optimizer"]["state"].items() for name, value in state.items()]
-    weights = [torch.equal(value, other["model"][name]) for name, value in one["model"].items()]
-    return all(moments + weights) and one["measurements"] == other["measurements"]
+def same_bits(one: Record, other: Record) -> bool:
+    """In weights, layers and measurements"""
+    return (one.weights, one.layers, one.measurements) == (other.weights, other.layers, other.measurements)
 
 
-def losses(checkpoint: Checkpoint) -> list[float]:
-    return [row["value"] for row in checkpoint["measurements"] if row["metric"] == "loss"]
+def off(job: Job, one: Path, other: Path) -> float:
+    """How far the weights that a run left in two folders are apart, over their size"""
+    ours, theirs = (read_weights(folder / job.spec.name / "weights.safetensors") for folder in (one, other))
+    assert ours.keys() == theirs.keys()
+    difference, size = (torch.cat([tensor.double().flatten() for tensor in each]).norm() for each in (
+        [ours[name].double() - theirs[name] for name in ours], list(theirs.values())))
+    return float(difference / size)
+
+
+# --- the numbers -----------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def doubled(task: Task, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Whatever the task makes of a batch in double precision, and nothing that falls back from it"""
+    augment, views, to_float = type(task).augment, type(task).views, torch.Tensor.float
+
+    def double(batch):
+        return {name: value.double() if value.is_floating_point() else value for name, value in batch.items()}
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(task), "augment", lambda self, *given: double(augment(self, *given)))
+        patched.setattr(type(task), "views", lambda self, *given: map(double, views(self, *given)))
+        patched.setattr(torch.Tensor, "float", lambda self: self if self.dtype == torch.float64 else to_float(self))
+        yield
+
+
+class Asks(TorchDispatchMode):
+    """Fails where a step asks the device for a number or for a shape that depends on one: no graph could hold it."""
+
+    def __torch_dispatch__(self, operation, types, arguments=(), keys=None):
+        name = operation._schema.name
+        assert name not in ("aten::_local_scalar_dense", "aten::nonzero", "aten::masked_select", "aten::item",
+                            "aten::is_nonzero", "aten::_unique2", "aten::equal"), name
+        return operation(*arguments, **(keys or {}))
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize("task", EMBEDDED, ids=lambda task: task.name)
+def test_every_arm_takes_in_a_stack_the_steps_that_it_takes_alone(given, task, setting, tmp_path, monkeypatch):
+    """Two steps, one arm under two seeds, in double precision: to 1e-10. No step asks the device anything.
+
+    Most arms differ in what their weights begin as alone: all are tried on one task, those of each structure on all.
+    """
+    arms = [arm.name for arm in ARMS.values() if setting in arm.settings and (
+        task.name == "audioset" or arm.is_baseline or arm.name in ("m2pt", "gain", "higher-lr"))]
+    jobs = jobs_of(given, task.name, setting, arms, SMALL, 12)
+    jobs += jobs_of(given, task.name, setting, arms[:1], SMALL, 12, [1])
+    members, others = members_of(jobs, tmp_path), members_of(jobs, tmp_path)
+    for member in (*members, *others):
+        member.build()
+        member.model.double()
+    models = [member.model for member in others]
+    with doubled(task, monkeypatch):
+        feeds = {job.spec.seed: Feed([setup.load_splits(job.spec, task)["train"]], [job.spec.seed], job.spec.recipe, CPU)
+                 for job in (jobs[0], jobs[-1])}
+        expected = [two_steps(job, task, model, feeds[job.spec.seed]) for job, model in zip(jobs, models, strict=True)]
+        stack = Stack(members, len(members) + 1, CPU)
+        assert stack.left_out == {}
+        stack.train_mode()
+        compute = stack.replayed.compute
+        with monkeypatch.context() as patched:
+            patched.setattr(stack.replayed, "compute", lambda inputs, key: watched(compute, inputs, key))
+            losses = [stack.step(parts, 1e-4, number).clone() for number, parts in enumerate(stack.feed.epoch(0))]
+    tolerance = 1e-8 if task.modality == "point" else 1e-10  # before a batch norm a bias has a gradient of rounding
+    parts = stack.model.split(stack.optimizer.sums.detach()) | stack.model.buffers
+    for place, (job, (state, own_losses)) in enumerate(zip(jobs, expected, strict=True)):
+        ours = [float(loss[place]) for loss in losses]
+        assert ours == pytest.approx(own_losses, abs=tolerance), job.spec.cell
+        for name, tensor in state.items():
+            if name in parts:
+                worst = float((parts[name][place] - tensor).abs().max())
+                assert worst <= tolerance, (job.spec.cell, name)
+
+
+def watched(compute, inputs, key):
+    with Asks():
+        return compute(inputs, key)
+
+
+def two_steps(job: Job, task: Task, model: torch.nn.Module, feed: Feed) -> tuple[dict[str, torch.Tensor], list[float]]:
+    """A model after two steps alone, and their losses"""
+    spec, recipe = job.spec, job.spec.recipe
+    strengths = feed.examples[0].remaining(recipe.augment)
+
+    def compute_loss(batch, random):
+        batch = setup.prepare(task, spec, batch, random, strengths)
+        with autocast(recipe, CPU):
+            return task.loss(model(batch), batch, recipe)
+
+    one = OneModel(model, compute_loss, build_optimizer(model, recipe, spec.shape.depth, job.arm.tune),
+                   torch.amp.GradScaler("cpu", enabled=False), None, recipe, spec.seed, CPU, model.train)
+    setup.set_train_mode(model, spec.setting)
+    losses = [one.step(parts, 1e-4, number).item() for number, parts in enumerate(feed.epoch(0))]
+    assert len(losses) == 2
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}, losses
 
 
 @pytest.mark.parametrize(("task", "setting", "arms", "overrides", "tolerance"), [
     ("imagenet", "pretrained", ("finetune", "m2pt", "zero", "gain"), SHORT, 1e-6),
     ("imagenet", "scratch", ("scratch", "m2pt", "zero", "higher-lr"), (*SHORT, *ALTERED), 1e-3),
-    ("modelnet", "pretrained", ("finetune", "m2pt", "zero", "self-copy"), SHORT, 1e-3),
-    ("shapenet", "scratch", ("scratch", "m2pt", "zero"), SHORT, 1e-3),
-    ("kinetics", "fix", ("fix", "m2pt", "zero", "gain"), SHORT, 1e-6),
     ("audioset", "scratch", ("scratch", "m2pt", "zero", M2PT(scale_per_output=True, join_bias=True)), SHORT, 1e-6)])
-def test_a_run_is_the_one_that_it_is_alone_whatever_its_neighbours(given, task, setting, arms, overrides, tolerance, tmp_path):
-    """Up to rounding: `tolerance` is of weights, relative, and of losses. Where a batch norm follows, the gradient of a bias
-    is nothing but rounding, which AdamW makes a step of; on points that is most of what differs."""
-    jobs = jobs_of(given, task, setting, arms, overrides)
-    stacked = together(jobs, tmp_path / "stacked")
-    assert len(stacked) == len(arms)
-    for job in jobs:
-        ours, (theirs, _) = stacked[job.spec.cell], alone(job, tmp_path / "alone")
-        assert (ours["epoch"], ours["step"]) == (theirs["epoch"], theirs["step"]) == (2, 0)
-        assert ours["model"].keys() == theirs["model"].keys()
-        off = sum(float((value.double() - theirs["model"][name]).square().sum()) for name, value in ours["model"].items())
-        size = sum(float(value.double().square().sum()) for value in theirs["model"].values())
-        assert (off / size) ** 0.5 < tolerance
-        assert losses(ours) == pytest.approx(losses(theirs), abs=tolerance)
-        assert [state.keys() for state in ours["optimizer"]["state"].values()] == [
-            state.keys() for state in theirs["optimizer"]["state"].values()]
-        assert [(row["split"], row["metric"], row["step"]) for row in ours["measurements"]] == [
-            (row["split"], row["metric"], row["step"]) for row in theirs["measurements"]]
-    others = together(jobs[:0:-1], tmp_path / "others")
-    assert all(same_bits(checkpoint, stacked[cell]) for cell, checkpoint in others.items())
-    (zero,) = (checkpoint for cell, checkpoint in stacked.items() if " zero" in cell)
-    plain = stacked[jobs[0].spec.cell]
-    assert all(torch.equal(value, zero["model"][name]) for name, value in plain["model"].items())
-    sums = [stacked[job.spec.cell]["model"]["blocks.0.attn.qkv.weight"] for job in jobs if job.spec.arm == "m2pt"]
-    assert not any(torch.equal(plain["model"]["blocks.0.attn.qkv.weight"], other) for other in sums)
+def test_a_run_is_the_one_that_it_is_alone_whatever_its_neighbours(
+        given, task, setting, arms, overrides, tolerance, tmp_path):
+    """Up to rounding: `tolerance` is of weights, relative, and of losses."""
+    jobs = jobs_of(given, task, setting, arms, overrides, 32)
+    more = jobs_of(given, task, setting, arms[:1], overrides, 32, [1])
+    stacked = together([*jobs, *more], tmp_path / "stacked", len(jobs) + 2)
+    for job in (*jobs[1:], *more):
+        ours, theirs = stacked[job.spec.run_id], alone(job, tmp_path / "alone")
+        assert off(job, tmp_path / "stacked", tmp_path / "alone") < tolerance
+        assert [value for _, value in ours.curve("train", "loss")] == pytest.approx(
+            [value for _, value in theirs.curve("train", "loss")], abs=tolerance)
+        assert [(row.split, row.metric, row.step) for row in ours.measurements] == [
+            (row.split, row.metric, row.step) for row in theirs.measurements]
+        assert (ours.parameters, ours.loading, ours.data_notes) == (theirs.parameters, theirs.loading, theirs.data_notes)
+        assert ours.merge_difference == pytest.approx(theirs.merge_difference, abs=1e-5)
+        for layer, other in zip(ours.layers, theirs.layers, strict=True):
+            assert layer.name == other.name
+            assert layer.initial_gradient == pytest.approx(other.initial_gradient, rel=1e-2, abs=1e-6)
+            assert layer.scale == pytest.approx(other.scale, abs=10 * tolerance)
+            assert layer.auxiliary_cosine == pytest.approx(other.auxiliary_cosine, abs=10 * tolerance)
+            assert layer.update_share == pytest.approx(other.update_share, abs=0.02)
+        pooled = [read_weights(tmp_path / folder / job.spec.name / "representations.safetensors")["val"]
+                  for folder in ("stacked", "alone")]
+        assert (pooled[0] - pooled[1]).abs().max() < 50 * tolerance
+        where = ours.environment
+        assert (where.lockstep, ours.resumed, ours.peak_memory_bytes) == (len(jobs) + 2, 0, None)
+        assert where.lockstep_how == "attention written out, steps eager: no graphs on a cpu"
+    others = together([*more, *jobs[:0:-1]], tmp_path / "others", len(jobs) + 2)
+    assert all(same_bits(record, stacked[run_id]) for run_id, record in others.items())
+    (zero,) = (record for record in stacked.values() if record.spec.arm == "zero")
+    assert zero.weights["result"] == stacked[jobs[0].spec.run_id].weights["result"]
+    assert len({record.weights["result"] for record in stacked.values()}) == len(stacked) - 1
 
 
-def test_the_record_of_a_run_is_what_it_makes_of_the_stacks_checkpoint(given, tmp_path):
-    jobs = jobs_of(given, "audioset", "pretrained", ("finetune", "m2pt"))
-    stacked = together(jobs, tmp_path)
-    for job in jobs:
-        checkpoint, record = alone(job, tmp_path)
-        assert same_bits(checkpoint, stacked[job.spec.cell]), "it does not train again"
-        record = marked(record, tmp_path / job.spec.name)
-        assert (record.environment.lockstep, record.resumed, record.peak_memory_bytes) == (PLACES, 0, None)
-        assert [step for step, _ in record.curve("test", "mAP")] == [1, 2]
-        assert record.seconds["train"] > 0
-        assert record.weights["result"]
-    plain = alone(jobs[0], tmp_path / "alone")[1]
-    assert marked(plain, tmp_path / "alone" / jobs[0].spec.name) == plain
+def test_pretrainings_of_several_seeds_are_those_that_they_are_alone(tmp_path):
+    tasks = {task.name: task for task in pretraining_tasks(TASKS).values()}
+    overrides = [parse_override(text, tasks) for text in (
+        "pretrain.epochs=2", "pretrain.warmup_epochs=0", "pretrain.batch_size=8", "shape.depth=2",
+        "pretrain.drop_path_rate=0.2")]
+    for name, task in tasks.items():
+        planner = Planner(tasks, "tiny", overrides, limit=16)
+        cell = Cell(task, ARMS["finetune"], "pretrained")
+        jobs = [job for job in planner.plan([cell], [0, 1]).jobs if job.spec.kind == "pretrain"]
+        assert [job.spec.seed for job in jobs] == [0, 1]
+        stacked = together(jobs, tmp_path / "stacked", 3)
+        for job in jobs:
+            theirs = alone(job, tmp_path / "alone")
+            assert off(job, tmp_path / "stacked", tmp_path / "alone") < 2e-3, name
+            assert [value for _, value in stacked[job.spec.run_id].curve("train", "loss")] == pytest.approx(
+                [value for _, value in theirs.curve("train", "loss")], abs=1e-4), name
+            assert stacked[job.spec.run_id].parameters == theirs.parameters
+        assert len({record.weights["result"] for record in stacked.values()}) == 2
 
 
-def test_no_run_is_trained_partly_in_a_stack(given, tmp_path, monkeypatch):
-    """What is half done in a stack begins anew alone, or in another stack, and what is half done alone in a stack."""
-    jobs = jobs_of(given, "audioset", "pretrained", ("finetune", "m2pt"), (*SHORT, "recipe.batch_size=10"))
-    whole, (lone, _) = together(jobs, tmp_path / "whole"), alone(jobs[1], tmp_path / "lone")
-    others = together(jobs, tmp_path / "others", PLACES + 1)
-    for name, first, then, expected in (
-            ("stacked, then alone", together, alone, lone), ("alone, then stacked", alone, together, whole),
-            ("in another stack", together, partial(together, places=PLACES + 1), others)):
-        folder = tmp_path / name
-        with monkeypatch.context() as patched:
-            stop_after(patched, jobs[0].task, 6 + (first is alone))  # a run alone looks at its first gradients
-            with pytest.raises(Stopped):
-                first(jobs[1] if first is alone else jobs, folder)
-        stop_requested.clear()
-        half = load_checkpoint(folder / jobs[1].spec.name / "checkpoint.pt")
-        assert (half["epoch"], half["step"]) == (1, 2)
-        found = then(jobs[1], folder) if then is alone else then(jobs, folder)
-        checkpoint = found[0] if then is alone else found[jobs[1].spec.cell]
-        wanted = expected if expected is lone else expected[jobs[1].spec.cell]
-        assert same_bits(checkpoint, wanted), name
-        assert checkpoint["resumed"] == 0
-        if then is alone:
-            assert marked(found[1], folder / jobs[1].spec.name) == found[1]
+def test_what_cannot_be_stacked_says_why():
+    recipe = make_spec().recipe
+    for update, why in (({"optimizer": "lars"}, "LARS"), ({"precision": "fp16"}, "fp16"), ({"ema_decay": 0.9}, "average"),
+                        ({"checkpoint_blocks": True}, "computed again"), ({}, "")):
+        said = why_alone(make_spec().model_copy(update={"recipe": recipe.model_copy(update=update)}))
+        assert why in said
+        assert bool(said) == bool(update)
+
+
+# --- what goes wrong -------------------------------------------------------------------------------------------------
 
 
 def stop_after(monkeypatch: pytest.MonkeyPatch, task: Task, steps: int) -> None:
@@ -186,19 +296,35 @@ def stop_after(monkeypatch: pytest.MonkeyPatch, task: Task, steps: int) -> None:
 
 @pytest.mark.parametrize("steps", [3, 5])  # in the middle of an epoch, and of the next
 def test_a_stack_that_is_stopped_goes_on_to_the_same_bits(given, tmp_path, monkeypatch, steps):
-    jobs = jobs_of(given, "audioset", "pretrained", ("finetune", "m2pt"), (*SHORT, "recipe.batch_size=10"))
+    jobs = jobs_of(given, "audioset", "pretrained", ("finetune", "m2pt"), (*SHORT, "recipe.batch_size=10"), seeds=(0, 1))
     whole = together(jobs, tmp_path / "whole")
-    stop_after(monkeypatch, jobs[0].task, steps)
-    try:
-        with pytest.raises(Stopped, match="run it again to go on"):
-            together(jobs, tmp_path / "parts")
-    finally:
-        stop_requested.clear()
-    saved = load_checkpoint(tmp_path / "parts" / jobs[0].spec.name / "checkpoint.pt")
-    assert (saved["epoch"], saved["step"]) == divmod(steps, 4)
+    with monkeypatch.context() as patched:
+        stop_after(patched, jobs[0].task, steps + 1)  # it looks at its first gradients, too
+        try:
+            with pytest.raises(Stopped, match="run it again to go on"):
+                together(jobs, tmp_path / "parts")
+        finally:
+            stop_requested.clear()
     parts = together(jobs, tmp_path / "parts")
-    assert all(same_bits(parts[cell], checkpoint) for cell, checkpoint in whole.items())
-    assert parts[jobs[0].spec.cell]["resumed"] == 1
+    assert all(same_bits(parts[run_id], record) for run_id, record in whole.items())
+    assert {record.resumed for record in parts.values()} == {1}
+    assert not list(tmp_path.rglob("*.stack*"))
+
+
+def test_nothing_goes_on_from_half_a_stack_but_that_stack(given, tmp_path, monkeypatch):
+    jobs = jobs_of(given, "audioset", "pretrained", ("finetune", "m2pt"), (*SHORT, "recipe.batch_size=10"))
+    whole = together(jobs, tmp_path / "whole", PLACES + 1)
+    with monkeypatch.context() as patched:
+        stop_after(patched, jobs[0].task, 4)
+        with pytest.raises(Stopped):
+            together(jobs, tmp_path / "parts")
+    stop_requested.clear()
+    lone = alone(jobs[0], tmp_path / "parts")
+    assert lone.resumed == 0
+    assert lone.environment.lockstep is None
+    assert same_bits(lone, alone(jobs[0], tmp_path / "alone"))
+    others = together(jobs, tmp_path / "parts", PLACES + 1)
+    assert all(same_bits(others[run_id], record) and not others[run_id].resumed for run_id, record in whole.items())
 
 
 def test_a_loss_that_is_no_number_leaves_its_run_out_and_the_others_as_they_are(given, tmp_path):
@@ -206,12 +332,10 @@ def test_a_loss_that_is_no_number_leaves_its_run_out_and_the_others_as_they_are(
     jobs = jobs_of(given, "imagenet", "scratch", ("scratch", "m2pt", wild), (*SHORT, "recipe.batch_size=10"))
     calm = [job for job in jobs if job.spec.arm != "higher-lr"]
     undisturbed = together(calm, tmp_path / "calm")
-    left_out = leaving_out(jobs, tmp_path)
+    records, left_out = leaving_out(jobs, tmp_path / "all")
     assert left_out == {job.spec.run_id: "its loss is not a number" for job in jobs if job not in calm}
-    for job in calm:
-        assert same_bits(load_checkpoint(tmp_path / job.spec.name / "checkpoint.pt"), undisturbed[job.spec.cell])
-    (lost,) = (tmp_path / job.spec.name for job in jobs if job not in calm)
-    assert not list(lost.iterdir()), "it did not end an epoch"
+    assert records.keys() == undisturbed.keys()
+    assert all(same_bits(record, undisturbed[run_id]) for run_id, record in records.items())
 
 
 class Wider(Arm):
@@ -254,20 +378,19 @@ class Wilful(Arm):
     ("method", "with hooks, or"), ("tensor", "with hooks, or")])
 def test_a_model_that_a_stack_cannot_compute_is_left_out(given, tmp_path, how, said):
     jobs = jobs_of(given, "imagenet", "scratch", ("scratch", Wilful(how=how)), (*SHORT, "recipe.epochs=1"))
-    calm = together(jobs[:1], tmp_path / "calm")
-    (reason,) = leaving_out(jobs, tmp_path).values()
-    assert said in reason
-    assert same_bits(load_checkpoint(tmp_path / jobs[0].spec.name / "checkpoint.pt"), calm[jobs[0].spec.cell])
+    records, left_out = leaving_out(jobs, tmp_path)
+    assert said in left_out[jobs[1].spec.run_id]
+    assert list(records) == [jobs[0].spec.run_id]
 
 
 @pytest.mark.parametrize("odd", [Wider(), Wilful(how="setting"), Wilful(how="kind")], ids=["wider", "setting", "kind"])
 def test_a_model_of_another_structure_has_a_stack_of_its_own(given, tmp_path, odd):
     jobs = jobs_of(given, "imagenet", "scratch", ("scratch", odd), (*SHORT, "recipe.epochs=1"))
-    for name, order in (("first", jobs), ("last", jobs[::-1])):
-        found = together(order, tmp_path / name)
-        for job in jobs:
-            theirs, _ = alone(job, tmp_path / name / "alone")
-            assert losses(found[job.spec.cell]) == pytest.approx(losses(theirs), abs=1e-6)
+    found = together(jobs, tmp_path)
+    for job in jobs:
+        theirs = alone(job, tmp_path / "alone")
+        losses = [record.curve("train", "loss")[0][1] for record in (found[job.spec.run_id], theirs)]
+        assert losses[0] == pytest.approx(losses[1], abs=1e-6)
 
 
 class Scaled(torch.nn.GELU):
@@ -289,16 +412,9 @@ class Hidden(Arm):
 
 def test_a_difference_that_is_not_seen_in_the_structure_is_seen_in_the_outputs(given, tmp_path):
     jobs = jobs_of(given, "imagenet", "scratch", ("scratch", Hidden(), Hidden(factor=3.0)), (*SHORT, "recipe.epochs=1"))
-    assert leaving_out(jobs, tmp_path) == {jobs[2].spec.run_id: "its model is computed otherwise in a stack"}
-
-
-def leaving_out(jobs: Sequence[Job], folder: Path) -> dict[str, str]:
-    """Why runs were left out of their stack"""
-    members = []
-    for job in jobs:
-        (folder / job.spec.name).mkdir()
-        members.append(Member(job.spec, job.arm, folder / job.spec.name, dict(job.files)))
-    return train_in_lockstep(members, jobs[0].task, Site(results="", lockstep=PLACES))
+    records, left_out = leaving_out(jobs, tmp_path)
+    assert left_out == {jobs[2].spec.run_id: "its model is computed otherwise in a stack"}
+    assert len(records) == 2
 
 
 # --- by the runner ---------------------------------------------------------------------------------------------------
@@ -317,14 +433,13 @@ def test_a_matrix_in_lock_step_is_recorded_fails_alone_resumes_and_reproduces(pl
     matrix = (*MATRIX, "--arm", "finetune,zero,gain,raising", "--seeds", "0-1")
     code, printed = call("run", plugins, tmp_path, *matrix)
     assert code == 1
-    assert "arms in lock-step by 3" in printed
+    assert "arms and seeds in lock-step by 3" in printed
     assert "raising seed 0 goes on alone: RuntimeError: this arm always fails" in printed
     records, _ = Store(tmp_path).records()
     trained = [record for record in records if record.spec.kind == "train"]
     assert {(record.spec.arm, record.spec.seed) for record in trained} == {
         (arm, seed) for arm in ("finetune", "zero", "gain") for seed in (0, 1)}
-    assert {record.environment.lockstep for record in trained} == {3}
-    assert {record.environment.lockstep for record in records if record.spec.kind == "pretrain"} == {None}
+    assert {record.environment.lockstep for record in records} == {3}
     assert {failure.error for failure in Store(tmp_path).failures()} == {"RuntimeError: this arm always fails"}
     paired = pair_runs([Run(record=record) for record in trained])
     assert len(paired.baseline_of) == 4

@@ -17,8 +17,8 @@ from benchmark.bench.run import MEASUREMENTS, tell
 from benchmark.runner.pool import PRELOADED
 
 # Of a GPU of 80 GB: seconds for each, 360 in all; what is not done by then was never going to be.
-GPU_LIMITS = {"check": 40.0, "optimizer": 30.0, "points": 20.0, "steps": 90.0, "tiny": 60.0, "inference": 20.0,
-              "trainer": 20.0, "memory": 20.0, "smoke": 60.0}
+GPU_LIMITS = {"check": 40.0, "optimizer": 30.0, "points": 20.0, "steps": 90.0, "tiny": 50.0, "stack": 40.0,
+              "inference": 15.0, "trainer": 15.0, "memory": 20.0, "smoke": 40.0}
 ELSE_LIMIT = 1800.0  # of what is asked for by name
 LEAST_SECONDS = 5.0  # with less left, nothing is begun
 

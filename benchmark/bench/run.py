@@ -20,6 +20,7 @@ from benchmark.bench.matrices import (
 )
 from benchmark.bench.measure import Bench, Result
 from benchmark.bench.points import measure_points
+from benchmark.bench.stacks import measure_stack
 from benchmark.bench.steps import (
     measure_inference,
     measure_memory,
@@ -36,7 +37,8 @@ from benchmark.report.markup import NONE, Table, text_rows, to_markdown
 MEASUREMENTS: Mapping[str, Callable[[Bench], Iterator[Result]]] = {
     "check": measure_check, "optimizer": measure_optimizer, "steps": measure_steps, "tiny": measure_tiny,
     "trainer": measure_trainer, "memory": measure_memory, "inference": measure_inference, "points": measure_points,
-    "planning": measure_planning, "inputs": measure_inputs, "smoke": measure_smoke, "sharing": measure_sharing,
+    "planning": measure_planning, "inputs": measure_inputs, "smoke": measure_smoke, "stack": measure_stack,
+    "sharing": measure_sharing,
     "evidence": measure_evidence}
 BY_NAME_ONLY = {"evidence"}  # as it takes hours on a CPU
 

@@ -93,8 +93,9 @@ def build_parser() -> Parser:
                               description="Train every run of a matrix that has no record yet. Running it again resumes.")
     run.add_argument("-j", "--jobs", type=int, metavar="N", help="processes at once (default: one a core; with GPUs "
                      "one a GPU at paper scale, else two, or up to eight where each run trains alone)")
-    run.add_argument("--lockstep", type=int, metavar="N", help="train runs that differ in their arm alone in stacks of N "
-                     "models, one pass for all (default: 8 on a GPU below paper scale, else 1: each alone). A run's bits "
+    run.add_argument("--lockstep", type=int, metavar="N", help="train runs that differ in arm and seed alone in stacks of N "
+                     "models, one pass for all (default: what a GPU's free memory holds, up to 48; at paper scale and "
+                     "on a CPU 1: each alone). A run's bits "
                      "depend on N, so runs of different N are not compared")
     run.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N (default: %(default)s)")
     run.add_argument("--overwrite", type=parse_states, metavar="STATES", default=AGAIN,

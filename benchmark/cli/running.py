@@ -71,7 +71,7 @@ def run_matrix(options: argparse.Namespace, command: str) -> int:
                 command=command)
     work = todo(plan, store, options.overwrite)
     pending = len(work.jobs)
-    stacks = f", arms in lock-step by {lockstep}" if lockstep > 1 else ""
+    stacks = f", arms and seeds in lock-step by {lockstep}" if lockstep > 1 else ""
     print(f"{len(plan.jobs)} runs, {pending} to do, {jobs} at once{stacks}, {site.threads} thread{'s' * (site.threads > 1)} "
           f"each; results in {store.folder}, the log of each run in {store.folder}/work/RUN/log.txt", flush=True)
     for state, count in work.counts().items():

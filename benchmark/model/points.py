@@ -21,6 +21,7 @@ from benchmark.data.examples import Batch
 from benchmark.data.seeds import SampleRandom, derive_seed
 from benchmark.model import loops
 from benchmark.model.encoder import Tokenizer, Tokens, gather_tokens
+from benchmark.model.folding import folded
 from benchmark.model.mae import MaskedTarget
 from benchmark.spec.recipes import ModelShape
 
@@ -86,8 +87,8 @@ def gather_points(points: Tensor, ids: Tensor) -> Tensor:
 
 def group(points: Tensor, num_groups: int, group_size: int) -> tuple[Tensor, Tensor]:
     """(B, N, 3) -> centres (B, G, 3) and their neighbourhoods relative to them (B, G, K, 3)"""
-    centres = gather_points(points, farthest_point_sample(points, num_groups))
-    neighbourhoods = gather_points(points, nearest_neighbours(centres, points, group_size))
+    centres = gather_points(points, folded(farthest_point_sample, num_groups, points))
+    neighbourhoods = gather_points(points, folded(nearest_neighbours, group_size, centres, points))
     return centres, neighbourhoods - centres[:, :, None]
 
 

@@ -17,7 +17,7 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 
 ENGINE = "benchmark.train.execute"  # root of all that computes a result
-STACKS = "benchmark.train.lockstep"  # root of what trains several at once
+STACKS = "benchmark.train.stack"  # root of what trains several at once
 # These carry results, and compute none.
 CARRIERS = {"benchmark.records.record", "benchmark.spec.runspec", "benchmark.provenance.environment"}
 PACKAGES = {"benchmark", "tasks", "baselines"}  # their modules count, and those of the roots' own packages

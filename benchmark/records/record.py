@@ -43,6 +43,7 @@ class Environment(Frozen):
     threads: int
     deterministic: bool
     lockstep: int | None = None  # places of the stack in which it was trained with others; absent where it trained alone
+    lockstep_how: str | None = None  # how the stack computes attention, and whether its steps were captured
 
 
 class Measurement(Frozen):

@@ -8,7 +8,8 @@ import subprocess
 
 SHARING = 8  # small processes at once on one GPU, each of which needs a core
 STACKS_AT_ONCE = 2  # on one GPU: one trains while a run of the other is measured
-PLACES = 8  # models in a stack
+PLACES = (48, 32, 24, 16, 8, 4, 2)  # models in a stack, as many of these as there is memory for
+NEEDED_MIB = {"tiny": 600, "small": 1500}  # by a place, while the task with the largest activations trains
 
 
 def default_jobs(profile: str, device: str, cores: int, lockstep: int) -> int:
@@ -24,10 +25,22 @@ def default_jobs(profile: str, device: str, cores: int, lockstep: int) -> int:
 
 def default_lockstep(profile: str, device: str) -> int:
     """Places of a stack where nobody says: 1, each run alone, on a CPU, which one small model keeps busy, and at paper
-    scale, where one fills a GPU.
+    scale, where one fills a GPU; elsewhere what fits its free memory beside the other stacks there.
     """
-    small_on_gpu = profile != "paper" and device != "cpu" and (":" in device or count_gpus() > 0)
-    return PLACES if small_on_gpu else 1
+    if profile not in NEEDED_MIB or device == "cpu" or not (":" in device or count_gpus()):
+        return 1
+    free = free_memory_mib()
+    return next((places for places in PLACES if STACKS_AT_ONCE * places * NEEDED_MIB[profile] <= free), 1)
+
+
+def free_memory_mib() -> int:
+    """On that NVIDIA GPU which has least, found without importing torch; 0 where there is none, or it does not say."""
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return 0
+    told = subprocess.run([tool, "--query-gpu=memory.free", "--format=csv,noheader,nounits"], capture_output=True, text=True,
+                          check=False, timeout=30).stdout.split()
+    return min((int(line) for line in told if line.isdecimal()), default=0)
 
 
 def count_cores() -> int:

@@ -1,14 +1,12 @@
 """Planned runs in, records on disk out: one process per run, a few at once, on this machine.
 
 Processes come from a fork server that has the engine imported, so that a run starts in milliseconds; a crash, a kill, a
-hang, a full disk or a failure stays in its own run. Where a site asks for it, runs that differ in their arm alone are first
-trained in lock-step by one process, and then each goes on from its checkpoint in one of its own. This process imports no
-torch.
+hang, a full disk or a failure stays in its own run. Where a site asks for it, runs that differ in arm and seed alone are
+carried out as one, by one process. This process imports no torch.
 """
 
 from __future__ import annotations
 
-import itertools
 import multiprocessing
 import os
 import signal
@@ -23,8 +21,8 @@ from benchmark.plan.matrix import Job, Plan
 from benchmark.provenance.currency import AGAIN, Judge, Standing, State
 from benchmark.records.store import Store
 from benchmark.runner.budget import Budget
+from benchmark.runner.stacks import Stacks
 from benchmark.runner.worker import Work, carry_out, own_settings
-from benchmark.spec.recipes import TrainRecipe
 from benchmark.spec.runspec import RunSpec, Site
 
 # Keep freed memory: small models spend a tenth of their time on returning it to the kernel and asking for it again.
@@ -33,14 +31,14 @@ ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "2000000000", "MALLOC_TRIM_THRESHOLD_": "
 CUBLAS = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}  # without it, matrix products on a GPU are not deterministic
 GRACE_S = 60.0  # for a run that is told to stop; then it goes on from its last epoch
 LOOK_AGAIN_S = 2.0  # at a run that another runner is carrying out
-PRELOADED = ["benchmark.train.lockstep", "sklearn.metrics", "tasks", "baselines"]  # imported once, by the fork server
+PRELOADED = ["benchmark.train.stack", "sklearn.metrics", "tasks", "baselines"]  # imported once, by the fork server
 
 
 @dataclass(frozen=True)
 class Event:
     """Something that happened to a run."""
 
-    kind: Literal["kept", "started", "elsewhere", "epoch", "trained", "alone", "again", "done", "failed"]
+    kind: Literal["kept", "started", "elsewhere", "epoch", "alone", "again", "done", "failed"]
     spec: RunSpec
     done: int = 0  # epochs
     total: int = 0
@@ -96,7 +94,7 @@ def run_plan(plan: Plan, store: Store, site: Site, jobs: int, on_event: Callable
 
     A failing run is recorded and the others go on; what starts from it fails with that reason. A run that says nothing for
     `timeout` seconds is killed. What a kill or a lack of memory ended is tried `retries` times more, from its checkpoint.
-    Where `site.lockstep` is above 1, runs that can are trained in stacks of so many first; what stops a stack stops no run.
+    Where `site.lockstep` is above 1, runs that can are trained in stacks of so many; what stops a stack stops no run.
     With a `budget` nothing begins that the time left does not allow, and at its end what is running is stopped.
     On KeyboardInterrupt running processes are stopped (their checkpoints stay) and the exception goes on.
     """
@@ -141,7 +139,7 @@ class _Runner:
         self.failed: dict[str, RunSpec] = {}
         self.unfinished = {job.spec.run_id for job in waiting}
         self.attempts: Counter[str] = Counter()
-        self.stacks: dict[str, int] = {}  # places of the stack that each run is to be trained in; 0: alone, or it is trained
+        self.stacks = Stacks(waiting, site.lockstep)
         self.spent: defaultdict[str, float] = defaultdict(float)  # seconds in stacks
         self.context = multiprocessing.get_context("forkserver")
         self.context.set_forkserver_preload(PRELOADED)
@@ -177,32 +175,28 @@ class _Runner:
         return next((self.failed[need.run_id] for _, need in job.needs if need.run_id in self.failed), None)
 
     def next_job(self) -> Job | None:
-        """The next to start; what starts from a failed one fails with it."""
-        while (job := next(filter(self.is_allowed, self.startable()), None)) is not None:
-            self.waiting.remove(job)
-            broken = self.broken(job)
-            if broken is None:
-                return job
-            self.fail(job.spec, f"not run: {broken.cell} (seed {broken.seed}), from which it starts, failed")
+        """The next to start; what starts from a failed one fails with it. A run waits for those that it is trained with,
+        as long as others are running."""
+        while startable := list(self.startable()):
+            if (failing := next((job for job in startable if self.broken(job)), None)) is not None:
+                broken = self.broken(failing)
+                assert broken is not None
+                self.waiting.remove(failing)
+                self.fail(failing.spec, f"not run: {broken.cell} (seed {broken.seed}), from which it starts, failed")
+                continue
+            allowed = [job for job in startable if self.is_allowed(job, startable)]
+            gathered = self.stacks.gathered(allowed, self.waiting)
+            return gathered if gathered is not None or self.running or self.elsewhere else next(iter(allowed), None)
         return None
 
-    def is_allowed(self, job: Job) -> bool:
+    def is_allowed(self, job: Job, startable: Sequence[Job]) -> bool:
         """Whether there is time for a job, and for those that are trained in lock-step with it."""
-        return self.budget is None or (self.budget.allows(job.spec)
-                                       and self.budget.allows(job.spec, max(1, len(self.stack_of(job)))))
-
-    def stack_of(self, job: Job) -> list[Job]:
-        """The jobs to train in lock-step with this one, itself among them; none where it trains alone, or has been."""
-        if self.site.lockstep == 1 or not _fits_a_stack(job.spec):
-            return []
-        room = self.stacks.get(job.spec.run_id, self.site.lockstep)
-        others = (other for other in self.startable() if self.stacks.get(other.spec.run_id, room) == room
-                  and _are_alike(job.spec, other.spec) and self.broken(other) is None)
-        return [job, *itertools.islice(others, room - 1)] if room else []
+        return self.budget is None or (self.budget.allows(job.spec) and self.budget.allows(
+            job.spec, max(1, len(self.stacks.stack_of(job, startable)))))
 
     def start(self, job: Job, places: int) -> None:
-        """Start a process for a job, or for the stack in which it is trained first, in one of so many places."""
-        stack = self.stack_of(job)
+        """Start a process for a job, or for the stack in which it is trained, in one of so many places."""
+        stack = self.stacks.stack_of(job, self.startable())
         group = stack or [job]
         self.waiting = [other for other in self.waiting if other not in group]
         slot = min(set(range(places)) - {other.slot for other in self.running})
@@ -211,7 +205,7 @@ class _Runner:
             self.running.append(_start(self.context, group, bool(stack), self.store, self.site, slot, replaced))
         except OSError as problem:  # no process, or no room for its folder: its own misfortune
             if stack:  # to meet it one by one
-                self.stacks |= {one.spec.run_id: 0 for one in stack}
+                self.stacks.room |= {one.spec.run_id: 0 for one in stack}
                 self.waiting[:0] = stack
             else:
                 self.fail(job.spec, f"could not be started ({problem})")
@@ -229,7 +223,7 @@ class _Runner:
             self.end_stack(ended.jobs, kind, error, seconds / len(ended.jobs))
         elif kind == "busy":
             self.attempts[run_id] -= 1
-            self.stacks.pop(run_id, None)  # whatever becomes of it there
+            self.stacks.room.pop(run_id, None)  # whatever becomes of it there
             self.elsewhere.append((time.monotonic() + LOOK_AGAIN_S, job))
             self.on_event(Event("elsewhere", job.spec))
         elif kind == "done":
@@ -244,18 +238,22 @@ class _Runner:
             self.fail(job.spec, error + tried, trace)
 
     def end_stack(self, jobs: list[Job], kind: str, error: str, seconds: float) -> None:
-        """Let each run go on by itself; where all were stopped, each in a stack of its own first, for it may be one's fault."""
-        stopped = kind not in ("done", "busy")
+        """Take note of each run; those left out go on alone. Where all were stopped, each goes into a stack of its own, for
+        it may be one's fault."""
         for job in jobs:
             run_id = job.spec.run_id
-            again = stopped and len(jobs) > 1
-            self.stacks[run_id] = 1 if again else 0
-            self.spent[run_id] += seconds
-            if not stopped:
+            if self.is_done(job):
                 self.replaced.pop(run_id, None)
-            self.on_event(Event("again", job.spec, text=f"in lock-step with others: {error}") if again
-                          else Event("alone" if stopped else "trained", job.spec, text=error))
-        self.waiting[:0] = jobs
+                self.unfinished.discard(run_id)
+                self.on_event(Event("done", job.spec, seconds=seconds + self.spent[run_id]))
+                continue
+            self.spent[run_id] += seconds
+            stopped = kind not in ("done", "busy")
+            self.stacks.room[run_id] = 1 if stopped and len(jobs) > 1 else 0
+            if stopped:
+                self.on_event(Event("again", job.spec, text=f"in lock-step with others: {error}") if len(jobs) > 1
+                              else Event("alone", job.spec, text=error))
+            self.waiting.append(job)
 
     def fail(self, spec: RunSpec, error: str, trace: str = "") -> None:
         """Record a failure; where even that cannot be written, say so and go on."""
@@ -277,20 +275,6 @@ def _stop(running: Sequence[_Running]) -> None:
         if entry.process.is_alive():
             entry.process.kill()
             entry.process.join()
-
-
-def _fits_a_stack(spec: RunSpec) -> bool:
-    """Whether a run can be trained in lock-step with others: none that keeps an average of its weights, scales its loss or
-    forgets activations."""
-    recipe = spec.recipe
-    return (isinstance(recipe, TrainRecipe) and recipe.optimizer == "adamw" and recipe.precision != "fp16"
-            and recipe.ema_decay is None and not recipe.checkpoint_blocks)
-
-
-def _are_alike(spec: RunSpec, other: RunSpec) -> bool:
-    """Whether two runs share all but the arm, and the rate of its scales"""
-    return ((other.seed, other.task) == (spec.seed, spec.task) and _fits_a_stack(other)
-            and other.comparison == spec.comparison)
 
 
 def _start(context: Any, group: list[Job], together: bool, store: Store, site: Site, slot: int,

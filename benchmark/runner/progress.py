@@ -47,7 +47,7 @@ class View:
         if event.kind == "epoch":
             self.fractions[run_id] = event.done / event.total
             return
-        self.states[run_id] = "waiting" if event.kind in ("trained", "alone", "again") else event.kind
+        self.states[run_id] = "waiting" if event.kind in ("alone", "again") else event.kind
         if event.kind == "started":
             self.started[run_id] = time.monotonic()
             self.sharing[run_id] = event.sharing

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, TextIO
 
 from benchmark.plan.matrix import Job
+from benchmark.records.record import Record
 from benchmark.records.store import Store
 from benchmark.spec.runspec import Pretrained, Site
 
@@ -44,7 +45,7 @@ def own_settings() -> dict[str, str]:
 
 def carry_out(works: Sequence[Work], together: bool, site: Site, results: Path, connection: Connection, slot: int,
               settings: Mapping[str, str]) -> None:
-    """Take one run to its record, or the training of several `together` to their checkpoints.
+    """Take one run to its record, or several `together` to theirs.
 
     `settings` take the place of the fork server's own. Messages are ("epoch", done, all, text) and, of a stack, ("alone",
     run id, why it trains alone); the last is "done", "busy" (another runner has it), "passing" or "failed", with a reason
@@ -71,7 +72,10 @@ def carry_out(works: Sequence[Work], together: bool, site: Site, results: Path, 
     os.dup2(log.fileno(), 2)
     sys.stdout = sys.stderr = log
     try:
-        _train_together(works, site, connection, slot) if together else _run(works[0], store, site, connection, slot, log)
+        if together:
+            _train_together(works, store, site, connection, slot, log)
+        else:
+            _run(works[0], store, site, connection, slot, log)
         connection.send(("done", "", ""))
     except Exception as error:  # whatever a task or an arm raises belongs to this run alone
         trace, cause = traceback.format_exc(), root_cause(error)
@@ -110,24 +114,28 @@ def _claim(works: Sequence[Work], store: Store) -> dict[str, IO[str]]:
 
 def _run(work: Work, store: Store, site: Site, connection: Connection, slot: int, log: TextIO) -> None:
     from benchmark.train.execute import execute
-    from benchmark.train.lockstep import marked
 
     job = work.job
-    record = execute(job.spec, job.task, job.arm, _placed(site, slot), work.folder, work.starts,
-                     lambda done, total, text: connection.send(("epoch", done, total, text)))
+    _keep(execute(job.spec, job.task, job.arm, _placed(site, slot), work.folder, work.starts,
+                  lambda done, total, text: connection.send(("epoch", done, total, text))), job, store, log)
+
+
+def _keep(record: Record, job: Job, store: Store, log: TextIO) -> None:
+    """Leave pictures, and then the record with the code that computed it."""
     _depict(job, store, log)  # from the checkpoint, which `save` removes
-    record = marked(record, work.folder)
     stacked = record.environment.lockstep is not None
     code = {part: digest for part, digest in job.code.items() if stacked or part != "stack"}
     store.save(record.model_copy(update={"code": code}))
 
 
-def _train_together(works: Sequence[Work], site: Site, connection: Connection, slot: int) -> None:
-    from benchmark.train.lockstep import Member, train_in_lockstep
+def _train_together(works: Sequence[Work], store: Store, site: Site, connection: Connection, slot: int, log: TextIO) -> None:
+    from benchmark.train.members import Member
+    from benchmark.train.stack import train_stack
 
-    members = [Member(work.job.spec, work.job.arm, work.folder, work.starts) for work in works if work.job.arm is not None]
-    left_out = train_in_lockstep(members, works[0].job.task, _placed(site, slot),
-                                 lambda done, total, text: connection.send(("epoch", done, total, text)))
+    jobs = {work.job.spec.run_id: work.job for work in works}
+    members = [Member(work.job.spec, work.job.task, work.job.arm, work.folder, work.starts) for work in works]
+    left_out = train_stack(members, _placed(site, slot), lambda record: _keep(record, jobs[record.run_id], store, log),
+                           lambda done, total, text: connection.send(("epoch", done, total, text)))
     for run_id, reason in left_out.items():
         connection.send(("alone", run_id, reason))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Iterator
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -15,6 +16,18 @@ from benchmark.spec.contracts import Task
 from benchmark.spec.recipes import TrainRecipe
 from benchmark.spec.runspec import RunSpec
 from benchmark.train.optim import autocast
+
+SAMPLES = 256  # whose representations are kept, at most
+
+
+class Model(Protocol):
+    """A model, or a stack of some, whose logits are those of each along a first axis."""
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """Logits"""
+
+    def eval(self) -> Any:
+        """Before it is tested"""
 
 
 @torch.inference_mode()
@@ -35,7 +48,7 @@ def evaluate(model: TransformerModel, task: Task, examples: Examples, spec: RunS
     return meter.compute()
 
 
-def scores(model: TransformerModel, task: Task, batch: Batch, spec: RunSpec) -> Tensor:
+def scores(model: Model, task: Task, batch: Batch, spec: RunSpec) -> Tensor:
     """Logits of a batch with one test view; of several views, the logarithm of their mean probabilities"""
     logits: list[Tensor] = []
     for view in views_of(task, batch, spec):
@@ -55,22 +68,26 @@ def views_of(task: Task, batch: Batch, spec: RunSpec) -> Iterator[Batch]:
 
 @torch.inference_mode()
 def representations(model: TransformerModel, task: Task, examples: Examples, spec: RunSpec, device: torch.device,
-                    limit: int = 256) -> Tensor:
+                    limit: int = SAMPLES) -> Tensor:
     """(depth, n, D): the mean patch token after every block, of the first test view of at most `limit` samples"""
     model.eval()
-    parts = []
-    for view in _first_views(task, examples, spec, device, limit):
-        features = model.encode(model.tokenizer(view), taps=range(len(model.blocks)))
-        parts.append(torch.stack([tap[:, features.num_prefix_tokens :].mean(1) for tap in features.taps]).float().cpu())
-    return torch.cat(parts, 1)
+    views = first_views(task, examples, spec, device, limit)
+    return torch.cat([mean_taps(model, view).float().cpu() for view in views], 1)
+
+
+def mean_taps(model: TransformerModel, view: Batch) -> Tensor:
+    """(depth, B, D): the mean patch token after every block"""
+    features = model.encode(model.tokenizer(view), taps=range(len(model.blocks)))
+    return torch.stack([tap[:, features.num_prefix_tokens :].mean(1) for tap in features.taps])
 
 
 @torch.inference_mode()
-def logits_of(model: TransformerModel, task: Task, examples: Examples, spec: RunSpec, device: torch.device,
-              limit: int = 64) -> Tensor:
-    """Logits of the first test view of at most `limit` samples, to compare a model before and after merging"""
+def logits_of(model: Model, task: Task, examples: Examples, spec: RunSpec, device: torch.device,
+              limit: int = 64, axis: int = 0) -> Tensor:
+    """Logits of the first test view of at most `limit` samples, which are along `axis`, to compare a model before and after
+    merging"""
     model.eval()
-    return torch.cat([model(view).float() for view in _first_views(task, examples, spec, device, limit)])
+    return torch.cat([model(view).float() for view in first_views(task, examples, spec, device, limit)], axis)
 
 
 @torch.inference_mode()
@@ -78,7 +95,7 @@ def seconds_per_sample(model: TransformerModel, task: Task, examples: Examples, 
                        repeats: int = 3, limit: int = 32) -> float:
     """Median wall-clock seconds that the logits of one sample take, in a batch of at most `limit` that is prepared before."""
     model.eval()
-    view = next(_first_views(task, examples, spec, device, limit))
+    view = next(first_views(task, examples, spec, device, limit))
     spent = []
     for _ in range(1 + repeats):  # the first warms up
         began = time.perf_counter()
@@ -88,7 +105,8 @@ def seconds_per_sample(model: TransformerModel, task: Task, examples: Examples, 
     return statistics.median(spent[1:]) / len(view["index"])
 
 
-def _first_views(task: Task, examples: Examples, spec: RunSpec, device: torch.device, limit: int) -> Iterator[Batch]:
+def first_views(task: Task, examples: Examples, spec: RunSpec, device: torch.device, limit: int) -> Iterator[Batch]:
+    """The first test view of at most `limit` samples, batch by batch"""
     chosen = torch.arange(min(limit, len(examples))).split(batch_size_of(spec))
     return (next(views_of(task, batch, spec)) for batch in examples.stream(chosen, device))
 
