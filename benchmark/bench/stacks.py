@@ -23,7 +23,8 @@ from benchmark.train.members import Member
 from benchmark.train.optim import autocast, build_optimizer
 from benchmark.train.stacked_runs import Stack
 
-SEEDS, ARMS = 6, 8  # of a stack on a GPU; on a CPU, where stacks are no use, two seeds try the bench out
+SEEDS, ARMS = 6, 8  # of a stack on a GPU
+TRIED = 2  # of both on a CPU, where stacks are no use, to try the bench out
 STEPS = 10  # in a row, which no device waits between
 
 
@@ -51,13 +52,15 @@ def measure_stack(bench: Bench) -> Iterator[Result]:
     gpu = bench.device.type == "cuda"
     task = bench.tasks["imagenet"]
     cells = [Cell(task, arm, "scratch") for arm in bench.arms.values() if "scratch" in arm.settings and not arm.uses_auxiliary]
-    jobs = [job for job in Planner(bench.tasks, "tiny").plan(cells, range(SEEDS if gpu else 2)).jobs
+    seeds, num_arms = (SEEDS, ARMS) if gpu else (TRIED, TRIED)
+    jobs = [job for job in Planner(bench.tasks, "tiny").plan(cells, range(seeds)).jobs
             if job.spec.kind == "train" and not job.needs]
-    arms = list(dict.fromkeys(job.spec.arm for job in jobs))
-    places = (SEEDS if gpu else 2) * ARMS
+    arms = list(dict.fromkeys(job.spec.arm for job in jobs))[:num_arms]
+    jobs = [job for job in jobs if job.spec.arm in arms]
+    places = seeds * num_arms
     with tempfile.TemporaryDirectory() as folder:
         def stacked(capture: bool) -> Stepping:
-            members = [Member(job.spec, job.task, job.arm, Path(folder), {}) for job in jobs[:places]]
+            members = [Member(job.spec, job.task, job.arm, Path(folder), {}) for job in jobs]
             for member in members:
                 member.build()
             stack = Stack(members, places, bench.device)
