@@ -68,7 +68,8 @@ MATRICES: dict[str, Matrix] = {matrix.name: matrix for matrix in (
             {"train_auxiliary": False}, {"auxiliary_decay": False}, {"auxiliary_lr_factor": 10.0})))),
     Matrix(name="evidence", summary="every pair against the controls that a gain must beat, in every setting", seeds="0-5",
            groups=(group(arms=(*BASELINES, "m2pt", "random-norm", "self-copy", "same-modality"), settings=SETTINGS),)),
-    Matrix(name="planted", summary="an effect planted on purpose, its controls, and pathways from the target's own blocks, from scratch",
+    Matrix(name="planted", summary="an effect planted on purpose, its controls, and pathways from the target's own blocks, "
+           "from scratch",
            seeds="0-5",
            groups=(group(arms=("scratch", *PLANTED, "ceiling", "self-copy"), settings=("scratch",)),)),
     Matrix(name="shuffled-labels", summary="labels dealt out at random: everything must be at chance",

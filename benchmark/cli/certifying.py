@@ -59,7 +59,8 @@ def certify(options: argparse.Namespace, command: str) -> int:
     if base is None:
         raise ValueError("the records name no commit that computed them; name it with --base")
     with sides(options, base) as (before, after, out):
-        say(f"{len(wanted)} records of other code in {len(samples)} classes; before: {base[:12]}, after: this tree")
+        other = f"with {before.python}" if options.python else base[:12]
+        say(f"{len(wanted)} records in {len(samples)} classes; before: {other}, after: this tree")
         replays, pair = compare_sides(samples, before, after, out, tasks, arms, options)
     if pair is None:
         say("no class could be compared; nothing is carried")
