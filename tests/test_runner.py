@@ -704,3 +704,36 @@ def test_seeding_costs_nothing_for_devices_that_are_not_in_use(monkeypatch):
     for device in (None, torch.device("cpu")):
         seed_torch(5, device)
         assert torch.equal(torch.rand(3), before)
+
+
+def run_process(plugins: Path, results: Path, *arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "benchmark", "run", *MORTAL, *arguments, "--plugins", str(plugins),
+                           "--results", str(results), "-j", "2"], input=typed, capture_output=True, text=True, check=False)
+
+
+def test_runs_in_this_process_give_what_others_give_and_may_be_looked_into(reference, plugins, tmp_path):
+    looked = tmp_path / "looking"
+    looked.mkdir()
+    for path in plugins.glob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        raised = 'raise RuntimeError("this arm'
+        (looked / path.name).write_text(text.replace(raised, f"breakpoint()\n        {raised}"), encoding="utf-8")
+    done = run_process(plugins, tmp_path / "here", "--debug")
+    assert done.returncode == 0, done.stderr
+    assert "epoch 4 of 4" in done.stdout
+    records, expected = records_of(tmp_path / "here"), records_of(reference[0])
+    assert records
+    assert all(outcome(records[key]) == outcome(expected[key]) for key in records)
+    done = run_process(looked, tmp_path / "here", "--arm", "raising", "--debug", typed="p 6 * 7\nc\n")
+    assert done.returncode == 1
+    assert "42" in done.stdout, "the debugger answered"
+    assert "RuntimeError: this arm" in done.stderr
+    assert "in build" in done.stderr, "the whole traceback"
+
+
+def test_a_verbose_run_says_every_epoch_and_the_whole_traceback(plugins, tmp_path):
+    code, printed = call(plugins, tmp_path, *MORTAL, "--arm", "finetune,raising", "--verbose")
+    assert code == 1
+    assert "mortal finetune seed 0 epoch 3 of 4: " in printed
+    assert "| RuntimeError: this arm" in printed
+    assert "| Traceback" in printed

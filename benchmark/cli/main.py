@@ -112,6 +112,10 @@ def build_parser() -> Parser:
                      help="train on official data of which files are missing; every record and the report say how many")
     run.add_argument("--dry-run", action="store_true", help="list the runs, their states, the time that is left and the "
                      "effects that these seeds could show, and stop")
+    run.add_argument("-v", "--verbose", action="store_true", help="a line for every epoch, and the whole traceback of what "
+                     "failed")
+    run.add_argument("--debug", action="store_true", help="carry out what is to do here, one run after the other in this "
+                     "process, nothing redirected, to the first error: breakpoint() works")
     run.set_defaults(run=running.run_matrix)
 
     status = verbs.add_parser("status", parents=[plan, plugins], help="which runs of a matrix are up to date, carried, of "

@@ -9,6 +9,7 @@ import signal
 import sys
 import tempfile
 import threading
+import traceback
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ from benchmark.runner.machine import count_cores, default_jobs, default_lockstep
 from benchmark.spec.runspec import Site
 
 if TYPE_CHECKING:
+    from benchmark.runner.pool import Todo
     from benchmark.runner.progress import View
 
 TIME_OVER = 3  # exit code
@@ -78,18 +80,38 @@ def run_matrix(options: argparse.Namespace, command: str) -> int:
         print(f"note: of these, {count} {'is' if count == 1 else 'are'} computed again: {WHY_AGAIN[state]}", flush=True)
     if pending:
         warn_of_other_stacks(plan, store, lockstep)
+    if options.debug:
+        return debug_runs(work, store, site)
     budget = Budget(options.time_limit, store.records()[0]) if options.time_limit else None
-    with stopped_like_ctrl_c(), watch(plan.specs, jobs) as progress:
+    with stopped_like_ctrl_c(), watch(plan.specs, jobs, options.verbose) as progress:
         failed = run_plan(plan, store, site, jobs, progress.take, again=options.overwrite, timeout=options.timeout,
                           retries=options.retries, budget=budget)
     compare_with_baselines(store)
     print_matrix(store, options.plugins)
-    print_summary(progress, store)
+    print_summary(progress, store, options.verbose)
     unfinished = [spec for spec in plan.specs if progress.states[spec.run_id] in ("waiting", "started", "elsewhere")]
     left = budget.tell_left(unfinished, jobs) if budget else None
     if left:
         print(left)
     return 1 if failed else TIME_OVER if left else 0
+
+
+def debug_runs(work: Todo, store: Store, site: Site) -> int:
+    """Carry out runs one after the other in this process, to the first error, which goes up as it is."""
+    from benchmark.runner.worker import Work, run_here
+
+    alone = site.model_copy(update={"lockstep": 1})
+    for job in work.jobs:
+        spec = job.spec
+        print(f"{spec.cell} seed {spec.seed}, in {store.work(spec)}", flush=True)
+        try:
+            run_here(Work.of(job, store, work.replaced.get(spec.run_id)), store, alone,
+                     lambda done, total, text: print(f"  epoch {done} of {total}: {text}", flush=True))
+        except Exception:  # of whatever kind, it is what one is looking for
+            traceback.print_exc()
+            return 1
+    print(f"{len(work.jobs)} runs done; records in {store.folder}/runs")
+    return 0
 
 
 def warn_of_other_stacks(plan: Plan, store: Store, lockstep: int) -> None:
@@ -124,7 +146,7 @@ def print_matrix(store: Store, plugins: Path | None) -> None:
     print_matrices(*gather([store], *load_registry(plugins)))
 
 
-def print_summary(progress: View, store: Store) -> None:
+def print_summary(progress: View, store: Store, verbose: bool = False) -> None:
     """How it ended, where things are, and the next command to type."""
     from benchmark.runner.progress import clock
 
@@ -135,7 +157,8 @@ def print_summary(progress: View, store: Store) -> None:
         failure = store.failure(spec) if progress.states[spec.run_id] == "failed" else None
         if failure is not None:
             print(f"failed: {spec.cell} seed {spec.seed}: {failure.error}\n        log: {store.work(spec) / 'log.txt'}")
-            for line in failure.log.splitlines()[-LOG_LINES:]:
+            shown = failure.traceback.splitlines() if verbose and failure.traceback else failure.log.splitlines()[-LOG_LINES:]
+            for line in shown:
                 print(f"        | {line}")
     for event in progress.alone:
         print(f"alone, and so not compared with runs in lock-step: {event.spec.cell} seed {event.spec.seed}: {event.text}")

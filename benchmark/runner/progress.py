@@ -119,10 +119,15 @@ class View:
 
 
 @contextmanager
-def watch(specs: tuple[RunSpec, ...], jobs: int) -> Iterator[View]:
-    """A `View` whose events show as they come: give it each event through `take`."""
+def watch(specs: tuple[RunSpec, ...], jobs: int, verbose: bool = False) -> Iterator[View]:
+    """A `View` whose events show as they come: give it each event through `take`.
+
+    `verbose`: a line for every epoch, too, also on a terminal.
+    """
     console = Console()
-    if console.is_terminal:
+    if verbose:
+        yield EpochView(specs, jobs)
+    elif console.is_terminal:
         progress = View(specs, jobs)
         with Live(get_renderable=progress.grid, console=console, refresh_per_second=2, transient=False):
             yield progress
@@ -135,10 +140,24 @@ class LineView(View):
 
     def take(self, event: Event) -> None:
         super().take(event)
-        told = {"done": f"done in {event.seconds:.0f} s", "again": f"failed: {event.text}, and is tried again",
-                "alone": f"goes on alone: {event.text}", "failed": f"failed: {event.text}"}
-        if event.kind in told:
+        if text := self.tell(event):
             try:
-                print(f"[{self.line()}] {event.spec.cell} seed {event.spec.seed} {told[event.kind]}", flush=True)
+                print(f"[{self.line()}] {event.spec.cell} seed {event.spec.seed} {text}", flush=True)
             except BrokenPipeError:  # the reader has gone, as `head` does, which is no reason to stop training
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+    def tell(self, event: Event) -> str:
+        """What is said of an event; "" where nothing is"""
+        told = {"done": f"done in {event.seconds:.0f} s", "again": f"failed: {event.text}, and is tried again",
+                "alone": f"goes on alone: {event.text}", "failed": f"failed: {event.text}"}
+        return told.get(event.kind, "")
+
+
+class EpochView(LineView):
+    """Prints a line when a run starts and after each epoch, too."""
+
+    def tell(self, event: Event) -> str:
+        """As of `LineView`"""
+        if event.kind == "epoch":
+            return f"epoch {event.done} of {event.total}: {event.text}"
+        return "started" if event.kind == "started" else super().tell(event)

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -19,6 +19,7 @@ from benchmark.records.store import Store
 from benchmark.spec.runspec import Pretrained, Site
 
 PASSING = {"OutOfMemoryError", "MemoryError"}  # may not come again: other runs took the memory
+Report = Callable[[int, int, str], None]  # finished epochs, all epochs, a short text
 OWN_SETTINGS = "M2PT_"  # what the environment's variables that are ours begin with
 
 
@@ -72,10 +73,14 @@ def carry_out(works: Sequence[Work], together: bool, site: Site, results: Path, 
     os.dup2(log.fileno(), 2)
     sys.stdout = sys.stderr = log
     try:
+        def report(done: int, total: int, text: str) -> None:
+            connection.send(("epoch", done, total, text))
+
         if together:
-            _train_together(works, store, site, connection, slot, log)
+            for run_id, reason in _train_together(works, store, site, slot, report, log).items():
+                connection.send(("alone", run_id, reason))
         else:
-            _run(works[0], store, site, connection, slot, log)
+            _run(works[0], store, site, slot, report, log)
         connection.send(("done", "", ""))
     except Exception as error:  # whatever a task or an arm raises belongs to this run alone
         trace, cause = traceback.format_exc(), root_cause(error)
@@ -88,6 +93,17 @@ def carry_out(works: Sequence[Work], together: bool, site: Site, results: Path, 
             log.write(trace)
     finally:
         connection.close()
+
+
+def run_here(work: Work, store: Store, site: Site, report: Report) -> None:
+    """Take one run to its record in this process: nothing is redirected, errors go up, and `breakpoint()` works.
+
+    Raises `ValueError` where another runner has the run.
+    """
+    locks = _claim([work], store)
+    if not locks:
+        raise ValueError(f"{work.job.spec.name} is being carried out, or has just been, by another runner")
+    _run(work, store, site, 0, report, sys.stdout)
 
 
 def _claim(works: Sequence[Work], store: Store) -> dict[str, IO[str]]:
@@ -112,12 +128,12 @@ def _claim(works: Sequence[Work], store: Store) -> dict[str, IO[str]]:
     return locks
 
 
-def _run(work: Work, store: Store, site: Site, connection: Connection, slot: int, log: TextIO) -> None:
+def _run(work: Work, store: Store, site: Site, slot: int, report: Report, log: TextIO) -> None:
     from benchmark.train.execute import execute
 
     job = work.job
-    _keep(execute(job.spec, job.task, job.arm, _placed(site, slot), work.folder, work.starts,
-                  lambda done, total, text: connection.send(("epoch", done, total, text))), job, store, log)
+    _keep(execute(job.spec, job.task, job.arm, _placed(site, slot), work.folder, work.starts, report),
+          job, store, log)
 
 
 def _keep(record: Record, job: Job, store: Store, log: TextIO) -> None:
@@ -128,16 +144,14 @@ def _keep(record: Record, job: Job, store: Store, log: TextIO) -> None:
     store.save(record.model_copy(update={"code": code}))
 
 
-def _train_together(works: Sequence[Work], store: Store, site: Site, connection: Connection, slot: int, log: TextIO) -> None:
+def _train_together(works: Sequence[Work], store: Store, site: Site, slot: int, report: Report, log: TextIO) -> dict[str, str]:
+    """Returns why some train alone, by run id."""
     from benchmark.train.members import Member
     from benchmark.train.stack import train_stack
 
     jobs = {work.job.spec.run_id: work.job for work in works}
     members = [Member(work.job.spec, work.job.task, work.job.arm, work.folder, work.starts) for work in works]
-    left_out = train_stack(members, _placed(site, slot), lambda record: _keep(record, jobs[record.run_id], store, log),
-                           lambda done, total, text: connection.send(("epoch", done, total, text)))
-    for run_id, reason in left_out.items():
-        connection.send(("alone", run_id, reason))
+    return train_stack(members, _placed(site, slot), lambda record: _keep(record, jobs[record.run_id], store, log), report)
 
 
 def _placed(site: Site, slot: int) -> Site:
