@@ -416,13 +416,17 @@ def test_the_report_is_complete_and_the_same_bytes_in_any_order(tmp_path):
     }
     for ours, theirs in zip(first, second, strict=True):
         assert ours.read_bytes() == theirs.read_bytes(), ours.name
-    html = (tmp_path / "a" / "report.html").read_text()
-    for found in re.findall(r'(?:href|src|xlink:href)="([^"]+)"', html):
-        assert found.startswith(("#", "data:image/png;base64,")) or (tmp_path / "a" / found).is_file(), found
-    for words in ("NaN loss", "cut off", "Example CPU", "0123456789abcdef", "not comparable with published numbers"):
-        assert words in html, words
-    ids = re.findall(r'\bid="([^"]+)"', html)
-    assert len(set(ids)) == len(ids)
+    pages = {name: (tmp_path / "a" / name).read_text() for name in ("report.html", "appendix.html")}
+    for html in pages.values():
+        for found in re.findall(r'(?:href|src|xlink:href)="([^"]+)"', html):
+            file, _, place = found.partition("#")
+            assert found.startswith(("#", "data:image/png;base64,")) or (tmp_path / "a" / file).is_file(), found
+            assert not place or f'id="{place}"' in pages.get(file, html), found
+        ids = re.findall(r'\bid="([^"]+)"', html)
+        assert len(set(ids)) == len(ids)
+        assert "not comparable with published numbers" in html
+    for words in ("NaN loss", "cut off", "Example CPU", "0123456789abcdef"):
+        assert words in pages["appendix.html"], words
     page = first[0].read_text()
     for link in re.findall(r"\]\(([^)]+)\)", page):
         assert (tmp_path / "a" / link).is_file(), link
@@ -446,9 +450,10 @@ def test_hostile_names_break_no_output(tmp_path):
     paths = write_report(analyse(records, [Problem(HOSTILE, HOSTILE)], tasks=TASKS), tmp_path / "out")
     assert all(path.resolve().is_relative_to(tmp_path / "out") for path in paths)
     assert "<img" not in paths[0].read_text()
-    html = (tmp_path / "out" / "report.html").read_text()
-    assert "<img" not in html
-    assert html.count("<script>") == 1
+    for name in ("report.html", "appendix.html"):
+        html = (tmp_path / "out" / name).read_text()
+        assert "<img" not in html
+        assert html.count("<script>") == 1
     for path in paths:
         if path.suffix == ".svg":
             assert not [e for e in ElementTree.parse(path).iter() if e.tag.endswith("img")]

@@ -185,7 +185,7 @@ def test_only_the_parts_and_formats_that_are_asked_for_are_written(tmp_path):
     analysis = analysis_of([*make_matrix(["imagenet", "audioset"], ["image", "audio"], range(2)), make_pretraining("image")])
     written = write_report(analysis, tmp_path, formats=("md", "html"), parts=("claims", "left-out"))
     names = {path.relative_to(tmp_path).as_posix() for path in written}
-    assert names == {"report.md", "report.html", "tables/claims.md"}
+    assert names == {"report.md", "report.html", "appendix.html", "tables/claims.md"}
     page = (tmp_path / "report.md").read_text()
     assert "## Published claims" in page
     assert "## Target x auxiliary" not in page
@@ -196,7 +196,7 @@ def test_pages_name_every_file_of_their_formats_and_no_other(formats, tmp_path):
     analysis = analysis_of(make_matrix(["imagenet", "audioset"], ["image", "audio"], range(2)))
     files = {path.relative_to(tmp_path).as_posix() for path in write_report(analysis, tmp_path, formats=formats)}
     assert files == {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
-    page = (tmp_path / "report.html").read_text()
+    page = "".join((tmp_path / name).read_text() for name in ("report.html", "appendix.html"))
     linked = set(re.findall(r'href="((?:tables|figures)/[^"]+)"', page))
     assert linked == {name for name in files if name.endswith((".tex", ".pdf")) or (name.endswith(".md") and "/" in name)}
     assert page.count("<svg") == page.count("<figure role") > 3
@@ -363,10 +363,11 @@ def test_a_report_of_hostile_records_says_what_it_left_out_and_why(hostile, caps
         (detail,) = rows.loc[rows["name"] == f"{name}/record.json", "detail"]
         assert said in detail, name
     assert "Repeats a cell and seed" in set(rows["reason"])
-    html = (hostile / "report" / "report.html").read_text(encoding="utf-8")
-    assert "<script>alert" not in html
-    assert html.count("<script>") == 1
-    assert str(hostile) not in html
+    for name in ("report.html", "appendix.html"):
+        html = (hostile / "report" / name).read_text(encoding="utf-8")
+        assert "<script>alert" not in html
+        assert html.count("<script>") == 1
+        assert str(hostile) not in html
     page = (hostile / "report" / "report.md").read_text(encoding="utf-8")
     assert "<script>" not in page
     assert "(n=3)" in page, "the good ones count"

@@ -19,9 +19,12 @@ from benchmark.evidence.estimates import (
     estimate_pretraining,
 )
 from benchmark.evidence.inputs import Problem, TaskInfo
+from benchmark.evidence.means import estimate_means, estimate_null
 from benchmark.evidence.ranks import estimate_power, rank_cells
 from benchmark.evidence.rule import BASELINE, estimate_contrasts, judge_contrasts
+from benchmark.evidence.rule2 import RULE2_COLUMNS, estimate_rule2
 from benchmark.evidence.sanity import estimate_sanity
+from benchmark.evidence.scales import layer_sizes, scale_agreement
 from benchmark.evidence.shares import estimate_shares
 from benchmark.evidence.verdicts import judge_claims
 from benchmark.plan.study import Study
@@ -56,6 +59,11 @@ class Analysis:
     pretraining: pd.DataFrame
     contrasts: pd.DataFrame
     verdicts: pd.DataFrame
+    second: pd.DataFrame  # the second rule
+    means: pd.DataFrame
+    null: pd.DataFrame
+    scales: pd.DataFrame  # how alike they are
+    layers: pd.DataFrame  # their sizes
     ranks: pd.DataFrame
     power: pd.DataFrame
     cost: pd.DataFrame
@@ -66,6 +74,14 @@ class Analysis:
     extras: Extras
     compared: Collection | None = None  # other results
     comparison: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+    def stand_ins(self, section: int) -> Mapping[str, str]:
+        """By task: what its data are in a section, e.g. "drawings (stands in for Photos-1K)", where its name does not say it"""
+        return {} if self.collection.sections[section].profile == self.study.profile else self.study.stand_ins
+
+    def data_of(self, section: int, task: str) -> str:
+        """As `stand_ins`, or the task's name"""
+        return self.stand_ins(section).get(task, task)
 
     def count(self, finding: str) -> int:
         """How often one of `FINDINGS` occurs."""
@@ -98,10 +114,16 @@ def analyse(
     collection = collect(records, problems, tasks, standings)
     cells, effects = estimate_cells(collection), estimate_effects(collection, select)
     contrasts = estimate_contrasts(collection, study.rivals, select, study.tuned_baseline, study.beside)
+    rivals, beside = (tuple(named.get(study.method, ())) for named in (study.rivals, study.beside))
+    second = (pd.DataFrame(columns=RULE2_COLUMNS) if study.second_rule is None else
+              estimate_rule2(collection, study.method, study.second_rule, rivals, beside, claims, select))
     other = None if compared is None else collect(compared, (), tasks)
     return Analysis(
         study, collection, select, cells, effects, estimate_pretraining(collection, select), contrasts,
-        judge_contrasts(collection, contrasts), rank_cells(collection, select), estimate_power(collection, effects, claims),
+        judge_contrasts(collection, contrasts), second,
+        estimate_means(collection, study.method, (*rivals, *beside), claims, select),
+        estimate_null(collection, study.noise, (*rivals, *beside), select), scale_agreement(collection, study.method),
+        layer_sizes(collection), rank_cells(collection, select), estimate_power(collection, effects, claims),
         estimate_cost(collection), estimate_sanity(collection, study.equal, select), estimate_shares(collection, effects),
         claims, judge_claims(collection, claims, cells, effects), extras or Extras(), other,
         compare(collection, other, select) if other is not None else pd.DataFrame())

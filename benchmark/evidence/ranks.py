@@ -22,7 +22,7 @@ from benchmark.evidence.stats import (
 from benchmark.records.record import Selection
 
 RANK_COLUMNS = [*CELL, "metric", "select", "n", "mean", "ties"]
-POWER_COLUMNS = [*CELL, "metric", "select", "n", "sd", "mde", "published", "p_equivalent", "seeds_needed"]
+POWER_COLUMNS = [*CELL, "metric", "select", "n", "sd", "mde_holm", "published", "p_equivalent", "seeds_needed"]
 MOST_RANKED = 60  # cells of one target; more pairs than that tell nothing after their adjustment
 
 
@@ -83,8 +83,8 @@ def published_gains(claims: Iterable[Claim]) -> dict[tuple[str, str, str], float
 
 
 def estimate_power(collection: Collection, effects: pd.DataFrame, claims: Iterable[Claim]) -> pd.DataFrame:
-    """Of each cell's main metric: the detectable effect; and beside the smallest gain that the paper prints for the target
-    and setting, whether the cell is shown to differ from its baseline by less, and how many seeds would find it.
+    """Of each cell's main metric: the effect that its adjusted test finds; and beside the smallest gain that the paper prints
+    for the target and setting, whether the cell is shown to differ from its baseline by less, and how many seeds would find it.
     """
     gains = published_gains(claims)
     main = {task: info.metrics[0].name for task, info in collection.tasks.items()}
@@ -93,9 +93,9 @@ def estimate_power(collection: Collection, effects: pd.DataFrame, claims: Iterab
         if effect.metric != main[effect.task]:
             continue
         gain = gains.get((effect.task, collection.sections[effect.section].setting, effect.metric))
-        row = {name: getattr(effect, name) for name in (*CELL, "metric", "select", "n", "sd", "mde")} | {"published": gain}
+        row = {name: getattr(effect, name) for name in (*CELL, "metric", "select", "n", "sd", "mde_holm")} | {"published": gain}
         if gain is not None and effect.n > 1 and effect.sd > 0:
             row["p_equivalent"] = equivalence_p(effect.difference, effect.sd, effect.n, gain)
-            row["seeds_needed"] = seeds_needed(gain, effect.sd, spread_df=effect.n - 1)
+            row["seeds_needed"] = seeds_needed(gain, effect.sd, ALPHA / max(effect.tests, 1), spread_df=effect.n - 1)
         rows.append(row)
     return pd.DataFrame(rows, columns=POWER_COLUMNS)

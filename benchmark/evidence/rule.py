@@ -75,7 +75,7 @@ def estimate_contrasts(
             pairs: dict[int, tuple[float, float]] = {}
             for seed, run in sorted(treated.items()):
                 other = collection.paired.baseline_of.get(run) if other_place is None else runs.get(other_place, {}).get(seed)
-                if other is not None and _alike(run, other) and other.record.run_id in value:
+                if other is not None and alike(run, other) and other.record.run_id in value:
                     pairs[seed] = (value[run.record.run_id], value[other.record.run_id])
             sides = zip(*pairs.values(), strict=True)
             measured = difference_of(pairs, *sides) if pairs else dict.fromkeys(DIFFERENCE) | {"n": 0}
@@ -178,5 +178,6 @@ def shared_sources(collection: Collection, task: str, auxiliary: str) -> list[st
     return sorted(collection.tasks[task].sources & collection.pretraining_sources.get(auxiliary, frozenset()))
 
 
-def _alike(run: Run, other: Run) -> bool:
+def alike(run: Run, other: Run) -> bool:
+    """Whether two runs differ in their arms alone, and in the seed: one comparison, environment and target checkpoint"""
     return (run.comparison, run.environment, run.checkpoint) == (other.comparison, other.environment, other.checkpoint)

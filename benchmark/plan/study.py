@@ -16,6 +16,16 @@ from benchmark.plan.presets import Matrix, explain
 
 
 @dataclass(frozen=True)
+class SecondRule:
+    """A rule that was written down, in a protocol, before the seeds that it judges were run."""
+
+    protocol: Path
+    profile: str
+    setting: str
+    seeds: range  # all of them, and no others
+
+
+@dataclass(frozen=True)
 class Study:
     """What is asked of a method, and of what. Left as it is, it asks nothing in particular of any runs."""
 
@@ -30,6 +40,12 @@ class Study:
     rivals: Mapping[str, Sequence[str]] = field(default_factory=dict)  # by arm: the controls that its gain must beat
     beside: Mapping[str, Sequence[str]] = field(default_factory=dict)  # compared for information, outside that rule
     tuned_baseline: str | None = None  # the arm whose variants are the baseline's, for arms that were tuned
+    noise: tuple[str, ...] = ()  # arms whose cells of one target differ, by auxiliary, in nothing that is known to matter
+    second_rule: SecondRule | None = None
+    treatment: str = "the method"  # what the arm does, in words, for readers who know none
+    called: Mapping[str, str] = field(default_factory=dict)  # what arms are, in words, by name
+    stand_ins: Mapping[str, str] = field(default_factory=dict)  # by task: what its data are, under any profile but `profile`
+    limits: tuple[str, ...] = ()  # what a null does not say
     equal: tuple[str, ...] = ()  # arms that equal their baseline to the last bit, or the pipeline is wrong
     profile: str = ""  # the one with the data, shapes and recipes of the publication
     claims: Path | None = None  # files: the published numbers,

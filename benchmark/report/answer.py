@@ -5,15 +5,9 @@ from __future__ import annotations
 import pandas as pd
 
 from benchmark.evidence.analysis import Analysis
-from benchmark.evidence.estimates import (
-    pooled_spread,
-)
 from benchmark.evidence.rule import HELPS, NO_EVIDENCE, NOT_JUDGED, ONE_SEED, shared_sources
 from benchmark.evidence.sanity import WRONG
-from benchmark.evidence.stats import (
-    ALPHA,
-    minimal_detectable_effect,
-)
+from benchmark.evidence.stats import ALPHA
 from benchmark.provenance.currency import carried_note
 
 
@@ -50,9 +44,10 @@ def answer(analysis: Analysis) -> list[str]:
         found, better = ours["p_holm"].astype(float) < ALPHA, ours["difference"] * sign > 0
         text = (f"{title}: of {len(ours)} target x auxiliary pairs, {int((found & better).sum())} gain over their baseline and "
                 f"{int((found & ~better).sum())} lose beyond chance (paired by seed, Holm-adjusted")
-        edges = [f"{task} {edge:.1f}" for task in dict.fromkeys(ours["task"])
-                 if (edge := _found_from(ours[ours["task"] == task], len(ours))) is not None]
-        text += f"; effects that could have been found: from {', '.join(edges)})." if edges else ")."
+        largest = {task: ours.loc[ours["task"] == task, "mde_holm"].astype(float).max() for task in dict.fromkeys(ours["task"])}
+        edges = [f"{analysis.data_of(number, str(task)).partition(' (')[0]} {edge:.1f}" for task, edge in largest.items()
+                 if not pd.isna(edge)]
+        text += f"; effects found in each pair: from {', '.join(edges)})." if edges else ")."
         apart = [not shared_sources(collection, str(task), str(name)) for task, name in zip(ours["task"], ours["auxiliary"],
                                                                                             strict=True)]
         if not all(apart):
@@ -63,15 +58,6 @@ def answer(analysis: Analysis) -> list[str]:
         judged = dict(control_verdicts(analysis, number)).get(analysis.study.method, "")
         lines.append(text + (f" {judged}" if judged and not judged.startswith("Not judged") else ""))
     return lines or ["No target x auxiliary pair has been measured on all data yet."]
-
-
-def _found_from(effects: pd.DataFrame, tests: int) -> float | None:
-    """What the test of one of so many pairs finds with probability `POWER` where a target's pairs scatter alike."""
-    effects = effects[effects["sd"].astype(float) > 0]
-    pooled = pooled_spread(effects)
-    if pooled is None:
-        return None
-    return minimal_detectable_effect(pooled[0], int(effects["n"].min()), ALPHA / tests, spread_df=pooled[1])
 
 
 def badges(analysis: Analysis) -> list[str]:

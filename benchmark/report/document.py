@@ -1,4 +1,4 @@
-"""Headings, text, tables and figures in; files, and one page as Markdown and as HTML, out.
+"""Headings, text, tables and figures in; files, one page as Markdown, and an answer and an appendix as HTML, out.
 
 A report is written once, as a list of blocks; what is shown where a page is read differs with its format alone.
 """
@@ -28,6 +28,7 @@ class Heading:
 
     text: str
     level: int = 2
+    appendix: bool = False  # of level 2: whether it and what follows are on the second HTML page
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ Block = Heading | Paragraph | Items | Code | Tabular | Picture
 
 @dataclass
 class Document:
-    """Blocks in the order of the page, and the files below `out` that were written for them."""
+    """Blocks in the order of the pages, and the files below `out` that were written for them."""
 
     out: Path
     formats: Collection[str] = FORMATS
@@ -123,12 +124,13 @@ class Document:
             self.add(Picture(name, description, files.get("svg", b"").decode(), written))
 
     def pages(self, facts: Mapping[str, object]) -> None:
-        """Write the page as Markdown and as HTML; `facts` are what the latter's first screen says."""
+        """Write Markdown on one page and HTML on two; `facts` are what the first screen of the latter says."""
         written, self.written = self.written, []
         self.blocks = without_empty(self.blocks)
         self.file("report.md", markdown_page(self.blocks), "md")
         if "html" in self.formats:
-            self.file("report.html", html_page(self.blocks, facts), "html")
+            for name, page in html_pages(self.blocks, facts).items():
+                self.file(name, page, "html")
         self.written += written
 
 
@@ -155,6 +157,8 @@ def markdown_page(blocks: Sequence[Block]) -> str:
                 lines += _markdown_items(points, emphasised, rest)
             case Code(text):
                 lines += [f"    {plain(text)}"]
+            case Tabular(on_page=False, files=()):  # the table of another part, shown on the first HTML page, too
+                continue
             case Tabular(table=table, on_page=True, files=files) if len(table.rows) <= MAX_ROWS:
                 lines += [*to_markdown(table).splitlines(), "", _markdown_links(files)]
             case Tabular(table=table, files=files):
@@ -179,10 +183,14 @@ def _markdown_items(points: Sequence[tuple[str, tuple[str, ...]]], emphasised: b
     return lines
 
 
-def html_page(blocks: Sequence[Block], facts: Mapping[str, object]) -> str:
-    """One file that needs no other and no network: figures, style and script are inside, and everything is escaped.
+ANSWER, APPENDIX = "report.html", "appendix.html"
 
-    `facts` go to the template: what its first screen says instead of the blocks before the first heading of level 2.
+
+def html_pages(blocks: Sequence[Block], facts: Mapping[str, object]) -> dict[str, str]:
+    """Two files by name that need no network and none but each other: figures, style and script are inside, and everything
+    is escaped.
+
+    `facts` go to the template: what the first screen says instead of the blocks before the first heading of level 2.
     """
     import jinja2
 
@@ -191,8 +199,18 @@ def html_page(blocks: Sequence[Block], facts: Mapping[str, object]) -> str:
         undefined=jinja2.StrictUndefined)
     environment.globals["inline"] = inline
     environment.globals["kind"] = lambda block: type(block).__name__
-    start = next((i for i, block in enumerate(blocks) if isinstance(block, Heading) and block.level == 2), len(blocks))
-    return environment.get_template("page.html").render(blocks=blocks, start=start, **facts) + "\n"
+    pages: dict[str, list[Block]] = {ANSWER: [], APPENDIX: []}
+    page: str | None = None  # before the first heading
+    for block in blocks:
+        if isinstance(block, Heading) and block.level == 2:
+            page = APPENDIX if block.appendix else ANSWER
+        if page is not None:
+            pages[page].append(block)
+    titles = {ANSWER: "The answer", APPENDIX: "Appendix"}
+    contents = [(titles[name], name, [block.text for block in its if isinstance(block, Heading) and block.level == 2])
+                for name, its in pages.items()]
+    template = environment.get_template("page.html")
+    return {name: template.render(blocks=its, contents=contents, current=name, **facts) + "\n" for name, its in pages.items()}
 
 
 def inline(picture: Picture) -> str:

@@ -144,6 +144,11 @@ def show_estimate(row: Any, metric: Metric, prefix: str = "", with_n: bool = Tru
     return show_value(mean, metric) + half + (f" (n={int(n)})" if with_n else "")
 
 
+def show_points(value: float) -> str:
+    """A signed number of two decimals"""
+    return _minus(f"{round(value, 2) + 0.0:+.2f}")
+
+
 def show_spread(value: float, metric: Metric) -> str:
     """A detectable effect: one decimal of percent, two where it is small."""
     return f"{value:.{1 if round(value, 2) >= 1 else 2}f}" if metric.unit == "%" else f"{value:.2g}"

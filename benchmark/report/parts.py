@@ -20,7 +20,9 @@ from benchmark.report.answer import control_verdicts
 from benchmark.report.compare import comparison_table, summarise
 from benchmark.report.cost import cost_table, draw_cost
 from benchmark.report.document import Document, Heading, Items, Paragraph
+from benchmark.report.first import add_gains, add_limits, add_mechanism, add_verdicts
 from benchmark.report.markup import NONE, Table, text_rows
+from benchmark.report.means import headline_section, means_table
 from benchmark.report.pictures import draw_reconstructions, draw_samples
 from benchmark.report.provenance import commands_table, facts
 from benchmark.report.published import draw_claims, list_sources, published_lines, published_table
@@ -44,6 +46,7 @@ class Part:
 
     title: str
     add: Callable[[Document, Analysis], None]
+    appendix: bool = True
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,8 @@ def add_matrices(document: Document, analysis: Analysis) -> None:
         published = published_lines(analysis.claims, collection.sections[place.number].setting)
         for name, arm, variant in _matrices(analysis, place):
             what = (collection, cells, effects, place.number, arm, variant)
-            document.table(f"matrix-{name}", matrix_table(*what, published if not variant else {}))
+            document.table(f"matrix-{name}", matrix_table(*what, published if not variant else {},
+                                                          analysis.stand_ins(place.number)))
             document.frame(f"matrix-{name}", matrix_frame(*what))
             document.figure(f"matrix-{name}", figures.draw_matrix(*what),
                             f"Paired differences of {arm} {variant}".rstrip() + " by target and auxiliary, as a heat map")
@@ -82,8 +86,12 @@ def add_controls(document: Document, analysis: Analysis) -> None:
         document.add(*(Paragraph(text, f"{name}:") for name, text in control_verdicts(analysis, place.number)))
         document.table(f"controls-{place.slug}",
                        contrasts_table(collection, analysis.contrasts, analysis.verdicts, place.number))
+        if place.number != headline_section(analysis):
+            document.table(f"mean-effect-{place.slug}", means_table(analysis, place.number))
         document.table(f"order-{place.slug}", rank_table(collection, analysis.ranks, place.number))
-    for name, frame in (("contrasts", analysis.contrasts), ("verdicts", analysis.verdicts), ("order", analysis.ranks)):
+    for name, frame in (("contrasts", analysis.contrasts), ("verdicts", analysis.verdicts), ("order", analysis.ranks),
+                        ("second-rule", analysis.second), ("mean-effect", analysis.means), ("null-pairs", analysis.null),
+                        ("scales-likeness", analysis.scales), ("scales-sizes", analysis.layers)):
         document.frame(name, _with_sections(frame, analysis))
 
 
@@ -232,6 +240,10 @@ def add_provenance(document: Document, analysis: Analysis) -> None:
 
 
 PARTS: Mapping[str, Part] = {
+    "gains": Part("Every pair, and the mean", add_gains, appendix=False),
+    "verdicts": Part("Is it the other modality's knowledge?", add_verdicts, appendix=False),
+    "mechanism": Part("What a pathway can carry", add_mechanism, appendix=False),
+    "limits": Part("What this does not say", add_limits, appendix=False),
     "matrix": Part("Target x auxiliary", add_matrices),
     "controls": Part("Beyond every control?", add_controls),
     "sanity": Part("Sanity: outcomes known beforehand", add_sanity),

@@ -30,10 +30,13 @@ from benchmark.spec.contracts import Metric, add_up
 SELECTED = {"last": "last epoch", "best_val": "epoch chosen on val", "oracle": "best test epoch (selects on test)"}
 READ_MEAN = "Mean over seeds ± half width of its 95 % t-interval (n seeds)."
 READ_DIFFERENCE = (
-    "Difference to {reference}, paired by the seeds that both have, with its 95 % t-interval; p: paired t-test, Holm-adjusted "
-    f"over every {{family}}; MDE: the true difference that an unadjusted test at level {ALPHA:g} finds with probability "
-    f"{POWER:g} in a new experiment of as many seeds, as the spread is known from these seeds only."
+    "Difference to {reference}, paired by the seeds that both have, with its 95 % t-interval (each by itself); p: paired "
+    "t-test, Holm-adjusted over every {family}. "
 )
+READ_FOUND = (f"Found from: the true difference that this test, adjusted as its p is, finds with probability {POWER:g} in a "
+              f"new experiment of as many seeds (level {ALPHA:g}), as the spread is known from these seeds only; what is "
+              "smaller may be there and missed.")
+READ_DIFFERENCE += READ_FOUND
 READ_EFFECT = READ_DIFFERENCE.format(
     reference="the baseline", family="target and auxiliary of the arm (all its variants: one family)")
 READ_SHORTCUT = "Below chance: what shortcuts reach on the test split without learning the task."
@@ -45,11 +48,11 @@ READ_STALE = "†: not computed by the current code."
 
 def matrix_table(
     collection: Collection, cells: pd.DataFrame, effects: pd.DataFrame, section: int, arm: str, variant: str,
-    published: Mapping[tuple[str, str, str], str] | None = None
+    published: Mapping[tuple[str, str, str], str] | None = None, data: Mapping[str, str] | None = None
 ) -> Table:
     """Targets by auxiliaries: the mean, and under it the difference to the baseline, of the main metric.
 
-    `published` are lines to add by task, auxiliary ("" for the baseline) and metric.
+    `published` are lines to add by task, auxiliary ("" for the baseline) and metric; `data` says of a task what its data are.
     """
     printed = published or {}
     select: Selection = effects["select"].iloc[0] if len(effects) else "last"
@@ -60,7 +63,7 @@ def matrix_table(
         ours = cells[(cells["section"] == section) & (cells["task"] == task) & (cells["metric"] == metric.name)]
         differences = effects[(effects["section"] == section) & (effects["metric"] == metric.name)]
         baseline = [_mean_text(row, metric, select) for row in rows_of(ours[ours["role"] == "baseline"])]
-        row: list[Entry] = [_target_cell(collection, section, task)]
+        row: list[Entry] = [_target_cell(collection, section, task, (data or {}).get(task))]
         row.append(entry(*baseline or [state_of(collection, section, task)], *_printed(printed, task, "", metric)))
         for auxiliary in auxiliaries:
             paper = _printed(printed, task, auxiliary, metric)
@@ -123,10 +126,10 @@ def effects_table(collection: Collection, effects: pd.DataFrame, section: int) -
         metric = find_metric(collection, row.task, row.metric)
         if metric == collection.tasks[row.task].metrics[0]:
             label = cell_label(row.arm, row.auxiliary, row.variant) + (" †" if row.stale else "")
-            mde = NONE if pd.isna(row.mde) else show_spread(row.mde, metric)
+            found = NONE if pd.isna(row.mde_holm) else show_spread(row.mde_holm, metric)
             p_values = (show_p(row.p), show_p(row.p_holm))
-            rows.append([row.task, label, unit_label(metric), str(row.n), show_interval(row, metric), *p_values, mde])
-    header = ("Target", "Cell", "Metric", "n", "Difference to baseline", "p", "p (Holm)", "MDE")
+            rows.append([row.task, label, unit_label(metric), str(row.n), show_interval(row, metric), *p_values, found])
+    header = ("Target", "Cell", "Metric", "n", "Difference to baseline", "p", "p (Holm)", "Found from")
     title = f"Paired differences: {collection.sections[section].title}"
     return Table(title, header, text_rows(rows), (READ_EFFECT,), num_labels=3)
 
@@ -156,9 +159,10 @@ def contrasts_table(collection: Collection, contrasts: pd.DataFrame, verdicts: p
     notes = (
         "Differences paired by seed, each with its 95 % t-interval and the p of its own test. Helps: every difference of the "
         f"rule is positive, and the largest p, Holm-adjusted over all targets and auxiliaries of the arm, is below {ALPHA:g}. "
-        "Otherwise there is no evidence at this scale. Found from: an advantage over every reference that this rule would "
-        f"find with probability {POWER:g} or more in a new experiment of as many seeds. Excluded above: the smallest upper end "
-        "of the intervals, as what helps must be ahead of every reference; each interval by itself, unadjusted.",
+        "Otherwise there is no evidence at this scale, which is no proof that there is no effect. Found from: an advantage "
+        f"over every reference that this rule would find with probability {POWER:g} or more in a new experiment of as many "
+        "seeds. Excluded above: the smallest upper end of the intervals, as what helps must be ahead of every reference; each "
+        "interval by itself, unadjusted.",
         *(("Chosen on val: each arm in the variant that the validation split preferred, out of the same variants; "
            "tuned-baseline is the plain model, so chosen out of as many.",) if frame["tuned"].any() else ()),
         "Shared sources: makers whose work is in both the target's data and the auxiliary's.",
@@ -202,12 +206,12 @@ def pretraining_table(collection: Collection, frame: pd.DataFrame) -> Table:
     for row in rows_of(frame):
         metric = find_metric(collection, row.task, row.metric)
         limit = "" if pd.isna(row.limit) else f", at most {int(row.limit)} samples"
-        mde = NONE if pd.isna(row.mde) else show_spread(row.mde, metric)
+        found = NONE if pd.isna(row.mde_holm) else show_spread(row.mde_holm, metric)
         sides = [show_value(value, metric) for value in (row.pretrained, row.scratch)]
         chance = chance_text(collection, row.task, row.profile)
         labels = [row.task, f"{row.profile}{limit}", unit_label(metric), str(row.n)]
-        rows.append([*labels, *sides, chance, show_interval(row, metric), show_p(row.p_holm), mde])
-    header = ("Target", "Profile", "Metric", "n", "Pretrained", "Scratch", "Chance", "Difference", "p (Holm)", "MDE")
+        rows.append([*labels, *sides, chance, show_interval(row, metric), show_p(row.p_holm), found])
+    header = ("Target", "Profile", "Metric", "n", "Pretrained", "Scratch", "Chance", "Difference", "p (Holm)", "Found from")
     difference = READ_DIFFERENCE.format(reference="scratch", family="target")
     notes = ("Arm finetune against arm scratch on the test split.", difference)
     title = "What masked pretraining on the target's own modality is worth"
@@ -231,9 +235,9 @@ def chance_text(collection: Collection, task: str, profile: str) -> str:
     return NONE if chance is None else show_value(chance, collection.tasks[task].metrics[0])
 
 
-def _target_cell(collection: Collection, section: int, task: str) -> Entry:
+def _target_cell(collection: Collection, section: int, task: str, data: str | None) -> Entry:
     info, profile = collection.tasks[task], collection.sections[section].profile
-    lines = [f"{task} ({info.modality})", unit_label(info.metrics[0])]
+    lines = [*([data] if data else []), f"{task} ({info.modality})", unit_label(info.metrics[0])]
     if chance_of(collection, task, profile) is not None:
         lines.append(f"chance {chance_text(collection, task, profile)}")
     lines += [f"{name} {show_value(value, info.metrics[0])}" for name, value in info.shortcuts.get(profile, {}).items()]
@@ -251,5 +255,5 @@ def _printed(published: Mapping[tuple[str, str, str], str], task: str, auxiliary
 
 def _evidence(effect: Any, metric: Metric) -> tuple[str, ...]:
     details = [] if pd.isna(effect.p_holm) else [f"p {show_p(effect.p_holm)}"]
-    details += [] if pd.isna(effect.mde) else [f"MDE {show_spread(effect.mde, metric)}"]
+    details += [] if pd.isna(effect.mde_holm) else [f"found from {show_spread(effect.mde_holm, metric)}"]
     return (show_interval(effect, metric), *([", ".join(details)] if details else []))

@@ -1,4 +1,4 @@
-"""An analysis in, a folder with a page, tables and figures out. No torch; equal input gives equal bytes."""
+"""An analysis in, a folder with pages, tables and figures out. No torch; equal input gives equal bytes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from benchmark.evidence.analysis import Analysis
 from benchmark.report.answer import answer, badges
 from benchmark.report.canvas import house_style
 from benchmark.report.document import FORMATS, Code, Document, Heading, Paragraph
+from benchmark.report.means import headline
 from benchmark.report.parts import PARTS
 from benchmark.report.tables import SELECTED
 
@@ -17,21 +18,23 @@ def write_report(
     analysis: Analysis, out: Path, command: str = "benchmark report", formats: AbstractCollection[str] = FORMATS,
     parts: AbstractCollection[str] = tuple(PARTS)
 ) -> list[Path]:
-    """Write the page, tables/ and figures/ below `out` in the given formats; returns what was written, the page first.
+    """Write the pages, tables/ and figures/ below `out` in the given formats; returns what was written, the page first.
 
     `command` is what regenerates the report; `parts` are the keys of `PARTS` to write. Raises OSError where `out` cannot be
     written.
     """
     document = Document(out, formats)
-    lines, reservations = answer(analysis), badges(analysis)
+    lines, reservations = [*filter(None, [headline(analysis)]), *answer(analysis)], badges(analysis)
     note = f"Test split, {SELECTED[analysis.select]}; selection on the validation split only."
-    document.add(Heading(analysis.study.question, 1), *(Paragraph(text) for text in (*reservations, *lines, note)))
+    document.add(Heading(analysis.study.question, 1),
+                 *(Paragraph(text) for text in (*lines[:1], *reservations, *lines[1:], note)))
     with house_style():
         for name, part in PARTS.items():
             if name in parts:
-                document.add(Heading(part.title))
+                document.add(Heading(part.title, appendix=part.appendix))
                 part.add(document, analysis)
-    document.add(Heading("Regenerate"), Paragraph("From the records alone, in seconds, to the same bytes:"), Code(command))
+    document.add(Heading("Regenerate", appendix=True), Paragraph("From the records alone, in seconds, to the same bytes:"),
+                 Code(command))
     document.pages({"title": analysis.study.title, "question": analysis.study.question, "badges": reservations,
                     "answer": lines, "note": note})
     return document.written

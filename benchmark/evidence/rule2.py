@@ -1,0 +1,217 @@
+"""Values of every arm of a target by seed in; what the mean of the method's arms is worth, by the second rule, out.
+
+The rule in short (its protocol, named by the study, says it in full): all arms of a target scatter alike around their mean and
+that of their seed, so their spread is one number with many degrees of freedom. *Ahead of the controls* is a target where the
+mean of the method's arms is above the mean of all reference arms. It *helps* where that mean is also above the baseline, and
+above each control by itself, each at the same level: only then it is not what one of the controls can do as well. Tests are
+one-sided; Holm's adjustment is over the targets, and the mean over all targets is one test of its own.
+
+Shapes: ... any leading dimensions (simulated experiments), T targets, A arms, S seeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from benchmark.evidence.claims import Claim
+from benchmark.evidence.collect import Collection, main_values
+from benchmark.evidence.means import ALL, cells_by_seed, main_sections, printed_gains
+from benchmark.evidence.pairing import Run
+from benchmark.evidence.rule import BASELINE, alike
+from benchmark.evidence.stats import ALPHA, CONFIDENCE, POWER, detectable_noncentrality, holm, t_quantile
+from benchmark.plan.study import SecondRule
+from benchmark.records.record import Selection
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+HELPS, AHEAD, NO_EVIDENCE, PLANNING = "helps", "ahead of the controls' mean alone", "no evidence", "planning values"
+RULE2_COLUMNS = ["section", "task", "pairs", "seeds", "spread", "df", "widened", "difference", "low", "high", "p", "p_holm",
+                 "found_from", "p_each", "p_each_holm", "found_each", "over_baseline", "over_low", "over_high", "published",
+                 "p_equivalent", "verdict"]
+
+
+@dataclass(frozen=True)
+class Tests:
+    """One-sided t-tests of a difference, each field (..., T), or (...) for all targets together."""
+
+    difference: NDArray[Any]
+    error: NDArray[Any]  # standard error, widened
+    df: NDArray[Any]
+
+    @property
+    def p(self) -> NDArray[Any]:
+        """That the true difference is above 0"""
+        from scipy.special import stdtr
+
+        return stdtr(self.df, -self.difference / self.error)  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What the rule needs, by target or over all."""
+
+    spread: NDArray[Any]  # of one run around its arm and seed
+    widened: NDArray[Any]  # factor on every error: of all targets, the same
+    contrast: Tests  # method minus the mean of the reference arms
+    each: dict[str, Tests]  # method minus one reference, by its name
+
+
+def judge_values(values: NDArray[Any], arms: Sequence[str], method: str, references: Sequence[str]) -> tuple[Judged, Judged]:
+    """(..., T, A, S) values -> the tests by target, and over all targets at equal weights.
+
+    `arms` names the arm of each row; several rows of one name are its auxiliaries. Rows of other names than `method` and
+    `references` count for the spread alone. Errors are widened, and never narrowed, where the contrast itself scatters over
+    seeds more than the spread of the arms says (mean over targets). Raises `ValueError` where an arm has no row.
+    """
+    import numpy as np
+
+    num_arms, num_seeds = values.shape[-2:]
+    rows = {name: [place for place, arm in enumerate(arms) if arm == name] for name in (method, *references)}
+    if lost := [name for name, places in rows.items() if not places]:
+        raise ValueError(f"no values of {', '.join(lost)}; the second rule needs the method and every reference")
+    if num_seeds < 2:
+        raise ValueError("the second rule needs two seeds or more")
+    refs = [place for name in references for place in rows[name]]
+    residual = (values - values.mean(-1, keepdims=True) - values.mean(-2, keepdims=True)
+                + values.mean((-2, -1), keepdims=True))
+    df = (num_arms - 1) * (num_seeds - 1)
+    spread = np.sqrt((residual**2).sum((-2, -1)) / df)
+    by_seed = {name: values[..., places, :].mean(-2) for name, places in (*rows.items(), (ALL, refs))}  # (..., T, S)
+    share = {name: 1 / len(rows[method]) + 1 / len(places) for name, places in (*rows.items(), (ALL, refs))}
+    own = (by_seed[method] - by_seed[ALL]).var(-1, ddof=1)
+    widened = np.sqrt(np.maximum(1.0, (own / (spread**2 * share[ALL])).mean(-1)))[..., None]
+
+    def tests(name: str) -> tuple[Tests, Tests]:
+        difference = (by_seed[method] - by_seed[name]).mean(-1)
+        error = widened * spread * np.sqrt(share[name] / num_seeds)
+        together = Tests(difference.mean(-1), np.sqrt((error**2).sum(-1)) / error.shape[-1],
+                         df * (error**2).sum(-1) ** 2 / (error**4).sum(-1))  # Satterthwaite
+        return Tests(difference, error, np.full(difference.shape, float(df))), together
+
+    found = {name: tests(name) for name in (ALL, *references)}
+    one, whole = ({name: pair[side] for name, pair in found.items()} for side in (0, 1))
+    mean_spread = np.sqrt((spread**2).mean(-1))
+    return (Judged(spread, np.broadcast_to(widened, spread.shape), one.pop(ALL), one),
+            Judged(mean_spread, widened[..., 0], whole.pop(ALL), whole))
+
+
+def detectable(error: float, df: float, level: float, power: float = POWER) -> float:
+    """The true difference that a one-sided test at `level` finds with probability `power`, its error known from `df`."""
+    return error * detectable_noncentrality(max(1, int(df)), 2 * level, power, max(1, int(df)))
+
+
+def estimate_rule2(collection: Collection, method: str, rule: SecondRule, references: Sequence[str],
+                   beside: Sequence[str], claims: Iterable[Claim], select: Selection = "last") -> pd.DataFrame:
+    """One row for each target of the rule's setting, and one over all (`ALL`), of the seeds that all its arms have.
+
+    Judged are the seeds that the protocol names alone. Where not all of these are there, the rows are those of the seeds
+    before, as planning values, and have no verdict.
+    """
+    printed = printed_gains(claims)
+    values = {row.run: value for row, value in main_values(collection, select)}
+    rows: list[dict[str, object]] = []
+    for section in main_sections(collection):
+        place = collection.sections[section]
+        if (place.profile, place.setting) != (rule.profile, rule.setting):
+            continue
+        table = _Table.of(collection, section, method, (*references, *beside), values, select)
+        fresh = [seed for seed in table.seeds if seed in rule.seeds]
+        judged = set(fresh) == set(rule.seeds)
+        seeds = fresh if judged else [seed for seed in table.seeds if seed < min(rule.seeds)]
+        if len(table.tasks) < 2 or len(seeds) < 2:
+            continue
+        one, whole = judge_values(table.array(seeds), table.arms, method, (BASELINE, *references))
+        gains = {task: [printed.get((task, place.setting, auxiliary, collection.tasks[task].metrics[0].name))
+                        for auxiliary in table.auxiliaries[task]] for task in table.tasks}
+        found = [_row(one, index, len(table.tasks), gains[task]) | {"task": task, "pairs": len(gains[task])}
+                 for index, task in enumerate(table.tasks)]
+        for name in ("p", "p_each"):
+            for row, p in zip(found, holm([float(str(row[name])) for row in found]), strict=True):
+                row[f"{name}_holm"] = p
+        every = [gain for task in table.tasks for gain in gains[task]]
+        found.append(_row(whole, None, 1, every) | {"task": ALL, "pairs": len(every)})
+        found[-1] |= {"p_holm": found[-1]["p"], "p_each_holm": found[-1]["p_each"]}
+        for row in found:
+            helps, ahead = (float(str(row[name])) < ALPHA for name in ("p_each_holm", "p_holm"))
+            row["verdict"] = PLANNING if not judged else HELPS if helps and ahead else AHEAD if ahead else NO_EVIDENCE
+            row |= {"section": section, "seeds": " ".join(map(str, seeds))}
+        rows += found
+    return pd.DataFrame(rows, columns=RULE2_COLUMNS)
+
+
+def _row(judged: Judged, index: int | None, tests: int, gains: Sequence[float | None]) -> dict[str, object]:
+    def at(array: NDArray[Any]) -> float:
+        return float(array if index is None else array[index])
+
+    contrast, df = judged.contrast, at(judged.contrast.df)
+    half = t_quantile((1 + CONFIDENCE) / 2, int(df))
+    base = judged.each[BASELINE]
+    published = fmean(gain for gain in gains if gain is not None) if gains and None not in gains else None
+    equivalent = None
+    if published:
+        equivalent = max(_below(at(base.difference) * side, at(base.error), df, abs(published)) for side in (1, -1))
+    each_power = 1 - (1 - POWER) / len(judged.each)  # each test may miss with the same part of what is left
+    return {
+        "spread": at(judged.spread), "df": df, "widened": at(judged.widened), "difference": at(contrast.difference),
+        "low": at(contrast.difference) - half * at(contrast.error), "high": at(contrast.difference) + half * at(contrast.error),
+        "p": at(contrast.p), "found_from": detectable(at(contrast.error) / at(judged.widened), df, ALPHA / tests),
+        "p_each": max(at(test.p) for test in judged.each.values()),
+        "found_each": max(detectable(at(test.error) / at(judged.widened), df, ALPHA / tests, each_power)
+                          for test in judged.each.values()),
+        "over_baseline": at(base.difference), "over_low": at(base.difference) - half * at(base.error),
+        "over_high": at(base.difference) + half * at(base.error), "published": published, "p_equivalent": equivalent}
+
+
+def _below(difference: float, error: float, df: float, margin: float) -> float:
+    """p that the true difference is not below the margin"""
+    from scipy.special import stdtr
+
+    return float(stdtr(df, (difference - margin) / error))
+
+
+@dataclass(frozen=True)
+class _Table:
+    """The values of every target that has all arms, of the seeds that all have."""
+
+    tasks: tuple[str, ...]
+    arms: tuple[str, ...]
+    auxiliaries: dict[str, tuple[str, ...]]
+    seeds: tuple[int, ...]
+    values: dict[str, list[dict[int, float]]]  # by task: of each arm by seed
+
+    @classmethod
+    def of(cls, collection: Collection, section: int, method: str, others: Sequence[str], values: dict[str, float],
+           select: Selection) -> _Table:
+        cells = cells_by_seed(collection, section, select)
+        layouts: dict[str, dict[tuple[str, str], dict[int, Run]]] = {}
+        for (task, arm, auxiliary), by_seed in cells.items():
+            plain = next(iter(by_seed.values())).spec.role == "baseline"
+            if plain or arm in (method, *others):
+                layouts.setdefault(task, {})[BASELINE if plain else arm, auxiliary] = by_seed
+        order = (BASELINE, method, *others)
+        found: dict[str, list[tuple[tuple[str, str], dict[int, Run]]]] = {
+            task: sorted(layouts[task].items(), key=lambda cell: (order.index(cell[0][0]), cell[0][1]))
+            for task in collection.tasks if task in layouts}
+        named = {task: tuple(arm for (arm, _), _ in cells) for task, cells in found.items()}
+        whole = [task for task, arms in named.items() if set(arms) >= set(order)]
+        tasks = tuple(task for task in whole if named[task] == named[whole[0]])
+        shared = [set(by_seed) for task in tasks for _, by_seed in found[task]]
+        seeds = {seed for seed in (set.intersection(*shared) if shared else ())
+                 if all(alike(by_seed[seed], found[task][0][1][seed]) for task in tasks for _, by_seed in found[task])}
+        return cls(
+            tasks, named[tasks[0]] if tasks else (),
+            {task: tuple(name for (arm, name), _ in found[task] if arm == method) for task in tasks}, tuple(sorted(seeds)),
+            {task: [{seed: values[by_seed[seed].record.run_id] for seed in seeds} for _, by_seed in found[task]]
+             for task in tasks})
+
+    def array(self, seeds: Sequence[int]) -> NDArray[Any]:
+        """(T, A, S)"""
+        import numpy as np
+
+        return np.array([[[by_seed[seed] for seed in seeds] for by_seed in self.values[task]] for task in self.tasks])

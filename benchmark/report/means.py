@@ -1,0 +1,120 @@
+"""Mean effects, null pairs and likeness of scales in; the headline, and their tables, out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from benchmark.evidence.analysis import Analysis
+from benchmark.evidence.frames import first_row, rows_of
+from benchmark.evidence.means import ALL
+from benchmark.evidence.rule import BASELINE
+from benchmark.report.markup import NONE, Table, show_interval, show_p, show_points, text_rows
+from benchmark.spec.contracts import Metric
+
+POINTS = Metric("points")  # of a mean over targets
+NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+
+
+def headline_section(analysis: Analysis) -> int | None:
+    """The first section in which the method was run on several targets; None without one"""
+    means = analysis.means
+    whole = means[(means["task"] == ALL) & (means["reference"] == BASELINE) & (means["arm"] == analysis.study.method)]
+    return None if whole.empty else int(whole["section"].iloc[0])
+
+
+def headline(analysis: Analysis) -> str:
+    """One sentence: what the treatment is, what it is worth on average, what was published, and what controls are worth."""
+    section = headline_section(analysis)
+    if section is None:
+        return ""
+    study = analysis.study
+    rows = {name: first_row(analysis.means, {"section": section, "task": ALL, "arm": name, "reference": BASELINE})
+            for name in (study.method, *study.rivals.get(study.method, ()))}
+    ours = rows.pop(study.method)
+    assert ours is not None  # else it would have no section
+    if pd.isna(ours.low):
+        return f"One seed of {ours.pairs} pairs was run, which tells nothing of chance."
+    found = "helps on average" if ours.low > 0 else "hurts on average" if ours.high < 0 else "is not shown to help"
+    where = analysis.collection.sections[section]
+    text = (f"{study.treatment[0].upper()}{study.treatment[1:]} {found}: over {ours.pairs} pairs of target and auxiliary and "
+            f"{count(ours.n, 'seed')} (profile {where.profile}, setting {where.setting}), the gain over the plain model "
+            f"averages {_points(ours)}")
+    if not pd.isna(ours.published):
+        text += f", where the published gains of the same pairs average {show_points(ours.published)}"
+    for name, row in rows.items():
+        if row is not None:
+            text += f"; {study.called.get(name, name)} averages {_points(row)}"
+    return text + "."
+
+
+def count(number: int, what: str) -> str:
+    """E.g. "six seeds", "one seed", "14 seeds" """
+    return f"{NUMBERS[number] if number < len(NUMBERS) else number} {what}{'' if number == 1 else 's'}"
+
+
+def _points(row: Any) -> str:
+    return show_interval(row, POINTS).replace(" [", " points [", 1)
+
+
+def means_table(analysis: Analysis, section: int) -> Table:
+    """Gains of the method by target and over all, over each reference, and the published mean beside them."""
+    study, ours = analysis.study, analysis.means[analysis.means["section"] == section]
+    columns = [(study.method, BASELINE),
+               *((study.method, name) for name in dict.fromkeys(ours["reference"]) if name != BASELINE),
+               *((name, BASELINE) for name in study.rivals.get(study.method, ()))]
+    rows = []
+    for task in dict.fromkeys(ours["task"]):
+        found = [first_row(ours, {"task": task, "arm": arm, "reference": reference}) for arm, reference in columns]
+        first = next(row for row in found if row is not None)
+        metric = POINTS if task == ALL else analysis.collection.tasks[task].metrics[0]
+        label = "All targets" if task == ALL else analysis.data_of(section, task)
+        published = NONE if pd.isna(first.published) else show_points(first.published)
+        rows.append([label, str(first.pairs), str(first.n), published,
+                     *(NONE if row is None else f"{show_interval(row, metric)}, p {show_p(row.p)}" for row in found)])
+    header = ("Target", "Pairs", "Seeds", "Published mean gain", *(
+        f"{study.called.get(arm, arm)}: gain over the plain model" if reference == BASELINE and arm != study.method else
+        "Gain over the plain model" if reference == BASELINE else f"Beyond {study.called.get(reference, reference)}"
+        for arm, reference in columns))
+    notes = ("Each seed gives one value: the mean over the pairs of a row, so that what pairs share counts once. Their mean "
+             "over seeds with its 95 % t-interval, and the p of a two-sided t-test, unadjusted: a row by itself is no "
+             "verdict. Published: the mean of the gains that are printed for the same pairs, on other data and at another "
+             "scale.",)
+    return Table(f"Mean effect: {analysis.collection.sections[section].title}", header, text_rows(rows), notes, num_labels=1)
+
+
+def null_table(analysis: Analysis) -> Table:
+    """How often a test finds what is not there."""
+    study = analysis.study
+    rows = []
+    for row in rows_of(analysis.null):
+        arms = row.arms.split()
+        same = not set(arms) - set(study.noise)
+        what = ", ".join(arms)
+        label = f"{what}: the same noise, scaled for one auxiliary and for another" if same else f"any two of {what}"
+        rows.append([analysis.collection.sections[row.section].title, label, str(row.comparisons), str(row.significant),
+                     f"{row.expected:.1f}", NONE if pd.isna(row.draws) else str(int(row.draws))])
+    header = ("Section", "Compared", "Comparisons", "p < 0.05", "Expected by chance", "Independent draws of noise")
+    notes = ("Paired t-tests by seed, unadjusted, of cells that are no method (A/A). The first row of a section compares "
+             "what differs in nothing that is known to matter; the second is null only as far as no reference does anything. A "
+             "draw is named by seed and arm, so that all targets, auxiliaries and settings of a seed share it: that many "
+             "draws, not that many comparisons, stand behind what is said of noise.",)
+    return Table("How often these tests find what is not there", header, text_rows(rows), notes, num_labels=2)
+
+
+def scales_table(analysis: Analysis) -> Table:
+    """How alike learned scales are, over seeds and between arms."""
+    study, rows = analysis.study, []
+    for row in rows_of(analysis.scales):
+        cosine = NONE if pd.isna(row.cosine) else f"{show_points(row.cosine)} ({show_points(row.cosine_low)} to " \
+                                                 f"{show_points(row.cosine_high)})"
+        likeness = [NONE if pd.isna(value) else f"{value:.3f}" for value in (row.correlation, row.correlation_within)]
+        rows.append([analysis.collection.sections[row.section].title, study.called.get(row.arm, row.arm), str(row.cells),
+                     str(row.seeds), f"{row.rms:.3f}", cosine, *likeness])
+    header = ("Section", "Arm", "Cells", "Seeds", "Size (rms)", "Same sign over seeds? Cosine (smallest to largest cell)",
+              f"Sizes against those of {study.method}", "without the targets' levels")
+    notes = ("Cosine of the signed scales of two seeds, mean over pairs of seeds, then over cells: what an auxiliary knows "
+             "would ask for the same sign under every seed. Against the method: correlation over targets and layers of "
+             "log|s|, |s| averaged over seeds and its logarithm over auxiliaries.",)
+    return Table("Learned scales: do they tell an auxiliary from noise?", header, text_rows(rows), notes, num_labels=2)

@@ -1,0 +1,53 @@
+"""The second rule's numbers in, its table and the digest of its protocol out."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pandas as pd
+
+from benchmark.evidence.analysis import Analysis
+from benchmark.evidence.frames import rows_of
+from benchmark.evidence.means import ALL
+from benchmark.evidence.rule2 import PLANNING
+from benchmark.evidence.stats import ALPHA, POWER
+from benchmark.report.markup import NONE, Table, show_p, show_points, text_rows
+from benchmark.report.means import count
+
+
+def protocol_line(analysis: Analysis) -> str:
+    """Which protocol, with its digest, and what these records have of the seeds that it judges."""
+    rule = analysis.study.second_rule
+    if rule is None or analysis.second.empty:
+        return ""
+    digest = hashlib.sha256(rule.protocol.read_bytes()).hexdigest()
+    asked = f"seeds {rule.seeds[0]} to {rule.seeds[-1]}"
+    planning = set(analysis.second["verdict"]) == {PLANNING}
+    seeds = count(len(str(analysis.second["seeds"].iloc[0]).split()), "seed")
+    state = (f"{asked} are not all here, and nothing is judged: what follows are planning values of the {seeds} before, "
+             "which have been seen" if planning else f"judged on {asked} and no others")
+    return f"Protocol {rule.protocol.name}, SHA-256 {digest[:16]}; {state}."
+
+
+def rule2_table(analysis: Analysis) -> Table:
+    """By target and over all: the method against the mean of its controls, against each, and against what was published."""
+    rows = []
+    for row in rows_of(analysis.second):
+        label = "All targets" if row.task == ALL else analysis.data_of(row.section, row.task)
+        interval = f"{show_points(row.difference)} [{show_points(row.low)}, {show_points(row.high)}]"
+        base = f"{show_points(row.over_baseline)} [{show_points(row.over_low)}, {show_points(row.over_high)}]"
+        published = NONE if pd.isna(row.published) else f"{show_points(row.published)}, p {show_p(row.p_equivalent)}"
+        rows.append([label, row.verdict, f"{row.spread:.2f} ({int(row.df)})", f"{row.widened:.2f}", interval,
+                     show_p(row.p_holm), f"{row.found_from:.2f}", show_p(row.p_each_holm), f"{row.found_each:.2f}", base,
+                     published])
+    header = ("Target", "Verdict", "Spread (df)", "Widened by", "Minus the controls' mean", "p (Holm)", "Found from",
+              "p, beyond each", "Found from, beyond each", "Minus the plain model", "Published mean, p (within it)")
+    notes = (
+        "The mean of the method's auxiliaries against the mean of all reference arms, and against each reference. Spread: of "
+        "one run around its arm and seed, pooled over arms. Widened: errors, where contrasts scatter over seeds more. "
+        f"p: one-sided, Holm-adjusted over targets. Found from: what the adjusted test finds with probability {POWER:g} in as "
+        "many new seeds, if arms scatter alike. Beyond each: the largest p over the references, without which nothing is "
+        "another modality's knowledge, as one control may do the same. p (within it): two one-sided tests that the gain over "
+        f"the plain model is smaller than the published mean; below {ALPHA:g}, it is. Intervals: 95 %, two-sided, each by "
+        "itself.",)
+    return Table("The second rule: any other modality", header, text_rows(rows), notes, num_labels=1)
