@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
+from readme import FIGURE, README, RESULTS, ROOT, analysis, figure, parts, shown
 
+from baselines import STUDY
 from benchmark.cli.main import main
+from benchmark.evidence.frames import first_row, rows_of
+from benchmark.evidence.means import ALL, printed_gains
+from benchmark.evidence.rule import BASELINE, HELPS, NO_EVIDENCE
+from benchmark.evidence.rule2 import PLANNING
 from benchmark.records.record import read_record, records_under
 
-ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "results" / "tiny"
 FORMATS = "md,csv,html,png"  # of the report; the others would double its size, and one command writes them
 LARGEST = 15 * 2**20  # bytes of all that is committed below results/
 
@@ -27,12 +30,65 @@ def test_the_report_is_what_the_records_give(tmp_path, monkeypatch, capsys):
                          f"other bytes in {', '.join(changed[:5])}")
 
 
-def test_the_readme_shows_the_matrix_of_the_report():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    (shown,) = re.findall(r"<!-- matrix -->\n(.*?)<!-- /matrix -->", readme, re.DOTALL)
-    assert shown.strip() == (RESULTS / "report/tables/matrix-tiny-pretrained-m2pt.md").read_text(encoding="utf-8").strip()
-    (shown,) = re.findall(r"<!-- pretraining -->\n(.*?)<!-- /pretraining -->", readme, re.DOTALL)
-    assert shown.strip() == (RESULTS / "report/tables/pretraining.md").read_text(encoding="utf-8").strip()
+WRITE = "write the README's numbers anew with: PYTHONPATH=. python tests/readme.py"
+
+
+@pytest.mark.parametrize("name", ["first", "how-to-read", "matrix", "mean-effect", "scales-likeness", "pretraining"])
+def test_the_readme_shows_what_the_records_say(name):
+    assert shown().keys() == parts().keys()
+    assert shown()[name].strip() == parts()[name].strip(), WRITE
+
+
+def test_the_readmes_figure_is_that_of_the_records():
+    assert f"]({FIGURE.relative_to(ROOT).as_posix()})" in README.read_text(encoding="utf-8")
+    assert FIGURE.read_bytes() == figure(), WRITE
+
+
+def test_the_first_screen_is_in_order_and_says_what_a_pathway_is_before_it_uses_the_word():
+    text = README.read_text(encoding="utf-8")
+    marks = ("<!-- first -->", "![", "pip install", "<!-- how-to-read -->", "<!-- matrix -->", "## ")
+    places = [text.index(mark) for mark in marks]
+    assert places == sorted(places)
+    assert re.search(r"(?i)pathway", text.partition("-->")[2]).start() == text.partition("-->")[2].index("pathway), ")
+
+
+def test_what_the_readme_says_in_words_is_what_the_records_say():
+    found, text = analysis(), " ".join(README.read_text(encoding="utf-8").split())
+    trainings = [record.spec for record in found.collection.records if record.spec.kind == "train"]
+    assert {spec.shape.depth for spec in trainings} == {3}
+    assert "models here have three blocks" in text
+    verdicts = found.verdicts[found.verdicts["arm"] == STUDY.method]
+    assert (len(verdicts), set(verdicts["verdict"])) == (36, {NO_EVIDENCE})
+    assert "in none of 36 comparisons" in text
+    whole = first_row(found.means, {"section": 0, "task": ALL, "arm": STUDY.method, "reference": BASELINE})
+    assert whole.mde < whole.published
+    gains = printed_gains(found.claims)
+    effects = [row for row in rows_of(found.effects) if (row.section, row.arm) == (0, STUDY.method)
+               and ((row.task, "pretrained", row.auxiliary, row.metric) in gains)
+               and row.metric == found.collection.tasks[row.task].metrics[0].name]
+    assert len(effects) == 12
+    able = {row.task for row in effects if row.mde_holm <= gains[row.task, "pretrained", row.auxiliary, row.metric]}
+    assert able == {"shapenet"}, "of the pairs by themselves only those of parts would"
+    planted = found.verdicts[found.verdicts["arm"] == "merge-whole"].set_index("task")["verdict"]
+    assert planted.to_dict() == {"imagenet": HELPS, "shapenet": NO_EVIDENCE, "kinetics": HELPS, "audioset": HELPS}
+    for arm in ("merge-own", "merge-whole-random", "ceiling"):
+        assert set(found.verdicts.loc[found.verdicts["arm"] == arm, "verdict"]) == {NO_EVIDENCE}, arm
+    frozen = first_row(found.means, {"section": 1, "task": ALL, "arm": STUDY.method, "reference": "self-copy"})
+    assert found.collection.sections[1].setting == "fix"
+    assert frozen.high < 0, "a copy of the target's own weights is worth more than any other modality"
+    lead = first_row(found.means, {"section": 1, "task": "kinetics", "arm": STUDY.method, "reference": "random-norm"})
+    assert lead.low > 0, "pathways are ahead of noise on video"
+    noise = found.null[found.null["arms"] == "random-norm"]
+    assert (noise["comparisons"].sum(), noise["significant"].sum(), set(noise["draws"])) == (36, 1, {6})
+
+
+def test_planning_values_of_the_protocol_are_those_of_the_records():
+    found, text = analysis().second, STUDY.second_rule.protocol.read_text(encoding="utf-8")
+    assert set(found["verdict"]) == {PLANNING}
+    spreads = re.search(r"images (\S+), parts (\S+), video (\S+), sounds (\S+) points, (\d+) degrees", text).groups()
+    measured = [*(f"{spread:.2f}" for spread in found["spread"][:4]), f"{found['df'].iloc[0]:.0f}"]
+    assert measured == list(spreads)
+    assert f"factor {found['widened'].iloc[0]:.2f} on errors" in text
 
 
 def test_committed_records_are_whole_small_and_from_committed_code():

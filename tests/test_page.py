@@ -9,15 +9,28 @@ import re
 import shutil
 import subprocess
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
+from readme import analysis as committed
 from synthetic import TASKS, make_matrix
 
 from baselines import STUDY
 from benchmark.evidence.analysis import analyse
+from benchmark.report.parts import PARTS
 from benchmark.report.write import write_report
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+SIZE = """<script>
+const said = {};
+said.requests = performance.getEntriesByType("resource").length;
+said.wide = document.documentElement.scrollWidth > document.documentElement.clientWidth;
+said.screens = document.documentElement.scrollHeight / 900;
+said.figures = [...document.querySelectorAll("figure svg")].filter(svg => svg.getBoundingClientRect().width > 0).length;
+said.links = [...document.querySelectorAll("nav a")].map(link => link.getAttribute("href"));
+document.title = JSON.stringify(said);
+</script></body>"""
 PROBE = """<script>
 const said = {};
 const table = [...document.querySelectorAll("table.sortable")].find(t => t.id.startsWith("t-differences"));
@@ -37,21 +50,38 @@ document.title = JSON.stringify(said);
 </script></body>"""
 
 
-@pytest.mark.skipif(BROWSER is None and "CI" not in os.environ, reason="there is no Chromium here (.ci/run installs it)")
-@pytest.mark.parametrize("width", [1280, 390])
-def test_the_page_works_without_a_network(tmp_path, width):
+def opened(page: Path, probe: str, width: int) -> dict[str, Any]:
+    """What the probe says of a page in a browser that reaches no network"""
     assert BROWSER is not None, "no Chromium: apt-get install chromium"
-    analysis = analyse(make_matrix(), [], tasks=TASKS, study=replace(STUDY, rivals={}, beside={}))
-    write_report(analysis, tmp_path, formats=("html",), parts=("matrix", "claims"))
-    page = tmp_path / "report.html"
-    page.write_text(page.read_text(encoding="utf-8").replace("</body>", PROBE), encoding="utf-8")
+    page.write_text(page.read_text(encoding="utf-8").replace("</body>", probe), encoding="utf-8")
     done = subprocess.run(
         [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--proxy-server=127.0.0.1:9", "--enable-logging=stderr",
-         "--v=0", f"--window-size={width},900", f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", page.as_uri()],
+         "--v=0", f"--window-size={width},900", f"--user-data-dir={page.parent / 'profile'}", "--dump-dom", page.as_uri()],
         capture_output=True, text=True, timeout=1500, check=True)
     assert "CONSOLE" not in done.stderr
     (title,) = re.findall(r"<title>(.*?)</title>", done.stdout)
-    said = json.loads(html.unescape(title))
+    return json.loads(html.unescape(title))
+
+
+@pytest.mark.skipif(BROWSER is None and "CI" not in os.environ, reason="there is no Chromium here (.ci/run installs it)")
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_answer_to_the_committed_records_is_read_in_a_few_screens(tmp_path, width):
+    parts = [name for name, part in PARTS.items() if not part.appendix]
+    write_report(committed(), tmp_path, formats=("html",), parts=[*parts, "left-out"])
+    page = tmp_path / "report.html"
+    assert page.stat().st_size < 1.5e6
+    said = opened(page, SIZE, width)
+    assert (said["requests"], said["wide"], said["figures"]) == (0, False, 1)
+    assert width < 1280 or said["screens"] <= 8
+    assert {"appendix.html", "appendix.html#s1", "#s1"} <= set(said["links"])
+
+
+@pytest.mark.skipif(BROWSER is None and "CI" not in os.environ, reason="there is no Chromium here (.ci/run installs it)")
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_page_works_without_a_network(tmp_path, width):
+    analysis = analyse(make_matrix(), [], tasks=TASKS, study=replace(STUDY, rivals={}, beside={}))
+    write_report(analysis, tmp_path, formats=("html",), parts=("matrix", "claims"))
+    said = opened(tmp_path / "appendix.html", PROBE, width)
     assert said["up"] == sorted(said["up"])
     assert said["down"] == sorted(said["up"], reverse=True)
     assert said["mark"] == "ascending"

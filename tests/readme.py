@@ -1,0 +1,63 @@
+"""The README's numbers, made from the committed records: what stands between its markers, and its figure.
+
+To write them anew: PYTHONPATH=. python tests/readme.py
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from pathlib import Path
+
+from baselines import ARMS, STUDY
+from benchmark.evidence.analysis import Analysis, analyse
+from benchmark.evidence.inputs import gather
+from benchmark.records.store import Store
+from benchmark.report.canvas import drawn, house_style
+from benchmark.report.first import FIRST, draw_first, first_matrix, reading_table
+from benchmark.report.markup import escape_markdown, to_markdown
+from benchmark.report.means import headline, means_table, scales_table
+from benchmark.report.tables import pretraining_table
+from tasks import TASKS
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "results" / "tiny"
+README = ROOT / "README.md"
+FIGURE = RESULTS / "report" / "figures" / f"{FIRST}.png"
+
+
+@functools.cache
+def analysis() -> Analysis:
+    """Of the committed records as they are, whatever code is today's: what they say does not depend on it"""
+    records, problems, infos, _ = gather([Store(RESULTS)], TASKS, ARMS)
+    return analyse(records, problems, tasks=infos, study=STUDY)
+
+
+def parts() -> dict[str, str]:
+    """Text by marker"""
+    found = analysis()
+    tables = {"matrix": first_matrix(found, 0), "how-to-read": reading_table(found), "mean-effect": means_table(found, 0),
+              "scales-likeness": scales_table(found), "pretraining": pretraining_table(found.collection, found.pretraining)}
+    return {FIRST: f"**{escape_markdown(headline(found))}**\n", **{name: to_markdown(table) for name, table in tables.items()}}
+
+
+def shown() -> dict[str, str]:
+    """What the README has between its markers, by marker"""
+    text = README.read_text(encoding="utf-8")
+    return dict(re.findall(r"<!-- ([\w-]+) -->\n(.*?)<!-- /\1 -->", text, re.DOTALL))
+
+
+def figure() -> bytes:
+    with house_style():
+        drawing = draw_first(analysis())
+        assert drawing is not None
+        return drawn(drawing, {"png"})["png"]
+
+
+if __name__ == "__main__":
+    text = README.read_text(encoding="utf-8")
+    for name, part in parts().items():
+        text = re.sub(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", lambda found, part=part: found[1] + part + found[2], text,
+                      flags=re.DOTALL)
+    README.write_text(text, encoding="utf-8")
+    FIGURE.write_bytes(figure())
