@@ -42,6 +42,12 @@ MATRICES: dict[str, Matrix] = {matrix.name: matrix for matrix in (
     Matrix(name="smoke", summary="every cell of the paper's matrix on a few samples for two epochs: does everything run?",
            seeds="0", groups=(group(),), limited=True,
            quick=tuple(f"{scope}.{value}" for scope in ("recipe", "pretrain") for value in ("epochs=2", "warmup_epochs=1"))),
+    Matrix(name="quick", summary="one pair beside its baseline, noise and a self-copy, on all samples for few epochs: a first "
+           "answer in about three minutes, at a scale that settles nothing",
+           seeds="0-1",
+           quick=("pretrain.epochs=20", "recipe.epochs=8", *(f"{scope}.warmup_epochs=1" for scope in ("recipe", "pretrain")),
+                  "recipe.eval_every=8"),
+           groups=(group(targets=("imagenet",), auxiliaries=("audio",), arms=(*ARMS, "random-norm", "self-copy")),)),
     Matrix(name="full", summary="every target x auxiliary pair of the paper against its fine-tuned baseline",
            groups=(group(),)),
     Matrix(name="auxiliaries", summary="do the auxiliaries know anything? pretrained against scratch, for every embedded task",

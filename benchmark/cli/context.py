@@ -11,12 +11,14 @@ from pathlib import Path
 
 from benchmark.plan.matrix import Plan, parse_override, parse_seeds, pick, pretraining_tasks
 from benchmark.plan.plugins import extend
-from benchmark.plan.presets import narrow, plan_matrix
+from benchmark.plan.presets import Matrix, narrow, plan_matrix
 from benchmark.plan.study import Study, find_matrix
 from benchmark.plan.variants import check_use, overrides_of
 from benchmark.records.store import Store
 from benchmark.spec.contracts import Arm, Task
 from benchmark.spec.recipes import SETTINGS
+
+DEFAULT_MATRIX = "full"
 
 
 def load_registry(plugins: Path | None = None) -> tuple[dict[str, Task], dict[str, Arm]]:
@@ -45,9 +47,10 @@ def make_plan(options: argparse.Namespace, unprepared: dict[str, str] | None = N
     settings = options.setting or ()
     if chosen and not settings and all(arms[name].is_baseline for name in chosen):
         settings = SETTINGS  # a baseline names its setting
-    matrix = narrow(find_matrix(options.matrix, study), targets=pick(options.target, tasks, "task"), arms=chosen,
-                    settings=settings, auxiliaries=pick(options.aux, pretraining_tasks(tasks), "auxiliary modality"))
-    folder = options.results or Path("results") / ("smoke" if matrix.limited or options.limit else options.profile)
+    matrix = narrow(find_matrix(options.matrix or DEFAULT_MATRIX, study), settings=settings, arms=chosen,
+                    targets=pick(options.target, tasks, "task"),
+                    auxiliaries=pick(options.aux, pretraining_tasks(tasks), "auxiliary modality"))
+    folder = options.results or Path("results") / folder_of(matrix, options.profile, options.limit)
     variants = [name for text in options.variants for name in text.split(",")]
     overrides = overrides_of(study, variants, options.profile, tasks)
     overrides += [parse_override(text, tasks) for text in options.overrides]
@@ -64,6 +67,11 @@ def make_plan(options: argparse.Namespace, unprepared: dict[str, str] | None = N
                        options.limit, unprepared)
     check_use(study, variants, plan)
     return plan, Store(folder)
+
+
+def folder_of(matrix: Matrix, profile: str, limit: int | None = None) -> str:
+    """The results folder of a matrix, below results/: trials lie apart from what is reported."""
+    return "smoke" if matrix.limited or limit else "quick" if matrix.quick else profile
 
 
 def require_torch() -> None:

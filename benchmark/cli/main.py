@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from benchmark import __version__
-from benchmark.cli import certifying, files, reading, running, speed
-from benchmark.cli.context import load_study
+from benchmark.cli import certifying, files, reading, running, speed, standing
+from benchmark.cli.context import DEFAULT_MATRIX, load_study
 from benchmark.cli.terminal import write_plainly
 from benchmark.provenance.currency import AGAIN, STATES, State
 from benchmark.spec.recipes import SETTINGS, SPLITS
@@ -22,7 +22,7 @@ PROFILES = ("tiny", "small", "paper")
 EPILOG = """flow: data source -> tokenizer -> blocks (with pathways) -> head -> loss / metric -> trainer -> run record
       -> statistics -> tables and figures
 
-start with:  benchmark run --matrix smoke"""
+start with:  benchmark run --matrix smoke, then benchmark run --matrix quick"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -65,8 +65,8 @@ def build_parser() -> Parser:
 
     plan = Parser(add_help=False)
     chosen = plan.add_argument_group("which runs")
-    chosen.add_argument("--matrix", default="full", metavar="NAME",
-                        help=f"{', '.join(study.matrices)}, or a .yaml file (default: %(default)s)")
+    chosen.add_argument("--matrix", metavar="NAME",
+                        help=f"{', '.join(study.matrices)}, or a .yaml file (default: {DEFAULT_MATRIX})")
     chosen.add_argument("--profile", choices=PROFILES, default="tiny", help="data and sizes (default: %(default)s)")
     chosen.add_argument("-t", "--target", action="append", metavar="TASK", help="only these tasks; may be repeated")
     chosen.add_argument("-x", "--aux", action="append", metavar="MODALITY", help="only these auxiliaries; may be repeated")
@@ -85,9 +85,12 @@ def build_parser() -> Parser:
                         help="begin from these weights instead of pretraining the modality; may be repeated (see convert)")
     where = plan.add_argument_group("where")
     where.add_argument("--results", type=Path, metavar="DIR", help="results folder (default: results/PROFILE, "
-                       "results/smoke for the smoke matrix and with --limit)")
+                       "results/smoke for the smoke matrix and with --limit, results/quick for the quick matrix)")
     plugins = Parser(add_help=False)
     plugins.add_argument("--plugins", type=Path, metavar="DIR", help="folder of Python files that define TASK or ARM")
+
+    as_json = Parser(add_help=False)
+    as_json.add_argument("--json", action="store_true", help="the same for programs")
 
     run = verbs.add_parser("run", parents=[plan, plugins], help="train every run of a matrix that has no record yet",
                               description="Train every run of a matrix that has no record yet. Running it again resumes.")
@@ -118,9 +121,9 @@ def build_parser() -> Parser:
                      "process, nothing redirected, to the first error: breakpoint() works")
     run.set_defaults(run=running.run_matrix)
 
-    status = verbs.add_parser("status", parents=[plan, plugins], help="which runs of a matrix are up to date, carried, of "
-                                 "other code or data, failed or missing")
-    status.set_defaults(run=running.show_status)
+    status = verbs.add_parser("status", parents=[plan, plugins, as_json], help="what a results folder holds, or which runs of "
+                              "a matrix are up to date, carried, of other code or data, failed or missing")
+    status.set_defaults(run=standing.show_status)
 
     certificate = verbs.add_parser(
         "certify", parents=[plugins], help="show that a change of code or packages alters no recorded result",
@@ -222,7 +225,7 @@ def build_parser() -> Parser:
                              description="Measure what the suite costs on this machine: pathways beside the plain model, the "
                              "trainer, points, planning, reading. Medians of alternating repeats, as a table and a figure.")
     bench.add_argument("--only", metavar="LIST", help="of check,optimizer,steps,tiny,trainer,memory,inference,points,planning,"
-                       "inputs,smoke,sharing,evidence (default: all but evidence, which takes hours on a CPU)")
+                       "inputs,smoke,stack,sharing,evidence (default: all but evidence, which takes hours on a CPU)")
     bench.add_argument("--gpu", action="store_true", help="what a GPU has to show, each measurement in a process and under a "
                        "time limit of its own, six minutes in all; what is found is kept as it comes")
     bench.add_argument("--time-limit", type=parse_duration, metavar="TIME", help="of --gpu as a whole, such as 5m")

@@ -1,26 +1,26 @@
-"""Commands that train: `run`, `reproduce`; and `status`, which says what there is to train."""
+"""Commands that train: `run`, `reproduce`."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import re
+import shlex
 import signal
 import sys
 import tempfile
 import threading
 import traceback
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
-from benchmark.cli.context import load_registry, make_plan, require_torch
+from benchmark.cli.context import DEFAULT_MATRIX, load_registry, make_plan, require_torch
+from benchmark.cli.standing import print_states
 from benchmark.plan.matrix import Plan
-from benchmark.provenance.currency import STATES, Judge, carried_note
-from benchmark.records.record import names_under
+from benchmark.provenance.currency import Judge
 from benchmark.records.store import Store
 from benchmark.runner.machine import count_cores, default_jobs, default_lockstep
 from benchmark.spec.runspec import Site
@@ -61,7 +61,7 @@ def run_matrix(options: argparse.Namespace, command: str) -> int:
     if lockstep > 1 and plan.timed:
         raise ValueError(f"--lockstep {lockstep}: the runs of this matrix are compared by time, so each must train alone")
     if options.dry_run:
-        _print_states(plan, store)
+        print_states(plan, store)
         for task, reason in unprepared.items():
             print(f"not ready: {task}: {reason}")
         return print_forecast(plan, store, jobs, options.plugins)
@@ -80,6 +80,8 @@ def run_matrix(options: argparse.Namespace, command: str) -> int:
         print(f"note: of these, {count} {'is' if count == 1 else 'are'} computed again: {WHY_AGAIN[state]}", flush=True)
     if pending:
         warn_of_other_stacks(plan, store, lockstep)
+    elif note := tell_whose(plan, store, options):
+        print(note, flush=True)
     if options.debug:
         return debug_runs(work, store, site)
     budget = Budget(options.time_limit, store.records()[0]) if options.time_limit else None
@@ -88,7 +90,7 @@ def run_matrix(options: argparse.Namespace, command: str) -> int:
                           retries=options.retries, budget=budget)
     compare_with_baselines(store)
     print_matrix(store, options.plugins)
-    print_summary(progress, store, options.verbose)
+    print_summary(progress, store, next_command(plan, store, options), options.verbose)
     unfinished = [spec for spec in plan.specs if progress.states[spec.run_id] in ("waiting", "started", "elsewhere")]
     left = budget.tell_left(unfinished, jobs) if budget else None
     if left:
@@ -131,7 +133,11 @@ def print_forecast(plan: Plan, store: Store, jobs: int, plugins: Path | None) ->
     from benchmark.runner.pool import todo
 
     records, _, tasks, _ = gather([store], *load_registry(plugins))
-    print(time_text(forecast_time([job.spec for job in todo(plan, store).jobs], records), jobs))
+    pending = [job.spec for job in todo(plan, store).jobs]
+    (profile,) = {spec.profile for spec in plan.specs}
+    came = Store(Path("results") / profile)  # in a clone, what the suite's own results are
+    elsewhere = came.records()[0] if came.folder.resolve() != store.folder.resolve() else []
+    print(time_text(forecast_time(pending, records, elsewhere), jobs, str(came.folder)))
     for found in forecast_effects(plan.specs, records, tasks):
         print(detectable_text(found))
     return 0
@@ -146,7 +152,36 @@ def print_matrix(store: Store, plugins: Path | None) -> None:
     print_matrices(*gather([store], *load_registry(plugins)))
 
 
-def print_summary(progress: View, store: Store, verbose: bool = False) -> None:
+def tell_whose(plan: Plan, store: Store, options: argparse.Namespace) -> str:
+    """Whose results these are, where all are here and none was computed here; "" else."""
+    if any(store.weights(spec).is_file() for spec in plan.specs):  # which a run leaves, and no repository holds
+        return ""
+    headers = store.headers(spec.name for spec in plan.specs)
+    commits = sorted({header.commit[:12] for header in headers.values() if header.commit})
+    devices = sorted({header.device for header in headers.values() if header.device})
+    again = ["benchmark", "run", "--matrix", options.matrix or DEFAULT_MATRIX, *plugins_given(options), "--results", "mine"]
+    return (f"note: nothing is computed: these are recorded results, of commit {' and '.join(commits) or 'unknown'} on "
+            f"{' and '.join(devices)}, that came with {store.folder}. Your own: {shlex.join(again)}, "
+            f"then benchmark report --results mine --compare {shlex.quote(str(store.folder))}")
+
+
+def plugins_given(options: argparse.Namespace) -> list[str]:
+    """The option `--plugins` as it was typed"""
+    return [] if options.plugins is None else ["--plugins", str(options.plugins)]
+
+
+def next_command(plan: Plan, store: Store, options: argparse.Namespace) -> str:
+    """What to type next, and what the numbers of a trial are worth."""
+    report = shlex.join(["benchmark", "report", "--results", str(store.folder), *plugins_given(options)])
+    if all(spec.limit is None for spec in plan.specs):
+        return report
+    trial = "the numbers above mean nothing, of a few samples each; "
+    if options.matrix == "smoke":
+        return f"{trial}for a first answer, in about three minutes: benchmark run --matrix quick"
+    return f"{trial}what they look like: {report}"
+
+
+def print_summary(progress: View, store: Store, following: str, verbose: bool = False) -> None:
     """How it ended, where things are, and the next command to type."""
     from benchmark.runner.progress import clock
 
@@ -163,41 +198,7 @@ def print_summary(progress: View, store: Store, verbose: bool = False) -> None:
     for event in progress.alone:
         print(f"alone, and so not compared with runs in lock-step: {event.spec.cell} seed {event.spec.seed}: {event.text}")
     retry = "the same command runs what failed again; " if progress.count("failed") else ""
-    print(f"next: {retry}benchmark report --results {store.folder}")
-
-
-def show_status(options: argparse.Namespace, command: str) -> int:
-    plan, store = make_plan(options)
-    return _print_states(plan, store)
-
-
-def _print_states(plan: Plan, store: Store) -> int:
-    """One line a cell with the state of each seed, then why some have none of today's, and how many are in each state."""
-    headers = store.headers(names_under(store.folder))
-    standings = Judge.beside(store).of_plan(store, [(job.spec, job.code) for job in plan.jobs], headers)
-    cells: dict[str, list[str]] = {}
-    notes: dict[str, list[str]] = {}
-    for spec, standing in zip(plan.specs, standings, strict=True):
-        cells.setdefault(spec.cell, []).append(f"{spec.seed}:{standing.state}")
-        if standing.state == "failed":
-            notes.setdefault(f"failed  {spec.name}: {standing.detail}", [])
-        elif standing.state == "other code":
-            notes.setdefault(f"other code  {standing.detail} changed since", []).append(spec.name)
-    width = max(len(cell) for cell in cells)
-    for cell, states in cells.items():
-        print(f"{cell:<{width}}  {'  '.join(states)}")
-    for note, names in notes.items():
-        print(note + (f": {len(names)} runs, such as {names[0]}" if names else ""))
-    planned = {spec.name for spec in plan.specs}
-    for name, header in headers.items():
-        if header.fault and name not in planned:
-            print(f"unreadable  {name}/record.json: {header.fault}")
-    counts = Counter(standing.state for standing in standings)
-    print(f"{len(plan.jobs)} runs in {store.folder}: " + ", ".join(f"{counts[state]} {state}" for state in STATES
-                                                                  if counts[state]))
-    if note := carried_note(standings):
-        print(note)
-    return 0
+    print(f"next: {retry}{following}")
 
 
 def reproduce_run(options: argparse.Namespace, command: str) -> int:

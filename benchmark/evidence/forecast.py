@@ -22,6 +22,7 @@ class TimeLeft:
     seconds: float  # of those whose length is known, one after another
     known: int
     unknown: int  # runs of which none of their kind has run
+    borrowed: int = 0  # of those known, from runs that are recorded elsewhere
 
 
 @dataclass(frozen=True)
@@ -37,11 +38,28 @@ class Detectable:
     unit: str
 
 
-def forecast_time(pending: Sequence[RunSpec], records: Iterable[Record]) -> TimeLeft:
-    """From finished runs of the same task, kind, setting, samples and epochs."""
-    measured = known_lengths(records)
-    lengths = [fmean(measured[length_of(spec)]) for spec in pending if length_of(spec) in measured]
-    return TimeLeft(math.fsum(lengths), len(lengths), len(pending) - len(lengths))
+def forecast_time(pending: Sequence[RunSpec], records: Iterable[Record], elsewhere: Iterable[Record] = ()) -> TimeLeft:
+    """From finished runs of the same task, kind, setting, samples and epochs; where there are none, from those that are
+    recorded elsewhere, if need be of other epochs, whose time is then taken to be alike for each.
+    """
+    measured, others = known_lengths(records), known_lengths(elsewhere)
+    by_epoch: dict[tuple[object, ...], list[float]] = {}
+    for (*kind, epochs, plain), seconds in others.items():
+        assert isinstance(epochs, int)
+        by_epoch.setdefault((*kind, plain), []).extend(length / epochs for length in seconds)
+    lengths, borrowed = [], 0
+    for spec in pending:
+        asked = length_of(spec)
+        *kind, epochs, plain = asked
+        if asked in measured:
+            lengths.append(fmean(measured[asked]))
+        elif asked in others:
+            lengths.append(fmean(others[asked]))
+            borrowed += 1
+        elif (*kind, plain) in by_epoch:
+            lengths.append(fmean(by_epoch[*kind, plain]) * spec.recipe.epochs)
+            borrowed += 1
+    return TimeLeft(math.fsum(lengths), len(lengths), len(pending) - len(lengths), borrowed)
 
 
 def known_lengths(records: Iterable[Record]) -> dict[tuple[object, ...], list[float]]:

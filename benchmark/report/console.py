@@ -31,7 +31,7 @@ def print_matrices(
              for matrix in list_matrices(collection, section)]
     for section, arm, variant in found:
         table = matrix_table(collection, cells, effects, section, arm, variant)
-        grid = Grid(title=table.title, title_justify="left", show_lines=True)
+        grid = Grid(title=Text(table.title), title_justify="left", show_lines=True)
         for heading in table.header:
             grid.add_column(Text(heading))
         for row in table.rows:
@@ -42,15 +42,16 @@ def print_matrices(
         print("no target x auxiliary pair has a result yet")
 
 
-def time_text(left: TimeLeft, jobs: int) -> str:
-    """How long the rest takes, with so many runs at once."""
+def time_text(left: TimeLeft, jobs: int, elsewhere: str = "") -> str:
+    """How long the rest takes, with so many runs at once; `elsewhere` is where borrowed times are recorded."""
     if not left.known + left.unknown:
         return "nothing left to compute"
     if not left.known:
         return f"{left.unknown} runs to do; how long they take is not known before one of their kind has run"
     alone, together = (timedelta(seconds=round(seconds)) for seconds in (left.seconds, left.seconds / jobs))
     more = f", and {left.unknown} runs of unknown length" if left.unknown else ""
-    return f"about {alone} of computing left, {together} with {jobs} at once{more}"
+    source = f" (by the runs in {elsewhere}, {left.borrowed} of them)" if left.borrowed else ""
+    return f"about {alone} of computing left, {together} with {jobs} at once{more}{source}"
 
 
 def detectable_text(found: Detectable) -> str:

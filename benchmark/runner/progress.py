@@ -99,12 +99,12 @@ class View:
             column = spec.auxiliary or ("pretraining" if spec.kind == "pretrain" else spec.arm or "")
             rows[spec.modality if spec.kind == "pretrain" else spec.task][column].append(spec)
         columns = list(dict.fromkeys(column for row in rows.values() for column in row))
-        table = Table(caption=self.line(), caption_justify="left", box=None, pad_edge=False, padding=(0, 2))
+        table = Table(caption=Text(self.line()), caption_justify="left", box=None, pad_edge=False, padding=(0, 2))
         table.add_column("target")
         for column in columns:
-            table.add_column(column)
+            table.add_column(Text(column))
         for name, row in rows.items():
-            table.add_row(name, *(self._cell(row.get(column, [])) for column in columns))
+            table.add_row(Text(name), *(self._cell(row.get(column, [])) for column in columns))
         return table
 
     def _cell(self, specs: list[RunSpec]) -> Text:
