@@ -1,12 +1,12 @@
 """Runs of an arm, its baseline and its controls in; what the arm is worth beyond each of them, and verdicts, out.
 
-The first rule, at the scale of the data that was run. It is no rule of unseen data: it was altered once after the first seed
-of the controls had been seen. An auxiliary *helps* a target where the arm beats the plain baseline and every rival control,
-each difference paired by seed, positive, and significant. As all must be, the largest of their p values is that of the pair
-(an intersection-union test), and Holm's adjustment is over the pairs of the section: every target and auxiliary of that arm
-(all smaller shares of the labels are one family). Otherwise there is *no evidence*, and the
-smallest upper end of the intervals says which effects beyond every control are excluded. Where a control has not been run, or
-in one seed only, nothing is said.
+The first rule, at the scale of the data that was run. It is no rule of unseen data: it was altered after the first seed of the
+controls had been seen (adjusted were all differences before, not the largest p of each pair). An auxiliary *helps* a target
+where the arm beats the plain baseline and every rival control, each difference paired by seed, positive, and significant. As
+all must be, the largest of their p values is that of the pair (an intersection-union test), and Holm's adjustment is over the
+pairs of the section: every target and auxiliary of that arm (all smaller shares of the labels are one family). Otherwise there
+is *no evidence*, and the smallest upper end of the intervals says which effects beyond every control are excluded. Where a
+control has not been run, or in one seed only, nothing is said.
 
 A variant of an arm is held against the same variant of each control, as a method that was tuned beats controls that were
 not; one that validation chose also against the plain model, tuned. All variants but the arm as it is are adjusted together:
