@@ -1,6 +1,7 @@
 """Files of meshes in, vertices and triangles out: OFF as ModelNet and others write it; and points on them.
 
-PLY, OBJ and STL, for data sets of one's own, are read by open3d (the extra `view`).
+Data sets of one's own may have OBJ, and PLY and STL, which open3d reads (the extra `view`). OBJ is read here, as open3d leaves
+out faces of more than three corners and says nothing.
 
 Shapes: V vertices, T triangles, N points.
 """
@@ -18,6 +19,7 @@ from benchmark.data.view import load_open3d
 from tasks.points_official import Array, check_finite
 
 SUFFIXES = (".off", ".ply", ".obj", ".stl")
+STL_TRIANGLE = 50  # bytes
 HEADERS = {b"OFF": 3, b"COFF": 3, b"NOFF": 6, b"CNOFF": 6}  # numbers of a vertex before its colours
 
 
@@ -28,6 +30,10 @@ def parse_mesh(data: bytes, path: Path) -> tuple[Array, Array]:
         return parse_off(data, path)
     if kind not in SUFFIXES:
         raise DataError(f"{path} is no mesh by its name; known are {', '.join(SUFFIXES)}")
+    if kind == ".obj":
+        return parse_obj(data, path)
+    if data.endswith(bytes(STL_TRIANGLE)):
+        raise DataError(f"{path} is not whole: it ends in zeros, as a copy that stopped leaves it")
     open3d = load_open3d(f"mesh {path}")
     with tempfile.NamedTemporaryFile(suffix=kind) as file, open3d.utility.VerbosityContextManager(
             open3d.utility.VerbosityLevel.Error):
@@ -74,6 +80,30 @@ def parse_off(data: bytes, path: Path) -> tuple[Array, Array]:
             raise
         raise DataError(f"{path} is no mesh of numbers: {error}") from error
     return _checked(vertices, triangles, path)
+
+
+def parse_obj(data: bytes, path: Path) -> tuple[Array, Array]:
+    """Vertices (V, 3) and triangles (T, 3) of a mesh in OBJ; polygons are cut into fans, all but vertices and faces left out.
+
+    Corners may have textures and normals (1/2/3), and count from the last vertex before them where they are negative.
+    """
+    vertices: list[list[bytes]] = []
+    faces: list[list[int]] = []
+    try:
+        for line in data.replace(b"\r\n", b"\n").replace(b"\\\n", b" ").splitlines():
+            words = line.partition(b"#")[0].split()
+            if words[:1] == [b"v"]:
+                vertices.append(words[1:4])
+            elif words[:1] == [b"f"]:
+                corners = [int(word.partition(b"/")[0]) for word in words[1:]]
+                faces.append([corner + len(vertices) if corner < 0 else corner - 1 for corner in corners])
+        triangles = [[face[0], *face[place : place + 2]] for face in faces for place in range(1, len(face) - 1)]
+        found = np.array(vertices, dtype="S").astype(np.float64).reshape(-1, 3)
+        return _checked(found, np.array(triangles, np.int64).reshape(-1, 3), path)
+    except (ValueError, OverflowError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{path} is no mesh of numbers: {error}") from error
 
 
 def _plain(text: bytes) -> tuple[Array, Array] | None:

@@ -200,6 +200,36 @@ def test_what_does_not_fit_is_refused_with_every_key(tmp_path):
         convert(tmp_path / "wrong.pth", TASKS["imagenet"], shape_of("imagenet", depth=3))
 
 
+@pytest.mark.parametrize(("alter", "said"), [
+    (lambda tensor: (1000 * tensor).to(torch.int8), "has int8 numbers, whose scale is not known"),
+    (lambda tensor: tensor > 0, "has bool numbers"), (lambda tensor: tensor.to(torch.complex64), "has complex64 numbers"),
+    (lambda tensor: tensor.double() * 1e300, "has numbers that are not finite"),
+    (torch.zeros_like, "is nothing but zeros, as a copy that stopped leaves it")])
+def test_numbers_that_are_no_weights_are_refused(alter, said, tmp_path):
+    state = mae()["model"]
+    state["blocks.1.mlp.fc1.weight"] = alter(state["blocks.1.mlp.fc1.weight"])
+    torch.save(state, tmp_path / "wrong.pth")
+    with pytest.raises(CheckpointError, match=f"blocks.N.mlp.fc1.weight {said}"):
+        convert(tmp_path / "wrong.pth", TASKS["imagenet"], shape_of("imagenet"))
+
+
+@pytest.mark.parametrize("kind", [torch.float64, torch.float16, torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2])
+@pytest.mark.parametrize("suffix", ["pth", "safetensors"])
+def test_floats_of_any_size_are_read(kind, suffix, tmp_path):
+    state = {name: tensor.to(kind) for name, tensor in mae()["model"].items()}
+    save_file(state, tmp_path / "a.safetensors") if suffix == "safetensors" else torch.save(state, tmp_path / "a.pth")
+    made = convert(tmp_path / f"a.{suffix}", TASKS["imagenet"], shape_of("imagenet")).tensors
+    for name in ("blocks.1.mlp.fc1.weight", "norm.bias"):
+        assert torch.equal(made[name], state[name].float())
+
+
+def test_one_part_of_several_is_told_so(tmp_path):
+    state = {name: tensor for name, tensor in mae()["model"].items() if "fc1" in name or "decoder" in name}
+    save_file(state, tmp_path / "model-00001-of-00002.safetensors")
+    with pytest.raises(CheckpointError, match=r"missing blocks\.N.*it is one part of several: name the index"):
+        convert(tmp_path / "model-00001-of-00002.safetensors", TASKS["imagenet"], shape_of("imagenet"))
+
+
 def test_positions_of_another_grid_are_fitted_only_when_asked(tmp_path):
     torch.save(mae(), tmp_path / "mae.pth")
     shape = shape_of("imagenet", input_size=(160, 160))

@@ -131,6 +131,37 @@ def test_damaged_meshes_of_other_formats_are_named(kind, damage):
         parse_mesh(damage(data), Path(f"bad{suffix}"))
 
 
+QUADS = "v 0 0 0\nv 1 0 0\nv 1 1 0\nv 0 1 0\nv 2 .5 0\n"
+
+
+@pytest.mark.parametrize(("faces", "area"), [
+    ("f 1 2 3\n", 0.5), ("f 1 2 3 4\nf 2 5 3\n", 1.5), ("f -5 -4 -3 -2\nf -4 -1 -3\n", 1.5), ("f 1 2 5 3 4\n", 1.5),
+    ("vn 0 0 1\nf 1//1 2//1 3//1 4//1\n", 1), ("vt 0 0\nvn 0 0 1\nf 1/1/1 2/1/1 3/1/1 4/1/1\nl 1 2\np 1\n", 1),
+    ("mtllib none.mtl\no a\ng b\nusemtl a\ns off\n# a square\nf 1 2 3 4\n", 1), ("f 1 2 \\\n3 4\n", 1),
+    ("f 1 2 3 4\no other\nv 5 5 0\nv 6 5 0\nv 6 6 0\nf 6 7 8\n", 1.5),
+])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_faces_of_obj_with_any_number_of_corners_are_all_there(faces, area, end):
+    text = (QUADS + faces).replace("\n", end)
+    vertices, triangles = parse_mesh(text.encode(), Path("a.obj"))
+    assert trimesh.Trimesh(vertices, triangles, process=False).area == pytest.approx(area)
+    theirs = trimesh.load_mesh(io.BytesIO(text.replace("\\" + end, "").encode()), file_type="obj", process=False)
+    assert theirs.area == pytest.approx(area)
+
+
+@pytest.mark.parametrize("faces", ["f 1 2 9\n", "f 0 1 2\n", "f -9 -1 -2\n", "f a b c\n", "v 1 1\nf 1 2 3\n", ""])
+def test_a_damaged_obj_is_named(faces):
+    with pytest.raises(DataError, match=r"bad\.obj"):
+        parse_mesh((QUADS + faces).encode(), Path("bad.obj"))
+
+
+@pytest.mark.parametrize("kind", ["stl", "ply"])
+def test_a_mesh_whose_end_is_zeros_is_not_whole(kind):
+    data, suffix = exported(trimesh.creation.box((1, 2, 3)), kind)
+    with pytest.raises(DataError, match=rf"bad{suffix} is not whole: it ends in zeros"):
+        parse_mesh(data[: len(data) // 2].ljust(len(data), b"\0"), Path(f"bad{suffix}"))
+
+
 def test_an_own_data_set_may_have_other_meshes(tmp_path, monkeypatch):
     monkeypatch.setenv("M2PT_DATA", str(tmp_path / "catalogue"))
     monkeypatch.setenv("M2PT_WORKERS", "0")

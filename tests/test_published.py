@@ -6,6 +6,7 @@ import argparse
 import datetime
 import enum
 import io
+import json
 import pickle
 import struct
 import tarfile
@@ -180,10 +181,14 @@ def test_archives_of_the_first_releases_of_torch_are_read(tmp_path):
     assert holds(tmp_path / "old.pth")
 
 
-def saved(**options) -> bytes:
+def saved_as(state: object, **options) -> bytes:
     buffer = io.BytesIO()
-    torch.save({"model": weights()}, buffer, **options)
+    torch.save(state, buffer, **options)
     return buffer.getvalue()
+
+
+def saved(**options) -> bytes:
+    return saved_as({"model": weights()}, **options)
 
 
 def zipped(name: str) -> bytes:
@@ -204,11 +209,14 @@ def zipped(name: str) -> bytes:
     (saved(_use_new_zipfile_serialization=False)[:60], "is cut short"),
     (save(weights())[:-3], "is cut short: "), (save(weights())[:40], "is cut short: it ends after 40 bytes"),
     (zipped("archive/constants.pkl"), "is TorchScript"),
-    (zipped("model/weights.npy"), "is a zip archive that torch.save did not write (with model/weights.npy)"),
+    (zipped("model/weights.bin"), "is a zip archive that torch.save did not write (with model/weights.bin)"),
+    (zipped("Transformer/encoderblock_0/kernel.npy"), "is an archive of NumPy arrays (.npz)"),
+    (b"\x82\xa6params\x81\xa3foo\xc7\x10\x01" + b"\0" * 16, "it is no file of torch.save or safetensors"),
+    (saved_as({name: tensor.numpy() for name, tensor in weights().items()}), "arrays of NumPy"),
     (b"\x1f\x8b\x08\x00" + b"\0" * 20, "is compressed by gzip"), (b"\x89HDF\r\n\x1a\n" + b"\0" * 20, "is HDF5"),
-    (pickle.dumps({"model": 1}), "refused")],
+    (pickle.dumps({"model": 1}), "it is a pickle that torch.save did not write")],
     ids=["empty", "LFS pointer", "HTML", "JSON", "text", "cut zip", "cut at once", "cut pickle", "cut safetensors",
-         "cut header", "TorchScript", "other zip", "gzip", "HDF5", "plain pickle"])
+         "cut header", "TorchScript", "other zip", "npz", "msgpack", "NumPy", "gzip", "HDF5", "plain pickle"])
 def test_what_is_no_whole_checkpoint_is_named_in_one_line(content, said, tmp_path, capsys):
     file = tmp_path / "weights.pth"
     file.write_bytes(content)
@@ -218,6 +226,29 @@ def test_what_is_no_whole_checkpoint_is_named_in_one_line(content, said, tmp_pat
     assert "\x1b" not in line
     assert "weights_only" not in line
     assert [path.name for path in tmp_path.iterdir()] == ["weights.pth"]
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "bin"])
+def test_weights_in_parts_are_read_by_their_index(suffix, tmp_path):
+    names = {"safetensors": "model", "bin": "pytorch_model"}[suffix]
+    places = {name: f"{names}-{1 + index % 2:05}-of-00002.{suffix}" for index, name in enumerate(NAMES)}
+    for part in set(places.values()):
+        held = {name: weights()[name] for name in NAMES if places[name] == part}
+        save_file(held, tmp_path / part) if suffix == "safetensors" else torch.save(held, tmp_path / part)
+    index = tmp_path / f"{names}.{suffix}.index.json"
+    index.write_text(json.dumps({"metadata": {"total_size": 64}, "weight_map": places}))
+    assert holds(index)
+    with pytest.raises(CheckpointError, match=r"is a folder; name the file of weights in it, or .* the index"):
+        read_sets(tmp_path)
+    torch.save({"other": torch.ones(1)}, tmp_path / places[NAMES[0]])
+    with pytest.raises(CheckpointError, match=f"does not hold {NAMES[0]}"):
+        read_sets(index)
+    (tmp_path / places[NAMES[1]]).unlink()
+    with pytest.raises(CheckpointError, match=r"1 of 2 parts that .* names are not beside it"):
+        read_sets(index)
+    index.write_text("{}")
+    with pytest.raises(CheckpointError, match="has no weight_map"):
+        read_sets(index)
 
 
 def test_a_pickled_model_is_told_from_weights(tmp_path):

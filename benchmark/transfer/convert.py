@@ -18,7 +18,7 @@ from benchmark.model.weights import CheckpointError, save_tensors
 from benchmark.spec.contracts import Task
 from benchmark.spec.recipes import ModelShape
 from benchmark.transfer.namings import HEAD_NORM, Naming, detect, rename
-from benchmark.transfer.published import read_sets
+from benchmark.transfer.published import PART, read_sets
 
 NORM = ("norm.weight", "norm.bias")
 POSITIONS = "tokenizer.pos_embed"
@@ -78,6 +78,8 @@ def convert(path: Path, task: Task, shape: ModelShape, *, blocks_only: bool = Fa
     wrong = _differences(own, renamed)
     if wrong:
         hints = _hints(own, renamed, model, shape) if not blocks_only else []
+        if PART.search(path.name):
+            hints.append("it is one part of several: name the index beside it, *.index.json")
         raise CheckpointError("; ".join([f"checkpoint {path} ({naming.name}) does not fit {task.name}: "
                                          f"{'; '.join(summarise(wrong))}", *hints]))
     conversion.tensors = {name: renamed[name].to(own[name].dtype).contiguous() for name in own}
@@ -100,8 +102,16 @@ def _differences(own: Mapping[str, Tensor], renamed: Mapping[str, Tensor]) -> li
     shared = sorted(own.keys() & renamed.keys())
     wrong += [f"{name} is {tuple(renamed[name].shape)}, the model's {tuple(own[name].shape)}"
               for name in shared if own[name].shape != renamed[name].shape]
-    return wrong + [f"{name} has numbers that are not finite" for name in shared
-                    if renamed[name].is_floating_point() and not renamed[name].isfinite().all()]
+    for name in shared:
+        theirs, kind = renamed[name], own[name].dtype
+        fitted = theirs.to(kind) if theirs.dtype.is_floating_point or not kind.is_floating_point else None
+        if fitted is None:
+            wrong.append(f"{name} has {str(theirs.dtype).removeprefix('torch.')} numbers, whose scale is not known")
+        elif fitted.is_floating_point() and not fitted.isfinite().all():
+            wrong.append(f"{name} has numbers that are not finite")
+        elif name.startswith("blocks.") and fitted.ndim > 1 and not fitted.any():
+            wrong.append(f"{name} is nothing but zeros, as a copy that stopped leaves it")
+    return wrong
 
 
 def _hints(own: Mapping[str, Tensor], renamed: dict[str, Tensor], model: Encoder, shape: ModelShape) -> list[str]:

@@ -36,6 +36,7 @@ OTHERS = {  # first bytes: what it is, and what to do
     b"\x89HDF\r\n\x1a\n": "is HDF5, as Keras writes; only what PyTorch writes and safetensors are read",
     b"GGUF": "is GGUF; only what PyTorch writes and safetensors are read",
     b"\x93NUMPY": "is one NumPy array and no weights by name"}
+PART = re.compile(r"-\d{5}-of-\d{5}\.(safetensors|bin)$")  # of a file of weights in several parts, which an index names
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,9 @@ def read_sets(path: Path) -> Sets:
         state = _load(path)
     except MemoryError:
         raise
+    except IsADirectoryError as error:
+        raise CheckpointError(f"{path} is a folder; name the file of weights in it, or where they are in parts the index, "
+                              "*.index.json") from error
     except OSError as error:
         raise CheckpointError(f"checkpoint {path} cannot be read: {error.strerror or error}") from error
     found: dict[str, dict[str, Tensor]] = {}
@@ -80,7 +84,7 @@ def _describe(state: object) -> str:
     if not isinstance(state, Mapping):
         return f", but a {type(state).__name__}"
     if isinstance(state, inert.StandIn) or any(isinstance(value, inert.StandIn) for value in state.values()):
-        return ", but a whole pickled object; load it where its code is, and save its state_dict()"
+        return ", but a whole pickled object or arrays of NumPy; load it where its code is, and save its state_dict()"
     return f"; it has {', '.join(repr(key)[:SHOWN] for key in list(state)[:5]) or 'nothing'}"
 
 
@@ -125,10 +129,12 @@ def _unwrap(name: str, tensors: Mapping[str, Tensor], left_out: list[str]) -> It
 
 
 def _load(path: Path) -> object:
-    """What the file holds, by the kind that its first bytes show"""
+    """What the file holds, by the kind that its first bytes show; of an index what the parts hold that it names"""
     size = path.stat().st_size
     with path.open("rb") as file:
         head = file.read(512)
+        if path.name.endswith(".index.json") and head.lstrip().startswith(b"{"):
+            return _load_parts(path)
         fault = _fault_of(path, head, size)
         if fault:
             raise CheckpointError(f"checkpoint {path} {fault}")
@@ -148,8 +154,33 @@ def _load(path: Path) -> object:
             raise CheckpointError(f"checkpoint {path} is damaged: {error}") from error
         except Exception as error:  # an unpickler raises whatever a foreign or damaged file makes it stumble over
             reason = " ".join(re.sub(r"\x1b\[[\d;]*m", "", str(error)).split())[:200] or type(error).__name__
+            if "magic number" in reason:
+                reason = "it is a pickle that torch.save did not write"
+            elif not head.startswith(b"\x80") and not head.startswith(b"PK"):
+                reason = f"it is no file of torch.save or safetensors ({reason})"
             raise CheckpointError(f"checkpoint {path} is refused, as only tensors and plain values are read: "
                                   f"{reason}") from error
+
+
+def _load_parts(index: Path) -> dict[str, object]:
+    """Every tensor that an index of safetensors or PyTorch names, from the parts beside it"""
+    try:
+        places = json.loads(index.read_bytes())["weight_map"]
+        parts = {str(name): index.with_name(Path(str(name)).name) for name in places.values()}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise CheckpointError(f"index {index} has no weight_map of names and files; name the file of weights itself") from error
+    lacking = [name for name, path in parts.items() if not path.is_file()]
+    if lacking:
+        raise CheckpointError(f"{len(lacking)} of {len(parts)} parts that {index} names are not beside it, first {lacking[0]}; "
+                              "download them")
+    held = {name: _load(path) for name, path in parts.items()}
+    found: dict[str, object] = {}
+    for name, part in places.items():
+        weights = held[str(part)]
+        if not isinstance(weights, Mapping) or name not in weights:
+            raise CheckpointError(f"{parts[str(part)]} does not hold {name}, which {index} says; download both again")
+        found[name] = weights[name]
+    return found
 
 
 def _fault_of(path: Path, head: bytes, size: int) -> str:
@@ -189,6 +220,9 @@ def _archive_fault(path: Path, size: int) -> str:
                 "download it again")
     if any(name.endswith("constants.pkl") for name in names):
         return "is TorchScript, which is code; load it where it is from, and save its state_dict()"
+    if names and all(name.endswith(".npy") for name in names):
+        return ("is an archive of NumPy arrays (.npz), as models of JAX are published; only what PyTorch writes and "
+                "safetensors are read")
     if not any(name.endswith("data.pkl") for name in names):
         return f"is a zip archive that torch.save did not write (with {', '.join(names[:3])}); unpack it first"
     return ""
