@@ -137,5 +137,5 @@ def test_the_headline_says_what_the_mean_shows(gain, said):
     text = headline(analysis)
     assert said in text
     assert text.count(". ") == 0, "one sentence"
-    assert "over 4 pairs of target and auxiliary and five seeds" in text
+    assert "over 4 pairs of modalities and five seeds" in text
     assert headline(analyse([], [], tasks=TASKS, study=STUDY)) == ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import tomllib
 from pathlib import Path
 from typing import ClassVar
 
@@ -103,6 +104,12 @@ def test_a_study_without_files_has_no_variants_and_claims():
     assert describe("loans", TASKS, BOTH, SECOND).startswith("# loans: all loans\n")
     with pytest.raises(ValueError, match="unknown name 't1-m2pt-point-tune'"):
         describe("t1-m2pt-point-tune", TASKS, BOTH, SECOND)
+
+
+def test_every_file_that_our_study_names_is_installed_with_it():
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))
+    assert set(project["tool"]["setuptools"]["package-data"]["baselines.m2pt"]) == {
+        *PUBLISHED_FILES, STUDY.second_rule.protocol.name}
 
 
 def test_what_our_study_names_is_there():

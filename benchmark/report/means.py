@@ -38,15 +38,14 @@ def headline(analysis: Analysis) -> str:
         return f"One seed of {ours.pairs} pairs was run, which tells nothing of chance."
     found = "helps on average" if ours.low > 0 else "hurts on average" if ours.high < 0 else "is not shown to help"
     where = analysis.collection.sections[section]
-    text = (f"{study.treatment[0].upper()}{study.treatment[1:]} {found}: over {ours.pairs} pairs of target and auxiliary and "
-            f"{count(ours.n, 'seed')} (profile {where.profile}, setting {where.setting}), the gain over the plain model "
-            f"averages {_points(ours)}")
+    text = (f"{study.treatment[0].upper()}{study.treatment[1:]} {found}: over {ours.pairs} pairs of modalities and "
+            f"{count(ours.n, 'seed')} the gain over the plain model averages {_points(ours)}")
     if not pd.isna(ours.published):
-        text += f", where the published gains of the same pairs average {show_points(ours.published)}"
+        text += f", where the published gains of these pairs average {show_points(ours.published)}"
     for name, row in rows.items():
         if row is not None:
             text += f"; {study.called.get(name, name)} averages {_points(row)}"
-    return text + "."
+    return f"{text} (profile {where.profile}, setting {where.setting})."
 
 
 def count(number: int, what: str) -> str:
