@@ -82,6 +82,24 @@ def test_what_the_readme_says_in_words_is_what_the_records_say():
     assert (noise["comparisons"].sum(), noise["significant"].sum(), set(noise["draws"])) == (36, 1, {6})
 
 
+def test_figures_of_the_review_are_what_the_evidence_computes():
+    """What a review of these records found, by hand, before there was a table of it"""
+    found = analysis()
+    first = found.verdicts[(found.verdicts["arm"] == STUDY.method) & (found.verdicts["section"] == 0)]["found_from"]
+    assert (first.min(), first.median(), first.max()) == pytest.approx((0.9, 4.1, 7.6), abs=0.06)
+    assert list(found.second["found_alone"][:4]) == pytest.approx([0.36, 0.17, 0.62, 0.72], abs=0.02)
+    whole = first_row(found.means, {"section": 0, "task": ALL, "arm": STUDY.method, "reference": BASELINE})
+    assert (whole.difference, whole.low, whole.high, whole.published) == pytest.approx((-0.05, -0.39, 0.29, 0.72), abs=0.005)
+    scales = {(row.section, row.arm): row for row in rows_of(found.scales)}
+    assert scales[0, "random-norm"].correlation == pytest.approx(0.987, abs=0.0005)
+    cosines = [scales[key].cosine for key in ((0, STUDY.method), (0, "random-norm"), (0, "self-copy"), (2, "ceiling"))]
+    assert cosines == pytest.approx([0.007, -0.045, 0.75, 0.46], abs=0.005)
+    leads = [first_row(found.means, {"section": 1, "task": task, "arm": STUDY.method, "reference": "random-norm"})
+             for task in (ALL, "kinetics")]
+    assert [bound for row in leads for bound in (row.difference, row.low, row.high)] == pytest.approx(
+        [0.20, 0.00, 0.39, 0.56, 0.28, 0.84], abs=0.006)
+
+
 def test_planning_values_of_the_protocol_are_those_of_the_records():
     found, text = analysis().second, STUDY.second_rule.protocol.read_text(encoding="utf-8")
     assert set(found["verdict"]) == {PLANNING}

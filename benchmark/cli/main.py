@@ -159,7 +159,7 @@ def build_parser() -> Parser:
                       help="by whose records a claim is judged; may be repeated (default: all below results/)")
     info.set_defaults(run=reading.show_info)
 
-    report = verbs.add_parser("report", parents=[plugins], help="one page, tables and figures from records")
+    report = verbs.add_parser("report", parents=[plugins], help="the answer, its appendix, tables and figures from records")
     report.add_argument("--results", type=Path, action="append", metavar="DIR",
                         help="results folder; may be repeated (default: results/tiny)")
     report.add_argument("--out", type=Path, metavar="DIR", help="default: RESULTS/report")
