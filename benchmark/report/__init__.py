@@ -1,1 +1,2 @@
-"""Numbers in; text and figures out: an answer and its appendix, tables, plots. Import from the modules: `write.write_report` is the way in."""
+"""Numbers in; text and figures out: an answer, its appendix, tables, plots. Import from the modules: `write.write_report`
+is the way in."""
