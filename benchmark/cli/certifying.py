@@ -55,13 +55,11 @@ def certify(options: argparse.Namespace, command: str) -> int:
         return 0
     grouped = classes(wanted)
     samples = choose(grouped, options.full, tasks)
-    base = options.base or max(wanted, key=lambda record: record.started).environment.commit
-    if base is None:
-        raise ValueError("the records name no commit that computed them; name it with --base")
+    base = options.base or last_known(judge, wanted)
     with sides(options, base) as (before, after, out):
         other = f"with {before.python}" if options.python else base[:12]
         say(f"{len(wanted)} records in {len(samples)} classes; before: {other}, after: this tree")
-        replays, pair = compare_sides(samples, before, after, out, tasks, arms, options)
+        replays, pair = compare_sides(samples, before, after, out, tasks, arms, options, judge)
     if pair is None:
         say("no class could be compared; nothing is carried")
         return 1
@@ -74,6 +72,21 @@ def certify(options: argparse.Namespace, command: str) -> int:
     else:
         say("nothing is carried, and no certificate is written")
     return 0 if len(equal) == len(grouped) else 1
+
+
+def last_known(judge: Judge, records: Sequence[Record]) -> str:
+    """The commit to compare with: the last that a certificate carries records to, else that of the newest record.
+
+    Raises `ValueError` where there is none.
+    """
+    known = [certificate for certificate in judge.certificates.named.values()
+             if certificate.after.commit and not certificate.after.dirty]
+    if known:
+        return str(max(known, key=lambda certificate: certificate.made).after.commit)
+    commit = max(records, key=lambda record: record.started).environment.commit
+    if commit is None:
+        raise ValueError("the records name no commit that computed them; name it with --base")
+    return commit
 
 
 @contextmanager
@@ -91,7 +104,7 @@ def sides(options: argparse.Namespace, base: str) -> Iterator[tuple[Tree, Tree, 
 
 
 def compare_sides(samples: Sequence[Sample], before: Tree, after: Tree, out: Path, tasks: Mapping[str, Task],
-                  arms: Mapping[str, Arm], options: argparse.Namespace
+                  arms: Mapping[str, Arm], options: argparse.Namespace, judge: Judge
                   ) -> tuple[list[Replay], tuple[Record, Record] | None]:
     """Every class compared, and a record of either side; says what differs and what could not be compared."""
     cores = count_cores()
@@ -108,7 +121,7 @@ def compare_sides(samples: Sequence[Sample], before: Tree, after: Tree, out: Pat
             say(f"not compared: {sample.group}: it was not computed {side} the change")
             continue
         one, two = earlier[key], later[key]
-        if options.python is None and one.code != sample.record.code:
+        if options.python is None and judge.certificates.way(sample.group, sample.record.code, one.code) is None:
             say(f"not compared: {sample.group}: other code than that of the commit computed its records; try another --base")
             continue
         replays.append(compare(sample.group, sample.extent, one, two))
@@ -141,7 +154,8 @@ def check(options: argparse.Namespace) -> int:
     samples = choose(grouped, 0, tasks)
     with sides(options, base) as (before, after, out):
         say(f"{path.name}: {len(samples)} classes, before: {base[:12]}, after: this tree")
-        replays, _ = compare_sides(samples, before, after, out, tasks, arms, options)
+        judge = Judge.beside(Store(options.results))
+        replays, _ = compare_sides(samples, before, after, out, tasks, arms, options, judge)
     if missing:
         say(f"not checked: {len(missing)} classes of which there is no record here, such as {missing[0]}")
     holds = len(replays) == len(samples) and all(one.difference is None for one in replays)

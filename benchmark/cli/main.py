@@ -129,8 +129,8 @@ def build_parser() -> Parser:
         "certify", parents=[plugins], help="show that a change of code or packages alters no recorded result",
         description="Compute one run of each class of records whose code has changed, before and after the change, on this "
         "machine, and compare everything bit for bit. What is equal is written down, and carries the records of its class.")
-    certificate.add_argument("--base", metavar="COMMIT", help="the commit that computed the records (default: the one that "
-                             "the newest of them names)")
+    certificate.add_argument("--base", metavar="COMMIT", help="a commit that computes the records (default: the last that a "
+                             "certificate carries records to, else the one that the newest of them names)")
     certificate.add_argument("--python", metavar="FILE", help="compute the first side with the interpreter of another "
                              "environment; without --base with this code, to compare packages alone")
     certificate.add_argument("--full", type=int, default=0, metavar="N", help="replay N classes at their recorded size, "
