@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,6 +16,8 @@ from benchmark.data.embedded import DataError
 
 HEADER_SLACK = 64  # bytes; some writers count their header twice
 LARGEST_STATED = 2**31 - 2**16  # of a 32-bit length; what is written to a pipe states this or more, or 0
+OPEN_ELEMENTS = {b"\x18\x53\x80\x67", b"\x1f\x43\xb6\x75"}  # of Matroska: the segment and its clusters, which hold others
+MPEG_ENDS = {b"\0\0\1\xba": b"\0\0\1\xb9", b"\0\0\1\xb3": b"\0\0\1\xb7"}  # of what begins so
 LONGEST_PAGE = 27 + 255 + 255 * 255  # of Ogg
 MPEG_KBPS = {  # by (version 1, layer), of index 1 to 14
     (True, 1): (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
@@ -31,11 +34,14 @@ def check_extent(path: Path, what: str) -> None:
     size = path.stat().st_size
     with path.open("rb") as file:
         head = file.read(16)
-        stated = None
+        stated, hole = None, False
         with suppress(struct.error, IndexError):  # a head without its numbers is for the decoder to refuse
             stated = next((find(file, size) for magic, at, find in KINDS if head[at : at + len(magic)] == magic), None)
             if stated is None and (head[:3] == b"ID3" or _mpeg_frame(head) is not None):
                 stated = _mpeg_audio(file, size)
+            hole = (stated is None or stated <= size) and _ends_in_zeros(file, size, head)
+    if hole:
+        raise DataError(f"{what} {path} is not whole: it ends in zeros, as a copy that stopped leaves it")
     if stated is not None and stated > size:
         raise DataError(f"{what} {path} is truncated: it states more than the {size} bytes that are there")
 
@@ -58,10 +64,10 @@ def _end(start: int, length: int, unknown: int = LARGEST_STATED) -> int | None:
     return None if length <= 0 or length >= unknown else start + length - HEADER_SLACK
 
 
-def _riff(file: BinaryIO, size: int) -> int | None:
+def _riff(file: BinaryIO, size: int, form: str = "<4sI") -> int | None:
     """Of WAV the samples, of AVI every list of pictures; the outermost length is often wrong and counts nothing."""
     wide = 0
-    for name, start, length in _chunks(file, 12, size, "<4sI"):
+    for name, start, length in _chunks(file, 12, size, form):
         if name == b"ds64":
             file.seek(start + 8)
             wide = int.from_bytes(file.read(8), "little")
@@ -203,8 +209,86 @@ def _mpeg_audio(file: BinaryIO, size: int) -> int | None:
     return at if num_frames else None
 
 
+def _ends_in_zeros(file: BinaryIO, size: int, head: bytes) -> bool:
+    """Whether a file ends in zeros, and has them where a part of its container is to begin"""
+    file.seek(max(0, size - HEADER_SLACK))
+    if any(file.read()):
+        return False
+    if head[:4] == b"\x1a\x45\xdf\xa3":
+        return _hole_in_segment(file, size)
+    if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
+        return _hole_in_lists(file, size)
+    if head[:3] == b"FLV":
+        return _hole_in_tags(file, size)
+    if head[4:8] == b"ftyp":
+        return _hole_in_fragments(file, size)
+    file.seek(0)
+    if head[:4] in MPEG_ENDS:
+        return not file.read().rstrip(b"\0").endswith(MPEG_ENDS[head[:4]])
+    begin = file.read(200)
+    for length, at in ((188, 0), (192, 4)):  # of the packets of transport streams
+        if begin[at : at + 1] == begin[at + length : at + length + 1] == b"G":
+            file.seek((size // length - 1) * length + at)
+            return file.read(1) != b"G"
+    return False
+
+
+def _hole_in_segment(file: BinaryIO, size: int) -> bool:
+    at = 0
+    while at < size:
+        file.seek(at)
+        head = file.read(12)
+        id_length = 9 - head[0].bit_length()
+        if not head[0] or id_length > 4 or len(head) <= id_length or not head[id_length]:
+            return not head[0]
+        length_size = 9 - head[id_length].bit_length()
+        value = int.from_bytes(head[id_length : id_length + length_size], "big") & ((1 << 7 * length_size) - 1)
+        at += id_length + length_size + (0 if head[:4] in OPEN_ELEMENTS else value)
+    return False
+
+
+def _hole_in_lists(file: BinaryIO, size: int) -> bool:
+    at = 12
+    while at + 12 <= size:
+        file.seek(at)
+        head = file.read(12)
+        if not any(head[:4]):
+            return True
+        opened = head[:4] == b"RIFF" or (head[:4] == b"LIST" and head[8:] in {b"movi", b"rec "})
+        at += 12 if opened else 8 + -(-int.from_bytes(head[4:8], "little") // 2) * 2
+    return False
+
+
+def _hole_in_tags(file: BinaryIO, size: int) -> bool:
+    at = 13
+    while at + 4 <= size:
+        file.seek(at)
+        head = file.read(4)
+        if not any(head):
+            return True
+        at += 15 + int.from_bytes(head[1:], "big")
+    return False
+
+
+def _hole_in_fragments(file: BinaryIO, size: int) -> bool:
+    """Of MP4 in fragments; of another the decoder finds what is missing, and zeros behind its boxes do no harm"""
+    at, fragmented = 0, False
+    while at + 8 <= size:
+        file.seek(at)
+        head = file.read(16)
+        length, kind = int.from_bytes(head[:4], "big"), head[4:8]
+        fragmented = fragmented or kind == b"moof"
+        if length == 1:
+            length = int.from_bytes(head[8:], "big")
+        if length < 8:
+            return fragmented and not any(kind)
+        at += length
+    return False
+
+
 KINDS: tuple[tuple[bytes, int, Callable[[BinaryIO, int], int | None]], ...] = (
-    (b"RIFF", 0, _riff), (b"RF64", 0, _riff), (b"riff\x2e\x91\xcf\x11", 0, _wave64), (b"FORM", 0, _aiff), (b"caff", 0, _caf),
+    (b"RIFF", 0, _riff), (b"RIFX", 0, partial(_riff, form=">4sI")), (b"RF64", 0, _riff),
+    (b"riff\x2e\x91\xcf\x11", 0, _wave64), (b"FORM", 0, _aiff), (b"caff", 0, _caf),
     (b".snd", 0, _au), (b"OggS", 0, _ogg), (b"\x1a\x45\xdf\xa3", 0, _segment), (b"FLV", 0, _flash),
     (bytes.fromhex("3026b2758e66cf11"), 0, _asf),
     *((kind, 4, _boxes) for kind in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")))

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from benchmark.data.catalogue import Item, Prepared, checked, folder, items
 from benchmark.data.embedded import DataError
 from benchmark.data.examples import Examples
-from benchmark.data.listing import Entry, Listing, Root, carve_validation, inside, is_leftover, printable, read_text
+from benchmark.data.listing import Entry, Listing, Root, carve_validation, found_in, inside, is_leftover, printable, read_text
 from benchmark.provenance.code import reachable_code
 from benchmark.records.record import write_whole
 from benchmark.spec.recipes import SPLITS, Split
@@ -155,7 +155,7 @@ def parse_array(data: bytes, path: Path, shape: tuple[int, ...]) -> Array:
         array: Array = np.load(io.BytesIO(data), allow_pickle=False)
         found, kind = array.shape, array.dtype.kind
     except DAMAGED as error:
-        raise DataError(f"{path} is no array of numbers: {error}") from error
+        raise DataError(f"{path} is no array of numbers: {found_in(data[:512]) or error}") from error
     if found != shape or kind != "f":
         raise DataError(f"{path} has shape {found} of kind {kind!r} instead of {shape} floats")
     return check_finite(array.astype(np.float32), path)
@@ -184,7 +184,7 @@ def parse_hdf5(data: bytes, path: Path, label: str, num_points: int, num_labels:
     except DataError:
         raise
     except DAMAGED as error:
-        raise DataError(f"{path} is no HDF5 file with 'data' and {label!r}: {error}") from error
+        raise DataError(f"{path} is no HDF5 file with 'data' and {label!r}: {found_in(data[:512]) or error}") from error
     if classes.min() < 0 or classes.max() >= num_labels:
         raise DataError(f"{path} has labels from {classes.min()} to {classes.max()}; expected 0 to {num_labels - 1}")
     return check_finite(clouds, path), classes if of_points else classes.reshape(-1)

@@ -268,7 +268,10 @@ def test_cuts_of_the_linear_probe_are_clamped_and_of_fine_tuning_drawn_again():
 @pytest.mark.parametrize(("content", "said"), [
     (b"version https://git-lfs.github.com/spec/v1\noid sha256:aa\nsize 100\n", "pointer of Git LFS"),
     (b"<!DOCTYPE html><html>Please log in", "a page of the web"), (b"", "empty or blank"), (b"\n\n", "empty or blank"),
-    (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n", "cannot identify"),
+    (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n", "text, which begins with '%!PS-Adobe"),
+    (b'<?xml version="1.0"?><Error>AccessDenied</Error>', "text, which begins with '<.xml"),
+    (b"\0\0\0\x18ftypheic" + bytes(99), "HEIC or AVIF"), (b"\x1f\x8b\x08" + bytes(99), "an archive; unpack it first"),
+    (bytes(600), "nothing but zeros"), (b"\xff" * 99, "cannot identify"),
 ])
 def test_what_lies_in_a_pictures_place_is_named_and_no_program_started(tmp_path, content, said, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -278,6 +281,26 @@ def test_what_lies_in_a_pictures_place_is_named_and_no_program_started(tmp_path,
     with pytest.raises(DataError, match=rf"a\.JPEG cannot be read: .*{said}"):
         decode_picture(tmp_path / "a.JPEG")
     assert not (tmp_path / "started").exists()
+
+
+@pytest.mark.parametrize("options", [{"format": "JPEG"}, {"format": "JPEG", "progressive": True}, {"format": "WEBP"},
+                                     {"format": "WEBP", "lossless": True}], ids=str)
+@pytest.mark.parametrize("share", [0.3, 0.8])
+def test_a_picture_whose_end_is_zeros_is_not_whole(tmp_path, options, share):
+    noise = np.random.default_rng(0).integers(0, 256, (99, 120, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "a.JPEG", **options)
+    whole = (tmp_path / "a.JPEG").read_bytes()
+    (tmp_path / "a.JPEG").write_bytes(whole[: int(share * len(whole))].ljust(len(whole), b"\0"))
+    with pytest.raises(DataError, match=r"a\.JPEG is not whole: it ends in zeros"):
+        decode_picture(tmp_path / "a.JPEG")
+
+
+def test_zeros_after_the_end_of_a_picture_and_black_pictures_are_whole(tmp_path):
+    for name, options in (("a.JPEG", {"format": "JPEG"}), ("b.JPEG", {"format": "BMP"}), ("c.JPEG", {"format": "WEBP"})):
+        Image.new("RGB", (60, 48)).save(tmp_path / name, **options)
+    (tmp_path / "a.JPEG").write_bytes((tmp_path / "a.JPEG").read_bytes() + bytes(5000))
+    for path in tmp_path.iterdir():
+        assert not np.asarray(decode_picture(path)).any()
 
 
 def test_folders_below_a_class_are_part_of_it_and_pictures_beside_classes_named(root):

@@ -183,6 +183,36 @@ def test_half_a_sound_is_called_truncated(tmp_path, kind):
         look(path)
 
 
+@pytest.mark.parametrize("kind", ["flac", "ogg vorbis", "ogg opus", "mp3", "m4a", "mka", "webm"])
+def test_a_sound_whose_end_is_zeros_is_refused(tmp_path, kind):
+    path = WHOLE[kind](tmp_path)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2].ljust(len(content), b"\0"))
+    with pytest.raises(DataError, match=rf"{path.name} (is not whole: it ends in zeros|is truncated|is damaged|cannot be)"):
+        look(path)
+
+
+def test_big_endian_riff_that_was_cut_is_truncated(tmp_path):
+    soundfile.write(tmp_path / "a.wav", tone(16_000), 16_000, endian="BIG", format="WAV")
+    content = (tmp_path / "a.wav").read_bytes()
+    assert content[:4] == b"RIFX"
+    whole = samples_of(tmp_path / "a.wav")
+    soundfile.write(tmp_path / "b.wav", tone(16_000), 16_000)
+    assert torch.equal(whole, samples_of(tmp_path / "b.wav"))
+    (tmp_path / "a.wav").write_bytes(content[: len(content) // 2])
+    with pytest.raises(DataError, match=r"a\.wav is truncated"):
+        look(tmp_path / "a.wav")
+
+
+@pytest.mark.parametrize(("content", "said"), [
+    (b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS"), (b"", "empty or blank"),
+    (b"<html>", "a page of the web"), (b"ERROR: unavailable\n", "text, which begins with 'ERROR: unavailable'")])
+def test_what_lies_in_a_sounds_place_is_named(tmp_path, content, said):
+    (tmp_path / "a.wav").write_bytes(content)
+    with pytest.raises(DataError, match=rf"a\.wav cannot be read: it is {said}"):
+        look(tmp_path / "a.wav")
+
+
 @pytest.mark.parametrize("content", [b"", b"<html>not found</html>", b"RIFF", b"\xff\xfb\x90", b"fLaC" + bytes(40), b"OggS",
                                      b"ID3\x04\0\0\x7f\x7f\x7f\x7f", b".snd", b"FORM", b"\x1aE\xdf\xa3", bytes(2000)])
 def test_what_is_no_sound_is_refused_in_one_line(tmp_path, content):

@@ -203,6 +203,15 @@ KINDS: dict[str, Callable[[Path], Path]] = {
     "index that calls all frames keys": lambda f: with_all_packets_as_keys(f / "a.mp4"),
     "edit list": lambda f: begun_amid_a_group(f / "a.mp4"),
     "pixels that are not square": lambda f: write(f / "a.mp4", options={**H264, "x264-params": "sar=4/3:log-level=none"}),
+    "grey": lambda f: write(f / "a.mp4", pixels="gray"),
+    "grey of 10 bits": lambda f: write(f / "a.mp4", pixels="gray10le"),
+    "with an alpha channel": lambda f: write(f / "a.mov", "prores_ks", {"profile": "4444"}, pixels="yuva444p10le"),
+    "runs of pixels with an alpha channel": lambda f: write(f / "a.mov", "qtrle", {}, pixels="argb"),
+    "before 0": lambda f: write(f / "a.mkv", pts=lambda k: 40 * k - 1000),
+    "MJPEG and sound": lambda f: write(f / "a.avi", "mjpeg", {}, pixels="yuvj420p", sound=1),
+    "raw avi": lambda f: write(f / "a.avi", "rawvideo", {}, pixels="bgr24"),
+    "two by two pixels": lambda f: write(f / "a.mp4", size=(2, 2)),
+    "gif": lambda f: write(f / "a.gif", "gif", {}, pixels="rgb8"),
     "cover": lambda f: write(f / "a.mp4", cover=True),
     "small track first": lambda f: write(f / "a.mkv", tracks=((32, 24),)),
 }
@@ -262,6 +271,32 @@ def test_a_song_is_no_video_with_or_without_a_cover(tmp_path):
         for read in (look, lambda path: Clips().read(path, None)):
             with pytest.raises(DataError, match="has no pictures in it"):
                 read(path)
+
+
+@pytest.mark.parametrize("share", [0.4, 0.9])
+@pytest.mark.parametrize("kind", ["faststart", "fragments", "mkv", "VP8", "VP9", "live webm", "avi of MJPEG", "avi",
+                                  "transport stream", "program stream", "flv of H.264", "HEVC"])
+def test_a_video_whose_end_is_zeros_is_refused(tmp_path, kind, share):
+    path = KINDS[kind](tmp_path)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))].ljust(len(content), b"\0"))
+    with pytest.raises(DataError, match=rf"{path.name} (is not whole: it ends in zeros|is damaged|cannot be|has no p|of 0 x 0)"):
+        look(path)
+
+
+@pytest.mark.parametrize(("content", "said"), [
+    (b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS"), (b"", "empty or blank"),
+    (b"<html>", "a page of the web"), (b"ERROR: Video unavailable\n", "text, which begins with 'ERROR: Video unavailable'"),
+    (bytes(9999), "nothing but zeros"), (b"PK\x03\x04" + bytes(99), "an archive; unpack it first")])
+def test_what_lies_in_a_videos_place_is_named(tmp_path, content, said):
+    (tmp_path / "a.mp4").write_bytes(content)
+    with pytest.raises(DataError, match=rf"a\.mp4 cannot be read: it is {said}"):
+        look(tmp_path / "a.mp4")
+
+
+def test_a_container_that_is_not_read_is_told_so(tmp_path):
+    with pytest.raises(DataError, match="its container is none of those that are read; write it anew as mp4"):
+        look(write(tmp_path / "a.gxf", "mpeg2video", {"g": "12"}, size=(720, 576), frames=3))
 
 
 @pytest.mark.parametrize("share", [0.4, 0.75])

@@ -21,6 +21,13 @@ LEFTOVERS = {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir", "$
              "system volume information"}
 MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 SHOWN = 3  # names in a note
+INSTEAD = (  # first bytes, in lower case: what it is, and what to do
+    ((b"version https://git-lfs",), "it is a pointer of Git LFS; fetch the file itself with git lfs pull"),
+    ((b"<!doctype html", b"<html"), "it is a page of the web, as a download without permission leaves it"),
+    ((b"\x1f\x8b", b"pk\x03\x04", b"7z\xbc\xaf", b"rar!", b"bzh", b"\xfd7zxz", b"\x28\xb5\x2f\xfd"),
+     "it is an archive; unpack it first"))
+BRANDS = {b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypmsf1", b"ftypavif", b"ftypavis"}
+NETPBM = (b"p1", b"p2", b"p3")  # pictures that are text
 
 
 @dataclass(frozen=True)
@@ -102,17 +109,26 @@ def read_text(path: Path) -> str:
 
 
 def found_instead(path: Path) -> str:
-    """What a file that cannot be read is, of what downloads leave in the place of data; "" where it is none of these."""
+    """See `found_in`, of a file"""
     try:
         with path.open("rb") as file:
-            head = file.read(512).lstrip().lower()
+            return found_in(file.read(512))
     except OSError:
         return ""
-    if head.startswith(b"version https://git-lfs"):
-        return "it is a pointer of Git LFS; fetch the file itself with git lfs pull"
-    if head.startswith((b"<!doctype html", b"<html")):
-        return "it is a page of the web, as a download without permission leaves it"
-    return "" if head else "it is empty or blank"
+
+
+def found_in(head: bytes) -> str:
+    """What begins so, of what downloads, phones and archives leave in the place of data; "" where it is none of these."""
+    begin = head.lstrip().lower()
+    other = next((what for starts, what in INSTEAD if begin.startswith(starts)), "")
+    if other or begin.startswith(NETPBM):
+        return other
+    if not begin.strip(b"\0"):
+        return "it is nothing but zeros, as a copy that stopped leaves it" if begin else "it is empty or blank"
+    if begin[4:12] in BRANDS:
+        return "it is a picture of HEIC or AVIF; write it anew as JPEG or PNG"
+    text = " ".join(head.decode("utf-8-sig", "replace" if len(head) == 512 else "backslashreplace").split())
+    return f"it is text, which begins with {text[:60]!r}" if text[:60].isprintable() and head.isascii() else ""
 
 
 def printable(text: object) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import os
 import random as python_random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ Random = np.random.Generator
 Box = tuple[int, int, int, int]  # left, upper, right, lower
 FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP", "GIF")  # by content; of others some start programs to be read
 PHOTOMETRIC, WHITE_IS_ZERO = 262, 0  # a tag of TIFF, and its value where 0 is white
+START_OF_SCAN, END_OF_IMAGE = b"\xff\xda", b"\xff\xd9"  # of JPEG
 LONGEST = 2**13  # of a side that a whole picture is resized to; of a longer one only the part that is wanted
 
 
@@ -30,6 +32,8 @@ def decode_picture(path: Path) -> Image.Image:
     """
     try:
         with Image.open(path, formats=FORMATS) as image:
+            if _ends_in_zeros(path, image.format):
+                raise DataError(f"picture {path} is not whole: it ends in zeros, as a copy that stopped leaves it")
             if image.mode.startswith("I") and (image.mode != "I" or image.format in {"PNG", "PPM"}):
                 grey = np.asarray(image).astype(np.float64)
                 if isinstance(image, TiffImageFile) and image.tag_v2.get(PHOTOMETRIC) == WHITE_IS_ZERO:
@@ -42,6 +46,20 @@ def decode_picture(path: Path) -> Image.Image:
         raise
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError, SyntaxError) as error:
         raise DataError(f"picture {path} cannot be read: {found_instead(path) or error}") from error
+
+
+def _ends_in_zeros(path: Path, form: str | None) -> bool:
+    """Whether the end of a compressed picture is missing and zeros are there instead, which decoders take for pixels."""
+    with path.open("rb") as file:
+        file.seek(-min(512, file.seek(0, os.SEEK_END)), os.SEEK_END)
+        end = file.read()
+        if form not in {"JPEG", "MPO", "WEBP"} or any(end[-64:]):
+            return False
+        if form == "WEBP":
+            return not any(end)
+        file.seek(0)
+        content = file.read()
+    return content.rfind(END_OF_IMAGE) < content.rfind(START_OF_SCAN)
 
 
 def random_box(size: tuple[int, int], least: float, random: Random, aspect: float = 4 / 3) -> Box:

@@ -27,7 +27,7 @@ from benchmark.data.catalogue import Item, Layout, Prepared, checked, digests, f
 from benchmark.data.embedded import DataError
 from benchmark.data.examples import Batch, Examples
 from benchmark.data.files import Files, Random, Reader, load_files
-from benchmark.data.listing import Entry, Listing, Root, carve_validation, read_text
+from benchmark.data.listing import Entry, Listing, Root, carve_validation, found_instead, read_text
 from benchmark.records.record import write_whole
 from benchmark.spec.recipes import Split, TrainRecipe
 from tasks.audioset.waveform import FBANK_MEAN, FBANK_STD, SAMPLE_RATE, decode, fit_frames, kaldi_fbank
@@ -119,7 +119,11 @@ def samples_of(path: Path) -> Tensor:
         check_extent(path, "sound")
     except OSError as error:
         raise DataError(f"sound {path} cannot be read: {error}") from error
-    samples = decode(path)
+    try:
+        samples = decode(path)
+    except DataError as error:
+        instead = found_instead(path)
+        raise (DataError(f"sound {path} cannot be read: {instead}") if instead else error) from error
     if len(samples) < SAMPLE_RATE // 40:
         raise DataError(f"sound {path} is shorter than one window of 25 ms")
     if not samples.isfinite().all():

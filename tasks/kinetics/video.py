@@ -19,6 +19,7 @@ import av.error
 from PIL import Image
 
 from benchmark.data.embedded import DataError
+from benchmark.data.listing import found_instead
 from tasks.extents import check_extent
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 MOST_PIXELS, MOST_FRAMES, MOST_ASPECT = 2**25, 2**17, 16  # of a video that is no mistake
-FORMATS = ("mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,flv,asf,ogg,ivf,nut,mxf,dv,rm,h261,h263,h264,hevc,m4v,"
+FORMATS = ("mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,flv,asf,ogg,ivf,nut,mxf,dv,gif,rm,h261,h263,h264,hevc,m4v,"
            "mpegvideo")  # none of them leads to other files
 SOUGHT_FORMATS = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"}  # their index is of times at which frames are shown
 SOUGHT_CODECS = {"h264", "hevc", "vp9", "av1"}  # every packet of them is one frame
@@ -84,7 +85,7 @@ class Video:
         try:
             container = av.open(str(self.path.absolute()), options={"format_whitelist": FORMATS, "protocol_whitelist": "file"})
         except ERRORS as error:
-            raise DataError(f"video {self.path} cannot be read: {_reason(error)}") from error
+            raise DataError(f"video {self.path} cannot be read: {found_instead(self.path) or _reason(error)}") from error
         for stream in container.streams.video:
             stream.codec_context.thread_count = 1  # reading has processes of its own
         return container
@@ -278,4 +279,6 @@ def _reach(shown: Iterator[tuple[int, VideoFrame]], time: int) -> VideoFrame | N
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, av.error.ArgumentError):
+        return "its container is none of those that are read; write it anew as mp4, mkv or avi"
     return getattr(error, "strerror", None) or str(error)
