@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from benchmark import __version__
-from benchmark.cli import certifying, files, reading, running, speed, standing
+from benchmark.cli import certifying, files, own, reading, running, speed, standing
 from benchmark.cli.context import DEFAULT_MATRIX, load_study
 from benchmark.cli.terminal import write_plainly
 from benchmark.provenance.currency import AGAIN, STATES, State
@@ -87,7 +87,8 @@ def build_parser() -> Parser:
     where.add_argument("--results", type=Path, metavar="DIR", help="results folder (default: results/PROFILE, "
                        "results/smoke for the smoke matrix and with --limit, results/quick for the quick matrix)")
     plugins = Parser(add_help=False)
-    plugins.add_argument("--plugins", type=Path, metavar="DIR", help="folder of Python files that define TASK or ARM")
+    plugins.add_argument("--plugins", type=Path, metavar="PATH", help="a Python file that defines TASK or ARM, or a folder "
+                         "of such")
 
     as_json = Parser(add_help=False)
     as_json.add_argument("--json", action="store_true", help="the same for programs")
@@ -145,19 +146,32 @@ def build_parser() -> Parser:
     certificate.add_argument("--out", type=Path, metavar="DIR", help="where the certificate is written")
     certificate.set_defaults(run=certifying.certify)
 
-    listing = verbs.add_parser("list", parents=[plugins], help="tasks, arms, matrices, variants, claims")
+    listing = verbs.add_parser("list", parents=[plugins, as_json], help="tasks, arms, matrices, variants, claims")
     listing.add_argument("what", nargs="?", choices=("tasks", "arms", "matrices", "variants", "claims"),
                          help="default: tasks, arms and matrices")
     listing.add_argument("--results", type=Path, action="append", metavar="DIR",
                          help="of claims: also the verdicts by these records; may be repeated")
     listing.set_defaults(run=reading.show_list)
 
-    info = verbs.add_parser("info", parents=[plugins], help="everything about one task, arm, matrix, variant or claim")
+    info = verbs.add_parser("info", parents=[plugins, as_json], help="everything about one task, arm, matrix, variant or claim")
     info.add_argument("name", metavar="NAME")
     info.add_argument("--profile", choices=PROFILES, help="of a task (default: tiny, or the one it has)")
     info.add_argument("--results", type=Path, action="append", metavar="DIR",
                       help="by whose records a claim is judged; may be repeated (default: all below results/)")
     info.set_defaults(run=reading.show_info)
+
+    new = verbs.add_parser("new", help="write a commented file for an arm or a task of your own, and its test")
+    new.add_argument("kind", choices=("arm", "task"))
+    new.add_argument("name", metavar="NAME", help="such as low-rank: small letters, digits and dashes")
+    new.add_argument("--out", type=Path, default=Path("."), metavar="DIR", help="default: this folder")
+    new.set_defaults(run=own.write_new)
+
+    examine = verbs.add_parser("check", parents=[plugins], help="does a task or an arm hold to what the suite asks of it?",
+                               description="Look at a task's data and declared chance, or at an arm on every embedded task, "
+                               "and take a step of training, all in a minute or two. Exit code 1 where something is wrong.")
+    examine.add_argument("name", metavar="NAME", help="of a task or an arm")
+    examine.add_argument("--profile", choices=PROFILES, default="tiny", help="default: %(default)s")
+    examine.set_defaults(run=own.check)
 
     report = verbs.add_parser("report", parents=[plugins], help="the answer, its appendix, tables and figures from records")
     report.add_argument("--results", type=Path, action="append", metavar="DIR",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import shlex
 import sys
 from pathlib import Path
@@ -18,17 +19,30 @@ if TYPE_CHECKING:
 
 def show_list(options: argparse.Namespace, command: str) -> int:
     from benchmark.cli.describe import LISTED, list_names
+    from benchmark.cli.facts import facts_of, names_of
 
     tasks, arms = load_registry(options.plugins)
     states = judge_all(options) if options.what == "claims" and options.results else {}
+    if options.json:
+        kinds = [options.what] if options.what else LISTED
+        print(json.dumps({kind: [facts_of(name, tasks, arms, load_study(), judged=states)
+                                 for name in names_of(kind, tasks, arms, load_study())] for kind in kinds}, indent=1))
+        return 0
     print("\n".join(list_names(tasks, arms, load_study(), [options.what] if options.what else LISTED, states)))
     return 0
 
 
 def show_info(options: argparse.Namespace, command: str) -> int:
     from benchmark.cli.describe import describe
+    from benchmark.cli.facts import facts_of, names_of
 
-    print(describe(options.name, *load_registry(options.plugins), load_study(), options.profile, lambda: judge_all(options)))
+    tasks, arms = load_registry(options.plugins)
+    study = load_study()
+    text = describe(options.name, tasks, arms, study, options.profile, lambda: judge_all(options))  # also refuses
+    if options.json:
+        judged = judge_all(options) if options.name in names_of("claims", tasks, arms, study) else {}
+        text = json.dumps(facts_of(options.name, tasks, arms, study, options.profile, judged), indent=1)
+    print(text)
     return 0
 
 

@@ -13,16 +13,17 @@ from benchmark.spec.contracts import Arm, Task
 
 
 def extend(tasks: Mapping[str, Task], arms: Mapping[str, Arm],
-           folder: Path | None = None) -> tuple[dict[str, Task], dict[str, Arm]]:
-    """Add entry points of the groups `benchmark.tasks` and `benchmark.arms`, and `TASK` and `ARM` of each file in `folder`.
+           place: Path | None = None) -> tuple[dict[str, Task], dict[str, Arm]]:
+    """Add entry points of the groups `benchmark.tasks` and `benchmark.arms`, and `TASK` and `ARM` of the
+    file `place`, or of each file in the folder `place`.
 
     Raises `ValueError` for a file that cannot be imported or defines neither, and for a name that is taken.
     """
     tasks, arms = dict(tasks), dict(arms)
     found: list[object] = [point.load() for group in ("benchmark.tasks", "benchmark.arms")
                            for point in entry_points(group=group)]
-    if folder is not None:
-        found += _plugins_in(folder)
+    if place is not None:
+        found += _plugins_in(place)
     for value in found:
         if not isinstance(value, Task | Arm):
             raise ValueError(f"plugin {value!r} is neither a Task nor an Arm")
@@ -35,12 +36,17 @@ def extend(tasks: Mapping[str, Task], arms: Mapping[str, Arm],
     return tasks, arms
 
 
-def _plugins_in(folder: Path) -> list[object]:
-    if not folder.is_dir():
-        raise ValueError(f"--plugins {folder}: no such folder")
+def _plugins_in(place: Path) -> list[object]:
+    if not place.exists():
+        raise ValueError(f"--plugins {place}: no such file or folder")
+    if place.is_file() and place.suffix != ".py":
+        raise ValueError(f"--plugins {place}: expected a file of Python (.py) that defines TASK or ARM, or a folder of such")
+    folder = place if place.is_dir() else place.parent
     sys.path.insert(0, str(folder.resolve()))  # runs are given it too, and import the plugin by its name
     found: list[object] = []
-    for file in sorted(folder.glob("*.py")):
+    for file in sorted(place.glob("*.py")) if place.is_dir() else [place]:
+        if file.name.startswith("test_"):  # what `benchmark new` writes beside it
+            continue
         module = _import_plugin(file)
         defined = [value for name in ("TASK", "ARM") if (value := getattr(module, name, None)) is not None]
         if not defined:

@@ -1,0 +1,151 @@
+"""The suite as a library: what `import benchmark` gives. Results folders and plans in, frames and records out.
+
+Every name here is stable: it changes with a major version alone. No torch before something is trained.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from benchmark.plan.matrix import Plan
+from benchmark.spec.recipes import Setting
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from benchmark.records.record import Record
+
+Place: TypeAlias = str | os.PathLike[str]
+Kind = Literal["records", "curves", "layers"]
+Report = Callable[[str], None]
+OF_A_RUN = ("run", "kind", "profile", "task", "modality", "setting", "arm", "auxiliary", "variant", "role", "seed")
+
+
+def load(results: Place | Sequence[Place], kind: Kind = "records") -> pd.DataFrame:
+    """What one results folder, or several, hold, as a frame; columns that say which run it was come first.
+
+    "records": a row a run, with its main metric's value on the validation and the test split after the last epoch, in the
+    metric's unit, seconds, and what computed it. "curves": a row a measured value, by split, metric and epoch. "layers": a
+    row a pathway, with its scale after training. Raises `ValueError` for another kind, for what is no results folder, and
+    for a record that cannot be read.
+    """
+    import pandas as pd
+
+    from benchmark.records.store import Store
+
+    of_kind = {"records": _of_record, "curves": _of_curves, "layers": _of_layers}
+    if kind not in of_kind:
+        raise ValueError(f"load(..., kind={kind!r}): known are {', '.join(of_kind)}")
+    folders = [results] if isinstance(results, str | os.PathLike) else list(results)
+    rows: list[dict[str, object]] = []
+    for folder in map(Path, folders):
+        if not (folder / "runs").is_dir():
+            raise ValueError(f"no results in {folder}; run a matrix first, or name a folder that has runs/")
+        records, unreadable = Store(folder).records()
+        if unreadable:
+            raise ValueError(f"{unreadable[0]}; remove that file, or run its matrix again")
+        rows += [{**_run(record), **row} for record in records for row in of_kind[kind](record)]
+    return pd.DataFrame(rows, columns=None if rows else list(OF_A_RUN))
+
+
+def make_plan(matrix: str = "full", *, profile: str = "tiny", targets: Iterable[str] = (), auxiliaries: Iterable[str] = (),
+              arms: Iterable[str] = (), settings: Iterable[Setting] = (), seeds: str | None = None, limit: int | None = None,
+              set: Iterable[str] = (), plugins: Place | None = None) -> Plan:
+    """The runs of a matrix, by name or of a .yaml file, before anything is computed; `specs` of it are their settings.
+
+    The arguments are those of `benchmark run`: `set` has texts such as "recipe.epochs=4", `seeds` is such as "0-2",
+    `limit` the samples of each split, `plugins` a file or folder. Raises `ValueError` for what fits nothing.
+    """
+    from benchmark.cli import context
+
+    options = argparse.Namespace(
+        matrix=matrix, profile=profile, target=list(targets), aux=list(auxiliaries), arm=list(arms),
+        setting=list(settings), seeds=seeds, limit=limit, overrides=list(set), variants=[], start=[], results=None,
+        plugins=None if plugins is None else Path(plugins))
+    return context.make_plan(options)[0]
+
+
+def run(plan: Plan, results: Place, *, jobs: int = 1, threads: int = 1, device: str = "auto", here: bool = False,
+        say: Report | None = None) -> pd.DataFrame:
+    """Compute every run of a plan that has no record of today's code in `results`; returns `load(results)` of the plan.
+
+    `here`: in this process, one run after the other, with errors as they are raised; else in `jobs` processes of `threads`
+    threads, for which a script needs `if __name__ == "__main__":`. `say` is told how far it is. In this process torch is
+    left with `threads` threads and deterministic. Raises `RuntimeError` naming the first run that failed.
+    """
+    from benchmark.cli.context import require_torch
+    from benchmark.records.store import Store
+    from benchmark.runner.pool import Event, run_plan, todo
+    from benchmark.runner.worker import Work, run_here
+    from benchmark.spec.runspec import Site
+
+    require_torch()
+    tell = say or (lambda text: None)
+    store = Store(Path(results))
+    store.prepare()
+    site = Site(results=str(store.folder), device=device, threads=threads, command="benchmark.run")
+    work = todo(plan, store)
+    if here:
+        handler = signal.getsignal(signal.SIGTERM)
+        try:
+            for job in work.jobs:
+                cell = f"{job.spec.cell} seed {job.spec.seed}"
+                tell(cell)
+                run_here(Work.of(job, store, work.replaced.get(job.spec.run_id)), store, site, _by_epoch(tell, cell))
+        finally:
+            signal.signal(signal.SIGTERM, handler)
+    else:
+        def hear(event: Event) -> None:
+            tell(f"{event.spec.cell} seed {event.spec.seed}: {event.kind} {event.text}".rstrip())
+
+        failed = run_plan(plan, store, site, jobs, hear)
+        if failed:
+            failure = store.failure(failed[0])
+            reason = failure.error if failure else "no reason was recorded"
+            raise RuntimeError(f"{failed[0].cell} seed {failed[0].seed} failed: {reason}; "
+                               f"its log: {store.work(failed[0])}/log.txt")
+    frame = load(results)
+    return frame[frame["run"].isin([spec.name for spec in plan.specs])].reset_index(drop=True)
+
+
+def make_report(results: Place | Sequence[Place], out: Place | None = None) -> Path:
+    """Write the page, tables and figures of results folders, and return their folder (default: RESULTS/report)."""
+    from benchmark.cli.main import build_parser
+    from benchmark.cli.reading import make_report as write
+
+    folders = [results] if isinstance(results, str | os.PathLike) else list(results)
+    given = [part for folder in folders for part in ("--results", str(folder))]
+    options = build_parser().parse_args(["report", *given, *(["--out", str(out)] if out is not None else [])])
+    write(options, "benchmark.make_report")
+    return Path(out) if out is not None else Path(folders[0]) / "report"
+
+
+def _by_epoch(tell: Report, cell: str) -> Callable[[int, int, str], None]:
+    return lambda done, total, text: tell(f"{cell}: epoch {done} of {total}: {text}")
+
+
+def _run(record: Record) -> dict[str, object]:
+    held = record.spec.model_dump(include=set(OF_A_RUN))
+    return {"run": record.spec.name, **{name: held.get(name) for name in OF_A_RUN[1:]}}
+
+
+def _of_record(record: Record) -> list[dict[str, object]]:
+    metric = next((row.metric for row in record.measurements if row.split == "test"), "loss")
+    last = {split: curve[-1][1] if (curve := record.curve(split, metric)) else None for split in ("train", "val", "test")}
+    return [{"metric": metric, **last, "epochs": record.spec.recipe.epochs, "limit": record.spec.limit,
+             "merge_difference": record.merge_difference, "seconds": record.seconds.get("wall"),
+             "device": record.environment.device, "commit": record.environment.commit, "started": record.started}]
+
+
+def _of_curves(record: Record) -> list[dict[str, object]]:
+    return [{"split": row.split, "metric": row.metric, "epoch": row.step, "value": row.value} for row in record.measurements]
+
+
+def _of_layers(record: Record) -> list[dict[str, object]]:
+    return [layer.model_dump(include={"scale", "update_share", "auxiliary_cosine"}) | {"layer": layer.name}
+            for layer in record.layers]

@@ -1,0 +1,100 @@
+"""An arm with a task in; whether one step of it, its merging and its export hold to what the suite asks, out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from benchmark.check.finding import Finding
+from benchmark.model.weights import export_weights, read_weights, save_weights
+from benchmark.plan.matrix import Cell, Plan, Planner, parse_override, pretraining_tasks
+from benchmark.records.record import Record
+from benchmark.spec.contracts import Arm, Task
+from benchmark.spec.recipes import Setting
+from benchmark.spec.runspec import Pretrained, Site
+from benchmark.train.execute import execute
+from benchmark.train.setup import build_autoencoder, build_model
+
+BATCH = 8
+SAMPLES = 2 * BATCH  # of each split: the second of two steps has a rate of 0
+STEP = [f"{scope}.{value}" for scope in ("recipe", "pretrain")
+        for value in ("epochs=1", "warmup_epochs=0", f"batch_size={BATCH}", "accumulation=1")]
+CLOSE = 1e-4  # merged and unmerged logits, relative to the largest
+
+
+def check_arm(arm: Arm, tasks: Mapping[str, Task], profile: str) -> Iterator[Finding]:
+    """One step of an arm on every task of a profile, in each of its settings."""
+    for task in tasks.values():
+        if profile in task.profiles:
+            for setting in arm.settings:
+                yield check_cell(arm, task, setting, tasks, profile)
+
+
+def check_steps(task: Task, tasks: Mapping[str, Task], arms: Mapping[str, Arm], profile: str) -> Iterator[Finding]:
+    """One step of every arm on a task, each in its first setting; a scale that stays is the arm's affair."""
+    for arm in arms.values():
+        found = check_cell(arm, task, arm.settings[0], tasks, profile)
+        yield replace(found, level="ok") if found.level == "note" else found
+
+
+def check_cell(arm: Arm, task: Task, setting: Setting, tasks: Mapping[str, Task], profile: str) -> Finding:
+    """One step, twice, from encoders that know nothing."""
+    modality = next((name for name, other in pretraining_tasks(tasks).items()
+                     if name != task.modality and profile in other.profiles), None)
+    auxiliary = modality if arm.uses_auxiliary else None
+    cell = f"{arm.name}{f'({auxiliary})' if auxiliary else ''} on {task.name}, {setting}"
+    try:
+        overrides = [parse_override(text, tasks, may_fit_nothing=True) for text in STEP]
+        planner = Planner(tasks, profile, overrides, limit=SAMPLES)
+        plan = planner.plan([Cell(task, arm, setting, auxiliary)], [0])
+        with TemporaryDirectory(prefix="check-") as folder:
+            place = Path(folder)
+            record, again = (carry_out(plan, place / name) for name in ("one", "two"))
+            faults = [*faults_of(record, again), *name_faults(plan, place)]
+    except Exception as error:  # of whatever kind, it is what is looked for
+        return Finding("error", f"{cell}: {type(error).__name__}: {' '.join(str(error).split())}")
+    if faults:
+        return Finding("error", f"{cell}: {'; '.join(faults)}")
+    pathways = f"{len(record.layers)} pathways, merged within {record.merge_difference:.0e}" if record.layers else "no pathway"
+    still = record.layers and all(layer.scale == 0 for layer in record.layers)
+    return Finding("note" if still else "ok", f"{cell}: one step; {pathways}" + ("; no scale has moved" if still else ""))
+
+
+def carry_out(plan: Plan, folder: Path) -> Record:
+    """The last run of a plan, from pretrainings that were never trained."""
+    paths = {}
+    for job in plan.jobs[:-1]:
+        work = folder / job.spec.name
+        work.mkdir(parents=True)
+        paths[job.spec.run_id] = work / "weights.safetensors"
+        save_weights(build_autoencoder(job.spec, job.task).encoder, paths[job.spec.run_id])
+    job = plan.jobs[-1]
+    starts = {role: Pretrained(weights=paths[need.run_id], shape=need.shape) for role, need in job.needs}
+    work = folder / "run"
+    work.mkdir(parents=True)
+    return execute(job.spec, job.task, job.arm, Site(results=""), work, starts)
+
+
+def faults_of(record: Record, again: Record) -> Iterator[str]:
+    """Of two executions of one run"""
+    if record.weights["result"] != again.weights["result"]:
+        yield "two executions end in different weights: draw from the generator that `build` is given"
+    if record.merge_difference is not None and record.merge_difference > CLOSE:
+        yield f"the merged model differs by {record.merge_difference:.1e} of the largest logit from the one that was trained"
+
+
+def name_faults(plan: Plan, folder: Path) -> Iterator[str]:
+    """Where the merged model is not the plain one, by names and shapes of what it holds."""
+    spec, task = plan.jobs[-1].spec, plan.jobs[-1].task
+    export_weights(build_model(spec, task), folder / "plain.safetensors")
+    plain = {name: tuple(tensor.shape) for name, tensor in read_weights(folder / "plain.safetensors").items()}
+    merged = {name: tuple(tensor.shape) for name, tensor in read_weights(folder / "one/run/weights.safetensors").items()}
+    if merged != plain:
+        missing, more = sorted(plain.keys() - merged.keys()), sorted(merged.keys() - plain.keys())
+        shapes = [f"{name} {merged[name]} for {plain[name]}" for name in sorted(plain.keys() & merged.keys())
+                  if merged[name] != plain[name]]
+        yield ("the merged model is not the plain one: "
+               + ", ".join([*(f"without {name}" for name in missing[:2]), *(f"with {name}" for name in more[:2]), *shapes[:2]])
+               + "; pathways must be returned by `build`, and leave plain linear layers when they are dropped")

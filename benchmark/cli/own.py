@@ -1,0 +1,69 @@
+"""Commands for a task or an arm of one's own: `new` writes it, `check` looks at it."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import re
+from pathlib import Path
+
+from benchmark.cli.context import load_registry, require_torch
+from benchmark.plan.matrix import nearest
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def write_new(options: argparse.Namespace, command: str) -> int:
+    """Two files, neither of which may be there; raises `ValueError` for a name that cannot be one."""
+    name = options.name
+    if re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name) is None:
+        raise ValueError(f"{name!r}: a name has small letters, digits and single dashes, such as low-rank")
+    stem = name.replace("-", "_")
+    tasks, arms = load_registry()
+    if name in tasks or name in arms:
+        raise ValueError(f"{name!r}: there is one of this name already; choose another")
+    if importlib.util.find_spec(stem) is not None:
+        raise ValueError(f"{name!r}: there is a Python module {stem} already, which its file would hide; choose another")
+    words = {"NAME": name, "STEM": stem, "KIND": options.kind, "CLASS": "".join(part.title() for part in name.split("-"))}
+    files = {options.out / f"{stem}.py": options.kind, options.out / f"test_{stem}.py": "test"}
+    for path in files:
+        if path.exists():
+            raise ValueError(f"{path} is there already; choose another name, or another folder with --out")
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+        for path, template in files.items():
+            text = (TEMPLATES / f"{template}.txt").read_text(encoding="utf-8")
+            path.write_text(re.sub("|".join(words), lambda found: words[found[0]], text), encoding="utf-8")
+    except OSError as error:
+        raise ValueError(f"{options.out} cannot be written ({error.strerror}); choose another folder with --out") from error
+    file, test = files
+    print(f"{file}: the {options.kind}, to alter\n{test}: its test\n"
+          f"next: benchmark check {name} --plugins {file}")
+    return 0
+
+
+def check(options: argparse.Namespace, command: str) -> int:
+    """Exit code 1 where something is wrong with the task or arm."""
+    require_torch()
+    from benchmark.check.arms import check_arm, check_steps
+    from benchmark.check.data import check_task
+
+    tasks, arms = load_registry(options.plugins)
+    if options.name in tasks:
+        task = tasks[options.name]
+        if options.profile not in task.profiles:
+            raise ValueError(f"task {task.name} has no profile {options.profile!r}; it has {', '.join(task.profiles)}; "
+                             "choose one with --profile")
+        findings = [check_task(task, options.profile), check_steps(task, tasks, arms, options.profile)]
+    elif options.name in arms:
+        findings = [check_arm(arms[options.name], tasks, options.profile)]
+    else:
+        raise ValueError(f"unknown task or arm {options.name!r}; {nearest(options.name, [*tasks, *arms])}; one of your own is "
+                         "found with --plugins FILE")
+    wrong = doubtful = 0
+    for finding in (finding for part in findings for finding in part):
+        print(f"{finding.level:<5}  {finding.what}", flush=True)
+        wrong += finding.level == "error"
+        doubtful += finding.level == "note"
+    print(f"{options.name}: {wrong or 'nothing'} wrong" + (f", {doubtful} to be noted" if doubtful else ""))
+    return 1 if wrong else 0

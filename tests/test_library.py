@@ -1,0 +1,105 @@
+"""`import benchmark` as a library: its page runs as written, its names are there, and reading stays light."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from synthetic import make_matrix, make_record, make_spec
+
+import benchmark
+from benchmark.records.store import Store
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    store = Store(tmp_path / "results")
+    store.prepare()
+    for record in make_matrix(["imagenet"], ["audio"], range(2), scratch=False):
+        store.save(record)
+    return store.folder
+
+
+def test_every_block_of_the_page_runs_in_order(tmp_path, monkeypatch, capsys):
+    (tmp_path / "results").symlink_to(ROOT / "results")
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / "docs" / "library.md").read_text(encoding="utf-8"), re.M | re.S)
+    assert len(blocks) == 5
+    names: dict[str, object] = {}
+    for block in blocks:
+        exec(compile(block, "docs/library.md", "exec"), names)
+    printed = capsys.readouterr().out
+    assert "of 6 seeds, p " in printed, "the paired difference of the first block"
+    assert "\nTrue\n" in printed, "the report's page is there"
+    assert sorted(names["mine"]["arm"].dropna()) == ["finetune", "m2pt"]
+
+
+def test_the_page_names_every_name():
+    page = (ROOT / "docs" / "library.md").read_text(encoding="utf-8")
+    table = page[: page.index("\n## ")]
+    assert all(re.search(rf"`{name}\b", table) for name in benchmark.__all__)
+    assert all(getattr(benchmark, name).__doc__ for name in benchmark.__all__)
+
+
+def test_a_name_that_is_not_there_lists_those_that_are():
+    with pytest.raises(AttributeError, match="no name 'loud'; it has Arm, "):
+        _ = benchmark.loud
+
+
+def test_importing_and_reading_bring_no_torch(folder):
+    program = ("import sys, benchmark\nassert not {'torch', 'pandas', 'numpy'} & set(sys.modules)\n"
+               "benchmark.load(sys.argv[1]); benchmark.Arm; benchmark.make_plan('quick')\nassert 'torch' not in sys.modules")
+    done = subprocess.run([sys.executable, "-c", program, str(folder)], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_kind_of_frame_begins_with_the_run(folder):
+    runs, curves, layers = (benchmark.load(folder, kind=kind) for kind in ("records", "curves", "layers"))
+    assert len(runs) == 4
+    assert set(runs["run"]) == set(curves["run"])
+    assert set(layers["arm"]) == {"m2pt"}
+    joined = runs[runs["arm"] == "m2pt"].set_index("seed")["test"]
+    plain = runs[runs["arm"] == "finetune"].set_index("seed")["test"]
+    found = benchmark.paired_difference(joined.to_dict(), plain.to_dict())
+    assert found.n == 2
+    assert found.mean == pytest.approx((joined - plain).mean())
+
+
+def test_last_values_are_of_the_last_epoch(folder):
+    runs, curves = benchmark.load(folder), benchmark.load([folder], kind="curves")
+    for run in runs.itertuples():
+        own = curves[(curves["run"] == run.run) & (curves["metric"] == run.metric) & (curves["split"] == "test")]
+        assert run.test == own.sort_values("epoch")["value"].iloc[-1]
+
+
+@pytest.mark.parametrize("kind", ["records", "curves", "layers"])
+def test_an_empty_folder_is_an_empty_frame(tmp_path, kind):
+    Store(tmp_path).prepare()
+    found = benchmark.load(tmp_path, kind=kind)
+    assert isinstance(found, pd.DataFrame)
+    assert found.empty
+    assert "run" in found
+
+
+def test_what_cannot_be_read_is_refused(folder, tmp_path):
+    with pytest.raises(ValueError, match=r"no results in .*nowhere"):
+        benchmark.load(tmp_path / "nowhere")
+    with pytest.raises(ValueError, match="known are records, curves, layers"):
+        benchmark.load(folder, kind="curve")
+    broken = make_record(make_spec("imagenet", seed=9))
+    shutil.copytree(folder / "runs" / next((folder / "runs").iterdir()).name, folder / "runs" / broken.spec.name)
+    (folder / "runs" / broken.spec.name / "record.json").write_text("{")
+    with pytest.raises(ValueError, match=r"unreadable .*; remove that file, or run its matrix again"):
+        benchmark.load(folder)
+
+
+def test_a_plan_that_fits_nothing_is_refused():
+    with pytest.raises(ValueError, match="did you mean 'imagenet'"):
+        benchmark.make_plan("smoke", targets=["imagenett"])

@@ -1,0 +1,192 @@
+"""An arm and a task of one's own: what `new` writes passes `check`, what is wrong is found, and the pages run as written."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from baselines.m2pt import M2PT
+from benchmark.check.arms import check_cell
+from benchmark.check.data import check_chance, check_duplicates, check_labels, check_task
+from benchmark.cli.context import load_registry
+from benchmark.cli.main import main
+from tasks import TASKS
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def forgotten(monkeypatch):
+    """Plugins of one test are no modules of the next."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    before = set(sys.modules)
+    yield
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", "")).startswith("/tmp"):
+            del sys.modules[name]
+
+
+def commands_of(page: str) -> list[str]:
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    blocks = re.findall(r"^```sh\n(.*?)^```", text, re.M | re.S)
+    return [line for block in blocks for line in block.splitlines()]
+
+
+@pytest.mark.parametrize("page", ["own-arm.md", "own-task.md"])
+def test_every_command_of_the_page_runs(page, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(ROOT / "docs" / "examples" / "low_rank.py", tmp_path)
+    commands = commands_of(page)
+    assert len(commands) >= 3
+    for command in commands:
+        program, *arguments = shlex.split(command)
+        assert program == "benchmark"
+        assert main(arguments) == 0, command + capsys.readouterr().out
+    assert re.search(r"^next: .* --plugins \S+\.py$", capsys.readouterr().out, re.M), "the option is in what comes next"
+
+
+def test_the_test_that_new_writes_is_one_that_runs(tmp_path, capsys):
+    assert main(["new", "task", "own-signals", "--out", str(tmp_path)]) == 0
+    names: dict[str, object] = {"__file__": str(tmp_path / "test_own_signals.py")}
+    exec((tmp_path / "test_own_signals.py").read_text(encoding="utf-8"), names)
+    names["test_it_passes_benchmark_check"]()
+    assert "own-signals: nothing wrong" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("arguments", "said"), [
+    (["arm", "Low-Rank"], "a name has small letters, digits and single dashes"),
+    (["arm", "m2pt"], "there is one of this name already"),
+    (["task", "random"], "there is a Python module random already"),
+])
+def test_names_that_cannot_be_are_refused(arguments, said, tmp_path, capsys):
+    assert main(["new", *arguments, "--out", str(tmp_path)]) == 2
+    assert said in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_new_writes_over_nothing(tmp_path, capsys):
+    (tmp_path / "test_mine_own.py").write_text("kept")
+    assert main(["new", "arm", "mine-own", "--out", str(tmp_path)]) == 2
+    assert "is there already" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["test_mine_own.py"]
+
+
+def test_the_commonest_class_is_found_where_chance_is_declared_too_low():
+    task = TASKS["imagenet"]
+    low = replace(task.profiles["tiny"], chance=4.5)
+
+    class Wrong(type(task)):
+        profiles: ClassVar = {"tiny": low}
+
+    wrong = [finding.what for finding in check_task(Wrong(), "tiny") if finding.level == "error"]
+    assert len(wrong) == 1
+    assert re.fullmatch(r"chance is declared as 4.5, but always the commonest class reaches [\d.]+ % top1 .*", wrong[0])
+
+
+def test_declared_chance_fits_the_data_of_every_embedded_task_of_one_label():
+    task = TASKS["modelnet"]
+    splits = task.load("tiny")
+    held = {split: examples.columns for split, examples in splits.items()}
+    assert [finding.level for finding in check_chance(task, "tiny", held, splits)] == ["ok"]
+
+
+def levels(findings) -> list[str]:
+    return [finding.level for finding in findings]
+
+
+def test_samples_in_two_splits_are_counted():
+    inputs = torch.arange(12.0).view(6, 2)
+    held = {"train": {"input": inputs[:3]}, "val": {"input": inputs[2:4]}, "test": {"input": inputs[4:]}}
+    (found,) = check_duplicates(held)
+    assert found.what == "1 of 2 samples of val are in train, too"
+    held["val"] = {"input": inputs[3:4]}
+    assert levels(check_duplicates(held)) == ["ok"]
+
+
+@pytest.mark.parametrize(("test", "said"), [
+    ([0, 1], None), ([0, 3], "labels from 0 to 3; 3 classes declared"), ([0, -1], "labels from -1 to 2"),
+    ([0, 2], None)])
+def test_labels_beyond_the_declared_classes_are_found(test, said):
+    spec = replace(TASKS["imagenet"].profiles["tiny"], num_classes=3)
+    held = {"train": {"label": torch.tensor([0, 1, 2])}, "val": {"label": torch.tensor([0, 1])},
+            "test": {"label": torch.tensor(test)}}
+    wrong = [finding.what for finding in check_labels(held, spec) if finding.level == "error"]
+    assert (said is None and not wrong) or wrong[0].startswith(said)
+
+
+class Drawing(M2PT):
+    """Random numbers from elsewhere"""
+
+    def build(self, model, blocks, random):
+        pathways = super().build(model, blocks, random)
+        pathways[0].cross_modal.weight.data.add_(float(np.random.default_rng().standard_normal()))
+        pathways[0].cross_modal.refresh()
+        return pathways
+
+
+class Wrapping(M2PT):
+    """Another model by name"""
+
+    def build(self, model, blocks, random):
+        model.head.head = nn.Sequential(model.head.head)
+        return super().build(model, blocks, random)
+
+
+class Raising(M2PT):
+    """No model"""
+
+    def build(self, model, blocks, random):
+        raise RuntimeError("no such block")
+
+
+@pytest.mark.parametrize(("arm", "said"), [
+    (Drawing(), "two executions end in different weights"),
+    (Wrapping(), "the merged model is not the plain one: without head.bias, without head.weight"),
+    (Raising(), "RuntimeError: no such block")], ids=lambda value: getattr(type(value), "__name__", ""))
+def test_what_is_wrong_with_an_arm_is_found(arm, said):
+    tasks, _ = load_registry()
+    found = check_cell(arm, tasks["imagenet"], "pretrained", tasks, "tiny")
+    assert found.level == "error"
+    assert said in found.what
+
+
+def test_a_file_of_another_kind_is_no_plugin(tmp_path, capsys):
+    (tmp_path / "notes.txt").write_text("")
+    assert main(["list", "--plugins", str(tmp_path / "notes.txt")]) == 2
+    assert "expected a file of Python (.py)" in capsys.readouterr().err
+
+
+def test_low_rank_runs_alone_in_a_stack_and_merges_to_the_plain_model(tmp_path, capsys):
+    file = ROOT / "docs" / "examples" / "low_rank.py"
+    run = ["run", "--matrix", "smoke", "-t", "imagenet", "-x", "audio", "--arm", "low-rank", "--plugins", str(file), "--limit",
+           "16", "--lockstep", "2", "-j", "1", "--results", str(tmp_path)]
+    assert main(run) == 0
+    assert "alone, and so not compared with runs in lock-step: imagenet low-rank(audio) seed 0" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("arguments", "kind"), [(["info", "m2pt"], "arm"), (["info", "imagenet"], "task"),
+                                                 (["info", "quick"], "matrix")])
+def test_info_as_json_says_what_a_name_is(arguments, kind, capsys):
+    assert main([*arguments, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["kind"], told["name"]) == (kind, arguments[1])
+
+
+@pytest.mark.parametrize("what", ["tasks", "arms", "matrices", "variants", "claims"])
+def test_list_as_json_has_every_name(what, capsys):
+    assert main(["list", what]) == 0
+    lines = capsys.readouterr().out.splitlines()[1:]
+    assert main(["list", what, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)[what]
+    assert [line.split()[0] for line in lines] == [one.get("name") or one["id"] for one in told]
