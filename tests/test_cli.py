@@ -70,7 +70,7 @@ def refused(capsys):
     (["--set", "scale_init=1"], "of an arm it is arm.scale_init=1"),
     (["--set", "recipe.lr"], "--set recipe.lr: expected [TASK.]SCOPE.FIELD=VALUE; the value is missing, as in recipe.lr=VALUE"),
     (["--arm", "finetune", "--setting", "scratch"], "no run fits"),
-    (["--plugins", "no/such/folder"], "--plugins no/such/folder: no such folder"),
+    (["--plugins", "no/such/folder"], "--plugins no/such/folder: no such file or folder"),
     (["--epochs", "1"], "unrecognized arguments: --epochs 1; see benchmark --help"),
 ], ids=lambda value: " ".join(value) if isinstance(value, list) else "")
 @pytest.mark.parametrize("command", [("status",), ("run", "--dry-run")], ids=" ".join)
