@@ -94,8 +94,9 @@ def test_the_commonest_class_is_found_where_chance_is_declared_too_low():
     assert re.fullmatch(r"chance is declared as 4.5, but always the commonest class reaches [\d.]+ % top1 .*", wrong[0])
 
 
-def test_declared_chance_fits_the_data_of_every_embedded_task_of_one_label():
-    task = TASKS["modelnet"]
+@pytest.mark.parametrize("name", ["imagenet", "modelnet", "kinetics", "audioset"])
+def test_declared_chance_fits_the_embedded_data(name):
+    task = TASKS[name]
     splits = task.load("tiny")
     held = {split: examples.columns for split, examples in splits.items()}
     assert [finding.level for finding in check_chance(task, "tiny", held, splits)] == ["ok"]
