@@ -88,7 +88,10 @@ def test_spaces_repeated_classes_and_other_fields_are_taken(root):
 @pytest.mark.parametrize(("content", "said"), [
     ("", "malformed"), ("[1]", "malformed"), ("{}", "malformed"), ('{"data": 3}', "malformed"), ('{"data": []}', "is empty"),
     ('{"data": ["a.wav"]}', "malformed"), ('{"data": [{"wav": "a.wav"}]}', "malformed"), ("[" * 100_000, "malformed"),
-    ('{"data": [{"wav": "a.wav", "labels": 3}]}', "malformed"), ('{"data": [{"wav": "a.wav", "labels": ","}]}', "class ''"),
+    ('{"data": [{"wav": "a.wav", "labels": 3}]}', "malformed"),
+    ('{"data": [{"wav": "a.wav", "labels": "/m/0001"}], "data": []}', "malformed .*'data' is given twice"),
+    ('{"data": [{"wav": "a.wav", "wav": "b.wav", "labels": "/m/0001"}]}', "malformed .*'wav' is given twice"),
+    ('{"data": [{"wav": "a.wav", "labels": ","}]}', "class ''"),
     ('{"data": [{"wav": "a.wav", "labels": "/m/0001,/m/none"}]}', r"entry 0, 'a.wav': class '/m/none' is not in")])
 def test_malformed_lists_are_refused(root, content, said):
     (root / "train.json").write_text(content)

@@ -94,7 +94,8 @@ def test_every_video_is_found_and_the_validation_split_is_a_part_of_train(root):
     ("a/b.mp4 7", "a/b.mp4", "7"), ("a b/c d.mp4 399", "a b/c d.mp4", "399"), ('"a b/c.mp4" 3', "a b/c.mp4", "3"),
     ('"a ""b""/c.mp4" 3', 'a "b"/c.mp4', "3"), ("a/b.mp4 0 -1", "a/b.mp4", "-1"), ("./a/b.mp4\t0", "a/b.mp4", "0"),
     ("/elsewhere/b.mp4 1", "/elsewhere/b.mp4", "1"), ("ROOT/a.mp4 1", "a.mp4", "1"), ("jährlich.mp4 1", "jährlich.mp4", "1"),
-    ("a 1 0", "a 1", "0"), ("\ufeffa.mp4 1\r\n\r\n", "a.mp4", "1")])
+    ("a 1 0", "a 1", "0"),
+    ("a\\b c.mp4 007", "a/b c.mp4", "7"), ("a/b\\c.mp4 1", "a/b\\c.mp4", "1"), ("\ufeffa.mp4 1\r\n\r\n", "a.mp4", "1")])
 def test_lines_are_read_as_they_are_published(tmp_path, line, path, label):
     (tmp_path / "train.csv").write_bytes(line.replace("ROOT", str(tmp_path)).encode())
     [entry] = read_list(Root(tmp_path), "train.csv")

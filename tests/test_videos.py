@@ -280,7 +280,7 @@ def test_a_video_whose_end_is_zeros_is_refused(tmp_path, kind, share):
     path = KINDS[kind](tmp_path)
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))].ljust(len(content), b"\0"))
-    with pytest.raises(DataError, match=rf"{path.name} (is not whole: it ends in zeros|is damaged|cannot be|has no p|of 0 x 0)"):
+    with pytest.raises(DataError, match=rf"{path.name} (is not whole: it ends in z|is damaged|cannot be|has no p|of 0 x 0)"):
         look(path)
 
 

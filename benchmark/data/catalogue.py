@@ -18,6 +18,7 @@ import json
 import os
 import re
 import sys
+import unicodedata
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
@@ -25,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.data.embedded import DataError
-from benchmark.data.listing import Listing, Root, check_spelling, commonest, inside, passed_over, printable, tidy
+from benchmark.data.listing import Listing, Root, check_spelling, commonest, counted, inside, passed_over, printable, tidy
 from benchmark.spec.recipes import SPLITS, Split
 
 CATALOGUE = "M2PT_DATA"
@@ -81,7 +82,7 @@ class Prepared:
             return ""
         whole = self.counts.get(split, 0) + missing + unreadable
         return (f"{missing:,} missing and {unreadable:,} unreadable files of {whole:,}: "
-                f"{100 * (missing + unreadable) / whole:.2g} % of {split} missing")
+                f"{_percent(missing + unreadable, whole)} % of {split} missing")
 
     def note(self, split: Split) -> str:
         """What readers of a result should know of a split; "" where all is there."""
@@ -93,6 +94,11 @@ class Prepared:
         return [*(self.problems if split is None else ()),
                 *(f"{path}: missing" for name in chosen for path in self.missing.get(name, ())),
                 *(line for name in chosen for line in self.unreadable.get(name, ()))]
+
+
+def _percent(part: int, whole: int) -> str:
+    share = 100 * part / whole
+    return f"{share:.2g}" if share < 99.5 else f"{share:.0f}"
 
 
 def folder() -> Path:
@@ -151,6 +157,9 @@ def inspect(layout: Layout, root: Path, jobs: int = 1, say: Callable[[str], None
                     unreadable.setdefault(split, []).append(f"{shown}: {state}")
                 if number % 10_000 == 0:
                     say(f"{name} {split}: {number:,} of {len(entries):,} files looked at")
+    trained = {item.sha256 for split in ("train", "val") for item in found[split]}
+    listing.notes += counted("test: files whose content is in train or val, too", (
+        item.path for item in found["test"] if item.sha256 in trained))
     rows = [(split, item) for split in SPLITS for item in found[split]]
     text = "\n".join(f"{split}\t{item.path}\t{item.label}\t{item.sha256}" for split, item in rows)
     digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
@@ -195,7 +204,9 @@ def _look(root: Path, links: bool, look: Callable[[Path], None], path: str) -> t
     try:
         full = inside(root, path, links)
         if not full.is_file():
-            return "missing", 0, "", 0
+            other = _spellings(full.parent).get(_spelling(full.name))
+            return ("missing" if other is None else f"is not there, and {other!r} is, which is spelled in other letters; "
+                    "rename it or correct the list"), 0, "", 0
         before = full.stat()
         look(full)
         digest, after = digest_of(full), full.stat()
@@ -205,6 +216,19 @@ def _look(root: Path, links: bool, look: Callable[[Path], None], path: str) -> t
     except (DataError, OSError) as error:
         said = str(error).replace(str(root / path), printable(path))
         return printable(" ".join(said.split())), 0, "", 0
+
+
+def _spelling(name: str) -> str:
+    """What is equal for names that file systems of Windows and macOS take for one"""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+@functools.lru_cache(maxsize=16)
+def _spellings(folder: Path) -> dict[str, str]:
+    try:
+        return {_spelling(name): name for name in os.listdir(folder)}
+    except OSError:
+        return {}
 
 
 def digest_of(path: Path) -> str:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import codecs
 import hashlib
+import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from benchmark.data.embedded import DataError
 from benchmark.spec.recipes import Split
@@ -39,9 +41,15 @@ class Root:
     links: bool = False
 
     def below(self, path: str) -> str:
-        """A list's path as an entry has it; an absolute one that leads elsewhere stays, for `inside` to refuse."""
+        """A list's path as an entry has it; an absolute one that leads elsewhere stays, for `inside` to refuse.
+
+        Backslashes part folders, as in lists of Windows, unless there is a file that has them in its name.
+        """
+        prefix = self.prefix
+        if "\\" in path and "/" not in path and "\0" not in path and not (self.path / path).exists():
+            path, prefix = path.replace("\\", "/"), prefix.replace("\\", "/")
         pure = PurePosixPath(path)
-        bases = [PurePosixPath(self.prefix)] if self.prefix else []
+        bases = [PurePosixPath(prefix)] if prefix else []
         for base in (*bases, self.path.absolute(), self.path.resolve()):
             if pure.is_relative_to(base):
                 pure = pure.relative_to(base)
@@ -74,8 +82,9 @@ class Listing:
 def check_spelling(path: str) -> None:
     """Raises `DataError` for a path that leaves any root by its spelling, or that no file can have."""
     pure = PurePosixPath(path)
-    if pure.is_absolute() or ".." in pure.parts or not path or "\0" in path:
-        hint = "; where lists are of another machine, prepare with --strip-prefix" if pure.is_absolute() else ""
+    absolute = pure.is_absolute() or re.match(r"[A-Za-z]:/", path) is not None
+    if absolute or ".." in pure.parts or not path or "\0" in path:
+        hint = "; where lists are of another machine, prepare with --strip-prefix" if absolute else ""
         raise DataError(f"{path!r} leads out of the data folder; lists name files below it{hint}")
     try:
         path.encode("utf-8", "surrogateescape")
@@ -106,6 +115,18 @@ def read_text(path: Path) -> str:
         if data.startswith(mark):
             return data[len(mark):].decode(encoding, "surrogateescape")
     return data.decode("utf-8", "surrogateescape")
+
+
+def parse_json(text: str) -> Any:
+    """What a text of JSON says; raises `ValueError` for keys that are given twice, too, of which the last would win."""
+    def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        made = dict(pairs)
+        if len(made) < len(pairs):
+            name = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+            raise ValueError(f"{name!r} is given twice")
+        return made
+
+    return json.loads(text, object_pairs_hook=distinct)
 
 
 def found_instead(path: Path) -> str:
@@ -155,11 +176,16 @@ def tidy(entries: Sequence[Entry], where: str) -> tuple[list[Entry], list[str]]:
 
 def passed_over(what: str, names: Iterable[str]) -> list[str]:
     """One line that counts what was passed over and names the first of them; none where nothing was."""
+    return counted(f"{what}, passed over", names)
+
+
+def counted(what: str, names: Iterable[str]) -> list[str]:
+    """One line that counts what there is and names the first of them; none where there is nothing."""
     found = list(names)
     if not found:
         return []
     more = f" and {len(found) - SHOWN:,} more" if len(found) > SHOWN else ""
-    return [f"{what}, passed over: {len(found):,} ({', '.join(map(printable, found[:SHOWN]))}{more})"]
+    return [f"{what}: {len(found):,} ({', '.join(map(printable, found[:SHOWN]))}{more})"]
 
 
 def carve_validation(entries: Sequence[Entry], share: float = VALIDATION_SHARE) -> tuple[list[Entry], list[Entry]]:

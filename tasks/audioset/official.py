@@ -11,7 +11,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import json
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -27,7 +26,7 @@ from benchmark.data.catalogue import Item, Layout, Prepared, checked, digests, f
 from benchmark.data.embedded import DataError
 from benchmark.data.examples import Batch, Examples
 from benchmark.data.files import Files, Random, Reader, load_files
-from benchmark.data.listing import Entry, Listing, Root, carve_validation, found_instead, read_text
+from benchmark.data.listing import Entry, Listing, Root, carve_validation, found_instead, parse_json, read_text
 from benchmark.records.record import write_whole
 from benchmark.spec.recipes import Split, TrainRecipe
 from tasks.audioset.waveform import FBANK_MEAN, FBANK_STD, SAMPLE_RATE, decode, fit_frames, kaldi_fbank
@@ -85,7 +84,7 @@ def read_list(root: Root, name: str, mids: Mapping[str, int]) -> list[Entry]:
     """`{"data": [{"wav": path, "labels": "mid,mid"}]}` -> entries with class indices; raises `DataError` naming the place."""
     path = root.path / name
     try:
-        data = json.loads(read_text(path))["data"]
+        data = parse_json(read_text(path))["data"]
         rows = [(str(row["wav"]), [mid.strip() for mid in row["labels"].split(",") if mid.strip()]) for row in data]
     except OSError as error:
         pickles = sorted(file.name for file in root.path.iterdir() if file.suffix.lower() in PICKLES)

@@ -48,13 +48,14 @@ def enumerate_files(root: Root) -> Listing:
     problems += [f"class {printable(name)} is in val and not in train" for name in tested if name not in classes]
     problems += [f"class {printable(name)} is in train and not in val" for name in classes if name not in tested]
     entries: dict[str, list[Entry]] = {}
-    others = []
+    others, linked = [], list[str]()
     for name, found in folders.items():
         entries[name] = []
         for path in found:
             held = sorted(file.relative_to(path).as_posix() for file in _files(path, root.links))
             files = [file for file in held if PurePosixPath(file).suffix.lower() in SUFFIXES]
             pictures = set(files)
+            linked += [] if root.links else [f"{name}/{path.name}/{below}" for below in _linked(path)]
             others += [f"{name}/{path.name}/{file}" for file in held if file not in pictures and not is_leftover(file)]
             if not files:
                 problems.append(f"{name}/{printable(path.name)} is empty")
@@ -62,6 +63,7 @@ def enumerate_files(root: Root) -> Listing:
                 label = str(classes.index(path.name))
                 entries[name] += [Entry(f"{name}/{path.name}/{file}", label) for file in files]
     notes += passed_over("files that are no pictures by their names", others)
+    notes += passed_over("folders that are links, which --follow-links reads", linked)
     train, val = carve_validation(entries["train"], VALIDATION_SHARE)
     return Listing({"train": train, "val": val, "test": entries["val"]}, classes, problems, notes)
 
@@ -70,6 +72,12 @@ def _files(folder: Path, links: bool) -> Iterator[Path]:
     """Every file below a class's folder, as ImageFolder finds them"""
     for place, _, names in os.walk(folder, followlinks=links):
         yield from (Path(place, name) for name in names)
+
+
+def _linked(folder: Path) -> Iterator[str]:
+    """Links to folders below a class's folder"""
+    for place, below, _ in os.walk(folder):
+        yield from (Path(place, name).relative_to(folder).as_posix() for name in below if Path(place, name).is_symlink())
 
 
 def _members(folder: Path) -> list[Path]:

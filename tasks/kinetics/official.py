@@ -81,7 +81,7 @@ def read_list(root: Root, name: str) -> list[Entry]:
         text = (match["whole"] or match["path"]).strip()
         if len(text) > 1 and text[0] == text[-1] == '"':
             text = text[1:-1].replace('""', '"')
-        entries.append(Entry(root.below(text), match["label"] or UNLABELLED))
+        entries.append(Entry(root.below(text), str(int(match["label"] or UNLABELLED))))
     if not entries:
         raise DataError(f"list {path} is empty; it has lines: path label")
     return entries
