@@ -1,11 +1,13 @@
 """What several test modules share.
 
-A folder of plugins, one for all, as a process knows a module by its name; and how hypothesis runs: without deadlines, as no
-test may fail by the clock of a slow machine alone.
+A folder of plugins, one for all, as a process knows a module by its name; how hypothesis runs: without deadlines, as no test
+may fail by the clock of a slow machine alone; and what is left out where libraries of the system are missing.
 """
 
 from __future__ import annotations
 
+import ctypes.util
+import os
 from pathlib import Path
 
 import hypothesis
@@ -14,6 +16,19 @@ import sixth_task
 
 hypothesis.settings.register_profile("suite", deadline=None)
 hypothesis.settings.load_profile("suite")
+
+# What open3d's wheel takes for granted, by the Debian packages libgl1, libusb-1.0-0 and libgomp1.
+LACKING = [name for name in ("GL", "usb-1.0", "gomp") if ctypes.util.find_library(name) is None]
+WITH_OPEN3D = ["test_view.py", "test_meshes.py"]
+collect_ignore = WITH_OPEN3D if LACKING and "CI" not in os.environ else []
+
+
+def pytest_report_header() -> str:
+    if not collect_ignore:
+        return "open3d: its tests run"
+    lacking = ", ".join(f"lib{name}" for name in LACKING)
+    return f"open3d: left out are {', '.join(WITH_OPEN3D)}, as this machine lacks {lacking} (.ci/run installs them)"
+
 
 PLUGINS = {
     # A task whose training can be told, by files beside it, to die once at the start of an epoch, or to wait there.
