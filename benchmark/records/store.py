@@ -141,7 +141,7 @@ class Store:
 
     def _drop_checkpoints(self, spec: RunSpec) -> None:
         folder = self.work(spec)
-        for file in (*folder.glob("checkpoint.pt*"), folder / ".checkpoint.pt.partial"):
+        for file in (*folder.glob("checkpoint.pt*"), folder / "code.json", folder / ".checkpoint.pt.partial"):
             file.unlink(missing_ok=True)
 
     def save_failure(self, spec: RunSpec, error: str, traceback: str) -> None:
