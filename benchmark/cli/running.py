@@ -86,7 +86,7 @@ def run_matrix(options: argparse.Namespace, command: str) -> int:
         return debug_runs(work, store, site)
     budget = Budget(options.time_limit, store.records()[0]) if options.time_limit else None
     with stopped_like_ctrl_c(), watch(plan.specs, jobs, options.verbose) as progress:
-        failed = run_plan(plan, store, site, jobs, progress.take, again=options.overwrite, timeout=options.timeout,
+        failed = run_plan(plan, store, site, jobs, progress.take, work=work, timeout=options.timeout,
                           retries=options.retries, budget=budget)
     compare_with_baselines(store)
     print_matrix(store, options.plugins)

@@ -88,9 +88,9 @@ def todo(plan: Plan, store: Store, again: Collection[State] = AGAIN) -> Todo:
 
 
 def run_plan(plan: Plan, store: Store, site: Site, jobs: int, on_event: Callable[[Event], None], *,
-             again: Collection[State] = AGAIN, timeout: float | None = None, retries: int = 0,
+             work: Todo | None = None, timeout: float | None = None, retries: int = 0,
              budget: Budget | None = None) -> list[RunSpec]:
-    """Carry out what `todo` names, at most `jobs` processes at once; returns the specs that failed.
+    """Carry out `work` (None: what `todo` names), at most `jobs` processes at once; returns the specs that failed.
 
     A failing run is recorded and the others go on; what starts from it fails with that reason. A run that says nothing for
     `timeout` seconds is killed. What a kill or a lack of memory ended is tried `retries` times more, from its checkpoint.
@@ -98,7 +98,7 @@ def run_plan(plan: Plan, store: Store, site: Site, jobs: int, on_event: Callable
     With a `budget` nothing begins that the time left does not allow, and at its end what is running is stopped.
     On KeyboardInterrupt running processes are stopped (their checkpoints stay) and the exception goes on.
     """
-    work = todo(plan, store, again)
+    work = work or todo(plan, store)
     pending = {job.spec.run_id for job in work.jobs}
     for job in plan.jobs:
         if job.spec.run_id not in pending:
