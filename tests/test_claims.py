@@ -29,7 +29,6 @@ from benchmark.evidence.rule import (
 from benchmark.evidence.sections import stated_conditions
 from benchmark.evidence.stats import holm, minimal_detectable_effect
 from benchmark.evidence.verdicts import judge_claims
-from benchmark.plan.matrix import describe_difference
 from benchmark.plan.presets import plan_matrix
 from benchmark.records.record import Measurement
 from benchmark.records.store import Store
@@ -56,7 +55,7 @@ def test_the_ledger_has_every_claim_joined_to_a_cell_that_exists():
             assert (claim.test.auxiliary is not None) == arm.uses_auxiliary, claim.id
             assert claim.test.auxiliary != task.modality
             variant = type(arm).model_validate({**arm.model_dump(), **claim.test.options})
-            assert len(claim.test.options) == len([part for part in describe_difference(variant).split(",") if part]), claim.id
+            assert len(claim.test.options) == len([part for part in variant.variant.split(",") if part]), claim.id
 
 
 def test_gains_are_the_difference_of_what_was_published():

@@ -29,7 +29,7 @@ MAY_IMPORT = {  # of each folder: the folders that its modules may import, from 
     "train": "spec records provenance data model",
     "plan": "spec records provenance",
     "tasks": "spec records provenance data model",
-    "baselines": "spec model plan",
+    "baselines": "spec data model plan",
     "evidence": "spec records provenance plan",
     "report": "spec records provenance evidence",
     "runner": "spec records provenance train plan evidence",

@@ -33,6 +33,8 @@ BASELINES = ("finetune", "fix", "scratch")
 FROM_AUXILIARY = ("random-norm", "shuffled", "permuted", "aux-init", "merge")
 WITHOUT_AUXILIARY = ("random-init", "same-modality", "self-copy", "zero", "ceiling", "gain", "higher-lr")
 PLANTED = ("merge-whole", "merge-whole-random", "merge-own", "merge-random")
+SOLVED = ("finetune", "fix", "finetune-linear", "solution", "solution-noise")
+DOSES: tuple[dict[str, Any], ...] = tuple({"rho": rho} for rho in (1.0, 0.3, 0.1, 0.03))
 LABEL_SHARES = (0.05, 0.1, 0.25, 0.5, 1.0)
 RATES: tuple[dict[str, Any], ...] = ({}, {"scale_lr_factor": 10.0}, {"scale_lr_factor": 100.0})
 PLAIN_RATES: tuple[dict[str, Any], ...] = tuple({"lr_factor": factor} for factor in (0.25, 0.5, 0.7, 1.4, 2.0, 4.0))
@@ -78,6 +80,13 @@ MATRICES: dict[str, Matrix] = {matrix.name: matrix for matrix in (
            "from scratch",
            seeds="0-5",
            groups=(group(arms=("scratch", *PLANTED, "ceiling", "self-copy"), settings=("scratch",)),)),
+    Matrix(name="known-solution", summary="pathways from what fine-tuning itself adds to the linear layers: is a known "
+           "solution found, with frozen weights and with trained ones?",
+           seeds="0-5",
+           groups=(group(arms=(*SOLVED, "self-copy"), settings=("fix", "pretrained")),)),
+    Matrix(name="dose", summary="the known solution diluted with noise: which cosine with the target's own change is detected?",
+           seeds="0-5",
+           groups=(group(arms=SOLVED, settings=("fix", "pretrained"), options=DOSES),)),
     Matrix(name="shuffled-labels", summary="labels dealt out at random: everything must be at chance",
            groups=(group(set=("recipe.shuffle_labels=true",)),)),
     Matrix(name="labels", summary="5, 10, 25, 50 and 100 % of the labels: does an auxiliary help where labels are few? (4.4.2)",
@@ -103,7 +112,8 @@ STUDY = Study(
     rivals={
         "m2pt": ("random-norm", "self-copy"), "ceiling": ("self-copy",),
         "merge-whole": ("merge-whole-random", "self-copy"), "merge-whole-random": ("self-copy",),
-        "merge-own": ("merge-random", "self-copy"), "merge-random": ("self-copy",)},
+        "merge-own": ("merge-random", "self-copy"), "merge-random": ("self-copy",),
+        "solution": ("solution-noise", "self-copy")},
     beside={"m2pt": ("same-modality",)},
     tuned_baseline="higher-lr",
     noise=("random-norm",),
@@ -116,6 +126,9 @@ STUDY = Study(
             "merge-whole": "planted on purpose, the target's own pretrained encoder",
             "merge-whole-random": "noise of that encoder's size",
             "merge-own": "planted on purpose, first attempt, its blocks alone", "merge-random": "noise of those blocks' size",
+            "finetune-linear": "fine-tuning of the linear layers alone",
+            "solution": "pathways from what fine-tuning adds",
+            "solution-noise": "noise of that size",
             "m2pt": "pathways"},
     stand_ins={"imagenet": "emoji (stands in for ImageNet)", "shapenet": "game models in parts (stands in for ShapeNetPart)",
                "kinetics": "sprite animations (stands in for Kinetics-400)",

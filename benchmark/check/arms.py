@@ -65,16 +65,16 @@ def check_cell(arm: Arm, task: Task, setting: Setting, tasks: Mapping[str, Task]
 def carry_out(plan: Plan, folder: Path) -> Record:
     """The last run of a plan, from pretrainings that were never trained."""
     paths = {}
-    for job in plan.jobs[:-1]:
-        work = folder / job.spec.name
+    for job in plan.jobs:
+        work = folder / ("run" if job is plan.jobs[-1] else job.spec.name)
         work.mkdir(parents=True)
         paths[job.spec.run_id] = work / "weights.safetensors"
-        save_weights(build_autoencoder(job.spec, job.task).encoder, paths[job.spec.run_id])
-    job = plan.jobs[-1]
-    starts = {role: Pretrained(weights=paths[need.run_id], shape=need.shape) for role, need in job.needs}
-    work = folder / "run"
-    work.mkdir(parents=True)
-    return execute(job.spec, job.task, job.arm, Site(results=""), work, starts)
+        if job.spec.kind == "pretrain":
+            save_weights(build_autoencoder(job.spec, job.task).encoder, paths[job.spec.run_id])
+            continue
+        starts = {role: Pretrained(weights=paths[need.run_id], shape=need.shape) for role, need in job.needs}
+        record = execute(job.spec, job.task, job.arm, Site(results=""), work, starts)
+    return record
 
 
 def faults_of(record: Record, again: Record) -> Iterator[str]:

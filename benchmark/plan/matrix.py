@@ -1,7 +1,7 @@
 """Cells in, run specs out: a matrix is a pure list before anything runs. No torch.
 
-A cell is one target x auxiliary under an arm and a setting; a run is a cell with a seed. The pretraining runs that a
-cell starts from are planned with it, once for all cells that share them.
+A cell is one target x auxiliary under an arm and a setting; a run is a cell with a seed. The runs that a cell starts from
+are planned with it, once for all cells that share them.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import difflib
 import functools
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from benchmark.plan.overrides import Override, as_field, scope_hint
 from benchmark.provenance.code import code_parts
-from benchmark.spec.contracts import Arm, ProfileSpec, Start, Task
+from benchmark.spec.contracts import Arm, ProfileSpec, Start, Task, Trained
 from benchmark.spec.recipes import Frozen, ModelShape, Setting, TrainRecipe
 from benchmark.spec.runspec import FOLDS, ManySeeds, Pretrained, Role, RunSpec
 
@@ -46,7 +46,7 @@ class Job:
     spec: RunSpec
     task: Task
     arm: Arm | None
-    needs: tuple[tuple[str, RunSpec], ...] = ()  # pretraining runs by role
+    needs: tuple[tuple[str, RunSpec], ...] = ()  # runs that it starts from, by role
     files: tuple[tuple[str, Pretrained], ...] = ()  # weights that were not trained here, by role
 
     @functools.cached_property
@@ -57,7 +57,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Plan:
-    """Every run of a matrix; a pretraining comes before what starts from it."""
+    """Every run of a matrix; what others start from comes before them."""
 
     jobs: tuple[Job, ...]
     timed: bool = False  # its runs are compared by time, so one after another
@@ -88,6 +88,8 @@ class Planner:
     _pretraining: dict[Start, Job] = field(default_factory=dict)
     _pretrainings: dict[tuple[str, float], ManySeeds] = field(default_factory=dict)
     _trainings: dict[tuple[int, int | None], _Training] = field(default_factory=dict)  # by identity of the cell, and fold
+    _starting: dict[tuple[str, Trained], Cell] = field(default_factory=dict)  # by task: what is trained for others
+    _trained: dict[str, Job] = field(default_factory=dict)  # the runs of those, by run id
     _used: set[int] = field(default_factory=set)  # identities of the overrides that fitted something
 
     def plan(self, cells: Iterable[Cell], seeds: Sequence[int]) -> Plan:
@@ -95,8 +97,14 @@ class Planner:
         return join_plans([(self, list(cells))], seeds)
 
     def jobs(self, cells: Iterable[Cell], seed: int) -> list[Job]:
-        """One training a cell; `pretrainings` are what all so far start from."""
-        return [self._train(cell, seed) for cell in cells]
+        """One training a cell, after the trainings that it starts from; `pretrainings` are what all so far start from."""
+        return [job for cell in cells for job in self._with_trained(self._train(cell, seed))]
+
+    def _with_trained(self, job: Job) -> Iterator[Job]:
+        for _, need in job.needs:
+            if need.run_id in self._trained:
+                yield from self._with_trained(self._trained[need.run_id])
+        yield job
 
     @property
     def pretrainings(self) -> list[Job]:
@@ -110,6 +118,7 @@ class Planner:
         arm = known.arm if known else self._override(cell.arm, "arm", cell.task)
         starts = arm.starts(cell.task.modality, cell.auxiliary, cell.setting, seed)
         needs = {role: self._pretrain(start).spec for role, start in starts.items() if start.modality not in self.given}
+        needs |= {role: self._train_first(cell.task, start) for role, start in arm.trained(cell.setting, seed).items()}
         files = {role: self._file(start, seed, arm) for role, start in starts.items() if start.modality in self.given}
         digests = {role: file_digest(file.weights) for role, file in files.items()}
         if known is None:
@@ -118,6 +127,13 @@ class Planner:
             self._trainings[id(cell), fold] = known
         spec = known.run.under(seed, {role: need.run_id for role, need in needs.items()} | digests)
         return Job(spec, cell.task, arm, tuple(needs.items()), tuple(files.items()))
+
+    def _train_first(self, task: Task, start: Trained) -> RunSpec:
+        same_cell = replace(start, seed=0)
+        cell = self._starting.setdefault((task.name, same_cell), Cell(task, start.arm, start.setting))
+        job = self._train(cell, start.seed)
+        self._trained[job.spec.run_id] = job
+        return job.spec
 
     def _file(self, start: Start, seed: int, arm: Arm) -> Pretrained:
         if start.seed != seed or start.share < 1:
@@ -139,10 +155,10 @@ class Planner:
             shape=self._override(profile.shape, "shape", cell.task),
             recipe=recipe, num_classes=profile.num_classes,
             limit=self._limit(profile), setting=cell.setting, arm=arm.name,
-            options=arm.model_dump(mode="json"), auxiliary=cell.auxiliary,
+            options=arm.options(), auxiliary=cell.auxiliary,
             pretrained=dict(origins), data=self._data(cell.task),
             role=role,
-            variant=describe_difference(arm))
+            variant=arm.variant)
 
     @staticmethod
     def _folded(recipe: TrainRecipe, fold: int, task: Task) -> TrainRecipe:
@@ -299,13 +315,6 @@ def parse_override(text: str, tasks: Iterable[str], may_fit_nothing: bool = Fals
     except (ValueError, RecursionError):  # no JSON, or a number of more digits than Python reads
         value = raw
     return Override(key, task, parts[0], tuple(parts[1:]), value, may_fit_nothing)
-
-
-def describe_difference(arm: Arm) -> str:
-    """The options of an arm that differ from their defaults, e.g. "scale_init=0.0001"."""
-    changed = [(name, getattr(arm, name)) for name, info in type(arm).model_fields.items()
-               if getattr(arm, name) != info.default]
-    return ",".join(f"{name}={'+'.join(value) if isinstance(value, tuple) else value}" for name, value in changed)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -79,7 +79,7 @@ def todo(plan: Plan, store: Store, again: Collection[State] = AGAIN) -> Todo:
     standings = dict(zip((spec.run_id for spec in plan.specs),
                          judge.of_plan(store, [(job.spec, job.code) for job in plan.jobs]), strict=True))
     chosen = {run_id for run_id, standing in standings.items() if standing.state in {"missing", "failed", *again}}
-    for job in plan.jobs:
+    for job in reversed(plan.jobs):  # so that what a training needs which is needed itself is found, too
         if job.spec.run_id in chosen:
             chosen |= {need.run_id for _, need in job.needs if not store.weights(need).is_file()}
     jobs = [job for job in plan.jobs if job.spec.run_id in chosen]

@@ -51,19 +51,25 @@ def find_record(name: str, records: Sequence[Record]) -> Record:
 
 def plan_again(record: Record, records: Sequence[Record], tasks: Mapping[str, Task], arms: Mapping[str, Arm],
                judge: Judge) -> Plan:
-    """The run of a record after the pretrainings that it starts from, which are among `records`.
+    """The run of a record after those that it starts from, which are among `records`.
 
     Raises `ValueError` where neither today's code is that of the record nor a certificate carries it, and where data, tasks
     or arms are not those of the record.
     """
     by_id = {one.run_id: one for one in records}
-    needs = []
-    for role, run_id in record.spec.starts.items():
-        if run_id not in by_id:
-            raise ValueError(f"{record.spec.name} starts from run {run_id}, whose record is not here")
-        needs.append((role, by_id[run_id]))
-    jobs = [_job(need, (), tasks, arms, judge) for need in {need.run_id: need for _, need in needs}.values()]
-    return Plan((*jobs, _job(record, tuple((role, need.spec) for role, need in needs), tasks, arms, judge)))
+    jobs: dict[str, Job] = {}
+
+    def add(one: Record) -> None:
+        needs = []
+        for role, run_id in one.spec.starts.items():
+            if run_id not in by_id:
+                raise ValueError(f"{one.spec.name} starts from run {run_id}, whose record is not here")
+            add(by_id[run_id])
+            needs.append((role, by_id[run_id].spec))
+        jobs.setdefault(one.run_id, _job(one, tuple(needs), tasks, arms, judge))
+
+    add(record)
+    return Plan(tuple(jobs.values()))
 
 
 def _job(record: Record, needs: tuple[tuple[str, RunSpec], ...], tasks: Mapping[str, Task], arms: Mapping[str, Arm],
@@ -89,8 +95,9 @@ def adopt(plan: Plan, record: Record, records: Sequence[Record], source: Store, 
     """
     import hashlib
 
-    expected = {record.spec.starts[role]: record.weights.get(role) for role in record.spec.starts}
     by_id = {one.run_id: one for one in records}
+    starting = [record, *(by_id[spec.run_id] for spec in plan.specs[:-1])]
+    expected = {one.spec.starts[role]: one.weights.get(role) for one in starting for role in one.spec.starts}
     for spec in plan.specs[:-1]:
         weights = source.weights(spec)
         if weights.is_file() and hashlib.sha256(weights.read_bytes()).hexdigest() == expected[spec.run_id]:

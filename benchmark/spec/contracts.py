@@ -161,6 +161,15 @@ class Start:
     share: float = 1.0
 
 
+@dataclass(frozen=True)
+class Trained:
+    """A training run that a run starts from: of the same task, under an arm in a setting, under which seed."""
+
+    arm: Arm
+    setting: Setting
+    seed: int
+
+
 class Arm(Frozen, ABC):
     """How the target's blocks are built and trained. Fields are the arm's options; a variant is a copy with other values."""
 
@@ -171,6 +180,8 @@ class Arm(Frozen, ABC):
     uses_auxiliary: ClassVar[bool] = False
     is_baseline: ClassVar[bool] = False  # whether other arms of the same setting are compared with this one
     is_method: ClassVar[bool] = False  # whether this is what the suite examines; what is neither is a control
+    later: ClassVar[frozenset[str]] = frozenset()  # options that came after runs were recorded; at their default in no run id
+    unnamed: ClassVar[frozenset[str]] = frozenset()  # options that make another run of the same variant: other random numbers
 
     def starts(self, modality: str, auxiliary: str | None, setting: Setting, seed: int) -> dict[str, Start]:
         """The pretraining runs that `build` needs, by role. "target" is loaded into the model by the engine."""
@@ -181,10 +192,31 @@ class Arm(Frozen, ABC):
             starts["auxiliary"] = Start(auxiliary, seed)
         return starts
 
+    def trained(self, setting: Setting, seed: int) -> dict[str, Trained]:
+        """The training runs that `build` needs beside those, by role, none of which is "target"."""
+        return {}
+
+    def stream(self, task: str, setting: Setting, auxiliary: str | None) -> tuple[str, ...]:
+        """What the arm's stream of random numbers is called; a seed and the same name draw the same numbers."""
+        return ("arm", self.name)
+
+    @property
+    def variant(self) -> str:
+        """The options that differ from their defaults, e.g. "scale_init=0.0001"."""
+        changed = [(name, getattr(self, name)) for name, info in type(self).model_fields.items()
+                   if getattr(self, name) != info.default and name not in self.unnamed]
+        return ",".join(f"{name}={'+'.join(value) if isinstance(value, tuple) else value}" for name, value in changed)
+
+    def options(self) -> dict[str, object]:
+        """The options by name, as JSON has them, as they enter a run's id."""
+        fields = type(self).model_fields
+        return {name: value for name, value in self.model_dump(mode="json").items()
+                if name not in self.later or getattr(self, name) != fields[name].default}
+
     def build(self, model: TransformerModel, blocks: Mapping[str, nn.ModuleList], random: torch.Generator) -> list[Pathway]:
         """Alter `model`, whose target weights are loaded, and return its pathways (none for a plain model).
 
-        `blocks` holds the pretrained blocks of every start but "target"; `random` is the arm's own stream.
+        `blocks` holds the blocks of every start but "target"; `random` is the arm's own stream.
         """
         return []
 

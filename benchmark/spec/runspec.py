@@ -35,7 +35,7 @@ class RunSpec(Frozen):
     arm: str | None = None
     options: dict[str, object] = Field(default_factory=dict)  # of the arm, all of them
     auxiliary: str | None = None  # modality of the auxiliary transformer
-    starts: dict[str, str] = Field(default_factory=dict)  # run_id of each pretraining that this starts from, by role
+    starts: dict[str, str] = Field(default_factory=dict)  # run_id of each run that this starts from, by role
     pretrained: dict[str, str] = Field(default_factory=dict)  # the same whatever the seed: their `comparison`, by role
     data: dict[str, str]  # SHA-256 of each data set by name
     role: Role
@@ -132,7 +132,7 @@ def _digest(identity: str) -> str:
 
 
 class Pretrained(Frozen):
-    """What a finished pretraining left for a run that starts from it."""
+    """What a finished run left for one that starts from it: an encoder, or a merged model of which blocks are taken."""
 
     weights: Path
     shape: ModelShape

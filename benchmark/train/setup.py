@@ -57,7 +57,8 @@ def build(spec: RunSpec, task: Task, arm: Arm, starts: Mapping[str, Pretrained])
     loading = load_encoder(model, starts["target"].weights, starts["target"].shape) if "target" in starts else {}
     blocks = {role: load_blocks(start.weights, start.shape) for role, start in starts.items() if role != "target"}
     set_trainable(model, spec, recipe)
-    pathways = arm.build(model, blocks, generator(spec.seed, "arm", spec.arm or ""))
+    stream = arm.stream(spec.task, spec.setting or "pretrained", spec.auxiliary)
+    pathways = arm.build(model, blocks, generator(spec.seed, *stream))
     if spec.setting == "fix":
         for pathway in pathways:
             pathway.freeze_auxiliary()
