@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 
@@ -120,7 +121,7 @@ def test_a_second_call_runs_nothing(reference, plugins):
 def test_nothing_but_weights_and_log_is_left_in_the_working_folders(reference):
     results, _ = reference
     for folder in (results / "work").iterdir():
-        kept = [".lock", "log.txt", "weights.safetensors"]
+        kept = [".lease-000001", "log.txt", "weights.safetensors"]
         kept += ["representations.safetensors"] if "-pretrain-" not in folder.name else []
         assert sorted(path.name for path in folder.iterdir()) == sorted(kept)
     for folder in (results / "runs").iterdir():
@@ -541,19 +542,32 @@ def test_a_budget_learns_from_epochs_and_lets_nothing_wait_for_ever(monkeypatch)
 # --- several runners on one folder -----------------------------------------------------------------------------------
 
 
-def start_runner(plugins: Path, results: Path) -> subprocess.Popen:
-    return subprocess.Popen([sys.executable, "-m", "benchmark", "run", *MORTAL, "--plugins", str(plugins), "--results",
-                             str(results), "-j", "2"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT)
+# A process that sees no other's number is, to a lease, on another machine: what it leaves is free after a while only.
+ANOTHER_MACHINE = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
+NO_LOCKS = """
+import fcntl
+fcntl.lockf = fcntl.flock = lambda *arguments: None  # as on a file system that grants every lock to everybody
+"""
 
 
-@pytest.mark.parametrize("runners", [2, 4])
-def test_runners_share_a_folder_one_is_killed_and_every_cell_is_done_once(plugins, reference, tmp_path, runners):
+def start_runner(plugins: Path, results: Path, before: Sequence[str] = ()) -> subprocess.Popen:
+    environment = {**os.environ, "PYTHONPATH": f"{plugins / 'no_locks'}:{ROOT}", "M2PT_TAKEOVER": "20"}
+    return subprocess.Popen([*before, sys.executable, "-m", "benchmark", "run", *MORTAL, "--plugins", str(plugins),
+                             "--results", str(results), "-j", "2"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                            text=True, cwd=ROOT, env=environment)
+
+
+def test_runners_share_a_folder_one_is_killed_and_every_cell_is_done_once(plugins, reference, tmp_path):
+    """Three of them, the one that dies on a machine of its own where that can be had, on a folder whose locks do nothing."""
+    (plugins / "no_locks").mkdir(exist_ok=True)
+    (plugins / "no_locks" / "sitecustomize.py").write_text(NO_LOCKS, encoding="utf-8")
+    apart = subprocess.run([*ANOTHER_MACHINE, "true"], capture_output=True, check=False).returncode == 0
     wait = plugins / "wait-at-2"
     wait.touch()
     try:
-        killed = start_runner(plugins, tmp_path)
+        killed = start_runner(plugins, tmp_path, ANOTHER_MACHINE if apart else ())
         await_(lambda: len(list(plugins.glob("waiting-*"))) == 2)  # in the third epoch of both trainings
-        others = [start_runner(plugins, tmp_path) for _ in range(runners - 1)]
+        others = [start_runner(plugins, tmp_path) for _ in range(2)]
         time.sleep(8)  # they find both trainings taken
         assert all(other.poll() is None for other in others)
         killed.kill()

@@ -21,6 +21,7 @@ from benchmark.cli.context import DEFAULT_MATRIX, load_registry, make_plan, requ
 from benchmark.cli.standing import print_states
 from benchmark.plan.matrix import Plan
 from benchmark.provenance.currency import Judge
+from benchmark.records.lease import takeover_seconds
 from benchmark.records.store import Store
 from benchmark.runner.machine import count_cores, default_jobs, default_lockstep
 from benchmark.spec.runspec import Site
@@ -68,6 +69,7 @@ def run_matrix(options: argparse.Namespace, command: str) -> int:
     if options.retries < 0:
         raise ValueError(f"--retries {options.retries}: expected 0 or more")
     require_torch()
+    takeover_seconds()  # a wrong one is told before anything begins
     store.prepare()
     site = Site(results=str(store.folder), device=options.device, threads=max(1, cores // jobs), lockstep=lockstep,
                 command=command)

@@ -8,18 +8,17 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
 
 from pydantic import ValidationError
 
 from benchmark.records.earlier import RecordError
+from benchmark.records.lease import PREFIX, Lease, claim, holder_of
 from benchmark.records.record import Record, read_record, record_text, records_under, write_json
 from benchmark.spec.recipes import Frozen
 from benchmark.spec.runspec import RunSpec, canonical_json
@@ -89,18 +88,13 @@ class Store:
         """A contact sheet of a task's data under a profile."""
         return self.folder / "samples" / f"{task}-{profile}.npz"
 
-    def try_lock(self, spec: RunSpec) -> IO[str] | None:
-        """The right to carry out a run, held until the file is closed or the process ends; None where another has it.
+    def claim(self, spec: RunSpec) -> Lease | None:
+        """The right to carry out a run, for as long as it is kept alive; None where another has it."""
+        return claim(self.work(spec))
 
-        A POSIX record lock: the kernel releases it with its owner, however that ends, also over NFS.
-        """
-        file = (self.work(spec) / ".lock").open("a", encoding="utf-8")
-        try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError):
-            file.close()
-            return None
-        return file
+    def holder_of(self, spec: RunSpec) -> str:
+        """Which machine and process have the right to a run, for people; "" where none has."""
+        return holder_of(self.work(spec))
 
     def is_complete(self, spec: RunSpec) -> bool:
         """Whether there is a readable record, and the weights that others may start from."""
@@ -171,10 +165,10 @@ class Store:
         return [failure for failure in found if failure is not None]
 
     def clear(self, spec: RunSpec) -> None:
-        """Remove all that earlier attempts at a run have left, but the lock that the caller holds, and the log."""
+        """Remove all that earlier attempts at a run have left, but the lease that the caller holds, and the log."""
         shutil.rmtree(self.run_folder(spec), ignore_errors=True)
         for file in self.work(spec).iterdir():
-            if file.name not in (".lock", "log.txt"):
+            if file.name != "log.txt" and not file.name.startswith(PREFIX):
                 file.unlink(missing_ok=True)
 
     def log_tail(self, spec: RunSpec, lines: int = 20) -> str:

@@ -11,9 +11,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import IO, TextIO
+from typing import TextIO
 
 from benchmark.plan.matrix import Job
+from benchmark.records.lease import Keeper, Lease
 from benchmark.records.record import Record
 from benchmark.records.store import Store
 from benchmark.spec.runspec import Pretrained, Site
@@ -59,8 +60,8 @@ def carry_out(works: Sequence[Work], together: bool, site: Site, results: Path, 
         signal.signal(number, signal.SIG_IGN)
     store = Store(results)
     try:
-        locks = _claim(works, store)
-        works = [work for work in works if work.job.spec.run_id in locks]
+        leases = _claim(works, store)
+        works = [work for work in works if work.job.spec.run_id in leases]
         if not works:
             connection.send(("busy", "", ""))
             return
@@ -73,26 +74,39 @@ def carry_out(works: Sequence[Work], together: bool, site: Site, results: Path, 
     os.dup2(log.fileno(), 2)
     sys.stdout = sys.stderr = log
     try:
-        def report(done: int, total: int, text: str) -> None:
-            connection.send(("epoch", done, total, text))
+        with Keeper(leases.values(), _stop_this_process) as keeper:
+            _tell_how_it_ended(works, together, site, store, connection, slot, log, keeper)
+    finally:
+        connection.close()
 
+
+def _stop_this_process() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _tell_how_it_ended(works: Sequence[Work], together: bool, site: Site, store: Store, connection: Connection, slot: int,
+                       log: TextIO, keeper: Keeper) -> None:
+    """Carry out what was claimed; the last message is on its way when this returns."""
+    def report(done: int, total: int, text: str) -> None:
+        connection.send(("epoch", done, total, text))
+
+    try:
         if together:
-            for run_id, reason in _train_together(works, store, site, slot, report, log).items():
+            for run_id, reason in _train_together(works, store, site, slot, report, log, keeper).items():
                 connection.send(("alone", run_id, reason))
         else:
-            _run(works[0], store, site, slot, report, log)
+            _run(works[0], store, site, slot, report, log, keeper)
         connection.send(("done", "", ""))
     except Exception as error:  # whatever a task or an arm raises belongs to this run alone
         trace, cause = traceback.format_exc(), root_cause(error)
         name = type(cause).__name__
-        connection.send(("passing" if name in PASSING else "failed", f"{name}: {' '.join(str(cause).split())}", trace))
+        kind = "busy" if keeper.lost else "passing" if name in PASSING else "failed"
+        connection.send((kind, f"{name}: {' '.join(str(cause).split())}", trace))
         for folder in [work.folder for work in works[1:]]:
             with suppress(OSError), (folder / "log.txt").open("a", encoding="utf-8") as other:
                 other.write(trace)
         with suppress(OSError):  # the disk may be what failed
             log.write(trace)
-    finally:
-        connection.close()
 
 
 def run_here(work: Work, store: Store, site: Site, report: Report) -> None:
@@ -100,58 +114,69 @@ def run_here(work: Work, store: Store, site: Site, report: Report) -> None:
 
     Raises `ValueError` where another runner has the run.
     """
-    locks = _claim([work], store)
-    if not locks:
-        raise ValueError(f"{work.job.spec.name} is being carried out, or has just been, by another runner")
-    _run(work, store, site, 0, report, sys.stdout)
+    leases = _claim([work], store)
+    if not leases:
+        holder = store.holder_of(work.job.spec)
+        raise ValueError(f"{work.job.spec.name} is being carried out, or has just been, by another runner"
+                         + (f" ({holder})" if holder else ""))
+    with Keeper(leases.values(), _stop_this_process) as keeper:
+        _run(work, store, site, 0, report, sys.stdout, keeper)
 
 
-def _claim(works: Sequence[Work], store: Store) -> dict[str, IO[str]]:
-    """By run id, the locks of those that are to be done here, held until this process ends. Raises `OSError` where a single
-    run's folder cannot be written; of several, it is left out."""
-    locks = {}
+def _claim(works: Sequence[Work], store: Store) -> dict[str, Lease]:
+    """By run id, the leases of those that are to be done here. Raises `OSError` where a single run's folder cannot be
+    written; of several, it is left out."""
+    leases = {}
     for work in works:
-        spec = work.job.spec
+        spec, lease = work.job.spec, None
         try:
-            lock = store.try_lock(spec)
+            lease = store.claim(spec)
             written = store.changed_ns(spec)
-            if lock is None or (store.is_complete(spec) and written != work.replaced):
+            if lease is None or (store.is_complete(spec) and written != work.replaced):
+                if lease is not None:
+                    lease.release()
                 continue
             if work.replaced is not None and written == work.replaced:
                 store.clear(spec)
             store.keep_to_code(spec, work.job.code)
         except OSError:
+            if lease is not None:
+                lease.release()
             if len(works) == 1:
                 raise
             continue
-        locks[spec.run_id] = lock
-    return locks
+        leases[spec.run_id] = lease
+    return leases
 
 
-def _run(work: Work, store: Store, site: Site, slot: int, report: Report, log: TextIO) -> None:
+def _run(work: Work, store: Store, site: Site, slot: int, report: Report, log: TextIO, keeper: Keeper) -> None:
     from benchmark.train.execute import execute
 
     job = work.job
     _keep(execute(job.spec, job.task, job.arm, _placed(site, slot), work.folder, work.starts, report),
-          job, store, log)
+          job, store, log, keeper)
 
 
-def _keep(record: Record, job: Job, store: Store, log: TextIO) -> None:
+def _keep(record: Record, job: Job, store: Store, log: TextIO, keeper: Keeper) -> None:
     """Leave pictures, and then the record with the code that computed it."""
     _depict(job, store, log)  # from the checkpoint, which `save` removes
+    if keeper.lost:
+        raise RuntimeError("this process showed no sign of life for so long that another runner has taken the run over")
     stacked = record.environment.lockstep is not None
     code = {part: digest for part, digest in job.code.items() if stacked or part != "stack"}
     store.save(record.model_copy(update={"code": code}))
 
 
-def _train_together(works: Sequence[Work], store: Store, site: Site, slot: int, report: Report, log: TextIO) -> dict[str, str]:
+def _train_together(works: Sequence[Work], store: Store, site: Site, slot: int, report: Report, log: TextIO,
+                    keeper: Keeper) -> dict[str, str]:
     """Returns why some train alone, by run id."""
     from benchmark.train.members import Member
     from benchmark.train.stack import train_stack
 
     jobs = {work.job.spec.run_id: work.job for work in works}
     members = [Member(work.job.spec, work.job.task, work.job.arm, work.folder, work.starts) for work in works]
-    return train_stack(members, _placed(site, slot), lambda record: _keep(record, jobs[record.run_id], store, log), report)
+    return train_stack(members, _placed(site, slot),
+                       lambda record: _keep(record, jobs[record.run_id], store, log, keeper), report)
 
 
 def _placed(site: Site, slot: int) -> Site:
