@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from benchmark.records.record import Record
 
 Place: TypeAlias = str | os.PathLike[str]
-Kind = Literal["records", "curves", "layers"]
+Kind = Literal["records", "curves", "layers", "outputs", "pathways"]
 Report = Callable[[str], None]
 OF_A_RUN = ("run", "kind", "profile", "task", "modality", "setting", "arm", "auxiliary", "variant", "role", "seed")
 
@@ -31,14 +31,18 @@ def load(results: Place | Sequence[Place], kind: Kind = "records") -> pd.DataFra
 
     "records": a row a run, with its main metric's value on the validation and the test split after the last epoch, in the
     metric's unit, seconds, and what computed it. "curves": a row a measured value, by split, metric and epoch. "layers": a
-    row a pathway, with its scale after training. Raises `ValueError` for another kind, for what is no results folder, and
-    for a record that cannot be read.
+    row a pathway, with its scale after training. "outputs": a row a sample of the test split, and of several tags one a tag,
+    with its label, what was predicted and the probability of the true class, or the tag's score (a logit), or the share of
+    points that got the right part. "pathways": a row a pathway and evaluation, with what `benchmark.records.signed` names.
+    Older runs left neither. Raises `ValueError` for another kind, for what is no results folder, and for a record or a file
+    beside it that cannot be read.
     """
     import pandas as pd
 
     from benchmark.records.store import Store
 
-    of_kind = {"records": _of_record, "curves": _of_curves, "layers": _of_layers}
+    of_kind: dict[str, Callable[[Record, Path], list[dict[str, object]]]] = {
+        "records": _of_record, "curves": _of_curves, "layers": _of_layers, "outputs": _of_outputs, "pathways": _of_pathways}
     if kind not in of_kind:
         raise ValueError(f"load(..., kind={kind!r}): known are {', '.join(of_kind)}")
     folders = [results] if isinstance(results, str | os.PathLike) else list(results)
@@ -46,10 +50,12 @@ def load(results: Place | Sequence[Place], kind: Kind = "records") -> pd.DataFra
     for folder in map(Path, folders):
         if not (folder / "runs").is_dir():
             raise ValueError(f"no results in {folder}; run a matrix first, or name a folder that has runs/")
-        records, unreadable = Store(folder).records()
+        store = Store(folder)
+        records, unreadable = store.records()
         if unreadable:
             raise ValueError(f"{unreadable[0]}; remove that file, or run its matrix again")
-        rows += [{**_run(record), **row} for record in records for row in of_kind[kind](record)]
+        rows += [{**_run(record), **row} for record in records
+                 for row in of_kind[kind](record, store.run_folder(record.spec))]
     return pd.DataFrame(rows, columns=None if rows else list(OF_A_RUN))
 
 
@@ -134,7 +140,7 @@ def _run(record: Record) -> dict[str, object]:
     return {"run": record.spec.name, **{name: held.get(name) for name in OF_A_RUN[1:]}}
 
 
-def _of_record(record: Record) -> list[dict[str, object]]:
+def _of_record(record: Record, folder: Path) -> list[dict[str, object]]:
     metric = next((row.metric for row in record.measurements if row.split == "test"), "loss")
     last = {split: curve[-1][1] if (curve := record.curve(split, metric)) else None for split in ("train", "val", "test")}
     return [{"metric": metric, **last, "epochs": record.spec.recipe.epochs, "limit": record.spec.limit,
@@ -142,10 +148,31 @@ def _of_record(record: Record) -> list[dict[str, object]]:
              "device": record.environment.device, "commit": record.environment.commit, "started": record.started}]
 
 
-def _of_curves(record: Record) -> list[dict[str, object]]:
+def _of_curves(record: Record, folder: Path) -> list[dict[str, object]]:
     return [{"split": row.split, "metric": row.metric, "epoch": row.step, "value": row.value} for row in record.measurements]
 
 
-def _of_layers(record: Record) -> list[dict[str, object]]:
+def _of_layers(record: Record, folder: Path) -> list[dict[str, object]]:
     return [layer.model_dump(include={"scale", "update_share", "auxiliary_cosine"}) | {"layer": layer.name}
             for layer in record.layers]
+
+
+def _of_outputs(record: Record, folder: Path) -> list[dict[str, object]]:
+    from benchmark.records.outputs import FILE, read_outputs
+
+    arrays = read_outputs(folder / FILE) or {}
+    if "score" not in arrays:
+        return [{"sample": sample, **{name: values[sample].item() for name, values in arrays.items()}}
+                for sample in range(len(next(iter(arrays.values()), ())))]
+    samples, tags = arrays["score"].shape
+    return [{"sample": sample, "tag": tag, **{name: values[sample, tag].item() for name, values in arrays.items()}}
+            for sample in range(samples) for tag in range(tags)]
+
+
+def _of_pathways(record: Record, folder: Path) -> list[dict[str, object]]:
+    from benchmark.records.signed import FILE, read_signed
+
+    looked = read_signed(folder / FILE)
+    return [] if looked is None else [
+        {"layer": layer, "epoch": epoch, **{name: values[place] for name, values in row.items()}}
+        for epoch, row in sorted(looked.rows.items()) for place, layer in enumerate(looked.layers)]

@@ -162,9 +162,23 @@ def _keep(record: Record, job: Job, store: Store, log: TextIO, keeper: Keeper) -
     _depict(job, store, log)  # from the checkpoint, which `save` removes
     if keeper.lost:
         raise RuntimeError("this process showed no sign of life for so long that another runner has taken the run over")
+    if job.spec.kind == "train":
+        _keep_outputs(job, store)
     stacked = record.environment.lockstep is not None
     code = {part: digest for part, digest in job.code.items() if stacked or part != "stack"}
     store.save(record.model_copy(update={"code": code}))
+
+
+def _keep_outputs(job: Job, store: Store) -> None:
+    """Beside the record, what there is of the outputs, made small, and of the pathways."""
+    from benchmark.records import outputs, signed
+
+    work, folder = store.work(job.spec), store.run_folder(job.spec)
+    outputs.keep_small(work, folder)
+    looked = signed.read_signed(work / signed.FILE)
+    if looked is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        signed.write_signed(folder / signed.FILE, looked)
 
 
 def _train_together(works: Sequence[Work], store: Store, site: Site, slot: int, report: Report, log: TextIO,

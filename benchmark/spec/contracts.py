@@ -147,6 +147,16 @@ class Task(ABC):
         """Scores that test views are averaged over."""
         return logits.softmax(-1)
 
+    def outputs(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """What is kept of every sample of a tested batch, as `benchmark.records.outputs` names it; {}: nothing.
+
+        `logits` are those that a meter takes. As it stands, for (B, C) logits and one label a sample.
+        """
+        if logits.ndim != 2 or batch["label"].ndim != 1:
+            return {}
+        own = logits.softmax(-1).gather(1, batch["label"][:, None])[:, 0]
+        return {"label": batch["label"], "predicted": logits.argmax(-1), "probability": own}
+
     @abstractmethod
     def meter(self, profile: str) -> Meter:
         """An empty meter."""

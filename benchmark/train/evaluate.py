@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Iterator
-from typing import Any, Protocol
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor
@@ -17,7 +17,32 @@ from benchmark.spec.recipes import TrainRecipe
 from benchmark.spec.runspec import RunSpec
 from benchmark.train.optim import autocast
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 SAMPLES = 256  # whose representations are kept, at most
+
+
+class Kept:
+    """What a task keeps of the samples of a split, batch by batch."""
+
+    def __init__(self) -> None:
+        self.parts: dict[str, list[Tensor]] = {}
+
+    def update(self, outputs: Mapping[str, Tensor]) -> None:
+        """Take the outputs of one batch."""
+        for name, values in outputs.items():
+            self.parts.setdefault(name, []).append(values.detach().cpu())
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Numbers of all samples, in the smallest types that hold them: floats in two bytes, whole ones in one, two or eight"""
+        joined = {name: torch.cat(parts) for name, parts in self.parts.items()}
+        return {name: (values.half() if values.is_floating_point() else values if values.dtype == torch.bool
+                       else values.to(_smallest(int(values.max())))).numpy() for name, values in joined.items()}
+
+
+def _smallest(largest: int) -> torch.dtype:
+    return torch.uint8 if largest < 2**8 else torch.int16 if largest < 2**15 else torch.int64
 
 
 class Model(Protocol):
@@ -32,10 +57,11 @@ class Model(Protocol):
 
 @torch.inference_mode()
 def evaluate(model: TransformerModel, task: Task, examples: Examples, spec: RunSpec, device: torch.device,
-             batch_size: int | None = None) -> dict[str, float]:
+             batch_size: int | None = None, kept: Kept | None = None) -> dict[str, float]:
     """Every metric of `task` on a split, with its test views, in batches of `batch_size` (None: as the recipe allows).
 
-    Raises `ArithmeticError` where the model's outputs are not numbers, which a metric could hide.
+    `kept` is given what the task keeps of every sample. Raises `ArithmeticError` where the model's outputs are not numbers,
+    which a metric could hide.
     """
     model.eval()
     meter = task.meter(spec.profile)
@@ -45,6 +71,8 @@ def evaluate(model: TransformerModel, task: Task, examples: Examples, spec: RunS
         if not logits.isfinite().all():
             raise ArithmeticError("outputs are not finite; lower the learning rate or clip the gradient")
         meter.update(logits, batch)
+        if kept is not None:
+            kept.update(task.outputs(logits, batch))
     return meter.compute()
 
 

@@ -18,15 +18,18 @@ from benchmark.model.encoder import TransformerModel
 from benchmark.model.pathway import Pathway, apart, merge
 from benchmark.model.weights import export_weights, save_tensors, save_weights
 from benchmark.provenance.environment import describe_environment, peak_memory_bytes
+from benchmark.records import outputs, signed
+from benchmark.records.outputs import write_outputs
 from benchmark.records.record import Layer, Record
 from benchmark.spec.contracts import Arm, Task, add_up
 from benchmark.spec.recipes import SPLITS
 from benchmark.spec.runspec import Pretrained, RunSpec, Site
 from benchmark.train import setup
-from benchmark.train.evaluate import evaluate, logits_of, representations, seconds_per_sample
+from benchmark.train.evaluate import Kept, evaluate, logits_of, representations, seconds_per_sample
 from benchmark.train.feed import Feed
 from benchmark.train.loop import Loss, Progress, backward, fit
 from benchmark.train.optim import WeightAverage, autocast, clear_gradients
+from benchmark.train.signed import Watch
 
 Report = Callable[[int, int, str], None]  # finished epochs, all epochs, a short text
 
@@ -95,10 +98,10 @@ def _train(spec: RunSpec, task: Task, arm: Arm | None, device: torch.device, wor
         with autocast(recipe, device):
             return task.loss(model(batch), batch, recipe)
 
-    def measure(progress: Progress) -> None:
+    def measure(progress: Progress, kept: Kept | None = None) -> None:
         began = time.perf_counter()
         for split in SPLITS[1:]:
-            progress.measure(split, evaluate(tested, task, splits[split], spec, device))
+            progress.measure(split, evaluate(tested, task, splits[split], spec, device, kept=kept if split == "test" else None))
         progress.spend("evaluate", began)
 
     def after_epoch(progress: Progress) -> None:
@@ -106,15 +109,22 @@ def _train(spec: RunSpec, task: Task, arm: Arm | None, device: torch.device, wor
             progress.measure("train", {"mean |scale|": add_up([pathway.mean_scale() for pathway in pathways]) / len(pathways)})
         if progress.epoch % recipe.eval_every == 0 and progress.epoch < recipe.epochs:  # the last one is measured merged
             measure(progress)
+            watch.note(progress.epoch)
         report(progress.epoch, recipe.epochs, _latest(progress, task))
 
-    gradients = initial_gradients(model, pathways, compute_loss, Feed([splits["train"]], [spec.seed], recipe, device))
+    feed = Feed([splits["train"]], [spec.seed], recipe, device)
+    watch = Watch(model, pathways, compute_loss, feed, work / "initial.safetensors", work / signed.FILE)
+    gradients = initial_gradients(model, pathways, compute_loss, feed)
+    watch.note(0)
     progress = fit(model, compute_loss, recipe, spec.shape.depth, splits["train"], spec.seed, device,
                    work / "checkpoint.pt", spec.run_id, after_epoch, lambda: setup.set_train_mode(model, spec.setting),
                    arm.tune, average)
+    watch.note(progress.epoch)
     layers = describe_layers(pathways, work / "initial.safetensors", gradients) if pathways else []
     difference = merge_and_compare(model, task, splits["test"], spec, device) if pathways else None
-    measure(progress)
+    kept = Kept()
+    measure(progress, kept)
+    write_outputs(work / outputs.FILE, kept.arrays())
     progress.seconds["inference"] = seconds_per_sample(tested, task, splits["test"], spec, device)
     parameters["merged"] = setup.count_parameters(model)
     weights = setup.digests_of(starts)

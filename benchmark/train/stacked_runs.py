@@ -23,13 +23,14 @@ from benchmark.model.encoder import TransformerModel
 from benchmark.model.mae import MaskedAutoencoder
 from benchmark.model.weights import export_weights, save_tensors, save_weights
 from benchmark.provenance.environment import describe_environment
+from benchmark.records.outputs import FILE, write_outputs
 from benchmark.records.record import Measurement, Record
 from benchmark.spec.recipes import SPLITS, Split, TrainRecipe
 from benchmark.spec.runspec import Site
 from benchmark.train import setup
 from benchmark.train.capture import Replayed
 from benchmark.train.checkpoint import save_checkpoint
-from benchmark.train.evaluate import SAMPLES, batch_size_of, first_views, mean_taps, scores, seconds_per_sample
+from benchmark.train.evaluate import SAMPLES, Kept, batch_size_of, first_views, mean_taps, scores, seconds_per_sample
 from benchmark.train.feed import Feed, Part
 from benchmark.train.loop import NonFiniteLoss, Progress, rows_of, train
 from benchmark.train.members import Member, computed_otherwise
@@ -212,12 +213,13 @@ class Stack:
             self.evaluate(progress)
 
     @torch.inference_mode()
-    def evaluate(self, progress: Progress) -> None:
-        """Every metric of every run; what is no number drops a run."""
+    def evaluate(self, progress: Progress, keep: bool = False) -> None:
+        """Every metric of every run; what is no number drops a run. `keep`: leave what the task keeps of the test split."""
         began = time.perf_counter()
         self.model.eval()
         for split in SPLITS[1:]:
             meters = {place: self.task.meter(self.spec.profile) for place in self.members}
+            kept = {place: Kept() for place in self.members} if keep and split == "test" else {}
             sound = torch.ones(self.size, dtype=torch.bool, device=self.device)
             examples = self.splits[split]
             for batch in examples.stream(torch.arange(len(examples)).split(batch_size_of(self.spec)), self.device):
@@ -227,10 +229,14 @@ class Stack:
                     logits, batch = logits.cpu(), {name: values.cpu() for name, values in batch.items() if name != "input"}
                 for place, meter in meters.items():
                     meter.update(logits[place], batch)
+                for place, outputs in kept.items():
+                    outputs.update(self.task.outputs(logits[place], batch))
             held = sound.tolist()
             self.drop([place for place in self.members if not held[place]], "its outputs are not numbers")
             for place in self.members:
                 self.measure(place, progress, split, meters[place].compute())
+                if place in kept:
+                    write_outputs(self.members[place].work / FILE, kept[place].arrays())
         progress.spend("evaluate", began)
 
     # --- a run ---------------------------------------------------------------------------------------------------
@@ -275,7 +281,7 @@ class Stack:
         differences: list[float] = []
         if isinstance(self.recipe, TrainRecipe):
             differences = merge_differences(self.model, self.optimizer, self.task, self.splits["test"], self.spec, self.device)
-            self.evaluate(progress)
+            self.evaluate(progress, keep=True)
         details = self.leave_weights(progress)
         progress.spend("wall", self.began)
         shared = {"lockstep": self.size,

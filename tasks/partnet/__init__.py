@@ -17,6 +17,8 @@ from tasks.partnet.profiles import PAPER
 from tasks.shapenet import ShapeNet
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from benchmark.data.examples import Batch
     from benchmark.data.seeds import SampleRandom
     from benchmark.model.encoder import Head
@@ -46,6 +48,10 @@ class PartNet(ShapeNet):
     def augment(self, batch: Batch, random: SampleRandom | None, strengths: Mapping[str, float]) -> Batch:
         """See `benchmark.model.points.prepare_points`; labels are stored in two bytes."""
         return super().augment({**batch, "label": batch["label"].long()}, random, strengths)
+
+    def outputs(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """Nothing: ten thousand points a shape are much to keep"""
+        return {}
 
     def meter(self, profile: str) -> Meter:
         from tasks.partnet.model import FinePartMeter

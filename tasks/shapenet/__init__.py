@@ -72,6 +72,12 @@ class ShapeNet(Task):
         return cross_entropy(logits.float().flatten(0, 1), batch["label"].flatten(),
                              label_smoothing=recipe.label_smoothing)
 
+    def outputs(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """(B, N, parts) -> whether each point gets the right part, of those of its category"""
+        from tasks.shapenet.model import correct_points
+
+        return {"correct": correct_points(logits, batch, PART_OFFSETS[logits.shape[-1]])}
+
     def meter(self, profile: str) -> Meter:
         from tasks.shapenet.model import PartMeter
 

@@ -5,6 +5,7 @@ Shapes: B batch, N points, G tokens, D embed_dim, h hidden_dim, T taps (3).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -86,6 +87,14 @@ def shape_iou(prediction: Tensor, label: Tensor, num_parts: int) -> Tensor:
     both = (predicted & actual).sum(1)
     either = (predicted | actual).sum(1)
     return torch.where(either > 0, both / either.clamp(min=1), 1.0).double().mean(1)
+
+
+def correct_points(logits: Tensor, batch: Batch, offsets: Sequence[int]) -> Tensor:
+    """(B, N, parts) -> (B, N) bool, the prediction being the best of the parts from offsets[c] up to offsets[c + 1]"""
+    first, end = (torch.tensor(edge, device=logits.device)[batch["category"]] for edge in (offsets[:-1], offsets[1:]))
+    parts = torch.arange(logits.shape[-1], device=logits.device)
+    other = (parts < first[:, None]) | (parts >= end[:, None])
+    return logits.masked_fill(other[:, None], -math.inf).argmax(-1) == batch["label"]
 
 
 class PartMeter:

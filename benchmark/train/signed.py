@@ -1,0 +1,66 @@
+"""Pathways and a loss in, what each layer's pathway is worth to it out: a look, which leaves no trace in the model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from torch import Tensor, nn
+
+from benchmark.model.pathway import Pathway, sum_gradient
+from benchmark.records.signed import SERIES, Row, Signed, read_signed, write_signed
+from benchmark.train.feed import Feed
+from benchmark.train.loop import Loss, backward
+from benchmark.train.optim import clear_gradients
+
+
+class Watch:
+    """Notes the pathways of one run, in a file of its working folder, so that a run that is continued keeps them."""
+
+    def __init__(self, model: nn.Module, pathways: Sequence[Pathway], compute_loss: Loss, feed: Feed, initial: Path,
+                 file: Path):
+        """`initial` is a safetensors file of `Pathway.weights` at the start; gains, which have no A, are not watched."""
+        self.model, self.compute_loss, self.feed, self.initial, self.file = model, compute_loss, feed, initial, file
+        self.pathways = [pathway for pathway in pathways if pathway.cross_modal.auxiliary is not None]
+        layers = [f"blocks.{pathway.name}" for pathway in self.pathways]
+        known = read_signed(file)
+        self.signed = known if known is not None and known.layers == layers else Signed(layers)
+
+    def note(self, epoch: int) -> None:
+        """Look at the first batch in evaluation mode, as batch norms would count it."""
+        if not self.pathways:
+            return
+        self.model.eval()
+        backward(self.compute_loss, next(self.feed.epoch(0, end=1)))
+        with safe_open(self.initial, "pt") as held:
+            rows = [signed_row(pathway, {part: held.get_tensor(f"{pathway.name}.{part}") for part in ("weight", "auxiliary")})
+                    for pathway in self.pathways]
+        clear_gradients(self.model)
+        self.signed.note(epoch, _by_series(rows))
+        write_signed(self.file, self.signed)
+
+
+def _by_series(rows: Sequence[Mapping[str, float | None]]) -> Row:
+    return {name: [row[name] for row in rows] for name in SERIES}
+
+
+@torch.no_grad()
+def signed_row(pathway: Pathway, initial: Mapping[str, Tensor]) -> dict[str, float | None]:
+    """The numbers of one layer after a backward pass, as `benchmark.records.signed` names them."""
+    child = pathway.cross_modal
+    assert child.auxiliary is not None
+    gradient, auxiliary = sum_gradient(pathway.linear.weight).double().cpu(), child.auxiliary.double().cpu()
+    change = pathway.linear.weight.double().cpu() - initial["weight"].double()
+    brought = (child.scale * child.auxiliary).double().cpu()
+    moved = change.square().sum().item()
+    return {"gradient_cosine": _cosine(gradient, auxiliary), "scale": child.scale.mean().item(),
+            "auxiliary_norm": auxiliary.norm().item(), "change_cosine": _cosine(initial["auxiliary"].double(), change),
+            "through": (brought * change).sum().item() / moved if moved else None}
+
+
+def _cosine(one: Tensor, other: Tensor) -> float | None:
+    """None where a norm is 0"""
+    size = one.norm() * other.norm()
+    return ((one * other).sum() / size).item() if size else None
