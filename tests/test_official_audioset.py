@@ -147,7 +147,7 @@ def test_faults_are_named_and_nothing_is_trained_on_until_told(root, tmp_path, m
     check_faults(prepared, [data[9]["wav"]], (
         ("train_6.wav", "truncated"), ("train_1.flac", "cannot be read"), ("train_0.wav", "cannot be read"),
         ("fbanks.pkl", "is a pickle"), ("short.wav", "25 ms"), ("nan.wav", "no numbers"),
-        ("odd.wav", "100 Hz"), ("many.wav", "20 channels"), ("../../etc/passwd", "leads out"),
+        ("odd.wav", "states 100 samples a second"), ("many.wav", "20 channels"), ("../../etc/passwd", "leads out"),
         ("/etc/passwd", "leads out"), ("../../../../etc/passwd", "leads out"), ("train_2.wav", "listed twice"),
     ), 12, monkeypatch)
     assert "% of train missing" in load([LAYOUT.name])["train"].note

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from fractions import Fraction
 from pathlib import Path
 
@@ -238,3 +239,51 @@ def test_rates_without_a_common_divisor_are_resampled_by_the_same_formula(rate, 
     monkeypatch.setattr("tasks.audioset.waveform.LARGEST_FILTER", 0)
     assert LARGEST_FILTER > 0
     assert torch.allclose(resample(waveform, rate), expected, atol=1e-6)
+
+
+def wave_file(path: Path, tag: int = 1, rate: int = 16_000, behind: bytes = b"") -> Path:
+    """A second of 16 bits whose header states a codec and a rate"""
+    data = (tone(16_000)[:16_000, 0] * 2**15).astype("<i2").tobytes()
+    form = struct.pack("<HHIIHH", tag, 1, rate, 2 * rate, 2, 16)
+    body = b"WAVEfmt " + struct.pack("<I", 16) + form + b"data" + struct.pack("<I", len(data)) + data + behind
+    path.write_bytes(b"RIFF" + struct.pack("<I", len(body)) + body)
+    return path
+
+
+@pytest.mark.parametrize(("how", "said"), [
+    ({"tag": 0x1234}, "of a codec that is not known here"),
+    ({"rate": 100}, "states 100 samples a second, which no recording has"),
+    ({"rate": 4_000_000}, "states 4000000 samples a second"),
+    ({"behind": b"data" + struct.pack("<I", 4_000) + bytes(4_000)}, "holds its samples in two parts")])
+def test_a_header_that_cannot_be_meant_is_refused_with_its_reason(tmp_path, how, said):
+    for read in (look, samples_of):
+        with pytest.raises(DataError, match=rf"a\.wav .*{said}"):
+            read(wave_file(tmp_path / "a.wav", **how))
+
+
+def test_many_channels_are_mixed_and_too_many_refused(tmp_path):
+    sound = tone(16_000, 16)
+    soundfile.write(tmp_path / "a.wav", sound, 16_000, format="WAVEX", subtype="FLOAT")
+    assert torch.allclose(samples_of(tmp_path / "a.wav"), torch.from_numpy(sound.mean(1)), atol=1e-6)
+    soundfile.write(tmp_path / "b.wav", np.zeros((8_000, 32)), 16_000)
+    with pytest.raises(DataError, match="has 32 channels; at most 16 are read"):
+        look(tmp_path / "b.wav")
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.mka"])
+def test_channels_that_cancel_are_not_taken_for_silence(tmp_path, name):
+    sound = tone(48_000)
+    pair = np.concatenate([sound, -sound], 1)
+    if name == "a.mka":
+        with av.open(str(tmp_path / name), "w") as file:
+            stream = file.add_stream("pcm_s16le", rate=48_000, layout="stereo")
+            frame = av.AudioFrame.from_ndarray((pair * 2**15).astype(np.int16).reshape(1, -1), "s16", "stereo")
+            frame.sample_rate = 48_000
+            for given in (frame, None):
+                file.mux(stream.encode(given))
+    else:
+        soundfile.write(tmp_path / name, pair, 48_000)
+    expected = resample(torch.from_numpy(sound[:, 0]), 48_000)
+    assert torch.allclose(samples_of(tmp_path / name), expected, atol=1e-4)
+    soundfile.write(tmp_path / "silent.wav", np.zeros((16_000, 2)), 16_000)
+    assert not samples_of(tmp_path / "silent.wav").any()

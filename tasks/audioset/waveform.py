@@ -15,7 +15,7 @@ import torchaudio.functional
 from torch import Tensor
 
 from benchmark.data.embedded import DataError
-from tasks.audioset.sound import read_samples
+from tasks.audioset.sound import read_samples, to_one_channel
 
 SAMPLE_RATE = 16_000
 LARGEST_FILTER = 2**21  # numbers of torchaudio's, which it makes anew for every sound
@@ -32,7 +32,7 @@ def decode(source: str | Path | bytes) -> Tensor:
     Raises `DataError` as `read_samples` does.
     """
     samples, rate = read_samples(source)
-    return resample(torch.from_numpy(samples).mean(1), rate)
+    return resample(torch.from_numpy(to_one_channel(samples)), rate)
 
 
 def resample(waveform: Tensor, rate: int) -> Tensor:
