@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from benchmark.records.record import Record
+    from benchmark.spec.runspec import Report
 
 Place: TypeAlias = str | os.PathLike[str]
 Kind = Literal["records", "curves", "layers", "outputs", "pathways"]
-Report = Callable[[str], None]
+Say = Callable[[str], None]
 OF_A_RUN = ("run", "kind", "profile", "task", "modality", "setting", "arm", "auxiliary", "variant", "role", "seed")
 
 
@@ -77,7 +78,7 @@ def make_plan(matrix: str = "full", *, profile: str = "tiny", targets: Iterable[
 
 
 def run(plan: Plan, results: Place, *, jobs: int = 1, threads: int = 1, device: str = "auto", here: bool = False,
-        say: Report | None = None) -> pd.DataFrame:
+        say: Say | None = None) -> pd.DataFrame:
     """Compute every run of a plan that has no record of today's code in `results`; returns `load(results)` of the plan.
 
     `here`: in this process, one run after the other, with errors as they are raised; else in `jobs` processes of `threads`
@@ -131,7 +132,7 @@ def make_report(results: Place | Sequence[Place], out: Place | None = None) -> P
     return Path(out) if out is not None else Path(folders[0]) / "report"
 
 
-def _by_epoch(tell: Report, cell: str) -> Callable[[int, int, str], None]:
+def _by_epoch(tell: Say, cell: str) -> Report:
     return lambda done, total, text: tell(f"{cell}: epoch {done} of {total}: {text}")
 
 

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -17,10 +17,9 @@ from benchmark.plan.matrix import Job
 from benchmark.records.lease import Keeper, Lease
 from benchmark.records.record import Record
 from benchmark.records.store import Store
-from benchmark.spec.runspec import Pretrained, Site
+from benchmark.spec.runspec import Pretrained, Report, Site
 
 PASSING = {"OutOfMemoryError", "MemoryError"}  # may not come again: other runs took the memory
-Report = Callable[[int, int, str], None]  # finished epochs, all epochs, a short text
 OWN_SETTINGS = "M2PT_"  # what the environment's variables that are ours begin with
 
 

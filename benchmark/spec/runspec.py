@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -16,6 +16,7 @@ from benchmark.spec.recipes import Frozen, ModelShape, PretrainRecipe, Setting, 
 Role = Literal["pretraining", "baseline", "method", "control"]
 FOLDS = 10  # of a task whose recipes have a "fold": seed s takes fold s % FOLDS, unless the recipe names one
 Count = Annotated[int, Field(ge=0, lt=2**62)]
+Report = Callable[[int, int, str], None]  # of a run: epochs done, all epochs, a short text
 LABELS = {"role", "variant"}  # say what a run is for; its result does not depend on them
 
 

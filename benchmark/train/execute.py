@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,15 +23,13 @@ from benchmark.records.outputs import write_outputs
 from benchmark.records.record import Layer, Record
 from benchmark.spec.contracts import Arm, Task, add_up
 from benchmark.spec.recipes import SPLITS
-from benchmark.spec.runspec import Pretrained, RunSpec, Site
+from benchmark.spec.runspec import Pretrained, Report, RunSpec, Site
 from benchmark.train import setup
 from benchmark.train.evaluate import Kept, evaluate, logits_of, representations, seconds_per_sample
 from benchmark.train.feed import Feed
 from benchmark.train.loop import Loss, Progress, backward, fit
 from benchmark.train.optim import WeightAverage, autocast, clear_gradients
 from benchmark.train.signed import Watch
-
-Report = Callable[[int, int, str], None]  # finished epochs, all epochs, a short text
 
 
 def execute(spec: RunSpec, task: Task, arm: Arm | None, site: Site, work: Path, starts: Mapping[str, Pretrained],

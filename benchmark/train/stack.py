@@ -15,11 +15,11 @@ from collections.abc import Callable, Hashable, Sequence
 import torch
 
 from benchmark.records.record import Record
-from benchmark.spec.runspec import Site
+from benchmark.spec.runspec import Report, Site
 from benchmark.train import setup
 from benchmark.train.members import Member
 from benchmark.train.stacked_model import structure
-from benchmark.train.stacked_runs import Report, Stack
+from benchmark.train.stacked_runs import Stack
 
 
 def train_stack(members: Sequence[Member], site: Site, finish: Callable[[Record], None],

@@ -26,7 +26,7 @@ from benchmark.provenance.environment import describe_environment
 from benchmark.records.outputs import FILE, write_outputs
 from benchmark.records.record import Measurement, Record
 from benchmark.spec.recipes import SPLITS, Split, TrainRecipe
-from benchmark.spec.runspec import Site
+from benchmark.spec.runspec import Report, Site
 from benchmark.train import setup
 from benchmark.train.capture import Replayed
 from benchmark.train.checkpoint import save_checkpoint
@@ -47,7 +47,6 @@ from benchmark.train.stacked_model import (
 from benchmark.train.stacked_optim import Layout, StackedAdamW
 
 SAVE_EVERY_SECONDS = 60.0  # a checkpoint holds all models
-Report = Callable[[int, int, str], None]  # finished epochs, all epochs, a short text
 
 
 class Stack:
