@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import PositiveFloat
 
@@ -33,7 +33,21 @@ class _Origin(M2PT):
     is_method: ClassVar[bool] = False
 
 
-class RandomInit(_Origin):
+class _Drawn(_Origin):
+    """A control whose A is drawn at random."""
+
+    later: ClassVar[frozenset[str]] = _Origin.later | {"draws"}
+    unnamed: ClassVar[frozenset[str]] = frozenset({"draws"})
+
+    draws: Literal["shared", "own"] = "shared"  # one stream a seed for all cells, or each target, auxiliary and setting its own
+
+    def stream(self, task: str, setting: Setting, auxiliary: str | None) -> tuple[str, ...]:
+        """One draw for all would make of many comparisons one; runs of seeds 0 to 5 were recorded with it."""
+        shared = super().stream(task, setting, auxiliary)
+        return shared if self.draws == "shared" else (*shared, task, setting, auxiliary or "")
+
+
+class RandomInit(_Drawn):
     """A as an untrained transformer has it."""
 
     name: ClassVar[str] = "random-init"
@@ -47,7 +61,7 @@ class RandomInit(_Origin):
         return _rewritten(model.blocks, lambda held: xavier_uniform_(held, generator=random) if held.ndim > 1 else zeros_(held))
 
 
-class RandomNorm(_Origin):
+class RandomNorm(_Drawn):
     """A of the auxiliary's size and of nothing else of it."""
 
     name: ClassVar[str] = "random-norm"
@@ -60,7 +74,7 @@ class RandomNorm(_Origin):
         return _gaussian(blocks["auxiliary"], random)
 
 
-class Shuffled(_Origin):
+class Shuffled(_Drawn):
     """A with the auxiliary's values and without their places."""
 
     name: ClassVar[str] = "shuffled"
@@ -78,7 +92,7 @@ class Shuffled(_Origin):
         return _rewritten(blocks["auxiliary"], shuffle)
 
 
-class Permuted(_Origin):
+class Permuted(_Drawn):
     """A with the auxiliary's singular values, its rows and columns in another order."""
 
     name: ClassVar[str] = "permuted"

@@ -70,4 +70,30 @@ class MergeWholeRandom(MergeWhole):
                 module.reset_running_stats()
 
 
-PLANTED: tuple[Arm, ...] = (MergeWhole(), MergeWholeRandom())
+class TokenizerOnly(Arm):
+    """What of the planted effect is the tokenizer's: the pretrained one, before blocks that are as fresh as from scratch."""
+
+    name: ClassVar[str] = "tokenizer-only"
+    summary: ClassVar[str] = "from scratch, with the pretrained tokenizer of the target's own modality before fresh blocks"
+    source: ClassVar[str] = "control of the planted effect: the part that needs no blocks"
+    settings: ClassVar[tuple[Setting, ...]] = ("scratch",)
+
+    def starts(self, modality: str, auxiliary: str | None, setting: Setting, seed: int) -> dict[str, Start]:
+        return {"target": Start(modality, seed)}
+
+    def build(self, model: TransformerModel, blocks: Mapping[str, nn.ModuleList], random: torch.Generator) -> list[Pathway]:
+        import torch
+
+        from benchmark.model.connect import linear_layers
+
+        linears = {f"{name}.weight" for name, _ in linear_layers(model.blocks)}
+        for part in (model.blocks, model.norm):
+            for name, parameter in part.named_parameters():
+                if part is model.blocks and name in linears:
+                    parameter.data = torch.nn.init.xavier_uniform_(torch.empty_like(parameter.data), generator=random)
+                else:  # norms and biases
+                    parameter.data.fill_(1.0 if name.endswith("weight") else 0.0)
+        return []
+
+
+PLANTED: tuple[Arm, ...] = (MergeWhole(), MergeWholeRandom(), TokenizerOnly())

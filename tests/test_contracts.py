@@ -56,7 +56,7 @@ def carry_out(plan: Plan, folder: Path, limit: int = 32) -> Record:
 
 
 WITHOUT_PATHWAYS = {"finetune", "fix", "scratch", "higher-lr", "aux-init", "merge", "merge-own", "merge-random", "merge-whole",
-                    "merge-whole-random", "finetune-linear"}
+                    "merge-whole-random", "finetune-linear", "tokenizer-only"}
 
 
 @every_task

@@ -163,6 +163,50 @@ def test_controls_start_from_what_they_say():
     assert M2PT(maturity=0.25).starts("image", "audio", "scratch", 3) == {"auxiliary": Start("audio", 3, 0.25)}
 
 
+@pytest.mark.parametrize("name", ["random-init", "random-norm", "shuffled", "permuted"])
+def test_draws_of_its_own_differ_by_target_auxiliary_and_setting_and_shared_ones_do_not(name, models):
+    places = [("imagenet", "fix", "audio"), ("kinetics", "fix", "audio"), ("imagenet", "fix", "point"),
+              ("imagenet", "pretrained", "audio")]
+    drawn = {}
+    for draws in ("shared", "own"):
+        arm = type(ARMS[name])(draws=draws)
+        drawn[draws] = [arm.auxiliary_blocks(models[0], {"auxiliary": models[1].blocks}, generator(0, *arm.stream(*place)))
+                        [0].mlp.fc1.weight for place in places]
+    assert all(torch.equal(one, drawn["shared"][0]) for one in drawn["shared"])
+    for number, one in enumerate(drawn["own"]):
+        assert not any(torch.equal(one, other) for other in [*drawn["own"][:number], drawn["shared"][0]])
+
+
+def test_options_that_came_later_are_in_no_id_at_their_default_and_draws_are_no_variant():
+    arm, own = ARMS["random-norm"], type(ARMS["random-norm"])(draws="own", origin="target")
+    assert {"draws", "origin"} <= type(arm).model_fields.keys()
+    assert not {"draws", "origin"} & arm.options().keys()
+    assert {"draws": "own", "origin": "target"}.items() <= own.options().items()
+    assert own.variant == "origin=target"
+    assert type(arm).model_validate(arm.options()) == arm
+
+
+def test_a_shared_origin_is_of_the_auxiliary_alone():
+    arm = M2PT(origin="target")
+    assert arm.starts("image", "audio", "fix", 3) == {"target": Start("image", 3), "auxiliary": Start("audio", 3, 1.0, "image")}
+
+
+def test_the_tokenizer_alone_is_kept_before_fresh_blocks(models):
+    target, _ = models
+    target.tokenizer, target.norm = nn.Linear(3, 4), nn.LayerNorm(16)
+    for parameter in target.parameters():
+        parameter.data += 0.1
+    held = {name: tensor.clone() for name, tensor in target.state_dict().items()}
+    assert ARMS["tokenizer-only"].build(target, {}, generator(0)) == []
+    for name, tensor in target.state_dict().items():
+        assert torch.equal(tensor, held[name]) == name.startswith("tokenizer."), name
+    fresh = build_blocks(16, 3, 2, 2.0, True)
+    for name, tensor in target.blocks.state_dict().items():
+        assert tensor.float().std(unbiased=False) == pytest.approx(
+            fresh.state_dict()[name].float().std(unbiased=False).item(), rel=0.2, abs=1e-9), name
+    assert ARMS["tokenizer-only"].starts("image", None, "scratch", 3) == {"target": Start("image", 3)}
+
+
 def test_no_control_passes_for_the_method_or_for_a_baseline():
     assert not any(arm.is_method or arm.is_baseline for arm in CONTROLS)
     assert len({arm.name for arm in CONTROLS}) == len(CONTROLS)

@@ -193,7 +193,7 @@ def altered(field: str) -> object:
         "kind": "pretrain", "task": "kinetics", "modality": "video", "profile": "small", "seed": 4,
         "shape": GOLDEN.shape.model_copy(update={"depth": 5}),
         "recipe": GOLDEN.recipe.model_copy(update={"epochs": 31}), "num_classes": 23, "limit": None,
-        "setting": "scratch", "arm": "finetune", "options": {**GOLDEN.options, "scale_init": 0.1},
+        "origin": "video", "setting": "scratch", "arm": "finetune", "options": {**GOLDEN.options, "scale_init": 0.1},
         "auxiliary": "video", "starts": {**GOLDEN.starts, "target": "ffffffffffff"}, "pretrained": {"target": "f" * 12},
         "data": {"image_emoji": "ac" * 32}, "role": "control", "variant": "another",
     }[field]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+import torch
 
 from baselines import ARMS, STUDY
 from baselines.m2pt.study import group
@@ -310,3 +311,23 @@ def test_specs_survive_json():
 def test_a_pathway_without_an_auxiliary_is_refused():
     with pytest.raises(ValueError, match="needs an auxiliary"):
         ARMS["m2pt"].starts("image", None, "pretrained", 0)
+
+
+def test_a_shared_origin_begins_pretraining_with_the_targets_initial_blocks():
+    from benchmark.train.setup import build_autoencoder, build_model
+
+    planner = Planner(TASKS, "tiny")
+    arm = ARMS["m2pt"].model_copy(update={"origin": "target"})
+    job = planner.plan([Cell(TASKS["imagenet"], arm, "pretrained", "audio")], [4]).jobs[-1]
+    own, shared = (dict(job.needs)[role] for role in ("target", "auxiliary"))
+    assert (own.origin, shared.origin, shared.cell) == (None, "image", "audio pretraining [origin=image]")
+    started = {spec.run_id: build_autoencoder(spec, TASKS[spec.task]).encoder.blocks.state_dict() for spec in (own, shared)}
+    usual = spec_of(plan(auxiliaries=("audio",), seeds=(4,)), "audioset", kind="pretrain")
+    other = build_autoencoder(usual, TASKS["audioset"])
+    for name, tensor in started[own.run_id].items():
+        assert torch.equal(tensor, started[shared.run_id][name])
+        assert torch.equal(tensor, build_model(job.spec, TASKS["imagenet"]).blocks.state_dict()[name])
+    assert not torch.equal(other.encoder.blocks[0].attn.qkv.weight, started[own.run_id]["0.attn.qkv.weight"])
+    tokenizers = [build_autoencoder(spec, TASKS["audioset"]).encoder.tokenizer.state_dict() for spec in (usual, shared)]
+    assert all(torch.equal(tensor, tokenizers[1][name]) for name, tensor in tokenizers[0].items())
+    assert usual.comparison != shared.comparison

@@ -42,11 +42,15 @@ class M2PT(Arm):
     scale_lr_factor: PositiveFloat = 1.0  # on the learning rate that the recipe gives to s
     auxiliary_lr_factor: PositiveFloat = 1.0  # on the learning rate that the recipe gives to A
     auxiliary_decay: bool = True  # whether A has the recipe's weight decay
+    origin: Literal["own", "target"] = "own"  # whose initial blocks the auxiliary's pretraining begins with
+
+    later: ClassVar[frozenset[str]] = frozenset({"origin"})
 
     def starts(self, modality: str, auxiliary: str | None, setting: Setting, seed: int) -> dict[str, Start]:
         starts = super().starts(modality, auxiliary, setting, seed)
         if "auxiliary" in starts:
-            starts["auxiliary"] = replace(starts["auxiliary"], share=self.maturity)
+            shared = modality if self.origin == "target" else None
+            starts["auxiliary"] = replace(starts["auxiliary"], share=self.maturity, origin=shared)
         return starts
 
     def build(self, model: TransformerModel, blocks: Mapping[str, nn.ModuleList], random: torch.Generator) -> list[Pathway]:

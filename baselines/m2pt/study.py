@@ -32,7 +32,8 @@ def ablated(*options: dict[str, Any]) -> tuple[Group, ...]:
 BASELINES = ("finetune", "fix", "scratch")
 FROM_AUXILIARY = ("random-norm", "shuffled", "permuted", "aux-init", "merge")
 WITHOUT_AUXILIARY = ("random-init", "same-modality", "self-copy", "zero", "ceiling", "gain", "higher-lr")
-PLANTED = ("merge-whole", "merge-whole-random", "merge-own", "merge-random")
+PLANTED = ("merge-whole", "merge-whole-random", "tokenizer-only", "merge-own", "merge-random")
+OWN_DRAWS: tuple[dict[str, Any], ...] = ({"draws": "own"},)  # noise of its own for every target, auxiliary and setting
 SOLVED = ("finetune", "fix", "finetune-linear", "solution", "solution-noise")
 DOSES: tuple[dict[str, Any], ...] = tuple({"rho": rho} for rho in (1.0, 0.3, 0.1, 0.03))
 LABEL_SHARES = (0.05, 0.1, 0.25, 0.5, 1.0)
@@ -76,6 +77,19 @@ MATRICES: dict[str, Matrix] = {matrix.name: matrix for matrix in (
             {"train_auxiliary": False}, {"auxiliary_decay": False}, {"auxiliary_lr_factor": 10.0})))),
     Matrix(name="evidence", summary="every pair against the controls that a gain must beat, in every setting", seeds="0-5",
            groups=(group(arms=(*BASELINES, "m2pt", "random-norm", "self-copy", "same-modality"), settings=SETTINGS),)),
+    Matrix(name="unseen", summary="as evidence, pretrained, on seeds that no one has seen, with noise of its own for every "
+           "target and auxiliary",
+           seeds="6-13",
+           groups=(group(arms=("finetune", "m2pt", "random-norm", "self-copy", "same-modality"), options=OWN_DRAWS),)),
+    Matrix(name="lead", summary="frozen blocks: is it the auxiliary's structure? its weights permuted, shuffled, untrained",
+           seeds="0-5",
+           groups=(group(arms=("fix", "m2pt", "permuted", "shuffled", "random-init"), settings=("fix",),
+                         options=OWN_DRAWS),)),
+    Matrix(name="shared-origin", summary="auxiliaries pretrained from the target's own initial blocks, beside noise of "
+           "their size",
+           seeds="0-5",
+           groups=tuple(group(arms=arms, settings=("fix", "pretrained"), options=({"origin": "target", **drawn},))
+                        for arms, drawn in ((("finetune", "fix", "m2pt"), {}), (("random-norm",), OWN_DRAWS[0])))),
     Matrix(name="planted", summary="an effect planted on purpose, its controls, and pathways from the target's own blocks, "
            "from scratch",
            seeds="0-5",

@@ -114,8 +114,8 @@ def estimate_null(collection: Collection, noise: Sequence[str], references: Sequ
     `noise` under different auxiliaries; and between any two cells of a target that are no method, which is null only as far
     as no reference does anything.
 
-    `draws`: how many independent draws stand behind the comparisons with noise. Training names that stream by seed and arm, so
-    that all targets, auxiliaries and settings of a seed share one.
+    `draws`: how many independent draws stand behind the comparisons with noise. Where a run's options do not say that its cell
+    has draws of its own, all targets, auxiliaries and settings of a seed share one.
     """
     values = {row.run: value for row, value in main_values(collection, select)}
     rows = []
@@ -134,7 +134,9 @@ def estimate_null(collection: Collection, noise: Sequence[str], references: Sequ
                 p = difference_of(seeds, *sides)["p"] if len(seeds) > 1 else None
                 tested += [] if p is None else [float(str(p))]
             if tested:
-                draws = {(arm, seed) for (_, arm, _), by_seed in cells.items() if arm in noise for seed in by_seed}
+                draws = {(arm, seed, *((task, auxiliary) if run.spec.options.get("draws") == "own" else ()))
+                         for (task, arm, auxiliary), by_seed in cells.items() if arm in noise
+                         for seed, run in by_seed.items()}
                 rows.append({"section": section, "arms": " ".join(arms), "comparisons": len(tested),
                              "significant": sum(p < ALPHA for p in tested), "expected": ALPHA * len(tested),
                              "draws": len(draws) or None})

@@ -86,7 +86,7 @@ class Planner:
     given: Mapping[str, Path] = field(default_factory=dict)  # weights by modality that take a pretraining's place
     unprepared: dict[str, str] | None = None  # takes note, by task, of data that cannot be read; None: they are an error
     _pretraining: dict[Start, Job] = field(default_factory=dict)
-    _pretrainings: dict[tuple[str, float], ManySeeds] = field(default_factory=dict)
+    _pretrainings: dict[Start, ManySeeds] = field(default_factory=dict)
     _trainings: dict[tuple[int, int | None], _Training] = field(default_factory=dict)  # by identity of the cell, and fold
     _starting: dict[tuple[str, Trained], Cell] = field(default_factory=dict)  # by task: what is trained for others
     _trained: dict[str, Job] = field(default_factory=dict)  # the runs of those, by run id
@@ -129,14 +129,12 @@ class Planner:
         return Job(spec, cell.task, arm, tuple(needs.items()), tuple(files.items()))
 
     def _train_first(self, task: Task, start: Trained) -> RunSpec:
-        same_cell = replace(start, seed=0)
-        cell = self._starting.setdefault((task.name, same_cell), Cell(task, start.arm, start.setting))
+        cell = self._starting.setdefault((task.name, replace(start, seed=0)), Cell(task, start.arm, start.setting))
         job = self._train(cell, start.seed)
-        self._trained[job.spec.run_id] = job
-        return job.spec
+        return self._trained.setdefault(job.spec.run_id, job).spec
 
     def _file(self, start: Start, seed: int, arm: Arm) -> Pretrained:
-        if start.seed != seed or start.share < 1:
+        if start.seed != seed or start.share < 1 or start.origin is not None:
             raise ValueError(f"arm {arm.name} wants another pretraining of modality {start.modality} than the one file given; "
                              "leave out --start, or the arm")
         task = pretraining_tasks(self.tasks)[start.modality]
@@ -176,23 +174,25 @@ class Planner:
             if task is None:
                 raise ValueError(f"no task pretrains modality {start.modality!r}; "
                                  f"there are {', '.join(sorted(pretraining_tasks(self.tasks)))}")
-            kind = (start.modality, start.share)
+            kind = replace(start, seed=0)
             if kind not in self._pretrainings:
-                self._pretrainings[kind] = ManySeeds(self._pretraining_run(task, start.share))
+                self._pretrainings[kind] = ManySeeds(self._pretraining_run(task, start.share, start.origin))
             self._pretraining[start] = Job(self._pretrainings[kind].under(start.seed, {}), task, None)
         return self._pretraining[start]
 
-    def _pretraining_run(self, task: Task, share: float) -> RunSpec:
+    def _pretraining_run(self, task: Task, share: float, origin: str | None) -> RunSpec:
         profile = self._profile(task)
         recipe = self._override(profile.pretrain, "pretrain", task)
         if share < 1:
             recipe = recipe.model_copy(update={"stop_epoch": max(1, round(share * recipe.epochs))})
+        if origin is not None and self.shape(pretraining_tasks(self.tasks)[origin]).init_std != self.shape(task).init_std:
+            raise ValueError(f"blocks of {origin} and {task.modality} are initialised otherwise; set shape.init_std alike")
+        named = {"stop_epoch": recipe.stop_epoch, "origin": origin}
         return RunSpec(
             kind="pretrain", task=task.name, modality=task.modality, profile=self.profile, seed=0,
-            shape=self._override(profile.shape, "shape", task), recipe=recipe,
-            variant="" if recipe.stop_epoch is None else f"stop_epoch={recipe.stop_epoch}",
-            limit=self._limit(profile), data=self._data(task),
-            role="pretraining")
+            shape=self._override(profile.shape, "shape", task), recipe=recipe, origin=origin,
+            variant=",".join(f"{name}={value}" for name, value in named.items() if value is not None),
+            limit=self._limit(profile), data=self._data(task), role="pretraining")
 
     def _profile(self, task: Task) -> ProfileSpec:
         if self.profile not in task.profiles:

@@ -19,7 +19,8 @@ from pathlib import Path
 ENGINE = "benchmark.train.execute"  # root of all that computes a result
 STACKS = "benchmark.train.stack"  # root of what trains several at once
 # These carry results, and compute none.
-CARRIERS = {"benchmark.records.record", "benchmark.spec.runspec", "benchmark.provenance.environment"}
+CARRIERS = {"benchmark.records.record", "benchmark.records.outputs", "benchmark.records.signed", "benchmark.spec.runspec",
+            "benchmark.provenance.environment"}
 PACKAGES = {"benchmark", "tasks", "baselines"}  # their modules count, and those of the roots' own packages
 VALUES_ONLY = "profiles"  # last name of a module whose values are in the spec
 PARTS = ("engine", "modality", "task", "arm", "reader", "stack")

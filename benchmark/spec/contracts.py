@@ -164,11 +164,13 @@ class Task(ABC):
 
 @dataclass(frozen=True)
 class Start:
-    """A pretraining run that a run starts from: of which modality, under which seed, left after which share of its epochs."""
+    """A pretraining run that a run starts from: of which modality, under which seed, left after which share of its epochs,
+    and, where it is not its own, from the initial blocks of which modality."""
 
     modality: str
     seed: int
     share: float = 1.0
+    origin: str | None = None
 
 
 @dataclass(frozen=True)

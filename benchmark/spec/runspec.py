@@ -32,6 +32,7 @@ class RunSpec(Frozen):
     recipe: TrainRecipe | PretrainRecipe
     num_classes: PositiveInt | None = None
     limit: Annotated[PositiveInt, Field(lt=2**62)] | None = None  # samples of each split; None: all
+    origin: str | None = None  # of a pretraining: the modality whose initial blocks it begins with; None: its own
     setting: Setting | None = None
     arm: str | None = None
     options: dict[str, object] = Field(default_factory=dict)  # of the arm, all of them
@@ -101,7 +102,7 @@ class RunSpec(Frozen):
     @property
     def comparison(self) -> str:
         """Digest of all that two runs must share to be compared: everything but arm, auxiliary, seed and the seed's fold."""
-        names = {"task", "profile", "shape", "num_classes", "limit", "setting", "data"}
+        names = {"task", "profile", "shape", "num_classes", "limit", "origin", "setting", "data"}
         shared = self.model_dump(mode="json", include=names, exclude_none=True)
         recipe = {name: value for name, value in self.compared_recipe().items() if value is not None}
         identity = canonical_json([shared, recipe, self.shared_pretraining])

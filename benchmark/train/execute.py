@@ -18,9 +18,10 @@ from benchmark.model.encoder import TransformerModel
 from benchmark.model.pathway import Pathway, apart, merge
 from benchmark.model.weights import export_weights, save_tensors, save_weights
 from benchmark.provenance.environment import describe_environment, peak_memory_bytes
-from benchmark.records import outputs, signed
+from benchmark.records.outputs import FILE as OUTPUTS
 from benchmark.records.outputs import write_outputs
 from benchmark.records.record import Layer, Record
+from benchmark.records.signed import FILE as SIGNED
 from benchmark.spec.contracts import Arm, Task, add_up
 from benchmark.spec.recipes import SPLITS
 from benchmark.spec.runspec import Pretrained, Report, RunSpec, Site
@@ -111,7 +112,7 @@ def _train(spec: RunSpec, task: Task, arm: Arm | None, device: torch.device, wor
         report(progress.epoch, recipe.epochs, _latest(progress, task))
 
     feed = Feed([splits["train"]], [spec.seed], recipe, device)
-    watch = Watch(model, pathways, compute_loss, feed, work / "initial.safetensors", work / signed.FILE)
+    watch = Watch(model, pathways, compute_loss, feed, work / "initial.safetensors", work / SIGNED)
     gradients = initial_gradients(model, pathways, compute_loss, feed)
     watch.note(0)
     progress = fit(model, compute_loss, recipe, spec.shape.depth, splits["train"], spec.seed, device,
@@ -122,7 +123,7 @@ def _train(spec: RunSpec, task: Task, arm: Arm | None, device: torch.device, wor
     difference = merge_and_compare(model, task, splits["test"], spec, device) if pathways else None
     kept = Kept()
     measure(progress, kept)
-    write_outputs(work / outputs.FILE, kept.arrays())
+    write_outputs(work / OUTPUTS, kept.arrays())
     progress.seconds["inference"] = seconds_per_sample(tested, task, splits["test"], spec, device)
     parameters["merged"] = setup.count_parameters(model)
     weights = setup.digests_of(starts)

@@ -90,9 +90,10 @@ def _seeded(spec: RunSpec, use: str, construct: Callable[[], Part]) -> Part:
     """Build a module from an initialisation stream of its own, so that no other part's size shifts it.
 
     The modality is part of its name: two modalities of a seed that began from equal weights would end in one basin, and
-    a pathway between them would average weights of one origin.
+    a pathway between them would average weights of one origin. Where that is asked for, blocks have another's stream.
     """
-    seed_torch(derive_seed(spec.seed, "init", spec.modality, use))
+    modality = spec.origin if use == "blocks" and spec.origin else spec.modality
+    seed_torch(derive_seed(spec.seed, "init", modality, use))
     return construct()
 
 
