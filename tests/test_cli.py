@@ -21,6 +21,7 @@ from benchmark.cli.context import make_plan
 from benchmark.cli.main import build_parser, main
 from benchmark.data import embedded
 from benchmark.plan.variants import load_variants
+from benchmark.provenance.code import used_code
 from benchmark.records.store import Store
 from benchmark.runner import machine
 from benchmark.spec.runspec import RunSpec
@@ -187,7 +188,7 @@ def test_a_plugin_arm_is_listed_and_planned(tmp_path, monkeypatch, capsys):
 
 
 def without_stack(code: dict[str, str]) -> dict[str, str]:
-    return {part: digest for part, digest in code.items() if part != "stack"}
+    return used_code(code, stacked=False, shared=False)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from synthetic import make_matrix, make_record
 from benchmark.cli.context import load_registry, make_plan
 from benchmark.cli.main import build_parser, main
 from benchmark.evidence.inputs import gather
+from benchmark.provenance.code import used_code
 from benchmark.report import console
 from benchmark.runner.progress import View
 
@@ -30,7 +31,7 @@ def computed_elsewhere(tmp_path) -> tuple[str, ...]:
     plan, store = planned(*options)
     store.prepare()
     for job in plan.jobs:
-        store.save(make_record(job.spec, code={part: digest for part, digest in job.code.items() if part != "stack"}))
+        store.save(make_record(job.spec, code=used_code(job.code, stacked=False, shared=False)))
     return options
 
 

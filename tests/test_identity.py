@@ -152,14 +152,14 @@ def test_what_computes_results_is_reached_and_what_shows_them_is_not():
 
 def test_each_part_has_its_own_modules_and_a_digest_of_them_alone():
     parts = code_of(TASKS["shapenet"], ARMS["m2pt"], "tiny")
-    assert list(parts) == ["engine", "modality", "task", "arm", "reader", "stack"]
+    assert list(parts) == ["engine", "modality", "task", "arm", "reader", "stack", "processes"]
     pretraining = code_of(TASKS["shapenet"], None, "tiny")
     alone = {"arm", "stack"}  # without an arm, stacks bring in themselves what it else brings in
     assert pretraining.keys() == parts.keys() - {"arm"}
     assert {part: pretraining[part] for part in pretraining.keys() - alone} == {
         part: parts[part] for part in parts.keys() - alone}
     other = code_of(TASKS["imagenet"], ARMS["m2pt"], "tiny")
-    assert {part for part in parts if parts[part] == other[part]} == {"engine", "arm", "stack"}
+    assert {part for part in parts if parts[part] == other[part]} == {"engine", "arm", "stack", "processes"}
     paper = code_of(TASKS["shapenet"], ARMS["m2pt"], "paper")
     assert {part for part in parts if parts[part] != paper[part]} == {"reader"}
     roots = (ENGINE, "tasks.shapenet", "baselines.m2pt")

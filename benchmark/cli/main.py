@@ -101,6 +101,9 @@ def build_parser() -> Parser:
                      "models, one pass for all (default: what a GPU's free memory holds, up to 48; at paper scale and "
                      "on a CPU 1: each alone). A run's bits "
                      "depend on N, so runs of different N are not compared")
+    run.add_argument("--gpus-per-run", type=int, metavar="N", help="let N GPUs of this machine share each run, a part of every "
+                     "batch on each (default: 1). Runs of different N are not compared; see docs/on-a-cluster.md")
+    run.add_argument("--processes-per-run", type=int, metavar="N", help="the same on a CPU, by N processes")
     run.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N (default: %(default)s)")
     run.add_argument("--overwrite", type=parse_states, metavar="STATES", default=AGAIN,
                      help="which recorded runs to compute again beside what has no result: some of up-to-date, carried, "

@@ -23,7 +23,7 @@ from benchmark.plan.matrix import Plan
 from benchmark.provenance.currency import Judge
 from benchmark.records.lease import takeover_seconds
 from benchmark.records.store import Store
-from benchmark.runner.machine import count_cores, default_jobs, default_lockstep
+from benchmark.runner.machine import count_cores, count_gpus, default_jobs, default_lockstep
 from benchmark.spec.runspec import Site
 
 if TYPE_CHECKING:
@@ -49,10 +49,16 @@ def run_matrix(options: argparse.Namespace, command: str) -> int:
     plan, store = make_plan(options, unprepared if options.dry_run else None)
     cores = count_cores()
     jobs, lockstep = options.jobs, options.lockstep
+    processes = processes_of_a_run(options)
+    if processes > 1 and (lockstep or 1) > 1:
+        raise ValueError(f"--lockstep {lockstep} trains several runs in one process, and {processes} processes are to share "
+                         "one run: give one of the two options")
+    if processes > 1 and options.debug:
+        raise ValueError("--debug carries runs out in this one process: leave out --gpus-per-run and --processes-per-run")
     if lockstep is None:
-        lockstep = 1 if plan.timed else default_lockstep(options.profile, options.device)
+        lockstep = 1 if plan.timed or processes > 1 else default_lockstep(options.profile, options.device)
     if jobs is None:
-        jobs = 1 if plan.timed else default_jobs(options.profile, options.device, cores, lockstep)
+        jobs = 1 if plan.timed else default_jobs(options.profile, options.device, cores, lockstep, processes)
     if jobs < 1:
         raise ValueError(f"--jobs {jobs}: expected at least 1")
     if re.fullmatch(r"auto|cpu|cuda(:\d+)?", options.device) is None:
@@ -71,13 +77,15 @@ def run_matrix(options: argparse.Namespace, command: str) -> int:
     require_torch()
     takeover_seconds()  # a wrong one is told before anything begins
     store.prepare()
-    site = Site(results=str(store.folder), device=options.device, threads=max(1, cores // jobs), lockstep=lockstep,
-                command=command)
+    site = Site(results=str(store.folder), device=options.device, threads=max(1, cores // (jobs * processes)),
+                lockstep=lockstep, processes=processes, command=command)
     work = todo(plan, store, options.overwrite)
     pending = len(work.jobs)
     stacks = f", arms and seeds in lock-step by {lockstep}" if lockstep > 1 else ""
-    print(f"{len(plan.jobs)} runs, {pending} to do, {jobs} at once{stacks}, {site.threads} thread{'s' * (site.threads > 1)} "
-          f"each; results in {store.folder}, the log of each run in {store.folder}/work/RUN/log.txt", flush=True)
+    shared = f", {processes} processes for each" if processes > 1 else ""
+    print(f"{len(plan.jobs)} runs, {pending} to do, {jobs} at once{stacks}{shared}, {site.threads} "
+          f"thread{'s' * (site.threads > 1)} each; results in {store.folder}, the log of each run in "
+          f"{store.folder}/work/RUN/log.txt", flush=True)
     for state, count in work.counts().items():
         print(f"note: of these, {count} {'is' if count == 1 else 'are'} computed again: {WHY_AGAIN[state]}", flush=True)
     if pending:
@@ -98,6 +106,29 @@ def run_matrix(options: argparse.Namespace, command: str) -> int:
     if left:
         print(left)
     return 1 if failed else TIME_OVER if left else 0
+
+
+def processes_of_a_run(options: argparse.Namespace) -> int:
+    """How many processes share a run; raises `ValueError` where this machine cannot hold them."""
+    gpus, processes, device = options.gpus_per_run, options.processes_per_run, options.device
+    if gpus is None and processes is None:
+        return 1
+    if gpus is not None and processes is not None:
+        raise ValueError("--gpus-per-run gives each GPU one process, and --processes-per-run is for a CPU: give one of them")
+    name, count = ("--gpus-per-run", gpus) if processes is None else ("--processes-per-run", processes)
+    if count < 1:
+        raise ValueError(f"{name} {count}: expected at least 1")
+    found = 0 if device == "cpu" else count_gpus()
+    if processes is not None and found:
+        raise ValueError(f"{name} {count}: processes that share a run on GPUs have one each; use --gpus-per-run, or "
+                         "--device cpu")
+    if gpus is not None and ":" in device:
+        raise ValueError(f"{name} {count} and --device {device}, which is one GPU: use --device cuda, and "
+                         "CUDA_VISIBLE_DEVICES to say which")
+    if gpus is not None and found < count:
+        raise ValueError(f"{name} {count}: {found} GPUs can be used here" + ("; on a CPU it is --processes-per-run"
+                                                                             if not found else ""))
+    return int(count)
 
 
 def debug_runs(work: Todo, store: Store, site: Site) -> int:
@@ -223,7 +254,8 @@ def reproduce_run(options: argparse.Namespace, command: str) -> int:
         adopt(plan, record, records, source, store)
         device = "cpu" if record.environment.device == "cpu" else "auto"
         site = Site(results=str(store.folder), device=device, threads=record.environment.threads,
-                    lockstep=record.environment.lockstep or 1, command=command)
+                    lockstep=record.environment.lockstep or 1,
+                    processes=(record.environment.processes or (1,))[-1], command=command)
         with stopped_like_ctrl_c(), watch(plan.specs, 1) as progress:
             failed = run_plan(plan, store, site, 1, progress.take)
         if failed:

@@ -207,13 +207,14 @@ def _inside(start: Tensor, size: Tensor, length: int) -> Tensor:
 
 
 def mix(batch: Batch, num_classes: int, random: SampleRandom, mixup: float, cutmix: float, switch: float = 0.5,
-        label_smoothing: float = 0.0) -> Batch:
+        label_smoothing: float = 0.0, pairs: tuple[Tensor, Tensor] | None = None) -> Batch:
     """Mixup (Zhang et al., ICLR 2018) or CutMix (Yun et al., ICCV 2019) of every sample with the next in the batch.
 
     `mixup` and `cutmix` are the alphas of Beta(alpha, alpha), 0 is off; where both are on, `switch` is the chance of
     CutMix. One share is drawn for the batch, from its first sample; of several seeds, one for the samples of each, which
     are mixed among themselves. "label", (B,) classes or (B, K) floats, becomes (B, K): classes are smoothed by
-    `label_smoothing`, floats are not and raise `ValueError` where it is asked for.
+    `label_smoothing`, floats are not and raise `ValueError` where it is asked for. `pairs`, of one seed, are the places of
+    the samples to be mixed and those of their partners, each (b,), where not every sample is to be mixed with the next.
     """
     label = batch["label"]
     if not label.is_floating_point():
@@ -223,9 +224,13 @@ def mix(batch: Batch, num_classes: int, random: SampleRandom, mixup: float, cutm
     if not mixup and not cutmix:
         return {**batch, "label": label}
     draws = random.of_leaders().integers("mix", 2**24).tolist()
+    following, other_label = (values.unflatten(0, (len(draws), -1)).roll(-1, 1) if pairs is None else values[pairs[1]][None]
+                              for values in (batch["input"], label))
+    if pairs is not None:
+        batch, label = {name: column[pairs[0]] for name, column in batch.items()}, label[pairs[0]]
     x, label = (values.unflatten(0, (len(draws), -1)) for values in (batch["input"], label))
     mixings = [_Mixing(np.random.default_rng(draw), mixup, cutmix, switch, x.shape[-2:]) for draw in draws]
-    following, cuts = x.roll(-1, 1), [mixing.cuts for mixing in mixings]
+    cuts = [mixing.cuts for mixing in mixings]
     mixed = x
     if not all(cuts):
         kept, other = _shares(mixings, x)
@@ -236,7 +241,7 @@ def mix(batch: Batch, num_classes: int, random: SampleRandom, mixup: float, cutm
         chosen = torch.tensor(cuts, device=x.device).view(-1, *[1] * (x.ndim - 1))
         mixed = cut if all(cuts) else torch.where(chosen, cut, mixed)
     kept, other = _shares(mixings, label)
-    label = label * kept + label.roll(-1, 1) * other
+    label = label * kept + other_label * other
     return {**batch, "input": mixed.flatten(0, 1), "label": label.flatten(0, 1)}
 
 

@@ -1,7 +1,8 @@
 """Finished runs in, pairs with their baseline out; who has none is named with the reason.
 
-Paired are runs of equal `spec.comparison`, equal seed, and equal device, torch, packages, threads and
-stack; packages count as equal where a certificate shows that they give the same bits.
+Paired are runs of equal `spec.comparison`, equal seed, and equal device, torch, packages, threads, stack
+and number of processes, as each number rounds sums in another order; packages count as equal where a
+certificate shows that they give the same bits.
 """
 
 from __future__ import annotations
@@ -50,10 +51,10 @@ class Run:
         return (self.comparison, self.spec.arm or "none", self.spec.auxiliary or "", self.spec.variant)
 
     @property
-    def environment(self) -> tuple[str, int, int, str]:
+    def environment(self) -> tuple[str, int, int, tuple[int, ...], str]:
         where = self.record.environment
         place = self.standing.place or place_of(where, self.spec)
-        return (where.device, where.threads, where.lockstep or 1, place)
+        return (where.device, where.threads, where.lockstep or 1, where.processes or (1,), place)
 
     @property
     def checkpoint(self) -> tuple[str | None, str | None]:
@@ -69,15 +70,20 @@ class Run:
 
     @property
     def environment_text(self) -> str:
-        device, threads, lockstep, _ = self.environment
+        device, threads, lockstep, processes, _ = self.environment
         torch = self.record.environment.torch
         stacked = f", in lock-step by {lockstep}" if lockstep > 1 else ""
-        return f"{device}, torch {torch}, {threads} thread{'s' if threads != 1 else ''}{stacked}"
+        return f"{device}, torch {torch}, {threads} thread{'s' if threads != 1 else ''}{stacked}{processes_text(processes)}"
 
     @property
     def freshness(self) -> tuple[bool, bool, str, str]:
         """Higher is to be preferred: by the profile's recipes, then of the current code, then the newest start."""
         return (self.own, not self.stale, self.record.started, self.record.run_id)
+
+
+def processes_text(processes: Sequence[int]) -> str:
+    """How many processes shared a run, for people; "" where one computed it"""
+    return f", by {' and then '.join(map(str, processes))} processes" if max(processes) > 1 else ""
 
 
 @dataclass(frozen=True)

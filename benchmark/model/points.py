@@ -117,6 +117,8 @@ def three_nn_interpolate(points: Tensor, centres: Tensor, values: Tensor) -> Ten
 class PointNorm(nn.BatchNorm1d):
     """Batch normalisation of the last axis over all others; a 1x1 convolution's BatchNorm with channels last."""
 
+    channel_axis = -1  # for whoever normalises in its place
+
     def forward(self, x: Tensor) -> Tensor:
         """(..., C) -> (..., C)"""
         normalised: Tensor = super().forward(x.flatten(0, -2))

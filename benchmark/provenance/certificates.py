@@ -68,17 +68,17 @@ class Certificate(Frozen):
     replays: list[Replay]
 
 
-def class_of(spec: RunSpec, device: str, lockstep: int) -> str:
+def class_of(spec: RunSpec, device: str, lockstep: int, processes: Sequence[int] = (1,)) -> str:
     """The class of a run for replays: runs of one class go through the same code, whatever their seed and auxiliary.
 
-    Task, profile, kind, arm, setting, device and stack, and which switches of recipe and arm are on;
-    of numbers only whether they are 0.
+    Task, profile, kind, arm, setting, device, stack and whether processes shared it, and which
+    switches of recipe and arm are on; of numbers only whether they are 0.
     """
     switches = {f"{part}.{name}": value if isinstance(value, str) else True
                 for part, fields in (("recipe", spec.recipe.model_dump(mode="json")), ("arm", spec.options))
                 for name, value in fields.items() if value not in (None, False, 0, "") and value != {}}
     form = hashlib.sha256(canonical_json(switches).encode()).hexdigest()[:8]
-    stacked = "stacked" if lockstep > 1 else "alone"
+    stacked = "stacked" if lockstep > 1 else "shared" if max(processes) > 1 else "alone"
     kind = "cpu" if device == "cpu" else "gpu"
     label = [spec.kind, spec.task, spec.profile, spec.arm, spec.setting, kind, stacked, form]
     return " ".join(filter(None, label))

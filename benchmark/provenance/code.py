@@ -12,18 +12,19 @@ import functools
 import hashlib
 import importlib.util
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.machinery import PathFinder
 from pathlib import Path
 
 ENGINE = "benchmark.train.execute"  # root of all that computes a result
 STACKS = "benchmark.train.stack"  # root of what trains several at once
+PROCESSES = "benchmark.train.processes"  # root of what lets several processes share a run
 # These carry results, and compute none.
 CARRIERS = {"benchmark.records.record", "benchmark.records.outputs", "benchmark.records.signed", "benchmark.spec.runspec",
             "benchmark.provenance.environment"}
 PACKAGES = {"benchmark", "tasks", "baselines"}  # their modules count, and those of the roots' own packages
 VALUES_ONLY = "profiles"  # last name of a module whose values are in the spec
-PARTS = ("engine", "modality", "task", "arm", "reader", "stack")
+PARTS = ("engine", "modality", "task", "arm", "reader", "stack", "processes")
 DIGITS = 16  # of a part's digest: enough to tell versions of one project apart
 
 
@@ -33,9 +34,10 @@ def code_parts(task: str, arm: str | None, reader: str | None) -> dict[str, str]
 
     "engine": what every run goes through. "modality": what else of this package the task uses, its
     tokenizer and head. "task", "arm" and "reader" (of the data): theirs alone. "stack": what trains
-    several runs at once beyond the engine. A module belongs to the first part that reaches it.
+    several runs at once beyond the engine. "processes": what several share a run by. A module belongs
+    to the first part that reaches it.
     """
-    roots = {"engine": ENGINE, "task": task, "arm": arm, "reader": reader, "stack": STACKS}
+    roots = {"engine": ENGINE, "task": task, "arm": arm, "reader": reader, "stack": STACKS, "processes": PROCESSES}
     every = [root for root in roots.values() if root]
     own: dict[str, list[str]] = {}
     seen: set[str] = set()
@@ -47,6 +49,12 @@ def code_parts(task: str, arm: str | None, reader: str | None) -> dict[str, str]
                 own.setdefault("modality" if engines else part, []).append(f"{module} {tree}")
     return {part: hashlib.sha256("\n".join(sorted(own[part])).encode()).hexdigest()[:DIGITS]
             for part in PARTS if part in own}
+
+
+def used_code(parts: Mapping[str, str], stacked: bool, shared: bool) -> dict[str, str]:
+    """Of `code_parts`, without those that only runs in a stack, or shared by processes, go through where one is not."""
+    left_out = {name for name, used in (("stack", stacked), ("processes", shared)) if not used}
+    return {part: digest for part, digest in parts.items() if part not in left_out}
 
 
 def reachable_code(roots: Iterable[str], beside: Iterable[str] = ()) -> Iterator[tuple[str, str]]:

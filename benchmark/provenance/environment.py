@@ -9,6 +9,7 @@ import platform
 import resource
 import subprocess
 import sys
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -21,15 +22,16 @@ RECORDED_PACKAGES = ("timm", "torchvision", "torchaudio", "numpy", "numba", "sci
                      "pillow", "av", "soundfile", "trimesh", "h5py")  # the last five make inputs
 
 
-def describe_environment(device: torch.device) -> Environment:
-    """What a result may depend on besides its spec."""
+def describe_environment(device: torch.device, processes: Sequence[int] = (1,)) -> Environment:
+    """What a result may depend on besides its spec; `processes` that shared its run, each number of them that there was."""
     commit, dirty, changes = repository_state()
     return Environment(
         commit=commit, dirty=dirty, changes=changes, python=platform.python_version(), torch=torch.__version__,
         packages={name: found for name in RECORDED_PACKAGES if (found := _version(name))},
         platform=f"{platform.system()} {platform.machine()}", processor=_processor(),
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-        threads=torch.get_num_threads(), deterministic=torch.are_deterministic_algorithms_enabled())
+        threads=torch.get_num_threads(), deterministic=torch.are_deterministic_algorithms_enabled(),
+        processes=None if set(processes) == {1} else tuple(processes))
 
 
 def peak_memory_bytes(device: torch.device) -> int:

@@ -43,6 +43,7 @@ class Environment(Frozen):
     threads: int
     deterministic: bool
     lockstep: int | None = None  # places of the stack in which it was trained with others; absent where it trained alone
+    processes: tuple[int, ...] | None = None  # that shared the run, each number of them that there was; absent: one
     lockstep_how: str | None = None  # how the stack computes attention, and whether its steps were captured
 
 
@@ -97,8 +98,10 @@ class Record(Frozen):
     loading: dict[str, list[str]] = Field(default_factory=dict)  # keys that the starting checkpoint lacked or had too many
     data_notes: dict[str, str] = Field(default_factory=dict)  # of a split: what readers of a result should know of its data
     environment: Environment
-    seconds: dict[str, Seconds] = Field(default_factory=dict)  # "train", "evaluate", "wall"; "inference": of one sample, merged
+    seconds: dict[str, Seconds] = Field(default_factory=dict)  # "train", of it "input" waiting for examples (of the
+    # process that waited longest), "evaluate", "wall"; "inference": of one sample, merged
     peak_memory_bytes: Count | None = None
+    samples_per_second: Annotated[float, Field(ge=0, lt=1e100)] | None = None  # of training, all processes together
     started: str  # ISO 8601, UTC
     resumed: int = 0  # how often the run was continued from a checkpoint
     command: str = ""

@@ -34,6 +34,7 @@ class Header:
     asked: str = ""  # `RunSpec.asked`
     code: Mapping[str, str] = field(default_factory=dict)
     lockstep: int = 1  # places of the stack in which it was trained
+    processes: tuple[int, ...] = (1,)  # that shared it
     device: str = ""
     commit: str | None = None
     changed_ns: int = 0  # when its file was written
@@ -187,7 +188,7 @@ def _header(path: str) -> Header:
     except (OSError, RecordError) as error:
         return Header(fault=str(error).removeprefix(f"{path}: "))
     return Header(record.run_id, record.spec.asked, record.code, record.environment.lockstep or 1,
-                  record.environment.device, record.environment.commit, changed)
+                  record.environment.processes or (1,), record.environment.device, record.environment.commit, changed)
 
 
 def read_failure(path: Path) -> Failure | None:

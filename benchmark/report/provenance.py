@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from benchmark.evidence.claims import cell_command
 from benchmark.evidence.collect import Collection
+from benchmark.evidence.pairing import processes_text
 from benchmark.records.record import Record
 from benchmark.report.document import MAX_ITEMS
 from benchmark.report.markup import Table, text_rows
@@ -23,7 +24,8 @@ def facts(records: Sequence[Record]) -> list[str]:
         "Code digest": (record.origin.rpartition("-")[2] for record in records),
         "Torch": (f"{e.torch}, Python {e.python}" for e in environments),
         "Hardware": (f"{e.device} ({e.processor}), {e.threads} thread(s), {e.platform}"
-                     + (f", in lock-step by {e.lockstep}" if e.lockstep else "") for e in environments),
+                     + (f", in lock-step by {e.lockstep}" if e.lockstep else "") + processes_text(e.processes or (1,))
+                     for e in environments),
         "Seeds": (str(record.spec.seed) for record in records),
         "Command": (record.command for record in records if record.command),
     }

@@ -26,7 +26,8 @@ from benchmark.spec.runspec import RunSpec, canonical_json
 
 ROOT = Path(__file__).parents[2]
 SHORT = {"epochs": 2, "warmup_epochs": 1}  # of a short replay, on as few samples as a smoke run sees
-TOLD = {"seconds", "environment", "started", "resumed", "command", "peak_memory_bytes", "code", "run_id", "spec"}
+TOLD = {"seconds", "environment", "started", "resumed", "command", "peak_memory_bytes", "samples_per_second",
+        "code", "run_id", "spec"}
 Say = Callable[[str], None]
 
 
@@ -70,7 +71,8 @@ def classes(records: Iterable[Record]) -> dict[str, list[Record]]:
 
 def group_of(record: Record) -> str:
     """The class of a record"""
-    return class_of(record.spec, record.environment.device, record.environment.lockstep or 1)
+    return class_of(record.spec, record.environment.device, record.environment.lockstep or 1,
+                    record.environment.processes or (1,))
 
 
 def choose(grouped: Mapping[str, Sequence[Record]], full: int, tasks: Mapping[str, Task]) -> list[Sample]:

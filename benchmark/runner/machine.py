@@ -12,11 +12,14 @@ PLACES = (48, 32, 24, 16, 8, 4, 2)  # models in a stack, as many of these as the
 NEEDED_MIB = {"tiny": 600, "small": 1500}  # by a place, while the task with the largest activations trains
 
 
-def default_jobs(profile: str, device: str, cores: int, lockstep: int) -> int:
+def default_jobs(profile: str, device: str, cores: int, lockstep: int, processes: int = 1) -> int:
     """Processes at once where nobody says: one a core; one a GPU at paper scale, and several small ones on each GPU, which
     waits for the next kernel most of the time that it trains a small model; two where each trains a stack of models.
+    Fewer where several processes share a run, each on a GPU of its own.
     """
     gpus = 0 if device == "cpu" else 1 if ":" in device else count_gpus()
+    if processes > 1:
+        return max(1, (gpus or cores) // processes)
     if not gpus:
         return cores
     sharing = SHARING if lockstep == 1 else STACKS_AT_ONCE

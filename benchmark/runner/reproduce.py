@@ -16,7 +16,8 @@ from benchmark.records.store import Store
 from benchmark.spec.contracts import Arm, Metric, Task
 from benchmark.spec.runspec import RunSpec
 
-ENVIRONMENT = ("commit", "dirty", "python", "torch", "packages", "platform", "processor", "device", "threads", "lockstep")
+ENVIRONMENT = ("commit", "dirty", "python", "torch", "packages", "platform", "processor", "device", "threads", "lockstep",
+               "processes")
 
 
 @dataclass(frozen=True)

@@ -9,17 +9,20 @@ import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TextIO
 
 from benchmark.plan.matrix import Job
+from benchmark.provenance.code import used_code
 from benchmark.records.lease import Keeper, Lease
 from benchmark.records.record import Record
 from benchmark.records.store import Store
+from benchmark.runner.together import compute_together
 from benchmark.spec.runspec import Pretrained, Report, Site
 
-PASSING = {"OutOfMemoryError", "MemoryError"}  # may not come again: other runs took the memory
+PASSING = {"OutOfMemoryError", "MemoryError", "ProcessLost"}  # may not come again: other runs took the memory
 OWN_SETTINGS = "M2PT_"  # what the environment's variables that are ours begin with
 
 
@@ -152,8 +155,23 @@ def _run(work: Work, store: Store, site: Site, slot: int, report: Report, log: T
     from benchmark.train.execute import execute
 
     job = work.job
-    _keep(execute(job.spec, job.task, job.arm, _placed(site, slot), work.folder, work.starts, report),
-          job, store, log, keeper)
+    if site.processes > 1:
+        record = compute_together(site.processes, partial(_share, work, site, slot), report)
+    else:
+        record = execute(job.spec, job.task, job.arm, _placed(site, slot), work.folder, work.starts, report)
+    _keep(record, job, store, log, keeper)
+
+
+def _share(work: Work, site: Site, slot: int, rank: int, meeting: str, report: Report) -> Record:
+    """One process's part of a run"""
+    from benchmark.train.execute import execute
+    from benchmark.train.processes import Processes
+
+    placed, job = _placed(site, slot, rank), work.job
+    team = Processes(rank, site.processes, meeting, placed.device)
+    record = execute(job.spec, job.task, job.arm, placed, work.folder, work.starts, report, team)
+    team.close()
+    return record
 
 
 def _keep(record: Record, job: Job, store: Store, log: TextIO, keeper: Keeper) -> None:
@@ -163,9 +181,8 @@ def _keep(record: Record, job: Job, store: Store, log: TextIO, keeper: Keeper) -
         raise RuntimeError("this process showed no sign of life for so long that another runner has taken the run over")
     if job.spec.kind == "train":
         _keep_outputs(job, store)
-    stacked = record.environment.lockstep is not None
-    code = {part: digest for part, digest in job.code.items() if stacked or part != "stack"}
-    store.save(record.model_copy(update={"code": code}))
+    where = record.environment
+    store.save(record.model_copy(update={"code": used_code(job.code, where.lockstep is not None, where.processes is not None)}))
 
 
 def _keep_outputs(job: Job, store: Store) -> None:
@@ -192,8 +209,10 @@ def _train_together(works: Sequence[Work], store: Store, site: Site, slot: int, 
                        lambda record: _keep(record, jobs[record.run_id], store, log, keeper), report)
 
 
-def _placed(site: Site, slot: int) -> Site:
-    """With the device that this process is to use; a signal to stop is heard by the trainer from here on."""
+def _placed(site: Site, slot: int, rank: int = 0) -> Site:
+    """With the device that this process is to use, the one of `rank` among those that share the run; a signal to stop is
+    heard by the trainer from here on.
+    """
     import torch
 
     from benchmark.train.loop import stop_requested
@@ -204,7 +223,7 @@ def _placed(site: Site, slot: int) -> Site:
     if device == "auto":
         device = "cuda" if count else "cpu"
     if device == "cuda" and count:
-        device = f"cuda:{slot % count}"  # runs take turns among the GPUs
+        device = f"cuda:{(slot * site.processes + rank) % count}"  # runs take turns among the GPUs
     return site.model_copy(update={"device": device})
 
 

@@ -147,6 +147,7 @@ class Site(Frozen):
     device: str = "cpu"
     threads: PositiveInt = 1
     lockstep: PositiveInt = 1  # places of a stack of models that are trained together; 1: each alone
+    processes: PositiveInt = 1  # that share a run; on GPUs each has its own
     command: str = ""
 
 

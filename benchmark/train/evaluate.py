@@ -16,6 +16,7 @@ from benchmark.spec.contracts import Task
 from benchmark.spec.recipes import TrainRecipe
 from benchmark.spec.runspec import RunSpec
 from benchmark.train.optim import autocast
+from benchmark.train.team import ALONE, Team
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -57,23 +58,24 @@ class Model(Protocol):
 
 @torch.inference_mode()
 def evaluate(model: TransformerModel, task: Task, examples: Examples, spec: RunSpec, device: torch.device,
-             batch_size: int | None = None, kept: Kept | None = None) -> dict[str, float]:
+             batch_size: int | None = None, kept: Kept | None = None, team: Team = ALONE) -> dict[str, float]:
     """Every metric of `task` on a split, with its test views, in batches of `batch_size` (None: as the recipe allows).
 
-    `kept` is given what the task keeps of every sample. Raises `ArithmeticError` where the model's outputs are not numbers,
-    which a metric could hide.
+    `kept` is given what the task keeps of every sample. The processes of a `team` take whole batches in turn, the very ones
+    of one process, and the first of them measures, and keeps. Raises `ArithmeticError` where the model's outputs are not
+    numbers, which a metric could hide.
     """
     model.eval()
     meter = task.meter(spec.profile)
     chosen = torch.arange(len(examples)).split(batch_size or batch_size_of(spec))
-    for batch in examples.stream(chosen, device):
-        logits = scores(model, task, batch, spec)
+    own = examples.stream(chosen[team.rank :: team.size], device)
+    for logits, batch in team.in_order(((scores(model, task, batch, spec), batch) for batch in own), len(chosen)):
         if not logits.isfinite().all():
             raise ArithmeticError("outputs are not finite; lower the learning rate or clip the gradient")
         meter.update(logits, batch)
         if kept is not None:
             kept.update(task.outputs(logits, batch))
-    return meter.compute()
+    return team.told(meter.compute)
 
 
 def scores(model: Model, task: Task, batch: Batch, spec: RunSpec) -> Tensor:

@@ -31,57 +31,63 @@ from benchmark.train.feed import Feed
 from benchmark.train.loop import Loss, Progress, backward, fit
 from benchmark.train.optim import WeightAverage, autocast, clear_gradients
 from benchmark.train.signed import Watch
+from benchmark.train.team import ALONE, Team
 
 
 def execute(spec: RunSpec, task: Task, arm: Arm | None, site: Site, work: Path, starts: Mapping[str, Pretrained],
-            report: Report = lambda done, total, text: None) -> Record:
-    """Carry out one run; `starts` are the pretraining runs it starts from, by role.
+            report: Report = lambda done, total, text: None, team: Team = ALONE) -> Record:
+    """Carry out one run, or one process's part of it; `starts` are the pretraining runs it starts from, by role.
 
     Leaves `weights.safetensors` in `work`, and of a training what its blocks make of the validation split. Continues
-    from a checkpoint there. Deterministic on one device.
+    from a checkpoint there. Deterministic on one device. Of a `team` the first process leaves them, and has the record.
     """
     device = setup.take_device(site)
     began, started = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
     run = _pretrain if spec.kind == "pretrain" else _train
-    progress, details = run(spec, task, arm, device, work, starts, report)
+    progress, details = run(spec, task, arm, device, work, starts, report, team)
     progress.spend("wall", began)
+    progress.seconds["input"] = team.largest(progress.seconds.get("input", 0.0))
     return Record(
-        run_id=spec.run_id, spec=spec, measurements=progress.measurements, environment=describe_environment(device),
+        run_id=spec.run_id, spec=spec, measurements=progress.measurements,
+        environment=describe_environment(device, progress.processes),
         seconds={name: round(value, 3) for name, value in progress.seconds.items()},
-        peak_memory_bytes=peak_memory_bytes(device), started=started, resumed=progress.resumed, command=site.command,
-        **details)
+        peak_memory_bytes=peak_memory_bytes(device), samples_per_second=progress.samples_per_second, started=started,
+        resumed=progress.resumed, command=site.command, **details)
 
 
 def _pretrain(spec: RunSpec, task: Task, arm: Arm | None, device: torch.device, work: Path, starts: Mapping[str, Pretrained],
-              report: Report) -> tuple[Progress, dict[str, Any]]:
+              report: Report, team: Team) -> tuple[Progress, dict[str, Any]]:
     recipe = setup.pretrain_recipe(spec)
     model = setup.build_autoencoder(spec, task).to(device)
+    joined = team.join(model)
     examples = setup.load_pool(spec, task)
     strengths = examples.remaining(recipe.augment)
 
     def compute_loss(batch: Batch, random: SampleRandom) -> Tensor:
         batch = setup.prepare(task, spec, batch, random, strengths)
         with autocast(recipe, device):
-            loss: Tensor = model(batch, random, recipe.mask_ratio)
-        return loss
+            loss: Tensor = joined(batch, random, recipe.mask_ratio)
+        return team.mean(loss)
 
     def after_epoch(progress: Progress) -> None:
         report(progress.epoch, recipe.epochs, f"loss {progress.measurements[-1].value:.3f}")
 
     progress = fit(model, compute_loss, recipe, spec.shape.depth, examples, spec.seed, device, work / "checkpoint.pt",
-                   spec.run_id, after_epoch)
+                   spec.run_id, after_epoch, team=team)
+    if team.rank:
+        return progress, {}
     sha256 = save_weights(model.encoder, work / "weights.safetensors")
     return progress, {"weights": {"result": sha256}, "parameters": {"training": setup.count_parameters(model)},
                       "data_notes": setup.notes_of({"train": examples})}
 
 
 def _train(spec: RunSpec, task: Task, arm: Arm | None, device: torch.device, work: Path, starts: Mapping[str, Pretrained],
-           report: Report) -> tuple[Progress, dict[str, Any]]:
+           report: Report, team: Team) -> tuple[Progress, dict[str, Any]]:
     recipe = setup.train_recipe(spec)
     assert arm is not None
     built = setup.build(spec, task, arm, starts)
     model, pathways = built.model, built.pathways
-    if pathways:  # on the disk, as these weights, twice the size of all blocks, are wanted once, at the end
+    if pathways and not team.rank:  # on the disk, as these weights, twice the size of all blocks, are wanted once, at the end
         save_tensors({f"{pathway.name}.{part}": value for pathway in pathways for part, value in pathway.weights().items()},
                      work / "initial.safetensors")
     model.to(device)
@@ -89,18 +95,20 @@ def _train(spec: RunSpec, task: Task, arm: Arm | None, device: torch.device, wor
     # What is tested and exported is the average, where there is one; scales and the merge difference are the model's.
     average = WeightAverage(model, recipe.ema_decay) if recipe.ema_decay is not None else None
     tested = model if average is None else average.module
+    joined = team.join(model)
     splits = setup.load_splits(spec, task)
     strengths = splits["train"].remaining(recipe.augment)
 
     def compute_loss(batch: Batch, random: SampleRandom) -> Tensor:
-        batch = setup.prepare(task, spec, batch, random, strengths)
+        batch = setup.prepare(task, spec, batch, random, strengths, team.pairs)
         with autocast(recipe, device):
-            return task.loss(model(batch), batch, recipe)
+            return task.loss(*team.whole(joined(batch), batch), recipe)
 
     def measure(progress: Progress, kept: Kept | None = None) -> None:
         began = time.perf_counter()
         for split in SPLITS[1:]:
-            progress.measure(split, evaluate(tested, task, splits[split], spec, device, kept=kept if split == "test" else None))
+            progress.measure(split, evaluate(tested, task, splits[split], spec, device, kept=kept if split == "test" else None,
+                                             team=team))
         progress.spend("evaluate", began)
 
     def after_epoch(progress: Progress) -> None:
@@ -111,14 +119,18 @@ def _train(spec: RunSpec, task: Task, arm: Arm | None, device: torch.device, wor
             watch.note(progress.epoch)
         report(progress.epoch, recipe.epochs, _latest(progress, task))
 
-    feed = Feed([splits["train"]], [spec.seed], recipe, device)
+    feed = Feed([splits["train"]], [spec.seed], recipe, device, team)
     watch = Watch(model, pathways, compute_loss, feed, work / "initial.safetensors", work / SIGNED)
     gradients = initial_gradients(model, pathways, compute_loss, feed)
     watch.note(0)
     progress = fit(model, compute_loss, recipe, spec.shape.depth, splits["train"], spec.seed, device,
                    work / "checkpoint.pt", spec.run_id, after_epoch, lambda: setup.set_train_mode(model, spec.setting),
-                   arm.tune, average)
+                   arm.tune, average, team)
     watch.note(progress.epoch)
+    if team.rank:
+        merge(model)
+        measure(progress)
+        return progress, {}
     layers = describe_layers(pathways, work / "initial.safetensors", gradients) if pathways else []
     difference = merge_and_compare(model, task, splits["test"], spec, device) if pathways else None
     kept = Kept()
@@ -142,7 +154,7 @@ def initial_gradients(model: TransformerModel, pathways: Sequence[Pathway], comp
     if not pathways:
         return {}
     model.eval()
-    backward(compute_loss, next(feed.epoch(0, end=1)))
+    backward(compute_loss, next(feed.epoch(0, end=1)), team=feed.team)
     norms = {pathway.name: pathway.gradients() for pathway in pathways}
     clear_gradients(model)
     return norms

@@ -7,6 +7,7 @@ Shapes: B samples of a micro-batch, S seeds.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +17,8 @@ from torch import Tensor
 
 from benchmark.data.examples import Batch, Examples
 from benchmark.data.seeds import SampleRandom, generator
-from benchmark.spec.recipes import OptimRecipe
+from benchmark.spec.recipes import OptimRecipe, TrainRecipe
+from benchmark.train.team import ALONE, Rows, Team
 
 
 @dataclass(frozen=True)
@@ -26,20 +28,29 @@ class Part:
     batch: Batch  # each (S * B, ...)
     random: SampleRandom
     share: float  # of the samples of its step
+    rows: Rows | None = None  # of it that are computed here; None: all
+    last: bool = True  # of its step
 
 
 class Feed:
     """The batches of one split under one seed, or under several at once. `steps` is their number in an epoch.
 
-    `examples` has the split as each seed sees it. Raises `ValueError` where seeds have not equally many samples.
+    `examples` has the split as each seed sees it. Where several processes share the run, those of this one: a part of each
+    batch. Raises `ValueError` where seeds have not equally many samples, and where a process would have none of a batch.
     """
 
-    def __init__(self, examples: Sequence[Examples], seeds: Sequence[int], recipe: OptimRecipe, device: torch.device):
-        self.examples, self.seeds, self.recipe, self.device = examples, seeds, recipe, device
+    def __init__(self, examples: Sequence[Examples], seeds: Sequence[int], recipe: OptimRecipe, device: torch.device,
+                 team: Team = ALONE):
+        self.examples, self.seeds, self.recipe, self.device, self.team = examples, seeds, recipe, device, team
+        self.mixes = isinstance(recipe, TrainRecipe) and bool(recipe.mixup or recipe.cutmix)
+        self.waited = 0.0  # seconds, for examples
         self.num_samples = len(examples[0])
         if any(len(one) != self.num_samples for one in examples):
             raise ValueError(f"seeds have {sorted({len(one) for one in examples})} samples; side by side they need one number")
-        self.steps = len(batches(torch.arange(self.num_samples), recipe.batch_size))
+        every = batches(torch.arange(self.num_samples), recipe.batch_size)
+        self.steps, self.samples = len(every), sum(map(len, every))  # of an epoch; copies are not counted
+        for part in micro_batches(every[0], recipe):
+            self._rows(part)
 
     def epoch(self, epoch: int, first: int = 0, end: int | None = None) -> Iterator[Iterator[Part]]:
         """The micro-batches of each step from `first` on, in order; each must be taken before those of the next step."""
@@ -48,7 +59,7 @@ class Feed:
                   for seed in self.seeds]
         plans = [[micro_batches(chosen, self.recipe) for chosen in order] for order in orders]
         streams = [
-            examples.stream([part for step in plan for part in step], self.device,
+            examples.stream([self._loaded(part) for step in plan for part in step], self.device,
                             partial(random_of, seed, epoch, self.num_samples, repeats))
             for examples, seed, plan in zip(self.examples, self.seeds, plans, strict=True)]
         for steps in zip(*plans, strict=True):
@@ -57,11 +68,21 @@ class Feed:
     def _parts(self, epoch: int, steps: Sequence[Sequence[Tensor]], streams: Sequence[Iterator[Batch]]) -> Iterator[Part]:
         repeats = self.recipe.repeats or 1
         count = sum(map(len, steps[0]))
-        for parts in zip(*steps, strict=True):
+        for number, parts in enumerate(zip(*steps, strict=True), 1):
+            began = time.perf_counter()
             batch = side_by_side([next(stream) for stream in streams])
+            self.waited += time.perf_counter() - began
             random = random_of(self.seeds, epoch, self.num_samples, repeats, batch["index"],
                                [int(part[0]) for part in parts])
-            yield Part(batch, random, len(parts[0]) / count)
+            yield Part(batch, random, len(parts[0]) / count, self._rows(parts[0]), number == len(steps[0]))
+
+    def _rows(self, part: Tensor) -> Rows | None:
+        repeats = self.recipe.repeats or 1
+        return self.team.rows(len(part) // repeats, repeats, self.mixes)
+
+    def _loaded(self, part: Tensor) -> Tensor:
+        rows = self._rows(part)
+        return part if rows is None else part[rows.loaded]
 
 
 def side_by_side(each: Sequence[Batch]) -> Batch:

@@ -33,6 +33,7 @@ from benchmark.train.optim import (
     learning_rate,
     set_learning_rate,
 )
+from benchmark.train.team import ALONE, Team
 
 CHECK_EVERY_STEPS = 50  # between two looks at the loss: each waits for the device
 Loss = Callable[[Batch, SampleRandom], Tensor]  # of one micro-batch, in the recipe's precision
@@ -59,6 +60,8 @@ class Progress:
     measurements: list[Measurement] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     resumed: int = 0
+    processes: list[int] = field(default_factory=list)  # that shared the run, each number of them that there was
+    samples: int = 0  # trained on in all, at the end
     began: float = field(default_factory=time.perf_counter)  # of this sitting
 
     def measure(self, split: str, values: dict[str, float]) -> None:
@@ -68,6 +71,12 @@ class Progress:
     def spend(self, what: str, since: float) -> None:
         """Add the wall-clock seconds since `since` (of `time.perf_counter`)."""
         self.seconds[what] = self.spent(what, since)
+
+    @property
+    def samples_per_second(self) -> float | None:
+        """Of training, at the end"""
+        seconds = self.seconds.get("train", 0.0)
+        return round(self.samples / seconds, 3) if self.samples and seconds else None
 
     def spent(self, what: str, since: float) -> float:
         """The wall-clock seconds of `what`, those since `since` included"""
@@ -107,13 +116,13 @@ class Trainee(Protocol):
 
 
 def train(trainee: Trainee, feed: Feed, recipe: OptimRecipe, checkpoint: Path | None = None, identity: str = "",
-          after_epoch: Callable[[Progress], None] = lambda progress: None) -> Progress:
+          after_epoch: Callable[[Progress], None] = lambda progress: None, team: Team = ALONE) -> Progress:
     """Train for `recipe.epochs` epochs, from the checkpoint at `checkpoint` where there is one.
 
     `after_epoch` may evaluate and add measurements. Raises `NonFiniteLoss` with epoch and step, and `Stopped` where
-    `stop_requested` is set, after a checkpoint. Deterministic on one device.
+    `stop_requested` is set in one of the processes, after a checkpoint. Deterministic on one device.
     """
-    progress = resume(trainee, checkpoint, identity)
+    progress = resume(trainee, checkpoint, identity, team)
     last_epoch = recipe.epochs if not isinstance(recipe, PretrainRecipe) else recipe.stop_epoch or recipe.epochs
     saved = time.perf_counter()
     while progress.epoch < last_epoch:
@@ -125,37 +134,48 @@ def train(trainee: Trainee, feed: Feed, recipe: OptimRecipe, checkpoint: Path | 
             total += trainee.step(parts, learning_rate(recipe, (step + 1) / feed.steps), step)
             if (index + 1) % CHECK_EVERY_STEPS == 0 or index + 1 == feed.steps:
                 trainee.check(total.view(-1).tolist(), f"epoch {progress.epoch + 1}, step {index + 1}")
-            if stop_requested.is_set() and index + 1 < feed.steps:
+            if index + 1 < feed.steps and team.any(stop_requested.is_set()):
                 progress.step, progress.loss = index + 1, total.tolist()
-                progress.spend("train", began)
-                save(trainee, progress, checkpoint, identity)
+                spend(progress, began, feed)
+                save(trainee, progress, checkpoint, identity, team)
                 raise Stopped(f"stopped in epoch {progress.epoch + 1}, after step {index + 1}; run it again to go on")
         progress.epoch, progress.step, progress.loss = progress.epoch + 1, 0, 0.0
         trainee.end_epoch(progress, [loss / feed.steps for loss in total.view(-1).tolist()])
-        progress.spend("train", began)
+        spend(progress, began, feed)
         after_epoch(progress)
-        stopping = stop_requested.is_set() and progress.epoch < last_epoch
+        stopping = progress.epoch < last_epoch and team.any(stop_requested.is_set())
         if stopping or progress.epoch == last_epoch or time.perf_counter() - saved >= trainee.save_every_seconds:
-            save(trainee, progress, checkpoint, identity)
+            save(trainee, progress, checkpoint, identity, team)
             saved = time.perf_counter()
         if stopping:
             raise Stopped(f"stopped after epoch {progress.epoch}; run it again to go on")
+    progress.samples = progress.epoch * feed.samples
     return progress
+
+
+def spend(progress: Progress, began: float, feed: Feed) -> None:
+    """Note the time of training since `began`, and what of it was spent on waiting for examples."""
+    progress.spend("train", began)
+    progress.seconds["input"] = progress.seconds.get("input", 0.0) + feed.waited
+    feed.waited = 0.0
 
 
 def fit(model: nn.Module, compute_loss: Loss, recipe: OptimRecipe, depth: int, examples: Examples, seed: int,
         device: torch.device, checkpoint: Path | None = None, identity: str = "",
         after_epoch: Callable[[Progress], None] = lambda progress: None, train_mode: Callable[[], None] | None = None,
-        tune: Tune | None = None, average: WeightAverage[Any] | None = None) -> Progress:
+        tune: Tune | None = None, average: WeightAverage[Any] | None = None, team: Team = ALONE) -> Progress:
     """Train one `model` in place; see `train`.
 
     `compute_loss(batch, random)` gives the scalar loss of one micro-batch, in the recipe's precision; `train_mode` sets what
-    trains to train mode (default: all); `tune` is the arm's, see `build_optimizer`; `average` follows the model.
+    trains to train mode (default: all); `tune` is the arm's, see `build_optimizer`; `average` follows the model. Of a `team`
+    `compute_loss` must call what `team.join` made of the model.
     """
     one = OneModel(model, compute_loss, build_optimizer(model, recipe, depth, tune),
                    torch.amp.GradScaler(device.type, enabled=recipe.precision == "fp16"), average, recipe, seed, device,
-                   train_mode or model.train)
-    return train(one, Feed([examples], [seed], recipe, device), recipe, checkpoint, identity, after_epoch)
+                   train_mode or model.train, team=team)
+    progress = train(one, Feed([examples], [seed], recipe, device, team), recipe, checkpoint, identity, after_epoch, team)
+    team.check_equal(model, "at the end")
+    return progress
 
 
 @dataclass
@@ -172,6 +192,7 @@ class OneModel:
     device: torch.device
     train_mode: Callable[[], Any]
     save_every_seconds: float = 0.0
+    team: Team = ALONE
 
     def no_loss(self) -> float:
         """As of a trainee."""
@@ -182,7 +203,7 @@ class OneModel:
         set_learning_rate(self.optimizer, lr)
         seed_torch(derive_seed(self.seed, "step", number), self.device)  # dropout and drop path
         clear_gradients(self.model)
-        loss = backward(self.compute_loss, parts, self.scaler)
+        loss = backward(self.compute_loss, parts, self.scaler, self.team)
         self.update(self.recipe.clip_norm)
         return loss
 
@@ -230,32 +251,39 @@ class OneModel:
             part.load_state_dict(state[name])
 
 
-def backward(compute_loss: Loss, parts: Iterable[Part], scaler: torch.amp.GradScaler | None = None) -> Tensor:
+def backward(compute_loss: Loss, parts: Iterable[Part], scaler: torch.amp.GradScaler | None = None,
+             team: Team = ALONE) -> Tensor:
     """Add the gradients of one step, micro-batch by micro-batch; returns its loss."""
     losses = []
     for part in parts:
-        loss = compute_loss(part.batch, part.random) * part.share
-        (loss if scaler is None else scaler.scale(loss)).backward()
+        with team.micro_batch(part.rows, part.last):
+            loss = compute_loss(part.batch, part.random) * part.share
+            (loss if scaler is None else scaler.scale(loss)).backward()
         losses.append(loss.detach())
     return torch.stack(losses).sum()
 
 
-def save(trainee: Trainee, progress: Progress, path: Path | None, identity: str) -> None:
-    """Leave a checkpoint of `identity`, from which nothing else goes on."""
+def save(trainee: Trainee, progress: Progress, path: Path | None, identity: str, team: Team = ALONE) -> None:
+    """Leave a checkpoint of `identity`, from which nothing else goes on; of several processes the first does."""
     if path is None:
         return
-    save_checkpoint({
-        **trainee.state_dict(), "identity": identity,
-        "epoch": progress.epoch, "step": progress.step, "loss": progress.loss,
-        "measurements": [row.model_dump() for row in progress.measurements],
-        "seconds": {**progress.seconds, "wall": progress.spent("wall", progress.began)}, "resumed": progress.resumed}, path)
+    if not team.rank:
+        save_checkpoint({
+            **trainee.state_dict(), "identity": identity,
+            "epoch": progress.epoch, "step": progress.step, "loss": progress.loss,
+            "measurements": [row.model_dump() for row in progress.measurements],
+            "seconds": {**progress.seconds, "wall": progress.spent("wall", progress.began)}, "resumed": progress.resumed,
+            "processes": progress.processes}, path)
+    team.any(False)  # returns when the first has written it
 
 
-def resume(trainee: Trainee, path: Path | None, identity: str) -> Progress:
-    """Go on from the checkpoint of `identity` where there is one."""
+def resume(trainee: Trainee, path: Path | None, identity: str, team: Team = ALONE) -> Progress:
+    """Go on from the checkpoint of `identity` where there is one, whatever the number of processes that left it."""
     saved: dict[str, Any] | None = load_checkpoint(path) if path is not None else None
     if saved is None or saved["identity"] != identity:
-        return Progress()
+        return Progress(processes=[team.size])
     trainee.load_state_dict(saved)
     measurements = [Measurement(**row) for row in saved["measurements"]]
-    return Progress(saved["epoch"], saved["step"], saved["loss"], measurements, saved["seconds"], saved["resumed"] + 1)
+    processes = list(dict.fromkeys([*saved.get("processes", [1]), team.size]))
+    return Progress(saved["epoch"], saved["step"], saved["loss"], measurements, saved["seconds"], saved["resumed"] + 1,
+                    processes)

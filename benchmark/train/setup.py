@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils import deterministic
 
 from benchmark.data.augment import mix
@@ -131,13 +131,15 @@ def load_pool(spec: RunSpec, task: Task) -> Examples:
     return task.load_pretraining(spec.profile).take(spec.limit).configured(spec.shape, spec.recipe)
 
 
-def prepare(task: Task, spec: RunSpec, batch: Batch, random: SampleRandom, strengths: Mapping[str, float]) -> Batch:
-    """A batch as a model trains on it: augmented by `strengths`, and mixed as the recipe has it."""
+def prepare(task: Task, spec: RunSpec, batch: Batch, random: SampleRandom, strengths: Mapping[str, float],
+            pairs: tuple[Tensor, Tensor] | None = None) -> Batch:
+    """A batch as a model trains on it: augmented by `strengths`, and mixed as the recipe has it; `pairs` as of `mix`."""
     recipe = spec.recipe
     batch = task.augment(batch, random, strengths)
     if isinstance(recipe, TrainRecipe) and (recipe.mixup or recipe.cutmix):
         assert spec.num_classes is not None
-        batch = mix(batch, spec.num_classes, random, recipe.mixup, recipe.cutmix, recipe.mix_switch, recipe.label_smoothing)
+        batch = mix(batch, spec.num_classes, random, recipe.mixup, recipe.cutmix, recipe.mix_switch, recipe.label_smoothing,
+                    pairs)
     return batch
 
 

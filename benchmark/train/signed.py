@@ -29,11 +29,14 @@ class Watch:
         self.signed = known if known is not None and known.layers == layers else Signed(layers)
 
     def note(self, epoch: int) -> None:
-        """Look at the first batch in evaluation mode, as batch norms would count it."""
+        """Look at the first batch in evaluation mode, as batch norms would count it; of several processes the first notes."""
         if not self.pathways:
             return
         self.model.eval()
-        backward(self.compute_loss, next(self.feed.epoch(0, end=1)))
+        backward(self.compute_loss, next(self.feed.epoch(0, end=1)), team=self.feed.team)
+        if self.feed.team.rank:
+            clear_gradients(self.model)
+            return
         with safe_open(self.initial, "pt") as held:
             rows = [signed_row(pathway, {part: held.get_tensor(f"{pathway.name}.{part}") for part in ("weight", "auxiliary")})
                     for pathway in self.pathways]
