@@ -15,7 +15,7 @@ PAPER = {
     "imagenet": ("shape.input_size=[64,64]", "recipe.batch_size=16", "recipe.accumulation=2", "pretrain.batch_size=32"),
     "shapenet": ("shape.input_size=[256]", "shape.patch_size=[16,8]", "recipe.augment.points=256", "shape.hidden_dim=32",
                  "shape.tokenizer_dim=16", "recipe.batch_size=6", "pretrain.batch_size=9", "pretrain.augment.points=128"),
-    "kinetics": ("shape.input_size=[4,32,32]", "recipe.batch_size=9", "recipe.accumulation=2", "pretrain.batch_size=8",
+    "kinetics": ("shape.input_size=[4,64,64]", "recipe.batch_size=9", "recipe.accumulation=2", "pretrain.batch_size=8",
                  "pretrain.accumulation=2", "recipe.test_views.temporal=2", "recipe.test_views.spatial=1", "recipe.epochs=20"),
     "audioset": ("shape.input_size=[96,64]", "recipe.batch_size=6", "pretrain.batch_size=8", "recipe.augment.time_mask=19"),
 }
