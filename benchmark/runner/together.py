@@ -20,8 +20,9 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, TypeVar
 
+from benchmark.spec.runspec import Report
+
 Outcome = TypeVar("Outcome")
-Report = Callable[[int, int, str], None]
 LINGER_S = 3.0  # to learn of a process that was killed, from which others have heard before
 LEAVE_S = 60.0  # for the others to end after the first has
 
