@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from benchmark import __version__
-from benchmark.cli import certifying, files, own, reading, running, speed, standing
+from benchmark.cli import aligning, certifying, files, own, reading, running, speed, standing
 from benchmark.cli.context import DEFAULT_MATRIX, load_study
 from benchmark.cli.terminal import write_plainly
 from benchmark.provenance.currency import AGAIN, STATES, State
@@ -237,6 +237,19 @@ def build_parser() -> Parser:
     convert.add_argument("--weights", metavar="NAME", help="which set, where the file has several, such as model_ema or "
                          "student (default: the first that is no moving average, of a teacher before a student)")
     convert.set_defaults(run=files.convert_checkpoint)
+
+    audit = verbs.add_parser("align", help="what an auxiliary's weights have in common with what training changed, without "
+                             "training", description="The cosine of A and tau = trained - start in every linear layer of the "
+                             "blocks, beside its chance distribution (rows and columns of A permuted), of any checkpoints that "
+                             "convert reads.")
+    audit.add_argument("--auxiliary", type=Path, metavar="FILE",
+                       help="A (default: those of the pathways in --trained, as the released ones have them)")
+    audit.add_argument("--start", type=Path, required=True, metavar="FILE", help="the target's weights before training")
+    audit.add_argument("--trained", type=Path, required=True, metavar="FILE", help="the same model after it")
+    audit.add_argument("--permutations", type=int, default=100, metavar="N", help="of chance (default: %(default)s)")
+    audit.add_argument("--out", type=Path, default=Path("align"), metavar="DIR",
+                       help="for align.csv and align.png (default: %(default)s)")
+    audit.set_defaults(run=aligning.align_checkpoints)
 
     bench = verbs.add_parser("bench", help="measure speed and memory on this machine",
                              description="Measure what the suite costs on this machine: pathways beside the plain model, the "

@@ -1,0 +1,98 @@
+"""An audit of checkpoints: cosines that are known come out, and chance is that of weights without an order."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from benchmark.cli.main import main
+from benchmark.transfer.align import ALL, align, read_blocks
+
+SHAPES = {"attn.qkv": (24, 8), "attn.proj": (8, 8), "mlp.fc1": (16, 8), "mlp.fc2": (8, 16)}
+
+
+def layers(seed: int, depth: int = 2) -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return {f"blocks.{block}.{name}": torch.randn(shape, generator=generator)
+            for block in range(depth) for name, shape in SHAPES.items()}
+
+
+def with_cosine(tau: dict[str, torch.Tensor], rho: float, seed: int = 9) -> dict[str, torch.Tensor]:
+    """A of this cosine with tau in every layer"""
+    made = {}
+    for name, noise in layers(seed).items():
+        across = noise - tau[name] * (noise * tau[name]).sum() / tau[name].square().sum()
+        made[name] = 3 * (rho * tau[name] / tau[name].norm() + (1 - rho**2) ** 0.5 * across / across.norm())
+    return made
+
+
+def write(path, weights, **more) -> None:
+    """As timm names them"""
+    save_file({**{f"{name}.weight": tensor.contiguous() for name, tensor in weights.items()},
+               **{f"{name}.bias": torch.zeros(len(tensor)) for name, tensor in weights.items()}, **more}, path)
+
+
+@pytest.mark.parametrize("rho", [1.0, 0.5, -0.3, 0.0])
+def test_a_known_cosine_comes_out_in_every_layer_and_in_all(rho):
+    start, tau = layers(1), {name: 0.01 * tensor for name, tensor in layers(2).items()}
+    trained = {name: start[name] + tau[name] for name in start}
+    rows = align(with_cosine(tau, rho), start, trained, permutations=200)
+    assert [row.layer for row in rows] == [*start, ALL]
+    for row in rows[:-1]:
+        assert row.cosine == pytest.approx(rho, abs=1e-4)
+        assert row.chance == pytest.approx(row.numbers**-0.5, rel=0.25)
+        assert row.low < 0 < row.high
+        assert row.auxiliary_norm == pytest.approx(3, rel=1e-4)
+    assert rows[-1].numbers == sum(row.numbers for row in rows[:-1])
+    assert rows[-1].cosine == pytest.approx(rho, abs=0.05)
+    assert (rows[-1].p < 0.01) == (rho != 0)
+
+
+def test_p_values_of_weights_in_no_order_are_those_of_chance():
+    start = layers(1)
+    found = [align(layers(100 + seed), start, {name: start[name] + tensor for name, tensor in layers(200 + seed).items()},
+                   permutations=50)[-1].p for seed in range(60)]
+    assert sum(p < 0.1 for p in found) <= 14
+    assert 0.35 < sum(found) / len(found) < 0.65
+
+
+def test_what_cannot_be_compared_is_said_in_one_line(tmp_path, capsys):
+    start = layers(1)
+    for name, weights in (("start", start), ("deeper", layers(2, depth=3)), ("wide", {key: torch.cat([value, value], 1)
+                          for key, value in start.items()}), ("trained", layers(3))):
+        write(tmp_path / f"{name}.safetensors", weights)
+
+    def said(auxiliary, trained="trained", *more) -> str:
+        named = [] if auxiliary is None else ["--auxiliary", str(tmp_path / f"{auxiliary}.safetensors")]
+        assert main(["align", *named, "--start", str(tmp_path / "start.safetensors"), "--trained",
+                     str(tmp_path / f"{trained}.safetensors"), "--out", str(tmp_path / "out"), *more]) == 2
+        return capsys.readouterr().err
+
+    assert "layer blocks.2.attn.qkv is in --auxiliary and not in --start; models of equal depth" in said("deeper")
+    assert "is (24, 8) in --start and (24, 16) in --auxiliary; models of equal width" in said("wide")
+    assert "no layer was changed" in said("trained", "start")
+    assert "has no pathways, whose auxiliary it could be; name one with --auxiliary" in said(None)
+    assert "--permutations 3: expected at least 20" in said("trained", "trained", "--permutations", "3")
+    assert "cannot be read" in said("nowhere")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_command_leaves_a_table_and_a_figure_and_reads_released_pathways(tmp_path, capsys):
+    start, tau = layers(1), {name: 0.01 * tensor for name, tensor in layers(2).items()}
+    auxiliary = with_cosine(tau, 0.4)
+    write(tmp_path / "start.safetensors", start)
+    write(tmp_path / "trained.safetensors", {name: start[name] + tau[name] for name in start}, **{
+        f"{name}.aux_weight": tensor.contiguous() for name, tensor in auxiliary.items()}, **{
+        f"{name}.cross_modal_scale": torch.tensor([0.25]) for name in auxiliary})
+    assert read_blocks(tmp_path / "trained.safetensors").scales == dict.fromkeys(start, 0.25)
+    assert main(["align", "--start", str(tmp_path / "start.safetensors"), "--trained", str(tmp_path / "trained.safetensors"),
+                 "--out", str(tmp_path / "out")]) == 0
+    printed = capsys.readouterr().out
+    assert "| blocks.1.mlp.fc2 | +0.4000 |" in printed
+    assert "more than chance gives" in printed
+    frame = pd.read_csv(tmp_path / "out" / "align.csv")
+    assert list(frame["cosine"][:-1]) == pytest.approx([0.4] * len(start), abs=1e-3)
+    assert set(frame["scale"][:-1]) == {0.25}
+    assert (tmp_path / "out" / "align.png").read_bytes().startswith(b"\x89PNG")
