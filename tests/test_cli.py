@@ -16,7 +16,7 @@ from synthetic import make_record
 from baselines import ARMS, STUDY
 from benchmark import __version__
 from benchmark.bench.run import MEASUREMENTS
-from benchmark.cli import reading, running
+from benchmark.cli import closing, reading
 from benchmark.cli.context import make_plan
 from benchmark.cli.main import build_parser, main
 from benchmark.data import embedded
@@ -393,7 +393,7 @@ def test_runs_go_on_when_the_reader_of_their_lines_has_gone(tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2])
 def test_what_a_batch_system_sends_ends_runs_as_ctrl_c_does(number):
     before = signal.getsignal(number)
-    with pytest.raises(KeyboardInterrupt), running.stopped_like_ctrl_c():
+    with pytest.raises(KeyboardInterrupt), closing.stopped_like_ctrl_c():
         signal.raise_signal(number)
     assert signal.getsignal(number) is before
 

@@ -15,6 +15,7 @@ from benchmark.plan.presets import Matrix, narrow, plan_matrix
 from benchmark.plan.study import Study, find_matrix
 from benchmark.plan.variants import check_use, overrides_of
 from benchmark.records.store import Store
+from benchmark.runner.machine import count_gpus
 from benchmark.spec.contracts import Arm, Task
 from benchmark.spec.recipes import SETTINGS
 
@@ -83,3 +84,33 @@ def require_torch() -> None:
     if found is None:
         raise ValueError("training needs packages that are not installed (torch); pip install 'm2pt-bench[run]', "
                          "or -e '.[run]' in a clone")
+
+
+def names_a_choice(options: argparse.Namespace) -> bool:
+    """Whether the options choose runs, of a matrix that they do not name."""
+    chosen = ("target", "aux", "arm", "setting", "seeds", "limit", "overrides", "variants", "start")
+    return any(getattr(options, name) for name in chosen)
+
+
+def processes_of_a_run(options: argparse.Namespace, gpus_there: int | None = None) -> int:
+    """How many processes share a run; raises `ValueError` where this machine, or one with so many
+    GPUs, cannot hold them."""
+    gpus, processes, device = options.gpus_per_run, options.processes_per_run, options.device
+    if gpus is None and processes is None:
+        return 1
+    if gpus is not None and processes is not None:
+        raise ValueError("--gpus-per-run gives each GPU one process, and --processes-per-run is for a CPU: give one of them")
+    name, count = ("--gpus-per-run", gpus) if processes is None else ("--processes-per-run", processes)
+    if count < 1:
+        raise ValueError(f"{name} {count}: expected at least 1")
+    found = 0 if device == "cpu" else count_gpus() if gpus_there is None else gpus_there
+    if processes is not None and found:
+        raise ValueError(f"{name} {count}: processes that share a run on GPUs have one each; use --gpus-per-run, or "
+                         "--device cpu")
+    if gpus is not None and ":" in device:
+        raise ValueError(f"{name} {count} and --device {device}, which is one GPU: use --device cuda, and "
+                         "CUDA_VISIBLE_DEVICES to say which")
+    if gpus is not None and found < count:
+        raise ValueError(f"{name} {count}: {found} GPUs can be used here" + ("; on a CPU it is --processes-per-run"
+                                                                             if not found else ""))
+    return int(count)

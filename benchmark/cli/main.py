@@ -13,6 +13,7 @@ from typing import NoReturn
 
 from benchmark import __version__
 from benchmark.cli import aligning, certifying, files, own, reading, running, speed, standing
+from benchmark.cli import cluster as cluster_jobs
 from benchmark.cli.context import DEFAULT_MATRIX, load_study
 from benchmark.cli.terminal import write_plainly
 from benchmark.provenance.currency import AGAIN, STATES, State
@@ -123,11 +124,23 @@ def build_parser() -> Parser:
                      "failed")
     run.add_argument("--debug", action="store_true", help="carry out what is to do here, one run after the other in this "
                      "process, nothing redirected, to the first error: breakpoint() works")
+    cluster = run.add_argument_group("on a cluster (docs/on-a-cluster.md)")
+    cluster.add_argument("--executor", choices=("local", "slurm"), default="local", help="where runs are carried out: slurm "
+                         "submits job arrays, one job a run or a stack (--lockstep), and watches them (default: %(default)s)")
+    cluster.add_argument("--slurm", action="append", default=[], metavar="NAME=VALUE,...", help="what each job asks for: time "
+                         "(needed, such as 20h; a job that reaches it is requeued and goes on), partition, account, qos, "
+                         "constraint, gpus, cpus, mem, or any long option of sbatch; may be repeated")
+    cluster.add_argument("--max-jobs", type=int, metavar="N", help="jobs that run at once, at most (default: all)")
+    cluster.add_argument("--detach", action="store_true", help="submit everything and return; see status and cancel")
     run.set_defaults(run=running.run_matrix)
 
     status = verbs.add_parser("status", parents=[plan, plugins, as_json], help="what a results folder holds, or which runs of "
                               "a matrix are up to date, carried, of other code or data, failed or missing")
     status.set_defaults(run=standing.show_status)
+
+    stop = verbs.add_parser("cancel", parents=[plan, plugins], help="end the jobs of a results folder on Slurm, or those of "
+                            "the runs that are named")
+    stop.set_defaults(run=cluster_jobs.cancel_jobs)
 
     certificate = verbs.add_parser(
         "certify", parents=[plugins], help="show that a change of code or packages alters no recorded result",

@@ -6,55 +6,49 @@ import argparse
 import os
 import re
 import shlex
-import signal
 import sys
 import tempfile
-import threading
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-from benchmark.cli.context import DEFAULT_MATRIX, load_registry, make_plan, require_torch
+from benchmark.cli.closing import close_matrix, plugins_given, say_why_again, stopped_like_ctrl_c
+from benchmark.cli.cluster import check_cluster, run_on_cluster
+from benchmark.cli.context import DEFAULT_MATRIX, load_registry, make_plan, processes_of_a_run, require_torch
 from benchmark.cli.standing import print_states
 from benchmark.plan.matrix import Plan
 from benchmark.provenance.currency import Judge
 from benchmark.records.lease import takeover_seconds
 from benchmark.records.store import Store
-from benchmark.runner.machine import count_cores, count_gpus, default_jobs, default_lockstep
+from benchmark.runner.machine import count_cores, default_jobs, default_lockstep
 from benchmark.spec.runspec import Site
 
 if TYPE_CHECKING:
     from benchmark.runner.pool import Todo
-    from benchmark.runner.progress import View
 
 TIME_OVER = 3  # exit code
-LOG_LINES = 3  # of a failed run, in the closing summary
-WHY_AGAIN = {"other code": "their code has changed since (benchmark certify shows whether that alters a result)",
-             "other data": "their data have changed since", "failed": "they failed, or their records cannot be read",
-             "carried": "asked for with --overwrite", "up to date": "asked for with --overwrite"}
 
 
 def run_matrix(options: argparse.Namespace, command: str) -> int:
-    from benchmark.evidence.alignment import compare_with_baselines
     from benchmark.runner.budget import Budget
     from benchmark.runner.pool import run_plan, todo
     from benchmark.runner.progress import watch
 
     if options.allow_missing:
         os.environ["M2PT_ALLOW_MISSING"] = "1"  # read by the runs, too
+    resources = check_cluster(options)
     unprepared: dict[str, str] = {}
     plan, store = make_plan(options, unprepared if options.dry_run else None)
     cores = count_cores()
     jobs, lockstep = options.jobs, options.lockstep
-    processes = processes_of_a_run(options)
+    processes = processes_of_a_run(options, resources.gpus if resources is not None else None)
     if processes > 1 and (lockstep or 1) > 1:
         raise ValueError(f"--lockstep {lockstep} trains several runs in one process, and {processes} processes are to share "
                          "one run: give one of the two options")
     if processes > 1 and options.debug:
         raise ValueError("--debug carries runs out in this one process: leave out --gpus-per-run and --processes-per-run")
+    if lockstep is None and resources is not None:
+        lockstep = 1  # what a GPU of another machine holds is not known here
     if lockstep is None:
         lockstep = 1 if plan.timed or processes > 1 else default_lockstep(options.profile, options.device)
     if jobs is None:
@@ -76,6 +70,8 @@ def run_matrix(options: argparse.Namespace, command: str) -> int:
         raise ValueError(f"--retries {options.retries}: expected 0 or more")
     require_torch()
     takeover_seconds()  # a wrong one is told before anything begins
+    if resources is not None:
+        return run_on_cluster(options, plan, store, resources, lockstep, command)
     store.prepare()
     site = Site(results=str(store.folder), device=options.device, threads=max(1, cores // (jobs * processes)),
                 lockstep=lockstep, processes=processes, command=command)
@@ -86,8 +82,7 @@ def run_matrix(options: argparse.Namespace, command: str) -> int:
     print(f"{len(plan.jobs)} runs, {pending} to do, {jobs} at once{stacks}{shared}, {site.threads} "
           f"thread{'s' * (site.threads > 1)} each; results in {store.folder}, the log of each run in "
           f"{store.folder}/work/RUN/log.txt", flush=True)
-    for state, count in work.counts().items():
-        print(f"note: of these, {count} {'is' if count == 1 else 'are'} computed again: {WHY_AGAIN[state]}", flush=True)
+    say_why_again(work)
     if pending:
         warn_of_other_stacks(plan, store, lockstep)
     elif note := tell_whose(plan, store, options):
@@ -98,37 +93,12 @@ def run_matrix(options: argparse.Namespace, command: str) -> int:
     with stopped_like_ctrl_c(), watch(plan.specs, jobs, options.verbose) as progress:
         failed = run_plan(plan, store, site, jobs, progress.take, work=work, timeout=options.timeout,
                           retries=options.retries, budget=budget)
-    compare_with_baselines(store)
-    print_matrix(store, options.plugins)
-    print_summary(progress, store, next_command(plan, store, options), options.verbose)
+    close_matrix(options, plan, store, progress)
     unfinished = [spec for spec in plan.specs if progress.states[spec.run_id] in ("waiting", "started", "elsewhere")]
     left = budget.tell_left(unfinished, jobs) if budget else None
     if left:
         print(left)
     return 1 if failed else TIME_OVER if left else 0
-
-
-def processes_of_a_run(options: argparse.Namespace) -> int:
-    """How many processes share a run; raises `ValueError` where this machine cannot hold them."""
-    gpus, processes, device = options.gpus_per_run, options.processes_per_run, options.device
-    if gpus is None and processes is None:
-        return 1
-    if gpus is not None and processes is not None:
-        raise ValueError("--gpus-per-run gives each GPU one process, and --processes-per-run is for a CPU: give one of them")
-    name, count = ("--gpus-per-run", gpus) if processes is None else ("--processes-per-run", processes)
-    if count < 1:
-        raise ValueError(f"{name} {count}: expected at least 1")
-    found = 0 if device == "cpu" else count_gpus()
-    if processes is not None and found:
-        raise ValueError(f"{name} {count}: processes that share a run on GPUs have one each; use --gpus-per-run, or "
-                         "--device cpu")
-    if gpus is not None and ":" in device:
-        raise ValueError(f"{name} {count} and --device {device}, which is one GPU: use --device cuda, and "
-                         "CUDA_VISIBLE_DEVICES to say which")
-    if gpus is not None and found < count:
-        raise ValueError(f"{name} {count}: {found} GPUs can be used here" + ("; on a CPU it is --processes-per-run"
-                                                                             if not found else ""))
-    return int(count)
 
 
 def debug_runs(work: Todo, store: Store, site: Site) -> int:
@@ -176,15 +146,6 @@ def print_forecast(plan: Plan, store: Store, jobs: int, plugins: Path | None) ->
     return 0
 
 
-def print_matrix(store: Store, plugins: Path | None) -> None:
-    """The target x auxiliary matrix of everything that the folder holds."""
-    from benchmark.evidence.inputs import gather
-    from benchmark.report.console import print_matrices
-
-    print(flush=True)
-    print_matrices(*gather([store], *load_registry(plugins)))
-
-
 def tell_whose(plan: Plan, store: Store, options: argparse.Namespace) -> str:
     """Whose results these are, where all are here and none was computed here; "" else."""
     if any(store.weights(spec).is_file() for spec in plan.specs):  # which a run leaves, and no repository holds
@@ -196,42 +157,6 @@ def tell_whose(plan: Plan, store: Store, options: argparse.Namespace) -> str:
     return (f"note: nothing is computed: these are recorded results, of commit {' and '.join(commits) or 'unknown'} on "
             f"{' and '.join(devices)}, that came with {store.folder}. Your own: {shlex.join(again)}, "
             f"then benchmark report --results mine --compare {shlex.quote(str(store.folder))}")
-
-
-def plugins_given(options: argparse.Namespace) -> list[str]:
-    """The option `--plugins` as it was typed"""
-    return [] if options.plugins is None else ["--plugins", str(options.plugins)]
-
-
-def next_command(plan: Plan, store: Store, options: argparse.Namespace) -> str:
-    """What to type next, and what the numbers of a trial are worth."""
-    report = shlex.join(["benchmark", "report", "--results", str(store.folder), *plugins_given(options)])
-    if all(spec.limit is None for spec in plan.specs):
-        return report
-    trial = "the numbers above mean nothing, of a few samples each; "
-    if options.matrix == "smoke":
-        return f"{trial}for a first answer, in about three minutes: benchmark run --matrix quick"
-    return f"{trial}what they look like: {report}"
-
-
-def print_summary(progress: View, store: Store, following: str, verbose: bool = False) -> None:
-    """How it ended, where things are, and the next command to type."""
-    from benchmark.runner.progress import clock
-
-    done, kept = progress.count("done"), progress.count("kept")
-    print(f"\n{done} runs done, {kept} kept, {progress.count('failed')} failed in {clock(progress.elapsed)}; "
-          f"records in {store.folder}/runs")
-    for spec in progress.specs:
-        failure = store.failure(spec) if progress.states[spec.run_id] == "failed" else None
-        if failure is not None:
-            print(f"failed: {spec.cell} seed {spec.seed}: {failure.error}\n        log: {store.work(spec) / 'log.txt'}")
-            shown = failure.traceback.splitlines() if verbose and failure.traceback else failure.log.splitlines()[-LOG_LINES:]
-            for line in shown:
-                print(f"        | {line}")
-    for event in progress.alone:
-        print(f"alone, and so not compared with runs in lock-step: {event.spec.cell} seed {event.spec.seed}: {event.text}")
-    retry = "the same command runs what failed again; " if progress.count("failed") else ""
-    print(f"next: {retry}{following}")
 
 
 def reproduce_run(options: argparse.Namespace, command: str) -> int:
@@ -267,21 +192,3 @@ def reproduce_run(options: argparse.Namespace, command: str) -> int:
     comparison = compare_records(record, again, metric)
     print(tell(record, comparison, options.tolerance, metric))
     return 0 if comparison.bit_equal or comparison.within(options.tolerance) else 1
-
-
-@contextmanager
-def stopped_like_ctrl_c() -> Iterator[None]:
-    """SIGTERM, SIGUSR1 and SIGUSR2, which schedulers and shutdowns send, end the runs as Ctrl-C does."""
-    if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
-        yield
-        return
-
-    def stop(number: int, frame: FrameType | None) -> NoReturn:
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

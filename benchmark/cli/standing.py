@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from benchmark.cli.context import load_registry, make_plan
+from benchmark.cli.context import load_registry, make_plan, names_a_choice
 from benchmark.plan.matrix import Plan
-from benchmark.provenance.currency import STATES, Judge, carried_note
+from benchmark.provenance.currency import STATES, Judge, Standing, carried_note
 from benchmark.records.record import names_under
 from benchmark.records.store import Store
+
+if TYPE_CHECKING:
+    from benchmark.runner.jobs import JobState
+
+ALIVE = ("running", "queued")  # states of jobs that are shown instead of those of their runs
 
 
 def show_status(options: argparse.Namespace, command: str) -> int:
@@ -22,12 +30,6 @@ def show_status(options: argparse.Namespace, command: str) -> int:
         print(json.dumps(states_of(plan, store), indent=1))
         return 0
     return print_states(plan, store)
-
-
-def names_a_choice(options: argparse.Namespace) -> bool:
-    """Whether the options choose runs, of a matrix that they do not name."""
-    chosen = ("target", "aux", "arm", "setting", "seeds", "limit", "overrides", "variants", "start")
-    return any(getattr(options, name) for name in chosen)
 
 
 def print_held(options: argparse.Namespace) -> int:
@@ -45,10 +47,16 @@ def print_held(options: argparse.Namespace) -> int:
     for failure in store.failures():
         states.setdefault(failure.spec.cell, Counter())["failed"] += 1
     total = sum(states.values(), Counter[str]())
+    alive = Counter[str](job.state for job in jobs_of(store).values() if job.state in ALIVE)
     if options.json:
         print(json.dumps({"folder": str(store.folder), "runs": total.total(), "states": total, "cells": states,
-                          "unreadable": unreadable}, indent=1))
+                          "unreadable": unreadable, "jobs": alive}, indent=1))
         return 0
+    if alive:
+        print("on Slurm, by runs: " + ", ".join(f"{alive[state]} {state}" for state in ALIVE if alive[state])
+              + "; --matrix NAME says which and where")
+        if not total and not unreadable:
+            return 0
     if not total and not unreadable:
         raise ValueError(f"no results in {store.folder}; run a matrix first, for example: benchmark run --matrix smoke, or "
                          "name one with --matrix to see its runs")
@@ -65,21 +73,62 @@ def print_held(options: argparse.Namespace) -> int:
 
 def states_of(plan: Plan, store: Store) -> dict[str, object]:
     """The state of every planned run, as JSON has it."""
-    standings = Judge.beside(store).of_plan(store, [(job.spec, job.code) for job in plan.jobs])
-    runs = [{"run": spec.name, "cell": spec.cell, "seed": spec.seed, "state": standing.state, "detail": standing.detail}
-            for spec, standing in zip(plan.specs, standings, strict=True)]
+    jobs = jobs_of(store)
+    standings = with_jobs(plan, Judge.beside(store).of_plan(store, [(job.spec, job.code) for job in plan.jobs]), jobs)
+    runs = []
+    for spec, standing in zip(plan.specs, standings, strict=True):
+        run = {"run": spec.name, "cell": spec.cell, "seed": spec.seed, "state": standing.state, "detail": standing.detail}
+        if (job := jobs.get(spec.run_id)) is not None and job.state in ALIVE:
+            run |= {"job": job.job, "job_state": job.state, "node": job.node, "since": job.since,
+                    "log": str(job.submission.log(job.index))}
+        runs.append(run)
     return {"folder": str(store.folder), "states": Counter(standing.state for standing in standings), "runs": runs}
+
+
+def jobs_of(store: Store) -> dict[str, JobState]:
+    """By run id, the job on Slurm that a run was given to last; says so where Slurm cannot be asked."""
+    if not (store.folder / "slurm").is_dir():
+        return {}
+    from benchmark.runner.jobs import states_of_jobs
+
+    try:
+        return states_of_jobs(store)
+    except ValueError as error:
+        print(f"note: what is in the queue is not known: {error}", file=sys.stderr)
+        return {}
+
+
+def with_jobs(plan: Plan, standings: Sequence[Standing], jobs: dict[str, JobState]) -> list[Standing]:
+    """How runs stand of which nobody wrote down that their jobs were lost: failed, and not missing."""
+    if not jobs:
+        return list(standings)
+    from benchmark.runner.jobs import with_ends
+
+    ended = {spec.run_id for spec, standing in zip(plan.specs, standings, strict=True)
+             if standing.state == "missing" and spec.run_id in jobs and jobs[spec.run_id].state == "ended"}
+    known = with_ends(jobs, ended)
+    return [Standing("failed", known[spec.run_id].tell()) if spec.run_id in ended else standing
+            for spec, standing in zip(plan.specs, standings, strict=True)]
 
 
 def print_states(plan: Plan, store: Store) -> int:
     """One line a cell with the state of each seed, then why some have none of today's, and how many are in each state."""
     headers = store.headers(names_under(store.folder))
-    standings = Judge.beside(store).of_plan(store, [(job.spec, job.code) for job in plan.jobs], headers)
+    jobs = jobs_of(store)
+    standings = with_jobs(plan, Judge.beside(store).of_plan(store, [(job.spec, job.code) for job in plan.jobs], headers), jobs)
     cells: dict[str, list[str]] = {}
     notes: dict[str, list[str]] = {}
+    counts: Counter[str] = Counter()
     for spec, standing in zip(plan.specs, standings, strict=True):
-        cells.setdefault(spec.cell, []).append(f"{spec.seed}:{standing.state}")
-        if standing.state == "failed":
+        job = None if standing.holds else jobs.get(spec.run_id)
+        state = job.state if job is not None and job.state in ALIVE else standing.state
+        counts[state] += 1
+        cells.setdefault(spec.cell, []).append(f"{spec.seed}:{state}")
+        if job is not None and job.state == "running":
+            notes.setdefault(f"running  {spec.name}: {job.tell()}", [])
+        elif job is not None and job.state == "queued":
+            notes.setdefault(f"queued  {job.tell()}", []).append(spec.name)
+        elif standing.state == "failed":
             notes.setdefault(f"failed  {spec.name}: {standing.detail}", [])
         elif standing.state == "other code":
             notes.setdefault(f"other code  {standing.detail} changed since", []).append(spec.name)
@@ -92,8 +141,7 @@ def print_states(plan: Plan, store: Store) -> int:
     for name, header in headers.items():
         if header.fault and name not in planned:
             print(f"unreadable  {name}/record.json: {header.fault}")
-    counts = Counter(standing.state for standing in standings)
-    print(f"{len(plan.jobs)} runs in {store.folder}: " + ", ".join(f"{counts[state]} {state}" for state in STATES
+    print(f"{len(plan.jobs)} runs in {store.folder}: " + ", ".join(f"{counts[state]} {state}" for state in (*STATES, *ALIVE)
                                                                   if counts[state]))
     if note := carried_note(standings):
         print(note)

@@ -182,7 +182,7 @@ class _Runner:
                 broken = self.broken(failing)
                 assert broken is not None
                 self.waiting.remove(failing)
-                self.fail(failing.spec, f"not run: {broken.cell} (seed {broken.seed}), from which it starts, failed")
+                self.fail(failing.spec, not_run(broken))
                 continue
             allowed = [job for job in startable if self.is_allowed(job, startable)]
             gathered = self.stacks.gathered(allowed, self.waiting)
@@ -264,6 +264,11 @@ class _Runner:
         self.failed[spec.run_id] = spec
         self.unfinished.discard(spec.run_id)
         self.on_event(Event("failed", spec, text=error))
+
+
+def not_run(broken: RunSpec) -> str:
+    """Why a run is not carried out that starts from one that failed"""
+    return f"not run: {broken.cell} (seed {broken.seed}), from which it starts, failed"
 
 
 def _stop(running: Sequence[_Running]) -> None:

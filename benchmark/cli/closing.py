@@ -1,0 +1,109 @@
+"""How a matrix ended: what it has come to, which runs failed and why, and what to type next."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, NoReturn
+
+from benchmark.cli.context import load_registry
+from benchmark.plan.matrix import Plan
+from benchmark.records.store import Store
+
+if TYPE_CHECKING:
+    from benchmark.runner.pool import Todo
+    from benchmark.runner.progress import View
+
+LOG_LINES = 3  # of a failed run, in the closing summary
+WHY_AGAIN = {"other code": "their code has changed since (benchmark certify shows whether that alters a result)",
+             "other data": "their data have changed since", "failed": "they failed, or their records cannot be read",
+             "carried": "asked for with --overwrite", "up to date": "asked for with --overwrite"}
+
+
+def say_why_again(work: Todo) -> None:
+    """Say so where runs are computed of which there is something."""
+    for state, count in work.counts().items():
+        print(f"note: of these, {count} {'is' if count == 1 else 'are'} computed again: {WHY_AGAIN[state]}", flush=True)
+
+
+def close_matrix(options: argparse.Namespace, plan: Plan, store: Store, progress: View) -> None:
+    """Print what the folder holds now, and how the runs of this command ended."""
+    from benchmark.evidence.alignment import compare_with_baselines
+
+    compare_with_baselines(store)
+    print_matrix(store, options.plugins)
+    print_summary(progress, store, next_command(plan, store, options), options.verbose)
+
+
+def print_matrix(store: Store, plugins: Path | None) -> None:
+    """The target x auxiliary matrix of everything that the folder holds."""
+    from benchmark.evidence.inputs import gather
+    from benchmark.report.console import print_matrices
+
+    print(flush=True)
+    print_matrices(*gather([store], *load_registry(plugins)))
+
+
+def plugins_given(options: argparse.Namespace) -> list[str]:
+    """The option `--plugins` as it was typed"""
+    return [] if options.plugins is None else ["--plugins", str(options.plugins)]
+
+
+def report_command(store: Store, options: argparse.Namespace) -> str:
+    """What makes the report of a folder"""
+    return shlex.join(["benchmark", "report", "--results", str(store.folder), *plugins_given(options)])
+
+
+def next_command(plan: Plan, store: Store, options: argparse.Namespace) -> str:
+    """What to type next, and what the numbers of a trial are worth."""
+    report = report_command(store, options)
+    if all(spec.limit is None for spec in plan.specs):
+        return report
+    trial = "the numbers above mean nothing, of a few samples each; "
+    if options.matrix == "smoke":
+        return f"{trial}for a first answer, in about three minutes: benchmark run --matrix quick"
+    return f"{trial}what they look like: {report}"
+
+
+def print_summary(progress: View, store: Store, following: str, verbose: bool = False) -> None:
+    """How it ended, where things are, and the next command to type."""
+    from benchmark.runner.progress import clock
+
+    done, kept = progress.count("done"), progress.count("kept")
+    print(f"\n{done} runs done, {kept} kept, {progress.count('failed')} failed in {clock(progress.elapsed)}; "
+          f"records in {store.folder}/runs")
+    for spec in progress.specs:
+        failure = store.failure(spec) if progress.states[spec.run_id] == "failed" else None
+        if failure is not None:
+            print(f"failed: {spec.cell} seed {spec.seed}: {failure.error}\n        log: {store.work(spec) / 'log.txt'}")
+            shown = failure.traceback.splitlines() if verbose and failure.traceback else failure.log.splitlines()[-LOG_LINES:]
+            for line in shown:
+                print(f"        | {line}")
+    for event in progress.alone:
+        print(f"alone, and so not compared with runs in lock-step: {event.spec.cell} seed {event.spec.seed}: {event.text}")
+    retry = "the same command runs what failed again; " if progress.count("failed") else ""
+    print(f"next: {retry}{following}")
+
+
+@contextmanager
+def stopped_like_ctrl_c() -> Iterator[None]:
+    """SIGTERM, SIGUSR1 and SIGUSR2, which schedulers and shutdowns send, end the runs as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
+        yield
+        return
+
+    def stop(number: int, frame: FrameType | None) -> NoReturn:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
