@@ -172,6 +172,7 @@ class Gain(Arm):
     name: ClassVar[str] = "gain"
     summary: ClassVar[str] = "a trainable gain on every linear layer of the blocks, no auxiliary"
     source: ClassVar[str] = "control: the part of a pathway that changes the size of W alone"
+    is_method: ClassVar[bool] = False
 
     scale_lr_factor: PositiveFloat = 1.0
 
@@ -192,6 +193,7 @@ class HigherRate(Arm):
     name: ClassVar[str] = "higher-lr"
     summary: ClassVar[str] = "the plain model, all learning rates times lr_factor"
     source: ClassVar[str] = "control: an effective learning rate"
+    is_method: ClassVar[bool] = False
 
     lr_factor: PositiveFloat = 2.0
 
@@ -205,6 +207,7 @@ class AuxInit(Arm):
     name: ClassVar[str] = "aux-init"
     summary: ClassVar[str] = "blocks initialised with the auxiliary's, no pathway"
     source: ClassVar[str] = "control: is a pathway needed to use the auxiliary?"
+    is_method: ClassVar[bool] = False
     uses_auxiliary: ClassVar[bool] = True
 
     def build(self, model: TransformerModel, blocks: Mapping[str, nn.ModuleList], random: torch.Generator) -> list[Pathway]:
@@ -218,6 +221,7 @@ class Merge(Arm):
     name: ClassVar[str] = "merge"
     summary: ClassVar[str] = "the auxiliary's weights, times merge_scale, added to the target's once, before training"
     source: ClassVar[str] = "control: the starting point of a pathway without its training"
+    is_method: ClassVar[bool] = False
     uses_auxiliary: ClassVar[bool] = True
 
     merge_scale: float = 1.0

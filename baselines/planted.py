@@ -76,6 +76,7 @@ class TokenizerOnly(Arm):
     name: ClassVar[str] = "tokenizer-only"
     summary: ClassVar[str] = "from scratch, with the pretrained tokenizer of the target's own modality before fresh blocks"
     source: ClassVar[str] = "control of the planted effect: the part that needs no blocks"
+    is_method: ClassVar[bool] = False
     settings: ClassVar[tuple[Setting, ...]] = ("scratch",)
 
     def starts(self, modality: str, auxiliary: str | None, setting: Setting, seed: int) -> dict[str, Start]:

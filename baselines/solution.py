@@ -40,6 +40,7 @@ class FinetuneLinear(Arm):
     name: ClassVar[str] = "finetune-linear"
     summary: ClassVar[str] = "pretrained, then only the weights of the blocks' linear layers and the head are fine-tuned"
     source: ClassVar[str] = "makes the known solution; what of fine-tuning can go through pathways"
+    is_method: ClassVar[bool] = False
     settings: ClassVar[tuple[Setting, ...]] = ("pretrained",)
 
     def build(self, model: TransformerModel, blocks: Mapping[str, nn.ModuleList], random: torch.Generator) -> list[Pathway]:

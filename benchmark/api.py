@@ -46,7 +46,7 @@ def load(results: Place | Sequence[Place], kind: Kind = "records") -> pd.DataFra
         "records": _of_record, "curves": _of_curves, "layers": _of_layers, "outputs": _of_outputs, "pathways": _of_pathways}
     if kind not in of_kind:
         raise ValueError(f"load(..., kind={kind!r}): known are {', '.join(of_kind)}")
-    folders = [results] if isinstance(results, str | os.PathLike) else list(results)
+    folders = _several(results)
     rows: list[dict[str, object]] = []
     for folder in map(Path, folders):
         if not (folder / "runs").is_dir():
@@ -62,18 +62,18 @@ def load(results: Place | Sequence[Place], kind: Kind = "records") -> pd.DataFra
 
 def make_plan(matrix: str = "full", *, profile: str = "tiny", targets: Iterable[str] = (), auxiliaries: Iterable[str] = (),
               arms: Iterable[str] = (), settings: Iterable[Setting] = (), seeds: str | None = None, limit: int | None = None,
-              set: Iterable[str] = (), plugins: Place | None = None) -> Plan:
+              set: Iterable[str] = (), plugins: Place | Sequence[Place] = ()) -> Plan:
     """The runs of a matrix, by name or of a .yaml file, before anything is computed; `specs` of it are their settings.
 
     The arguments are those of `benchmark run`: `set` has texts such as "recipe.epochs=4", `seeds` is such as "0-2",
-    `limit` the samples of each split, `plugins` a file or folder. Raises `ValueError` for what fits nothing.
+    `limit` the samples of each split, `plugins` a file or folder, or several. Raises `ValueError` for what fits nothing.
     """
     from benchmark.cli import context
 
     options = argparse.Namespace(
         matrix=matrix, profile=profile, target=list(targets), aux=list(auxiliaries), arm=list(arms),
         setting=list(settings), seeds=seeds, limit=limit, overrides=list(set), variants=[], start=[], results=None,
-        plugins=None if plugins is None else Path(plugins))
+        plugins=[Path(place) for place in _several(plugins)])
     return context.make_plan(options)[0]
 
 
@@ -125,11 +125,15 @@ def make_report(results: Place | Sequence[Place], out: Place | None = None) -> P
     from benchmark.cli.main import build_parser
     from benchmark.cli.reading import make_report as write
 
-    folders = [results] if isinstance(results, str | os.PathLike) else list(results)
+    folders = _several(results)
     given = [part for folder in folders for part in ("--results", str(folder))]
     options = build_parser().parse_args(["report", *given, *(["--out", str(out)] if out is not None else [])])
     write(options, "benchmark.make_report")
     return Path(out) if out is not None else Path(folders[0]) / "report"
+
+
+def _several(places: Place | Sequence[Place]) -> list[Place]:
+    return [places] if isinstance(places, str | os.PathLike) else list(places)
 
 
 def _by_epoch(tell: Say, cell: str) -> Report:

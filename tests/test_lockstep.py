@@ -452,7 +452,7 @@ def test_a_matrix_in_lock_step_is_recorded_fails_alone_resumes_and_reproduces(pl
     (gain,) = (record for record in trained if (record.spec.arm, record.spec.seed) == ("gain", 1))
     code, printed = call("reproduce", plugins, tmp_path, gain.run_id)
     assert (code, "bit-equal" in printed) == (0, True)
-    registry = load_registry(plugins)
+    registry = load_registry([plugins])
     judge = Judge.beside(Store(tmp_path))
     assert standing_of(gain, *registry, judge).state == "up to date"
     older = gain.model_copy(update={"code": {**gain.code, "stack": "0" * 16}})

@@ -6,13 +6,13 @@ import argparse
 import shlex
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
-from benchmark.cli.context import load_registry
+from benchmark.cli.context import load_registry, plugins_given
 from benchmark.plan.matrix import Plan
 from benchmark.records.store import Store
 
@@ -41,18 +41,13 @@ def close_matrix(options: argparse.Namespace, plan: Plan, store: Store, progress
     print_summary(progress, store, next_command(plan, store, options), options.verbose)
 
 
-def print_matrix(store: Store, plugins: Path | None) -> None:
+def print_matrix(store: Store, plugins: Sequence[Path] | None) -> None:
     """The target x auxiliary matrix of everything that the folder holds."""
     from benchmark.evidence.inputs import gather
     from benchmark.report.console import print_matrices
 
     print(flush=True)
     print_matrices(*gather([store], *load_registry(plugins)))
-
-
-def plugins_given(options: argparse.Namespace) -> list[str]:
-    """The option `--plugins` as it was typed"""
-    return [] if options.plugins is None else ["--plugins", str(options.plugins)]
 
 
 def report_command(store: Store, options: argparse.Namespace) -> str:
@@ -67,7 +62,8 @@ def next_command(plan: Plan, store: Store, options: argparse.Namespace) -> str:
         return report
     trial = "the numbers above mean nothing, of a few samples each; "
     if options.matrix == "smoke":
-        return f"{trial}for a first answer, in about three minutes: benchmark run --matrix quick"
+        quick = shlex.join(["benchmark", "run", "--matrix", "quick", *plugins_given(options)])
+        return f"{trial}for a first answer, in about three minutes: {quick}"
     return f"{trial}what they look like: {report}"
 
 

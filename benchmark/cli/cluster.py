@@ -14,7 +14,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 from benchmark.cli.closing import close_matrix, report_command, say_why_again, stopped_like_ctrl_c
-from benchmark.cli.context import make_plan, names_a_choice, processes_of_a_run, require_torch
+from benchmark.cli.context import make_plan, names_a_choice, plugins_given, processes_of_a_run, require_torch
 from benchmark.plan.matrix import Plan
 from benchmark.records.store import Store
 from benchmark.spec.runspec import Site
@@ -94,9 +94,10 @@ def run_on_cluster(options: argparse.Namespace, plan: Plan, store: Store, resour
 def again(verb: str, options: argparse.Namespace) -> list[str]:
     """Another command for the same runs"""
     words = ["benchmark", verb]
-    for name, flag in (("matrix", "--matrix"), ("results", "--results"), ("plugins", "--plugins")):
+    for name, flag in (("matrix", "--matrix"), ("results", "--results")):
         if getattr(options, name) is not None:
             words += [flag, str(getattr(options, name))]
+    words += plugins_given(options)
     if options.profile != "tiny":
         words += ["--profile", options.profile]
     for name, flag in (("target", "-t"), ("aux", "-x"), ("arm", "--arm"), ("setting", "--setting"), ("overrides", "--set"),

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from benchmark.plan.fit import check_blocks
 from benchmark.plan.matrix import Plan, parse_override, parse_seeds, pick, pretraining_tasks
 from benchmark.plan.plugins import extend
 from benchmark.plan.presets import Matrix, narrow, plan_matrix
-from benchmark.plan.study import Study, find_matrix
+from benchmark.plan.study import Study, find_matrix, with_rivals
 from benchmark.plan.variants import check_use, overrides_of
 from benchmark.records.store import Store
 from benchmark.runner.machine import count_gpus
@@ -22,19 +24,24 @@ from benchmark.spec.recipes import SETTINGS
 DEFAULT_MATRIX = "full"
 
 
-def load_registry(plugins: Path | None = None) -> tuple[dict[str, Task], dict[str, Arm]]:
-    """Every task and arm by name: our own, other distributions' entry points, a folder of plugins."""
+def load_registry(plugins: Sequence[Path] | None = None) -> tuple[dict[str, Task], dict[str, Arm]]:
+    """Every task and arm by name: our own, other distributions' entry points, files and folders of plugins."""
     from baselines import ARMS
     from tasks import TASKS
 
-    return extend(TASKS, ARMS, plugins)
+    return extend(TASKS, ARMS, plugins or ())
 
 
-def load_study() -> Study:
-    """What is asked: the one value by which the engine knows of a method."""
+def load_study(arms: Mapping[str, Arm] | None = None) -> Study:
+    """What is asked: the one value by which the engine knows of a method, with the rivals of `arms`."""
     from baselines import STUDY
 
-    return STUDY
+    return STUDY if arms is None else with_rivals(STUDY, arms)
+
+
+def plugins_given(options: argparse.Namespace) -> list[str]:
+    """The option `--plugins` as it was typed"""
+    return [part for place in options.plugins or () for part in ("--plugins", str(place))]
 
 
 def make_plan(options: argparse.Namespace, unprepared: dict[str, str] | None = None) -> tuple[Plan, Store]:
@@ -67,6 +74,7 @@ def make_plan(options: argparse.Namespace, unprepared: dict[str, str] | None = N
     plan = plan_matrix(matrix, tasks, arms, options.profile, parse_seeds(options.seeds or matrix.seeds), overrides, given,
                        options.limit, unprepared)
     check_use(study, variants, plan)
+    check_blocks(plan)
     return plan, Store(folder)
 
 

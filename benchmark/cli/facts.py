@@ -27,7 +27,8 @@ def facts_of(name: str, tasks: Mapping[str, Task], arms: Mapping[str, Arm], stud
     if name in arms:
         arm = arms[name]
         return {"kind": "arm", "name": name, "summary": arm.summary, "source": arm.source, "settings": arm.settings,
-                "uses_auxiliary": arm.uses_auxiliary, "is_baseline": arm.is_baseline, "is_method": arm.is_method,
+                "uses_auxiliary": arm.uses_auxiliary, "is_baseline": arm.is_baseline,
+                "is_method": arm.is_method and not arm.is_baseline, "rivals": arm.rivals,
                 "options": arm.model_dump(mode="json")}
     if name in study.matrices:
         return {"kind": "matrix", **study.matrices[name].model_dump(mode="json")}

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import shutil
 from pathlib import Path
 
-from benchmark.cli.context import load_registry, require_torch
+from benchmark.cli.context import load_registry, plugins_given, require_torch
 from benchmark.plan.matrix import nearest, parse_override, pick
 
 
@@ -38,7 +39,8 @@ def convert_checkpoint(options: argparse.Namespace, command: str) -> int:
     modality = tasks[name].modality
     use = (f"blocks alone, as an auxiliary of other modalities: benchmark run -x {modality} --start" if options.blocks_only
            else "train from it with: benchmark run --start")
-    print(f"{conversion.describe()}\nwritten to {options.out}, SHA-256 {digest[:12]}; {use} {modality}={options.out}")
+    given = shlex.join([f"{modality}={options.out}", *plugins_given(options)])
+    print(f"{conversion.describe()}\nwritten to {options.out}, SHA-256 {digest[:12]}; {use} {given}")
     return 0
 
 

@@ -88,8 +88,8 @@ def build_parser() -> Parser:
     where.add_argument("--results", type=Path, metavar="DIR", help="results folder (default: results/PROFILE, "
                        "results/smoke for the smoke matrix and with --limit, results/quick for the quick matrix)")
     plugins = Parser(add_help=False)
-    plugins.add_argument("--plugins", type=Path, metavar="PATH", help="a Python file that defines TASK or ARM, or a folder "
-                         "of such")
+    plugins.add_argument("--plugins", type=Path, action="append", metavar="PATH", help="a Python file that defines TASK or "
+                         "ARM, or a folder of such; may be repeated")
 
     as_json = Parser(add_help=False)
     as_json.add_argument("--json", action="store_true", help="the same for programs")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import re
+import shlex
 from pathlib import Path
 
 from benchmark.cli.context import load_registry, require_torch
@@ -38,7 +39,7 @@ def write_new(options: argparse.Namespace, command: str) -> int:
         raise ValueError(f"{options.out} cannot be written ({error.strerror}); choose another folder with --out") from error
     file, test = files
     print(f"{file}: the {options.kind}, to alter\n{test}: its test\n"
-          f"next: benchmark check {name} --plugins {file}")
+          f"next: {shlex.join(['benchmark', 'check', name, '--plugins', str(file)])}")
     return 0
 
 

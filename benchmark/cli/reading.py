@@ -91,7 +91,7 @@ def make_report(options: argparse.Namespace, command: str) -> int:
     samples, reconstructions, damaged = gather_pictures(stores, records)
     others = gather([Store(folder) for folder in options.compare], tasks, arms)[0] if options.compare else None
     analysis = analyse(records, [*problems, *damaged], options.select.replace("-", "_"), tasks=infos,
-                       study=load_study(), standings=standings, extras=Extras(alignments, samples, reconstructions),
+                       study=load_study(arms), standings=standings, extras=Extras(alignments, samples, reconstructions),
                        compared=others)
     try:
         written = write_report(analysis, options.out or folders[0] / "report", _regenerating(options, folders), formats, parts)
@@ -119,4 +119,5 @@ def _regenerating(options: argparse.Namespace, folders: list[Path]) -> str:
         parts += [part for value in values for part in (name, value)]
     for name, value in (("--select", options.select), ("--format", options.format), ("--only", options.only)):
         parts += [name, value] if value and (name, value) != ("--select", "last") else []
+    parts += [part for place in options.plugins or () for part in ("--plugins", shown(place))]
     return shlex.join(parts)

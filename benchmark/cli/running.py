@@ -9,12 +9,20 @@ import shlex
 import sys
 import tempfile
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.cli.closing import close_matrix, plugins_given, say_why_again, stopped_like_ctrl_c
+from benchmark.cli.closing import close_matrix, say_why_again, stopped_like_ctrl_c
 from benchmark.cli.cluster import check_cluster, run_on_cluster
-from benchmark.cli.context import DEFAULT_MATRIX, load_registry, make_plan, processes_of_a_run, require_torch
+from benchmark.cli.context import (
+    DEFAULT_MATRIX,
+    load_registry,
+    make_plan,
+    plugins_given,
+    processes_of_a_run,
+    require_torch,
+)
 from benchmark.cli.standing import print_states
 from benchmark.plan.matrix import Plan
 from benchmark.provenance.currency import Judge
@@ -128,7 +136,7 @@ def warn_of_other_stacks(plan: Plan, store: Store, lockstep: int) -> None:
               f"{lockstep} are not compared with them", flush=True)
 
 
-def print_forecast(plan: Plan, store: Store, jobs: int, plugins: Path | None) -> int:
+def print_forecast(plan: Plan, store: Store, jobs: int, plugins: Sequence[Path] | None) -> int:
     """How long the rest takes, and which effects the chosen seeds could show, as far as earlier runs tell."""
     from benchmark.evidence.forecast import forecast_effects, forecast_time
     from benchmark.evidence.inputs import gather
@@ -154,9 +162,10 @@ def tell_whose(plan: Plan, store: Store, options: argparse.Namespace) -> str:
     commits = sorted({header.commit[:12] for header in headers.values() if header.commit})
     devices = sorted({header.device for header in headers.values() if header.device})
     again = ["benchmark", "run", "--matrix", options.matrix or DEFAULT_MATRIX, *plugins_given(options), "--results", "mine"]
+    compared = ["benchmark", "report", "--results", "mine", *plugins_given(options), "--compare", str(store.folder)]
     return (f"note: nothing is computed: these are recorded results, of commit {' and '.join(commits) or 'unknown'} on "
             f"{' and '.join(devices)}, that came with {store.folder}. Your own: {shlex.join(again)}, "
-            f"then benchmark report --results mine --compare {shlex.quote(str(store.folder))}")
+            f"then {shlex.join(compared)}")
 
 
 def reproduce_run(options: argparse.Namespace, command: str) -> int:

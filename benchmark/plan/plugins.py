@@ -1,10 +1,10 @@
-"""Our own tasks and arms in, with those of other distributions and of a folder of plugins out."""
+"""Our own tasks and arms in, with those of other distributions and of files of plugins out."""
 
 from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -13,17 +13,18 @@ from benchmark.spec.contracts import Arm, Task
 
 
 def extend(tasks: Mapping[str, Task], arms: Mapping[str, Arm],
-           place: Path | None = None) -> tuple[dict[str, Task], dict[str, Arm]]:
-    """Add entry points of the groups `benchmark.tasks` and `benchmark.arms`, and `TASK` and `ARM` of the
-    file `place`, or of each file in the folder `place`.
+           places: Sequence[Path] = ()) -> tuple[dict[str, Task], dict[str, Arm]]:
+    """Add entry points of the groups `benchmark.tasks` and `benchmark.arms`, and `TASK` and `ARM` of each of the files
+    `places`, or of each file in one of them that is a folder.
 
     Raises `ValueError` for a file that cannot be imported or defines neither, and for a name that is taken.
     """
     tasks, arms = dict(tasks), dict(arms)
     found: list[object] = [point.load() for group in ("benchmark.tasks", "benchmark.arms")
                            for point in entry_points(group=group)]
-    if place is not None:
-        found += _plugins_in(place)
+    files = {file.resolve(): file for place in places for file in _files_of(place)}
+    for file in files.values():
+        found += _defined_in(file)
     for value in found:
         if not isinstance(value, Task | Arm):
             raise ValueError(f"plugin {value!r} is neither a Task nor an Arm")
@@ -36,23 +37,25 @@ def extend(tasks: Mapping[str, Task], arms: Mapping[str, Arm],
     return tasks, arms
 
 
-def _plugins_in(place: Path) -> list[object]:
+def _files_of(place: Path) -> list[Path]:
     if not place.exists():
         raise ValueError(f"--plugins {place}: no such file or folder")
-    if place.is_file() and place.suffix != ".py":
+    if place.is_dir():  # with the tests that `benchmark new` writes
+        return [file for file in sorted(place.glob("*.py")) if not file.name.startswith("test_")]
+    if place.suffix != ".py":
         raise ValueError(f"--plugins {place}: expected a file of Python (.py) that defines TASK or ARM, or a folder of such")
-    folder = place if place.is_dir() else place.parent
-    sys.path.insert(0, str(folder.resolve()))  # runs are given it too, and import the plugin by its name
-    found: list[object] = []
-    for file in sorted(place.glob("*.py")) if place.is_dir() else [place]:
-        if file.name.startswith("test_"):  # what `benchmark new` writes beside it
-            continue
-        module = _import_plugin(file)
-        defined = [value for name in ("TASK", "ARM") if (value := getattr(module, name, None)) is not None]
-        if not defined:
-            raise ValueError(f"--plugins: {file} defines neither TASK nor ARM")
-        found += defined
-    return found
+    return [place]
+
+
+def _defined_in(file: Path) -> list[object]:
+    folder = str(file.parent.resolve())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)  # runs are given it too, and import the plugin by its name
+    module = _import_plugin(file)
+    defined = [value for name in ("TASK", "ARM") if (value := getattr(module, name, None)) is not None]
+    if not defined:
+        raise ValueError(f"--plugins: {file} defines neither TASK nor ARM")
+    return defined
 
 
 def _import_plugin(file: Path) -> ModuleType:

@@ -6,13 +6,14 @@ The engine knows of no method but by this value, which the command line hands in
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from benchmark.plan.matrix import nearest, parse_seeds
+from benchmark.plan.matrix import nearest, parse_seeds, pick
 from benchmark.plan.presets import Matrix, explain
+from benchmark.spec.contracts import Arm
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,24 @@ class Study:
     claims: Path | None = None  # files: the published numbers,
     sources: Path | None = None  # where each number of the profile is from,
     variants: Path | None = None  # and the choices that the profile does not make
+
+
+def with_rivals(study: Study, arms: Mapping[str, Arm]) -> Study:
+    """The study, with what gains of arms that it does not name must beat: the rivals of the arm, or, of a method that has
+    none, those of the study's own method, without those of an auxiliary where the arm uses none.
+
+    Raises `ValueError` for a rival that is no arm.
+    """
+    rivals = dict(study.rivals)
+    for name, arm in arms.items():
+        if name in rivals or arm.is_baseline:
+            continue
+        if arm.rivals:
+            rivals[name] = pick(arm.rivals, arms, f"rival of arm {name},")
+        elif arm.is_method:
+            rivals[name] = [rival for rival in study.rivals.get(study.method, ())
+                            if arm.uses_auxiliary or not arms[rival].uses_auxiliary]
+    return replace(study, rivals=rivals)
 
 
 def find_matrix(name: str, study: Study) -> Matrix:

@@ -29,12 +29,14 @@ def answer(analysis: Analysis) -> list[str]:
         return ["There is no finished run."]
     main = {task: info.metrics[0] for task, info in collection.tasks.items()}
     lines = []
-    for number, section in enumerate(collection.sections):
-        ours = effects[(effects["section"] == number) & (effects["role"] == "method") & (effects["variant"] == "")]
+    methods = effects[(effects["role"] == "method") & (effects["variant"] == "")]
+    for number, arm in dict.fromkeys(sorted(zip(methods["section"], methods["arm"], strict=True),
+                                            key=lambda place: (place[0], place[1] != analysis.study.method))):
+        section, ours = collection.sections[number], methods[(methods["section"] == number) & (methods["arm"] == arm)]
         ours = ours[[metric == main[task].name for task, metric in zip(ours["task"], ours["metric"], strict=True)]]
         if section.conditions or section.limit is not None or ours.empty:
             continue
-        title = section.title[0].upper() + section.title[1:]
+        title = section.title[0].upper() + section.title[1:] + (f", {arm}" if arm != (analysis.study.method or arm) else "")
         single = int((ours["n"].astype(float) < 2).sum())
         ours = ours[ours["n"].astype(float) >= 2]
         if ours.empty:
@@ -55,7 +57,7 @@ def answer(analysis: Analysis) -> list[str]:
                      f"{int((found & ~better)[apart].sum())} lose.")
         if single:
             text += f" {single} more ran in one seed, which tells nothing of chance."
-        judged = dict(control_verdicts(analysis, number)).get(analysis.study.method, "")
+        judged = dict(control_verdicts(analysis, number)).get(str(arm), "")
         lines.append(text + (f" {judged}" if judged and not judged.startswith("Not judged") else ""))
     return lines or ["No target x auxiliary pair has been measured on all data yet."]
 

@@ -191,7 +191,8 @@ class Arm(Frozen, ABC):
     settings: ClassVar[tuple[Setting, ...]] = SETTINGS
     uses_auxiliary: ClassVar[bool] = False
     is_baseline: ClassVar[bool] = False  # whether other arms of the same setting are compared with this one
-    is_method: ClassVar[bool] = False  # whether this is what the suite examines; what is neither is a control
+    is_method: ClassVar[bool] = True  # False: a control, unless it is a baseline
+    rivals: ClassVar[tuple[str, ...]] = ()  # arms that a gain must beat beside the baseline; (): of a method, the study's
     later: ClassVar[frozenset[str]] = frozenset()  # options that came after runs were recorded; at their default in no run id
     unnamed: ClassVar[frozenset[str]] = frozenset()  # options that make another run of the same variant: other random numbers
 

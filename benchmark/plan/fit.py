@@ -1,0 +1,20 @@
+"""A plan in; whether blocks that are to be joined or loaded have one shape, said before anything is trained. No torch."""
+
+from __future__ import annotations
+
+from benchmark.plan.matrix import Plan
+
+SHARED = ("depth", "embed_dim", "num_heads", "mlp_ratio")  # of a shape: what blocks must have in common
+
+
+def check_blocks(plan: Plan) -> None:
+    """Raises `ValueError` naming the first run whose blocks differ from those that it starts from in depth, width or heads."""
+    for job in plan.jobs:
+        for role, start in (*job.needs, *job.files):
+            wrong = [name for name in SHARED if getattr(job.spec.shape, name) != getattr(start.shape, name)]
+            if wrong:
+                ours, theirs = (", ".join(f"{name} {getattr(shape, name):g}" for name in wrong)
+                                for shape in (job.spec.shape, start.shape))
+                fields = " and ".join(f"shape.{name}" for name in wrong)
+                raise ValueError(f"{job.spec.cell} has blocks of {ours}, and its {role} of {theirs}: they are joined one "
+                                 f"to one, so set {fields} alike, for every task or for none")

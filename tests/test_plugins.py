@@ -1,0 +1,134 @@
+"""Files of one's own arms: several of them, methods unless they say otherwise, with rivals; and shapes that must agree."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from synthetic import TASKS, make_matrix, make_record, make_spec, standings_of
+
+from baselines import ARMS, STUDY
+from baselines.m2pt import M2PT
+from benchmark.cli.context import load_study, make_plan
+from benchmark.cli.main import build_parser, main
+from benchmark.evidence.analysis import analyse
+from benchmark.plan.study import with_rivals
+from benchmark.provenance.code import used_code
+from benchmark.report.answer import answer, control_verdicts
+from benchmark.spec.contracts import Arm
+
+ARM = """from benchmark.spec.contracts import Arm
+
+class Own(Arm):
+    name, summary, source = "{name}", "one of several", "a test"
+    settings = ("pretrained",)
+    uses_auxiliary = True
+
+ARM = Own()
+"""
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch) -> list[str]:
+    """Two files in two folders, each with an arm; the options that name them."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    given = []
+    for name in ("own_one", "own_two"):
+        file = tmp_path / name / f"{name}.py"
+        file.parent.mkdir()
+        file.write_text(ARM.format(name=name.replace("_", "-")))
+        given += ["--plugins", str(file)]
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    return given
+
+
+def test_several_files_are_methods_with_the_study_s_rivals(files, capsys):
+    assert main(["list", "arms", "--json", *files, "--plugins", str(Path(files[1]).parent)]) == 0, "one may be named twice"
+    told = {arm["name"]: arm for arm in json.loads(capsys.readouterr().out)["arms"]}
+    assert [told[name]["is_method"] for name in ("own-one", "own-two", "m2pt", "random-norm", "finetune")] == [
+        True, True, True, False, False]
+    plan, _ = make_plan(build_parser().parse_args(["run", "--arm", "own-one,own-two,finetune", "-t", "imagenet", *files]))
+    assert {spec.arm: spec.role for spec in plan.specs if spec.arm} == {
+        "own-one": "method", "own-two": "method", "finetune": "baseline"}
+
+
+def test_what_comes_next_repeats_every_file(files, tmp_path, capsys):
+    small = ["--matrix", "smoke", "-t", "imagenet", "-x", "audio", "--arm", "finetune,own-one", "--limit", "8", *files,
+             "--results", str(tmp_path / "theirs")]
+    plan, store = make_plan(build_parser().parse_args(["run", *small]))
+    store.prepare()
+    for job in plan.jobs:
+        store.save(make_record(job.spec, code=used_code(job.code, stacked=False, shared=False)))
+    assert main(["run", *small]) == 0
+    printed = capsys.readouterr().out
+    assert printed.splitlines()[-1].endswith(" ".join(["benchmark run --matrix quick", *files]))
+    assert " ".join(["benchmark report --results mine", *files, "--compare"]) in printed
+
+
+def test_rivals_are_the_arm_s_those_that_it_inherits_or_those_of_the_study():
+    class Heir(M2PT):
+        name = "heir"
+
+    class Named(Heir):
+        name, rivals = "named", ("random-init",)
+
+    class Nephew(Named):
+        name = "nephew"
+
+    class Alone(Arm):
+        name, summary, source = "alone", "of no auxiliary", "a test"
+
+    class Control(Alone):
+        name, is_method = "control", False
+
+    own = {arm.name: arm for arm in (Heir(), Named(), Nephew(), Alone(), Control())}
+    rivals = with_rivals(STUDY, {**ARMS, **own}).rivals
+    assert [tuple(rivals.get(name, ())) for name in own] == [
+        STUDY.rivals["m2pt"], ("random-init",), ("random-init",), ("self-copy",), ()]
+    assert load_study(ARMS).rivals == STUDY.rivals, "whose own arms keep theirs"
+
+    class Wrong(Heir):
+        name, rivals = "wrong", ("random-nrom",)
+
+    with pytest.raises(ValueError, match="unknown rival of arm wrong, 'random-nrom'; did you mean 'random-norm'"):
+        with_rivals(STUDY, {**ARMS, "wrong": Wrong()})
+
+
+def test_a_new_method_has_a_number_and_a_verdict_of_its_own():
+    records = make_matrix(["imagenet"], ["audio"], range(3), {("imagenet", "audio"): 0.0}, scratch=False)
+    for seed, level in enumerate((46.0, 47.5, 47.0)):
+        records += [make_record(make_spec("imagenet", "own", "audio", seed, role="method"), level + 8 + seed / 10),
+                    make_record(make_spec("imagenet", "random-norm", "audio", seed), level),
+                    make_record(make_spec("imagenet", "self-copy", None, seed), level)]
+
+    class Own(M2PT):
+        name = "own"
+
+    found = analyse(records, [], tasks=TASKS, study=with_rivals(STUDY, {**ARMS, "own": Own()}),
+                    standings=standings_of(records))
+    sentences = answer(found)
+    assert len(sentences) == 2
+    assert sentences[0].startswith("Profile tiny, setting pretrained: of 1 target x auxiliary pairs, 0 gain ")
+    assert sentences[1].startswith("Profile tiny, setting pretrained, own: of 1 target x auxiliary pairs, 1 gain ")
+    assert dict(control_verdicts(found, 0))["own"] == "1 of 1 pairs help beyond every control."
+
+
+@pytest.mark.parametrize(("chosen", "said"), [
+    ("imagenet.shape.depth=2", "imagenet m2pt(audio) has blocks of depth 2, and its auxiliary of depth 3"),
+    ("imagenet.shape.num_heads=4", "of num_heads 4, and its auxiliary of num_heads 3"),
+    ("audioset.shape.embed_dim=48", "m2pt(audio) has blocks of embed_dim 96, and its auxiliary of embed_dim 48")])
+def test_shapes_that_cannot_be_joined_are_refused_before_anything_is_trained(chosen, said, tmp_path, capsys):
+    code = main(["run", "--matrix", "smoke", "-t", "imagenet", "-x", "audio", "--set", chosen, "--results", str(tmp_path)])
+    error = capsys.readouterr().err
+    assert code == 2
+    assert said in error
+    assert error.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_plain_model_may_have_any_shape():
+    arguments = ["run", "--matrix", "smoke", "-t", "imagenet", "--arm", "finetune", "--set", "imagenet.shape.depth=2"]
+    plan, _ = make_plan(build_parser().parse_args(arguments))
+    assert {spec.shape.depth for spec in plan.specs} == {2}
