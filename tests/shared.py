@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from benchmark.runner.together import compute_together
 from benchmark.spec.contracts import Task
 from benchmark.spec.runspec import Pretrained, Site
 from benchmark.train.execute import execute
+from benchmark.train.loop import stop_requested
 from benchmark.train.processes import Processes
 from tasks import TASKS
 
@@ -33,6 +35,12 @@ SMALL = ("shape.embed_dim=48", "shape.num_heads=4", "shape.depth=2", "shape.deco
          "shape.decoder_num_heads=4", "recipe.precision=fp32", "pretrain.precision=fp32", "recipe.warmup_epochs=0")
 
 
+# Biases before a batch norm, whose gradients are 0 but for rounding, and of which AdamW makes steps nevertheless; and the means
+# of what is normalised there, which follow. Outputs depend on their difference alone.
+BEFORE_NORMS = ("running_mean", "point_net.conv1.bias", "point_net.conv2.bias", "point_net.conv3.bias", "layers.0.bias",
+                "layers.4.bias", "propagation.0.bias", "propagation.3.bias")
+
+
 def make_files(task: str, root: Path) -> None:
     """Official data of a task, prepared; M2PT_DATA says where the catalogue is."""
     layouts = {layout.name: layout for layout in TASKS[task].reader("paper").LAYOUTS}
@@ -40,10 +48,10 @@ def make_files(task: str, root: Path) -> None:
         prepare(layouts[name], make(root / name))
 
 
-def make_auxiliary(path: Path, width: int = 48, depth: int = 2) -> None:
+def make_auxiliary(path: Path, width: int = 48, depth: int = 2, heads: int = 4) -> None:
     """Blocks of some other modality"""
     torch.manual_seed(1)
-    blocks = build_blocks(width, depth, 4, 4.0, True)
+    blocks = build_blocks(width, depth, heads, 4.0, True)
     save_tensors({f"blocks.{name}": value for name, value in blocks.state_dict().items()}, path)
 
 
@@ -68,7 +76,9 @@ def in_double(task: Task) -> Task:
     def views(self, batch, shape, counts):
         return map(_doubled, kind.views(self, batch, shape, counts))
 
-    return type(f"Double{kind.__name__}", (kind,), {"augment": augment, "views": views})()
+    doubled: Task = type(f"Double{kind.__name__}", (kind,), {"augment": augment, "views": views})()
+    doubled.__dict__.update(vars(task))
+    return doubled
 
 
 def _doubled(batch):
@@ -77,6 +87,11 @@ def _doubled(batch):
 
 def carry_out(job: Job, size: int, folder: Path, target: Path | None = None, double: bool = True) -> Record:
     """A run that `size` processes share, or one by itself, always in processes of their own; leaves its files in `folder`."""
+    return counted(job, size, folder, target, double)[0]
+
+
+def counted(job: Job, size: int, folder: Path, target: Path | None = None, double: bool = True) -> tuple[Record, int, int]:
+    """`carry_out`, with the number of times that gradients were exchanged, and the bytes"""
     folder.mkdir(parents=True, exist_ok=True)
     starts = dict(job.files)
     if target is not None:
@@ -87,14 +102,15 @@ def carry_out(job: Job, size: int, folder: Path, target: Path | None = None, dou
             torch.set_default_dtype(torch.float64)
             torch.Tensor.float = torch.Tensor.double  # type: ignore[method-assign]  # also of losses and metrics
         os.environ["M2PT_WORKERS"] = "0"
+        signal.signal(signal.SIGTERM, lambda number, frame: stop_requested.set())
         task = in_double(job.task) if double else job.task
         arguments = job.spec, task, job.arm, Site(results=str(folder)), folder, starts, report
         if size == 1:
-            return execute(*arguments)
+            return execute(*arguments), 0, 0
         team = Processes(rank, size, meeting)
         record = execute(*arguments, team)
         team.close()
-        return record
+        return record, team.exchanges, team.exchanged_bytes
 
     return compute_together(size, take_part, lambda done, total, text: None)
 
@@ -106,7 +122,9 @@ def differences(one: Record, other: Record, folders: tuple[Path, Path]) -> dict[
     found = {"measurements": max(_apart(a.value, b.value) for a, b in zip(one.measurements, other.measurements, strict=True))}
     ours, theirs = (read_weights(folder / "weights.safetensors") for folder in folders)
     assert ours.keys() == theirs.keys()
-    found["weights"] = max((ours[name].double() - theirs[name].double()).abs().max().item() for name in ours)
+    apart = {name: (ours[name].double() - theirs[name].double()).abs().max().item() for name in ours}
+    found["weights"] = max(value for name, value in apart.items() if not name.endswith(BEFORE_NORMS))
+    found["before norms"] = max([0.0, *(value for name, value in apart.items() if name.endswith(BEFORE_NORMS))])
     layers = [(a, b) for a, b in zip(one.layers, other.layers, strict=True)]
     found["layers"] = max((_apart(a.scale, b.scale) for a, b in layers), default=0.0)
     found["gradients"] = max((_apart(a.initial_gradient[name], b.initial_gradient[name])

@@ -92,7 +92,7 @@ def run_matrix(options: argparse.Namespace, command: str) -> int:
           f"{store.folder}/work/RUN/log.txt", flush=True)
     say_why_again(work)
     if pending:
-        warn_of_other_stacks(plan, store, lockstep)
+        warn_of_other_stacks(plan, store, lockstep, processes)
     elif note := tell_whose(plan, store, options):
         print(note, flush=True)
     if options.debug:
@@ -127,13 +127,19 @@ def debug_runs(work: Todo, store: Store, site: Site) -> int:
     return 0
 
 
-def warn_of_other_stacks(plan: Plan, store: Store, lockstep: int) -> None:
-    """Say so where recorded runs of the plan were trained in other stacks than those to come, and will not be compared."""
+def warn_of_other_stacks(plan: Plan, store: Store, lockstep: int, processes: int) -> None:
+    """Say so where recorded runs of the plan were trained in other stacks than those to come, or by another number of
+    processes, and will not be compared.
+    """
     headers = store.headers(spec.name for spec in plan.specs if spec.kind == "train")
     stacks = [header.lockstep for header in headers.values() if not header.fault]
     for places in sorted(set(stacks) - {lockstep}):
         print(f"note: {stacks.count(places)} recorded runs were trained with --lockstep {places}; runs with --lockstep "
               f"{lockstep} are not compared with them", flush=True)
+    others = [header.processes for header in headers.values() if not header.fault and header.processes != (processes,)]
+    if others:
+        print(f"note: {len(others)} recorded runs were computed by {' or '.join(sorted({str(each[-1]) for each in others}))} "
+              f"processes each; runs of {processes} are not compared with them", flush=True)
 
 
 def print_forecast(plan: Plan, store: Store, jobs: int, plugins: Sequence[Path] | None) -> int:

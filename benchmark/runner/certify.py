@@ -95,14 +95,15 @@ def replay(samples: Sequence[Sample], tree: Tree, out: Path, tasks: Mapping[str,
     """Compute the samples with a tree; returns what was computed by `RunSpec.asked`. What is in `out` already is kept."""
     out.mkdir(parents=True, exist_ok=True)
     found: dict[str, Record] = {}
-    calls: dict[tuple[str, int, int, int, Extent], list[Sample]] = {}
+    calls: dict[tuple[str, int, int, int, int, Extent], list[Sample]] = {}
     for sample in samples:
         spec, where = sample.record.spec, sample.record.environment
         if spec.kind == "train":  # pretrainings are computed for what starts from them
-            key = (spec.profile, spec.seed, where.threads, where.lockstep or 1, sample.extent)
+            key = (spec.profile, spec.seed, where.threads, where.lockstep or 1, (where.processes or (1,))[-1], sample.extent)
             calls.setdefault(key, []).append(sample)
-    for (profile, seed, threads, lockstep, extent), chosen in calls.items():
-        place = out / f"{profile}-{seed}-{threads}-{lockstep}-{extent}"
+    for (profile, seed, threads, lockstep, processes, extent), chosen in calls.items():
+        shared = [] if processes == 1 else [f"--{'processes' if device == 'cpu' else 'gpus'}-per-run", str(processes)]
+        place = out / "-".join([f"{profile}-{seed}-{threads}-{lockstep}", *shared[1:], extent])
         place.mkdir(exist_ok=True)
         matrix = place / "replay.yaml"
         groups = [group_text(sample.record.spec, tasks, arms) for sample in chosen]
@@ -112,7 +113,8 @@ def replay(samples: Sequence[Sample], tree: Tree, out: Path, tasks: Mapping[str,
                           encoding="utf-8")
         say(f"  {len(chosen)} trainings of seed {seed}, {extent}, with {tree.folder.name}")
         command = [str(tree.python), "-m", "benchmark", "run", "--matrix", str(matrix), "--profile", profile, "--device",
-                   device, "--results", str(place), "-j", str(max(1, cores // threads)), "--lockstep", str(lockstep)]
+                   device, "--results", str(place), "-j", str(max(1, cores // (threads * processes))),
+                   "--lockstep", str(lockstep), *shared]
         with (place / "log.txt").open("a", encoding="utf-8") as log:
             done = subprocess.run(command, cwd=tree.folder, stdout=log, stderr=subprocess.STDOUT, check=False,
                                   env={**os.environ, "PYTHONPATH": str(tree.folder)})

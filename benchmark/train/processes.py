@@ -45,7 +45,7 @@ class Processes(Team):
         distributed.init_process_group(backend, init_method=f"file://{meeting}", rank=rank, world_size=size)
         self.rank, self.size = rank, size
         self.at_hand = AtHand(rank)
-        self.exchanged_bytes = 0  # of gradients, by this process
+        self.exchanged_bytes = self.exchanges = 0  # of gradients, by this process
         self.joined: DistributedDataParallel | None = None
 
     def close(self) -> None:
@@ -55,7 +55,7 @@ class Processes(Team):
 
     def rows(self, num_samples: int, repeats: int, mixes: bool) -> Rows:
         """As of a team."""
-        return _rows(self.rank, self.size, num_samples, repeats, mixes)
+        return rows_of(self.rank, self.size, num_samples, repeats, mixes)
 
     @contextmanager
     def micro_batch(self, rows: Rows | None, last: bool) -> Iterator[None]:
@@ -66,6 +66,7 @@ class Processes(Team):
         try:
             with nullcontext() if last else self.joined.no_sync():
                 yield
+            self.exchanges += last
         finally:
             self.at_hand.rows = None
 
@@ -196,8 +197,8 @@ def checksum(tensor: Tensor) -> int:
 
 
 @lru_cache(maxsize=64)
-def _rows(rank: int, size: int, num_samples: int, repeats: int, mixes: bool) -> Rows:
-    """A process takes samples that follow each other, and all repetitions of each.
+def rows_of(rank: int, size: int, num_samples: int, repeats: int, mixes: bool) -> Rows:
+    """What one of `size` processes computes of a micro-batch: samples that follow each other, and all repetitions of each.
 
     Every row is mixed with the next of the micro-batch, in which all samples come once before they come again.
     """
