@@ -5,6 +5,7 @@ Sums are rounded in another order, so that in double precision 1e-10 separates a
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import shutil
 import signal
@@ -175,6 +176,33 @@ def test_what_one_process_raises_is_the_runs_error():
     with pytest.raises(ValueError, match="this one fails") as caught:
         compute_together(3, compute, lambda done, total, text: None)
     assert "in compute" in str(caught.value.__cause__)
+
+
+def is_alive(pid: str) -> bool:
+    """Whether a process is there, and not ended without anyone having taken note"""
+    try:
+        return Path("/proc", pid, "stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def test_processes_end_with_the_one_that_watches_them(tmp_path):
+    def compute(rank, meeting, report):
+        (tmp_path / str(rank)).write_text(str(os.getpid()))
+        time.sleep(600)
+
+    watching = multiprocessing.get_context("fork").Process(
+        target=compute_together, args=(2, compute, lambda done, total, text: None))
+    watching.start()
+    until = time.monotonic() + 60
+    while len(pids := [path.read_text() for path in tmp_path.iterdir()]) < 2 or "" in pids:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    watching.kill()
+    watching.join()
+    while any(is_alive(pid) for pid in pids):
+        assert time.monotonic() < until
+        time.sleep(0.05)
 
 
 def test_a_command_shares_its_runs_and_a_killed_one_is_tried_again(plugins, tmp_path, capsys):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 from torch.utils.data import DataLoader, Dataset
 
 from benchmark.data.catalogue import Item, Prepared, checked, find, items
@@ -182,13 +182,15 @@ def check_shared_memory(workers: int, batch_size: int, sample: Mapping[str, Tens
     """Raises `DataError` where what is read ahead does not fit into shared memory, in which workers hand it over."""
     if not SHARED.is_dir():
         return
-    batch = batch_size * sum(tensor.numel() * tensor.element_size() for tensor in sample.values())
+    sharing = distributed.get_world_size() if distributed.is_initialized() else 1  # processes that read so, side by side
+    batch = batch_size * sharing * sum(tensor.numel() * tensor.element_size() for tensor in sample.values())
     needed, free = (workers * AHEAD + 1) * batch, shutil.disk_usage(SHARED).free
     if needed > free:
         fitting = max(0, int(free / batch - 1) // AHEAD)
-        raise DataError(f"{workers} processes that read ahead need {needed / 2**20:,.0f} MiB of shared memory, and {SHARED} "
-                        f"has {free / 2**20:,.0f} free; give the container more (docker run --shm-size={needed // 2**30 + 1}g "
-                        f"or --ipc=host), or set {WORKERS} to {fitting} or fewer, or raise recipe.accumulation")
+        raise DataError(f"{workers * sharing} processes that read ahead need {needed / 2**20:,.0f} MiB of shared memory, and "
+                        f"{SHARED} has {free / 2**20:,.0f} free; give the container more (docker run "
+                        f"--shm-size={needed // 2**30 + 1}g or --ipc=host), or set {WORKERS} to {fitting} or fewer, or raise "
+                        "recipe.accumulation")
 
 
 def count_workers() -> int:
