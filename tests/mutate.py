@@ -35,6 +35,7 @@ class Error:
 
 
 PATHWAY, OPTIM = "tests/test_pathway.py tests/test_contracts.py", "tests/test_optim.py"
+SHARED = "tests/test_shared_runs.py -k imagenet"
 ERRORS = (
     Error("the sign of the scale", "benchmark/model/pathway.py", "return nn.functional.linear(x, self.weight, bias) + scale * joined",
           "return nn.functional.linear(x, self.weight, bias) - scale * joined", PATHWAY),
@@ -92,8 +93,8 @@ ERRORS = (
           "position.expand(batch_size, -1, -1)], 1)", "tests/test_patches.py tests/test_points.py tests/test_contracts.py"),
     Error("the spread of a patch is biased", "benchmark/model/mae.py", "eps=eps * biased) * biased**0.5", "eps=eps)",
           "tests/test_patches.py"),
-    Error("val and test change places", "benchmark/train/execute.py", "evaluate(tested, task, splits[split], spec, device))",
-          'evaluate(tested, task, splits[{"val": "test", "test": "val"}[split]], spec, device))',
+    Error("val and test change places", "benchmark/train/execute.py", "evaluate(tested, task, splits[split], spec, device,",
+          'evaluate(tested, task, splits[{"val": "test", "test": "val"}[split]], spec, device,',
           "tests/test_contracts.py::test_what_is_recorded_of_a_split_is_what_the_exported_weights_reach_on_it"),
     Error("the arm's name enters the data's seed", "benchmark/train/execute.py", 'spec.shape.depth, splits["train"], spec.seed, device,',
           'spec.shape.depth, splits["train"], spec.seed + len(spec.arm or ""), device,', "tests/test_contracts.py "
@@ -134,7 +135,7 @@ ERRORS = (
     Error("a stack goes on from that of other places", "benchmark/train/stacked_runs.py",
           "for member in self.all), str(self.size)]", "for member in self.all)]", "tests/test_lockstep.py"),
     Error("runs of a stack are paired with runs alone", "benchmark/evidence/pairing.py",
-          "where.lockstep or 1, place)", "1, place)", "tests/test_lockstep.py"),
+          "where.lockstep or 1, where.processes", "1, where.processes", "tests/test_lockstep.py"),
     Error("any interval that holds a number reproduces it", "benchmark/evidence/claims.py",
           "if inside and evidence.high - evidence.low > 2 * VALUE_MARGIN:", "if False:", "tests/test_claims.py"),
     Error("noise merged like the planted effect keeps its weights", "baselines/planted.py",
@@ -148,6 +149,14 @@ ERRORS = (
           "**{}", "tests/test_claims.py"),
     Error("a leak is looked for below chance", "benchmark/evidence/sanity.py", "above = (estimate.mean - chance)",
           "above = (chance - estimate.mean)", "tests/test_sanity.py"),
+    Error("a process drops by the rows of the first", "benchmark/train/shared_layers.py",
+          "own = rows.everyone[self.at_hand.rank]", "own = rows.everyone[0]", SHARED),
+    Error("each process's mean in a shared batch norm", "benchmark/train/shared_layers.py",
+          "distributed.all_reduce(sums)\n        count", "count", SHARED.replace("imagenet", "shapenet")),
+    Error("the mean of processes in the place of the sum", "benchmark/train/processes.py",
+          "lambda future: future.value()[0])", "lambda future: future.value()[0] / self.size)", SHARED),
+    Error("a sample at the border is mixed with itself", "benchmark/train/processes.py", "partners = places + 1", "partners = places",
+          "tests/test_shared_runs.py -k take_all_rows"),
     Error("each share of the labels is a family of its own", "benchmark/evidence/shares.py", 'drop=True), ["profile", "setting", "arm"])',
           'drop=True), ["profile", "setting", "arm", "share"])', "tests/test_sanity.py"),
     Error("an effect of the wrong sign is reproduced", "benchmark/evidence/claims.py", "if significant and sign * evidence.mean > 0:",
