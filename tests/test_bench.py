@@ -16,12 +16,13 @@ from synthetic import make_record, make_spec
 
 from baselines import ARMS, STUDY
 from benchmark.bench import inputs, matrices
-from benchmark.bench.inputs import count_tokens, training_operations
+from benchmark.bench.inputs import count_tokens
 from benchmark.bench.limited import run_limited
 from benchmark.bench.matrices import jobs_of, measure_records
 from benchmark.bench.measure import Bench, Result, alternate, alternate_anew, ratios
 from benchmark.bench.run import MEASUREMENTS, bench_table, folder_name, run_bench, summary, write_bench, write_numbers
 from benchmark.cli.main import main
+from benchmark.evidence.expense import training_operations
 from benchmark.provenance.environment import describe_environment
 from tasks import TASKS
 

@@ -34,7 +34,7 @@ MAY_IMPORT = {  # of each folder: the folders that its modules may import, from 
     "report": "spec records provenance evidence",
     "runner": "spec records provenance train plan evidence",
     "transfer": "spec data model",
-    "bench": "spec records provenance data model train plan runner report",
+    "bench": "spec records provenance data model train plan evidence runner report",
     "check": "spec records data model train plan",
     "cli": "benchmark check spec records provenance data plan tasks baselines evidence report runner transfer bench",
     "api": "spec records plan evidence runner cli",

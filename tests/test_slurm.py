@@ -82,7 +82,8 @@ class Calls:
         found: list[JobState] = []
 
         def look() -> bool:
-            epochs = Counter(told["run"] for told in told_in(self.results) if told["kind"] == "epoch")
+            epochs = Counter(told["run"] for told in told_in(self.results)
+                             if told["kind"] == "epoch" and told["total"] == 4)
             found[:] = [state for run_id, state in states_of_jobs(Store(self.results)).items()
                         if state.state == "running" and state.job not in besides and epochs[run_id] == 2]
             return len(found) == 2
@@ -155,6 +156,49 @@ def test_jobs_die_in_every_way_and_each_run_is_done_once_as_it_is_done_here(clus
     assert max(epochs.values()) <= 2
     assert max(Counter(run for (run, _), count in epochs.items() if count > 1).values(), default=0) <= 1, (
         "at most one epoch of a run is lost")
+
+
+MEASURED = """
+import re, resource, sys
+from pathlib import Path
+from benchmark.cli.main import main
+code = main(sys.argv[1:])
+own, others = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+seconds = own.ru_utime + own.ru_stime + others.ru_utime + others.ru_stime
+memory = re.search(r"VmHWM:\\s*(\\d+)", Path("/proc/self/status").read_text())  # maxrss has that of the parent in it
+print(code, seconds, int(memory[1]) / 1024, "torch" in sys.modules, file=sys.stderr)
+"""
+MOST_MIB = 300  # of memory
+SLOW = 5  # times as slow as an idle machine of today may a machine be
+
+
+def measure(*arguments: str, **environment: str) -> tuple[str, float]:
+    """What a command prints, and the seconds of a core that it takes."""
+    done = subprocess.run([sys.executable, "-c", MEASURED, *arguments], capture_output=True, text=True, cwd=ROOT, check=True,
+                          env={**os.environ, "PYTHONPATH": str(ROOT), **environment}, timeout=PATIENCE)
+    code, seconds, memory, torch = done.stderr.split()[-4:]
+    assert (code, torch) == ("0", "False"), done.stderr
+    assert float(memory) < MOST_MIB
+    print(f"{arguments[0]}: {seconds} s of a core, {memory} MiB")
+    return done.stdout, float(seconds)
+
+
+@needs_slurm
+def test_two_thousand_jobs_are_submitted_looked_at_and_cancelled_in_seconds(cluster, tmp_path):
+    given = ["--seeds", "0-99", "--results", str(tmp_path / "many")]
+    printed, seconds = measure("run", *given, "--executor", "slurm", "--slurm", "time=1h,begin=now+1hour", "--detach")
+    assert printed.startswith("2000 runs, 2000 to do on Slurm")
+    assert printed.count("submitted: ") == 14
+    assert seconds < 5 * SLOW
+    printed, seconds = measure("status", *given)
+    assert "2000 runs in" in printed
+    assert "2000 queued" in printed
+    assert seconds < 3 * SLOW
+    printed, seconds = measure("run", *given, "--executor", "slurm", "--slurm", "time=1h", "--detach")
+    assert "2000 runs are in the queue already" in printed
+    assert "submitted: " not in printed
+    assert "2000 jobs of" in measure("cancel", *given)[0]
+    assert not cluster.call("squeue", "-h").strip()
 
 
 # --- without a Slurm -------------------------------------------------------------------------------------------------
@@ -250,3 +294,10 @@ def test_where_no_slurm_is_this_is_said_and_nothing_is_concluded(capsys, tmp_pat
     (folder / "submission.json").write_text("{", encoding="utf-8")
     assert main(["cancel", *given]) == 2
     assert "submission.json cannot be read" in capsys.readouterr().err
+
+
+def test_ten_thousand_runs_are_planned_in_seconds_and_little_memory(tmp_path):
+    printed, seconds = measure("run", "--seeds", "0-499", "--results", str(tmp_path), "--executor", "slurm", "--slurm",
+                               "time=1h", "--dry-run")
+    assert "in all: 10000 runs in 10000 jobs of 14 arrays" in printed
+    assert seconds < 5 * SLOW

@@ -24,6 +24,7 @@ from benchmark.data.catalogue import CATALOGUE, prepare
 from benchmark.data.datasets import layouts_of
 from benchmark.data.examples import Batch, Examples
 from benchmark.data.files import WORKERS
+from benchmark.evidence.expense import training_operations
 from benchmark.model.patches import grid_of
 from benchmark.spec.contracts import Task
 from benchmark.spec.recipes import ModelShape, PretrainRecipe
@@ -143,16 +144,6 @@ def count_tokens(shape: ModelShape, modality: str, batch: Batch) -> float:
     if modality == "point":
         return shape.patch_size[0] * batch["input"].shape[1] / shape.input_size[0]
     return math.prod(grid_of(shape))
-
-
-def training_operations(shape: ModelShape, tokens: float) -> float:
-    """Floating-point operations of forward and backward (twice forward) through the encoder's blocks, for one sample.
-
-    A block of width D on N tokens has 8 N D^2 in attention's weights, 4 N^2 D in attention itself and 4 r N D^2 in an MLP of
-    ratio r, a multiplication and an addition counted as two. Tokenizer, head and decoder are left out.
-    """
-    width = shape.embed_dim
-    return 3 * shape.depth * (8 * tokens * width**2 + 4 * tokens**2 * width + 4 * shape.mlp_ratio * tokens * width**2)
 
 
 @contextmanager

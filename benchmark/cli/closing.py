@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from benchmark.cli.context import load_registry, plugins_given
 from benchmark.plan.matrix import Plan
+from benchmark.records.record import names_under
 from benchmark.records.store import Store
 
 if TYPE_CHECKING:
@@ -32,12 +33,15 @@ def say_why_again(work: Todo) -> None:
         print(f"note: of these, {count} {'is' if count == 1 else 'are'} computed again: {WHY_AGAIN[state]}", flush=True)
 
 
-def close_matrix(options: argparse.Namespace, plan: Plan, store: Store, progress: View) -> None:
-    """Print what the folder holds now, and how the runs of this command ended."""
+def close_matrix(options: argparse.Namespace, plan: Plan, store: Store, progress: View, most: int | None = None) -> None:
+    """Print what the folder holds now, unless it is more than `most` runs, and how the runs of this command ended."""
     from benchmark.evidence.alignment import compare_with_baselines
 
-    compare_with_baselines(store)
-    print_matrix(store, options.plugins)
+    if most is not None and (held := len(names_under(store.folder))) > most:
+        print(f"\nthe matrix of {held} runs is in the report alone")
+    else:
+        compare_with_baselines(store)
+        print_matrix(store, options.plugins)
     print_summary(progress, store, next_command(plan, store, options), options.verbose)
 
 

@@ -8,6 +8,7 @@ import shlex
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -15,7 +16,9 @@ from typing import TYPE_CHECKING, NoReturn
 
 from benchmark.cli.closing import close_matrix, report_command, say_why_again, stopped_like_ctrl_c
 from benchmark.cli.context import make_plan, names_a_choice, plugins_given, processes_of_a_run, require_torch
+from benchmark.cli.standing import print_states
 from benchmark.plan.matrix import Plan
+from benchmark.records.record import names_under
 from benchmark.records.store import Store
 from benchmark.spec.runspec import Site
 
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from benchmark.runner.slurm import Resources
 
 SHOWN = 20  # numbers of jobs
+MOST_SHOWN = 1000  # runs whose matrix is shown at the end; more take more memory than a login node may give
 LOCAL_ONLY = {"jobs": "-j (--max-jobs limits jobs)", "time_limit": "--time-limit (--slurm time=)", "debug": "--debug"}
 
 
@@ -87,8 +91,57 @@ def run_on_cluster(options: argparse.Namespace, plan: Plan, store: Store, resour
         print(f"\nnot watched any more: the jobs go on; the same command watches them again, "
               f"{shlex.join(again('cancel', options))} ends them", file=sys.stderr)
         return 130
-    close_matrix(options, plan, store, progress)
+    close_matrix(options, plan, store, progress, MOST_SHOWN)
     return 1 if failed else 0
+
+
+def show_expense(options: argparse.Namespace, plan: Plan, store: Store, resources: Resources, processes: int,
+                 unprepared: Mapping[str, str]) -> int:
+    """What would be submitted, and what it would take: hours by cell, cores for input, disk."""
+    from benchmark.evidence.expense import disk_bytes, expenses, load_speeds
+    from benchmark.evidence.lengths import known_lengths, length_of
+    from benchmark.report.expense import expense_lines
+    from benchmark.runner.pool import todo
+    from benchmark.runner.slurm import plan_arrays
+
+    headers = store.headers(names_under(store.folder))
+    print_states(plan, store, headers)
+    for task, reason in unprepared.items():
+        print(f"not ready: {task}: {reason}")
+    jobs = todo(plan, store, options.overwrite, headers).jobs
+    pending = [job.spec for job in jobs]
+    lengths: dict[tuple[object, ...], list[float]] = {}
+    for spec in plan.specs:
+        header = headers.get(spec.name)
+        if header is not None and header.wall is not None:
+            lengths.setdefault(length_of(spec), []).append(header.wall * header.processes[-1])
+    came = Store(Path("results") / options.profile)  # in a clone, what the suite's own results are
+    if came.folder.resolve() != store.folder.resolve():
+        lengths = known_lengths(came.records()[0]) | lengths
+    arrays = plan_arrays(jobs, options.lockstep or 1, chained=options.max_jobs is not None)
+    rows = expenses(pending, lengths, speeds := load_speeds(Path("results") / "speed"), _samples(plan))
+    names = {name for job in jobs for name in job.task.profiles[options.profile].data_sets}
+    print("\n".join(expense_lines(rows, speeds, disk_bytes(pending), names, jobs=sum(len(array.units) for array in arrays),
+                                  arrays=len(arrays), gpus=resources.gpus, shared_by=processes, minutes=resources.minutes,
+                                  at_once=options.max_jobs)))
+    return 0
+
+
+def _samples(plan: Plan) -> dict[tuple[str, str], int]:
+    """Training samples by task and kind of run: of data that were prepared, else as they are known to be."""
+    from benchmark.data.catalogue import find
+    from benchmark.data.embedded import DataError
+    from benchmark.evidence.expense import SIZES
+
+    found = {}
+    for task, profile in {job.task.name: (job.task, job.spec.profile) for job in plan.jobs}.values():
+        for kind, name in (("train", task.profiles[profile].data_sets[0]), ("pretrain", task.profiles[profile].data_sets[-1])):
+            try:
+                found[task.name, kind] = find(name).counts["train"]
+            except (DataError, KeyError):
+                if name in SIZES:
+                    found[task.name, kind] = SIZES[name][0]
+    return found
 
 
 def again(verb: str, options: argparse.Namespace) -> list[str]:

@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from benchmark.cli.context import load_registry, make_plan, names_a_choice
 from benchmark.plan.matrix import Plan
 from benchmark.provenance.currency import STATES, Judge, Standing, carried_note
 from benchmark.records.record import names_under
-from benchmark.records.store import Store
+from benchmark.records.store import Header, Store
 
 if TYPE_CHECKING:
     from benchmark.runner.jobs import JobState
@@ -111,9 +111,12 @@ def with_jobs(plan: Plan, standings: Sequence[Standing], jobs: dict[str, JobStat
             for spec, standing in zip(plan.specs, standings, strict=True)]
 
 
-def print_states(plan: Plan, store: Store) -> int:
-    """One line a cell with the state of each seed, then why some have none of today's, and how many are in each state."""
-    headers = store.headers(names_under(store.folder))
+def print_states(plan: Plan, store: Store, headers: Mapping[str, Header] | None = None) -> int:
+    """One line a cell with the state of each seed, then why some have none of today's, and how many are in each state.
+
+    `headers`: of the folder's records, where they are read already.
+    """
+    headers = store.headers(names_under(store.folder)) if headers is None else headers
     jobs = jobs_of(store)
     standings = with_jobs(plan, Judge.beside(store).of_plan(store, [(job.spec, job.code) for job in plan.jobs], headers), jobs)
     cells: dict[str, list[str]] = {}

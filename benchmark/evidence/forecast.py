@@ -10,6 +10,7 @@ from statistics import fmean
 from benchmark.evidence.collect import collect
 from benchmark.evidence.estimates import estimate_effects, pooled_spread
 from benchmark.evidence.inputs import TaskInfo
+from benchmark.evidence.lengths import known_lengths, length_of
 from benchmark.evidence.stats import minimal_detectable_effect
 from benchmark.records.record import Record
 from benchmark.spec.runspec import RunSpec
@@ -62,15 +63,6 @@ def forecast_time(pending: Sequence[RunSpec], records: Iterable[Record], elsewhe
     return TimeLeft(math.fsum(lengths), len(lengths), len(pending) - len(lengths), borrowed)
 
 
-def known_lengths(records: Iterable[Record]) -> dict[tuple[object, ...], list[float]]:
-    """Seconds of finished runs, by `length_of` their specs"""
-    known: dict[tuple[object, ...], list[float]] = {}
-    for record in records:
-        if "wall" in record.seconds:
-            known.setdefault(length_of(record.spec), []).append(record.seconds["wall"])
-    return known
-
-
 def forecast_effects(specs: Iterable[RunSpec], records: Sequence[Record], tasks: Mapping[str, TaskInfo]) -> list[Detectable]:
     """By target: the effect that its seeds would show, from the spread of the paired differences that were measured."""
     seeds: dict[tuple[str, str, str | None], set[int]] = {}
@@ -95,8 +87,3 @@ def forecast_effects(specs: Iterable[RunSpec], records: Sequence[Record], tasks:
         effect = minimal_detectable_effect(spread, len(chosen), spread_df=freedom)
         found.append(Detectable(task, setting, len(chosen), effect, spread, len(rows), metric.unit))
     return found
-
-
-def length_of(spec: RunSpec) -> tuple[object, ...]:
-    """What runs that take about equally long have in common"""
-    return (spec.task, spec.kind, spec.profile, spec.setting, spec.limit, spec.recipe.epochs, spec.auxiliary is None)

@@ -38,6 +38,7 @@ class Header:
     device: str = ""
     commit: str | None = None
     changed_ns: int = 0  # when its file was written
+    wall: float | None = None  # seconds
     fault: str = ""
 
 
@@ -188,7 +189,8 @@ def _header(path: str) -> Header:
     except (OSError, RecordError) as error:
         return Header(fault=str(error).removeprefix(f"{path}: "))
     return Header(record.run_id, record.spec.asked, record.code, record.environment.lockstep or 1,
-                  record.environment.processes or (1,), record.environment.device, record.environment.commit, changed)
+                  record.environment.processes or (1,), record.environment.device, record.environment.commit, changed,
+                  record.seconds.get("wall"))
 
 
 def read_failure(path: Path) -> Failure | None:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from benchmark.evidence.forecast import known_lengths, length_of
+from benchmark.evidence.lengths import known_lengths, length_of
 from benchmark.records.record import Record
 from benchmark.spec.runspec import RunSpec
 

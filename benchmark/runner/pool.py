@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from benchmark.plan.matrix import Job, Plan
 from benchmark.provenance.currency import AGAIN, Judge, Standing, State
-from benchmark.records.store import Store
+from benchmark.records.store import Header, Store
 from benchmark.runner.budget import Budget
 from benchmark.runner.stacks import Stacks
 from benchmark.runner.worker import Work, carry_out, own_settings
@@ -73,11 +73,15 @@ class Todo:
         return {state: count for state, count in states.items() if state != "missing"}
 
 
-def todo(plan: Plan, store: Store, again: Collection[State] = AGAIN) -> Todo:
-    """The jobs without a result, those in one of the states `again`, and what they need whose weights are not here."""
+def todo(plan: Plan, store: Store, again: Collection[State] = AGAIN, headers: Mapping[str, Header] | None = None) -> Todo:
+    """The jobs without a result, those in one of the states `again`, and what they need whose weights are not here.
+
+    `headers`: of the folder's records, where they are read already.
+    """
     judge = Judge.beside(store)
     standings = dict(zip((spec.run_id for spec in plan.specs),
-                         judge.of_plan(store, [(job.spec, job.code) for job in plan.jobs]), strict=True))
+                         judge.of_plan(store, [(job.spec, job.code) for job in plan.jobs], headers),
+                         strict=True))
     chosen = {run_id for run_id, standing in standings.items() if standing.state in {"missing", "failed", *again}}
     for job in reversed(plan.jobs):  # so that what a training needs which is needed itself is found, too
         if job.spec.run_id in chosen:
