@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 import shlex
 import shutil
 import sys
@@ -15,15 +16,23 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import parametrize
 
 from baselines.m2pt import M2PT
-from benchmark.check.arms import check_cell
+from benchmark.check.arms import STEP, carry_out, check_cell
 from benchmark.check.data import check_chance, check_duplicates, check_labels, check_task
 from benchmark.cli.context import load_registry
 from benchmark.cli.main import main
+from benchmark.model.weights import export_weights, read_weights
+from benchmark.plan.matrix import Cell, Planner, parse_override
+from benchmark.spec.contracts import Arm
+from benchmark.train.members import Member
+from benchmark.train.setup import build_model
 from tasks import TASKS
 
 ROOT = Path(__file__).parents[1]
+EXAMPLES = runpy.run_path(str(ROOT / "docs" / "examples" / "parametrized.py"))
+GatedPathways, GATED = EXAMPLES["GatedPathways"], EXAMPLES["ARM"]
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +55,8 @@ def commands_of(page: str) -> list[str]:
 @pytest.mark.parametrize("page", ["own-arm.md", "own-task.md"])
 def test_every_command_of_the_page_runs(page, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    shutil.copy(ROOT / "docs" / "examples" / "low_rank.py", tmp_path)
+    for file in (ROOT / "docs" / "examples").glob("*.py"):
+        shutil.copy(file, tmp_path)
     commands = commands_of(page)
     assert len(commands) >= 3
     for command in commands:
@@ -151,15 +161,55 @@ class Raising(M2PT):
         raise RuntimeError("no such block")
 
 
+class Unmerged(GatedPathways):
+    """Other names, as torch's parametrize makes them, and nothing that undoes them"""
+
+    merge = Arm.merge
+
+
+class Forgetful(GatedPathways):
+    """A merge that makes another model"""
+
+    def merge(self, model):
+        super().merge(model)
+        model.blocks[0].mlp.fc1.weight.data.mul_(-1)
+
+
+class Halfway(GatedPathways):
+    """A merge of one layer"""
+
+    def merge(self, model):
+        parametrize.remove_parametrizations(model.blocks[0].mlp.fc1, "weight")
+
+
 @pytest.mark.parametrize(("arm", "said"), [
     (Drawing(), "two executions end in different weights"),
-    (Wrapping(), "the merged model is not the plain one: without head.bias, without head.weight"),
-    (Raising(), "RuntimeError: no such block")], ids=lambda value: getattr(type(value), "__name__", ""))
+    (Wrapping(), "the merged model of arm m2pt is not the plain one: without head.head.bias, without head.head.weight"),
+    (Raising(), "RuntimeError: no such block"),
+    (Unmerged(), "without blocks.0.attn.proj.weight, without blocks.0.attn.qkv.weight, with blocks.0.attn.proj."),
+    (Forgetful(), "differs by "), (Halfway(), "let its `merge` undo what would be exported under other names")],
+    ids=lambda value: getattr(type(value), "__name__", ""))
 def test_what_is_wrong_with_an_arm_is_found(arm, said):
     tasks, _ = load_registry()
     found = check_cell(arm, tasks["imagenet"], "pretrained", tasks, "tiny")
     assert found.level == "error"
     assert said in found.what
+
+
+def test_a_fusion_of_one_s_own_is_exported_as_a_plain_model(tmp_path):
+    """With averaged weights, which are merged, too."""
+    tasks, _ = load_registry()
+    overrides = [parse_override(text, tasks, may_fit_nothing=True) for text in [*STEP, "recipe.ema_decay=0.5"]]
+    plan = Planner(tasks, "tiny", overrides, limit=16).plan([Cell(tasks["imagenet"], GATED, "pretrained", "audio")], [0])
+    record = carry_out(plan, tmp_path)
+    plain = build_model(plan.jobs[-1].spec, tasks["imagenet"])
+    export_weights(plain, tmp_path / "plain.safetensors")
+    shapes = [{name: tensor.shape for name, tensor in read_weights(path).items()}
+              for path in (tmp_path / "plain.safetensors", tmp_path / "run" / "weights.safetensors")]
+    assert shapes[0] == shapes[1]
+    assert record.merge_difference == 0.0, "it was looked at, and torch computes the same sum"
+    with pytest.raises(ValueError, match="the arm merges its model itself"):
+        Member(plan.jobs[-1].spec, tasks["imagenet"], GATED, tmp_path, {}).build()
 
 
 def test_a_file_of_another_kind_is_no_plugin(tmp_path, capsys):

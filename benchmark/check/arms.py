@@ -8,14 +8,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmark.check.finding import Finding
-from benchmark.model.weights import export_weights, read_weights, save_weights
+from benchmark.model.weights import save_weights
 from benchmark.plan.matrix import Cell, Plan, Planner, parse_override, pretraining_tasks
 from benchmark.records.record import Record
 from benchmark.spec.contracts import Arm, Task
 from benchmark.spec.recipes import Setting
 from benchmark.spec.runspec import Pretrained, Site
 from benchmark.train.execute import execute
-from benchmark.train.setup import build_autoencoder, build_model
+from benchmark.train.setup import build_autoencoder
 
 BATCH = 8
 SAMPLES = 2 * BATCH  # of each split: the second of two steps has a rate of 0
@@ -52,7 +52,7 @@ def check_cell(arm: Arm, task: Task, setting: Setting, tasks: Mapping[str, Task]
         with TemporaryDirectory(prefix="check-") as folder:
             place = Path(folder)
             record, again = (carry_out(plan, place / name) for name in ("one", "two"))
-            faults = [*faults_of(record, again), *name_faults(plan, place)]
+            faults = list(faults_of(record, again))
     except Exception as error:  # of whatever kind, it is what is looked for
         return Finding("error", f"{cell}: {type(error).__name__}: {' '.join(str(error).split())}")
     if faults:
@@ -83,18 +83,3 @@ def faults_of(record: Record, again: Record) -> Iterator[str]:
         yield "two executions end in different weights: draw from the generator that `build` is given"
     if record.merge_difference is not None and record.merge_difference > CLOSE:
         yield f"the merged model differs by {record.merge_difference:.1e} of the largest logit from the one that was trained"
-
-
-def name_faults(plan: Plan, folder: Path) -> Iterator[str]:
-    """Where the merged model is not the plain one, by names and shapes of what it holds."""
-    spec, task = plan.jobs[-1].spec, plan.jobs[-1].task
-    export_weights(build_model(spec, task), folder / "plain.safetensors")
-    plain = {name: tuple(tensor.shape) for name, tensor in read_weights(folder / "plain.safetensors").items()}
-    merged = {name: tuple(tensor.shape) for name, tensor in read_weights(folder / "one/run/weights.safetensors").items()}
-    if merged != plain:
-        missing, more = sorted(plain.keys() - merged.keys()), sorted(merged.keys() - plain.keys())
-        shapes = [f"{name} {merged[name]} for {plain[name]}" for name in sorted(plain.keys() & merged.keys())
-                  if merged[name] != plain[name]]
-        yield ("the merged model is not the plain one: "
-               + ", ".join([*(f"without {name}" for name in missing[:2]), *(f"with {name}" for name in more[:2]), *shapes[:2]])
-               + "; pathways must be returned by `build`, and leave plain linear layers when they are dropped")

@@ -10,11 +10,12 @@ SHARED = ("depth", "embed_dim", "num_heads", "mlp_ratio")  # of a shape: what bl
 def check_blocks(plan: Plan) -> None:
     """Raises `ValueError` naming the first run whose blocks differ from those that it starts from in depth, width or heads."""
     for job in plan.jobs:
-        for role, start in (*job.needs, *job.files):
-            wrong = [name for name in SHARED if getattr(job.spec.shape, name) != getattr(start.shape, name)]
+        shapes = [*((role, run.shape) for role, run in job.needs), *((role, file.shape) for role, file in job.files)]
+        for role, shape in shapes:
+            wrong = [name for name in SHARED if getattr(job.spec.shape, name) != getattr(shape, name)]
             if wrong:
-                ours, theirs = (", ".join(f"{name} {getattr(shape, name):g}" for name in wrong)
-                                for shape in (job.spec.shape, start.shape))
+                ours, theirs = (", ".join(f"{name} {getattr(each, name):g}" for name in wrong)
+                                for each in (job.spec.shape, shape))
                 fields = " and ".join(f"shape.{name}" for name in wrong)
                 raise ValueError(f"{job.spec.cell} has blocks of {ours}, and its {role} of {theirs}: they are joined one "
                                  f"to one, so set {fields} alike, for every task or for none")

@@ -233,6 +233,11 @@ class Arm(Frozen, ABC):
         """
         return []
 
+    def merge(self, model: TransformerModel) -> None:
+        """Undo what `build` did to the structure of `model`, and keep what it computes: names and shapes are the plain model's
+        again. The engine merges pathways that `build` returned by itself, after this.
+        """
+
     def tune(self, name: str, lr_scale: float, weight_decay: float) -> tuple[float, float]:
         """(lr_scale, weight_decay) of the parameter `name` of the built model, where the recipe gives those passed in."""
         return lr_scale, weight_decay

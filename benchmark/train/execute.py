@@ -15,7 +15,7 @@ from torch import Tensor
 from benchmark.data.examples import Batch, Examples
 from benchmark.data.seeds import SampleRandom
 from benchmark.model.encoder import TransformerModel
-from benchmark.model.pathway import Pathway, apart, merge
+from benchmark.model.pathway import Pathway, apart
 from benchmark.model.weights import export_weights, save_tensors, save_weights
 from benchmark.provenance.environment import describe_environment, peak_memory_bytes
 from benchmark.records.outputs import FILE as OUTPUTS
@@ -30,6 +30,7 @@ from benchmark.train.evaluate import Kept, evaluate, logits_of, representations,
 from benchmark.train.feed import Feed
 from benchmark.train.loop import Loss, Progress, backward, fit
 from benchmark.train.optim import WeightAverage, autocast, clear_gradients
+from benchmark.train.plain import check_difference, check_plain, make_plain, merges_itself, part_classes
 from benchmark.train.signed import Watch
 from benchmark.train.team import ALONE, Team
 
@@ -95,6 +96,8 @@ def _train(spec: RunSpec, task: Task, arm: Arm | None, device: torch.device, wor
     # What is tested and exported is the average, where there is one; scales and the merge difference are the model's.
     average = WeightAverage(model, recipe.ema_decay) if recipe.ema_decay is not None else None
     tested = model if average is None else average.module
+    if average is not None:
+        part_classes(tested)
     joined = team.join(model)
     splits = setup.load_splits(spec, task)
     strengths = splits["train"].remaining(recipe.augment)
@@ -127,12 +130,17 @@ def _train(spec: RunSpec, task: Task, arm: Arm | None, device: torch.device, wor
                    work / "checkpoint.pt", spec.run_id, after_epoch, lambda: setup.set_train_mode(model, spec.setting),
                    arm.tune, average, team)
     watch.note(progress.epoch)
+    if average is not None:
+        make_plain(tested, arm)  # where it merges itself; pathways were averaged merged
     if team.rank:
-        merge(model)
+        make_plain(model, arm)
         measure(progress)
         return progress, {}
     layers = describe_layers(pathways, work / "initial.safetensors", gradients) if pathways else []
-    difference = merge_and_compare(model, task, splits["test"], spec, device) if pathways else None
+    difference = None
+    if pathways or merges_itself(arm):
+        difference = merge_and_compare(model, arm, task, splits["test"], spec, device)
+    check_plain(tested, built.plain, arm)
     kept = Kept()
     measure(progress, kept)
     write_outputs(work / OUTPUTS, kept.arrays())
@@ -171,13 +179,19 @@ def describe_layers(pathways: Sequence[Pathway], initial: Path, gradients: Mappi
     return layers
 
 
-def merge_and_compare(model: TransformerModel, task: Task, examples: Examples, spec: RunSpec, device: torch.device) -> float:
-    """Merge the pathways; returns the largest difference of test logits over the largest logit."""
+def merge_and_compare(model: TransformerModel, arm: Arm, task: Task, examples: Examples, spec: RunSpec,
+                      device: torch.device) -> float:
+    """Merge pathways, and what the arm merges itself; returns the largest difference of test logits over the largest logit.
+
+    Raises `ValueError` where a merge of the arm's own makes another model.
+    """
     with apart(model):
         before = logits_of(model, task, examples, spec, device)
-    merge(model)
+    make_plain(model, arm)
     after = logits_of(model, task, examples, spec, device)
-    return ((after - before).abs().max() / before.abs().max().clamp_min(1e-12)).item()
+    difference: float = ((after - before).abs().max() / before.abs().max().clamp_min(1e-12)).item()
+    check_difference(difference, arm)
+    return difference
 
 
 def _latest(progress: Progress, task: Task) -> str:

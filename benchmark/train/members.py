@@ -16,6 +16,7 @@ from benchmark.spec.runspec import Pretrained, RunSpec
 from benchmark.train import setup
 from benchmark.train.evaluate import logits_of
 from benchmark.train.optim import Tune
+from benchmark.train.plain import merges_itself
 from benchmark.train.stacked_model import StackedModel
 
 SAME = 1e-2  # of the largest logit: rounding is less, though GPUs cut what convolutions multiply to 10 bits
@@ -46,6 +47,8 @@ class Member:
             self.model = setup.build_autoencoder(self.spec, self.task)
             self.parameters = {"training": setup.count_parameters(self.model)}
             return
+        if merges_itself(self.arm):
+            raise ValueError("the arm merges its model itself, and a stack merges all alike")
         built = setup.build(self.spec, self.task, self.arm, self.starts)
         self.model, self.loading = built.model, built.loading
         self.pathways = {pathway.name: pathway.cross_modal.auxiliary is not None for pathway in built.pathways}

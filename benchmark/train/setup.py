@@ -24,6 +24,7 @@ from benchmark.model.weights import load_blocks, load_encoder
 from benchmark.spec.contracts import Arm, Task
 from benchmark.spec.recipes import PretrainRecipe, Split, TrainRecipe
 from benchmark.spec.runspec import Pretrained, RunSpec, Site
+from benchmark.train.plain import Layout, check_built, layout_of
 
 Part = TypeVar("Part", bound=nn.Module)
 
@@ -47,7 +48,7 @@ class Built:
     model: TransformerModel
     pathways: list[Pathway]
     loading: dict[str, list[str]]  # keys that the starting checkpoint lacked or had too many
-
+    plain: Layout  # of the model without its arm
 
 
 def build(spec: RunSpec, task: Task, arm: Arm, starts: Mapping[str, Pretrained]) -> Built:
@@ -58,11 +59,13 @@ def build(spec: RunSpec, task: Task, arm: Arm, starts: Mapping[str, Pretrained])
     blocks = {role: load_blocks(start.weights, start.shape) for role, start in starts.items() if role != "target"}
     set_trainable(model, spec, recipe)
     stream = arm.stream(spec.task, spec.setting or "pretrained", spec.auxiliary)
+    plain = layout_of(model)
     pathways = arm.build(model, blocks, generator(spec.seed, *stream))
+    check_built(model, plain, arm)
     if spec.setting == "fix":
         for pathway in pathways:
             pathway.freeze_auxiliary()
-    return Built(model, pathways, {name: keys for name, keys in loading.items() if keys})
+    return Built(model, pathways, {name: keys for name, keys in loading.items() if keys}, plain)
 
 
 def build_model(spec: RunSpec, task: Task) -> TransformerModel:
