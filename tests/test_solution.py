@@ -16,6 +16,7 @@ from benchmark.model.encoder import build_blocks
 from benchmark.model.pathway import merge
 from benchmark.model.weights import read_weights
 from benchmark.plan.matrix import Cell, Plan, Planner, parse_override
+from benchmark.provenance.code import used_code
 from benchmark.provenance.currency import Judge
 from benchmark.records.store import Store
 from benchmark.runner.pool import todo
@@ -39,7 +40,7 @@ def carry_out(plan: Plan, store: Store) -> None:
     for job in plan.jobs:
         starts = {role: Pretrained(weights=store.weights(need), shape=need.shape) for role, need in job.needs}
         record = execute(job.spec, job.task, job.arm, Site(results=""), store.work(job.spec), starts)
-        store.save(record.model_copy(update={"code": {part: digest for part, digest in job.code.items() if part != "stack"}}))
+        store.save(record.model_copy(update={"code": used_code(job.code, stacked=False, shared=False)}))
 
 
 def origins(arm: Solution | SolutionNoise, task: str, setting: str, seed: int = 0):
