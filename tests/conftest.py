@@ -13,6 +13,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 import sixth_task
+import slurm
 
 hypothesis.settings.register_profile("suite", deadline=None)
 hypothesis.settings.load_profile("suite")
@@ -23,11 +24,13 @@ WITH_OPEN3D = ["test_view.py", "test_meshes.py"]
 collect_ignore = WITH_OPEN3D if LACKING and "CI" not in os.environ else []
 
 
-def pytest_report_header() -> str:
+def pytest_report_header() -> list[str]:
+    without = slurm.lacking()
+    told = f"slurm: its tests are left out, as here is {without} (.ci/run installs it)" if without else "slurm: its tests run"
     if not collect_ignore:
-        return "open3d: its tests run"
+        return ["open3d: its tests run", told]
     lacking = ", ".join(f"lib{name}" for name in LACKING)
-    return f"open3d: left out are {', '.join(WITH_OPEN3D)}, as this machine lacks {lacking} (.ci/run installs them)"
+    return [f"open3d: left out are {', '.join(WITH_OPEN3D)}, as this machine lacks {lacking} (.ci/run installs them)", told]
 
 
 PLUGINS = {
