@@ -154,8 +154,8 @@ def test_the_papers_recipes_train_on_it(root, tmp_path, capsys):
     """ViT-B/16 and 224 pixels, cut to one block; real steps in every setting, and records with the digest of the files."""
     prepare(LAYOUT, root)
     run_paper(["imagenet"], tmp_path / "results", {
-        "shape.depth": 1, "shape.decoder_depth": 1, "recipe.batch_size": 8, "recipe.accumulation": 2,
-        "recipe.precision": "fp32", "pretrain.batch_size": 8, "pretrain.precision": "fp32"}, capsys)
+        "shape.depth": 1, "shape.decoder_depth": 1, "recipe.batch_size": 4, "recipe.accumulation": 2,
+        "recipe.precision": "fp32", "pretrain.batch_size": 4, "pretrain.precision": "fp32"}, capsys, limit=4)
     assert TASK.profiles["paper"].num_classes == 1000
 
 

@@ -572,7 +572,7 @@ def test_the_commands_prepare_verify_and_show_point_sets(tmp_path, capsys):
 
 
 SHALLOW = {"shape.depth": 1, "shape.hidden_dim": 32, "shape.decoder_embed_dim": 96,
-           "shape.decoder_depth": 1, "shape.decoder_num_heads": 3, "recipe.batch_size": 4, "pretrain.batch_size": 4,
+           "shape.decoder_depth": 1, "shape.decoder_num_heads": 3, "recipe.batch_size": 2, "pretrain.batch_size": 2,
            "pretrain.warmup_epochs": 0}
 
 
@@ -584,7 +584,7 @@ def test_the_papers_recipes_train_on_them(task, tmp_path, capsys):
               "PartNet": make_partnet}
     for name in {"ShapeNet-55", "ShapeNetPart", *TASKS[task].profiles["paper"].data_sets}:
         prepare(LAYOUTS[name], makers[name](tmp_path / name))
-    run_paper([task], tmp_path / "results", SHALLOW, capsys, limit=4)
+    run_paper([task], tmp_path / "results", SHALLOW, capsys, limit=2)
 
 
 def test_a_seed_of_a_few_shot_task_is_a_fold(tmp_path, monkeypatch, capsys):
@@ -600,7 +600,7 @@ def test_a_seed_of_a_few_shot_task_is_a_fold(tmp_path, monkeypatch, capsys):
     prepare(LAYOUTS["ShapeNet-55"], make_shapenet55(tmp_path / "shapenet", train=4))
     prepare(LAYOUTS["ShapeNetPart"], make_shapenetpart(tmp_path / "parts", train=3, val=1, test=1))
     (task,) = (task for task in FEW_SHOT if (task.way, task.shot) == (5, 10))
-    records = run_paper([task.name], tmp_path / "results", SHALLOW, capsys, limit=4, seed=3)
+    records = run_paper([task.name], tmp_path / "results", SHALLOW, capsys, limit=2, seed=3)
     assert {record.spec.recipe.augment["fold"] for record in records} == {3}
     planner = Planner(TASKS, "paper")
     cell = Cell(task, ARMS["scratch"], "scratch")

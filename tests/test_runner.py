@@ -478,7 +478,7 @@ def test_the_logs_of_stopped_runs_hold_no_complaint_of_their_own_end(stopped):
 def test_what_a_time_limit_stops_keeps_its_checkpoint_and_the_same_command_goes_on(reference, plugins, tmp_path):
     (plugins / "wait-at-2").touch()
     try:
-        code, printed = call(plugins, tmp_path, *MORTAL, "--time-limit", "60s")
+        code, printed = call(plugins, tmp_path, *MORTAL, "--time-limit", "30s")
     finally:
         (plugins / "wait-at-2").unlink()
         for path in plugins.glob("waiting-*"):
