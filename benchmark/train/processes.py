@@ -80,9 +80,10 @@ class Processes(Team):
         """As of a team; layers that look at a batch, or draw for it, are replaced."""
         share_layers(model, self.at_hand)
         self.check_equal(model, "at the start")
-        DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(model, names_behind_sums(model))
+        buffers = [name for name, _ in model.named_buffers()]  # which every process makes of all rows itself
+        DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(model, [*names_behind_sums(model), *buffers])
         # Unused parameters are looked for as an arm may hold some; they keep no gradient, as in one process.
-        self.joined = DistributedDataParallel(model, broadcast_buffers=False, find_unused_parameters=True, init_sync=False)
+        self.joined = DistributedDataParallel(model, find_unused_parameters=True, init_sync=False)
         self.joined.register_comm_hook(None, lambda state, bucket: self._add_up(bucket))
         return self.joined
 
