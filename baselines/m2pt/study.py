@@ -131,6 +131,7 @@ STUDY = Study(
     beside={"m2pt": ("same-modality",)},
     tuned_baseline="higher-lr",
     noise=("random-norm",),
+    dose=("solution", "rho"),
     second_rule=SecondRule(HERE / "rule-2.md", "tiny", "pretrained", range(6, 14)),
     treatment="adding the weights of a transformer of another modality to a model's own, through one learned scale a layer "
               "(a pathway),",

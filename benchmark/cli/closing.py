@@ -36,11 +36,13 @@ def say_why_again(work: Todo) -> None:
 def close_matrix(options: argparse.Namespace, plan: Plan, store: Store, progress: View, most: int | None = None) -> None:
     """Print what the folder holds now, unless it is more than `most` runs, and how the runs of this command ended."""
     from benchmark.evidence.alignment import compare_with_baselines
+    from benchmark.evidence.cosines import note_cosines
 
     if most is not None and (held := len(names_under(store.folder))) > most:
         print(f"\nthe matrix of {held} runs is in the report alone")
     else:
         compare_with_baselines(store)
+        note_cosines(store)
         print_matrix(store, options.plugins)
     print_summary(progress, store, next_command(plan, store, options), options.verbose)
 

@@ -197,7 +197,7 @@ def build_parser() -> Parser:
                         help="which epoch counts (default: %(default)s)")
     report.add_argument("--format", metavar="LIST", help="of md,latex,csv,json,html,png,svg,pdf (default: all)")
     report.add_argument("--only", metavar="LIST", help="parts, of gains,verdicts,mechanism,limits,"
-                        "matrix,controls,sanity,labels,power,paper,cost,claims,"
+                        "matrix,controls,secondary,sanity,labels,power,paper,cost,claims,"
                         "pretraining,selection,curves,scales,samples,compare,left-out,provenance (default: all)")
     report.add_argument("--compare", type=Path, action="append", metavar="DIR",
                         help="another results folder, to set beside these cell by cell; may be repeated")

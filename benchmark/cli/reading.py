@@ -73,7 +73,9 @@ def check_results(folder: Path) -> None:
 def make_report(options: argparse.Namespace, command: str) -> int:
     from benchmark.evidence.alignment import alignments_of, compare_with_baselines
     from benchmark.evidence.analysis import FINDINGS, Extras, analyse
+    from benchmark.evidence.cosines import noted_cosines
     from benchmark.evidence.inputs import gather, gather_pictures
+    from benchmark.evidence.secondary import kept_endpoints
     from benchmark.report.document import FORMATS
     from benchmark.report.parts import PARTS
     from benchmark.report.write import write_report
@@ -92,10 +94,12 @@ def make_report(options: argparse.Namespace, command: str) -> int:
     records, problems, infos, standings = gather(stores, tasks, arms)
     alignments = {run_id: values for store in stores for run_id, values in alignments_of(store, records).items()}
     samples, reconstructions, damaged = gather_pictures(stores, records)
+    cosines = {run_id: noted for store in stores for run_id, noted in noted_cosines(store, records).items()}
+    endpoints, unread = kept_endpoints(stores, records)
     others = gather([Store(folder) for folder in options.compare], tasks, arms)[0] if options.compare else None
-    analysis = analyse(records, [*problems, *damaged], options.select.replace("-", "_"), tasks=infos,
-                       study=load_study(arms), standings=standings, extras=Extras(alignments, samples, reconstructions),
-                       compared=others)
+    analysis = analyse(records, [*problems, *damaged, *unread], options.select.replace("-", "_"), tasks=infos,
+                       study=load_study(arms), standings=standings, compared=others,
+                       extras=Extras(alignments, samples, reconstructions, cosines, endpoints))
     try:
         written = write_report(analysis, options.out or folders[0] / "report", _regenerating(options, folders), formats, parts)
     except OSError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -13,6 +13,7 @@ from benchmark.evidence.claims import Claim, load_claims
 from benchmark.evidence.collect import Collection, collect
 from benchmark.evidence.compare import compare
 from benchmark.evidence.cost import estimate_cost
+from benchmark.evidence.doses import DOSE_COLUMNS, detected_cosines, estimate_doses
 from benchmark.evidence.estimates import (
     estimate_cells,
     estimate_effects,
@@ -25,6 +26,7 @@ from benchmark.evidence.rule import BASELINE, estimate_contrasts, judge_contrast
 from benchmark.evidence.rule2 import RULE2_COLUMNS, estimate_rule2
 from benchmark.evidence.sanity import estimate_sanity
 from benchmark.evidence.scales import layer_sizes, scale_agreement
+from benchmark.evidence.secondary import estimate_secondary
 from benchmark.evidence.shares import estimate_shares
 from benchmark.evidence.verdicts import judge_claims
 from benchmark.plan.study import Study
@@ -45,6 +47,8 @@ class Extras:
     alignments: Mapping[str, Sequence[float]] = field(default_factory=dict)  # of runs with their baselines, by run id
     samples: Mapping[tuple[str, str], Pictures] = field(default_factory=dict)  # by task and profile
     reconstructions: Mapping[str, Pictures] = field(default_factory=dict)  # by run id of the pretraining
+    cosines: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # of auxiliaries with what fine-tuning adds
+    endpoints: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # secondary ones, by run id
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,9 @@ class Analysis:
     power: pd.DataFrame
     cost: pd.DataFrame
     sanity: pd.DataFrame
+    doses: pd.DataFrame  # of a known solution
+    detected: pd.DataFrame  # the cosines that are found
+    secondary: pd.DataFrame
     shares: pd.DataFrame
     claims: Sequence[Claim]
     judged: pd.DataFrame  # the claims with their verdicts
@@ -115,17 +122,23 @@ def analyse(
     cells, effects = estimate_cells(collection), estimate_effects(collection, select)
     contrasts = estimate_contrasts(collection, study.rivals, select, study.tuned_baseline, study.beside)
     rivals, beside = (tuple(named.get(study.method, ())) for named in (study.rivals, study.beside))
+    extras = extras or Extras()
+    verdicts = judge_contrasts(collection, contrasts)
+    doses = (pd.DataFrame(columns=DOSE_COLUMNS) if study.dose is None else
+             estimate_doses(collection, contrasts, verdicts, *study.dose))
     second = (pd.DataFrame(columns=RULE2_COLUMNS) if study.second_rule is None else
               estimate_rule2(collection, study.method, study.second_rule, rivals, beside, claims, select))
     other = None if compared is None else collect(compared, (), tasks)
     return Analysis(
         study, collection, select, cells, effects, estimate_pretraining(collection, select), contrasts,
-        judge_contrasts(collection, contrasts), second,
+        verdicts, second,
         estimate_means(collection, study.method, (*rivals, *beside), claims, select),
         estimate_null(collection, study.noise, (*rivals, *beside), select), scale_agreement(collection, study.method),
         layer_sizes(collection), rank_cells(collection, select), estimate_power(collection, effects, claims),
-        estimate_cost(collection), estimate_sanity(collection, study.equal, select), estimate_shares(collection, effects),
-        claims, judge_claims(collection, claims, cells, effects), extras or Extras(), other,
+        estimate_cost(collection), estimate_sanity(collection, study.equal, select),
+        doses, detected_cosines(collection, doses, extras.cosines),
+        estimate_secondary(collection, extras.endpoints, study.rivals), estimate_shares(collection, effects),
+        claims, judge_claims(collection, claims, cells, effects), extras, other,
         compare(collection, other, select) if other is not None else pd.DataFrame())
 
 

@@ -9,8 +9,8 @@ is *no evidence*, and the smallest upper end of the intervals says which effects
 control has not been run, or in one seed only, nothing is said.
 
 A variant of an arm is held against the same variant of each control, as a method that was tuned beats controls that were
-not; one that validation chose also against the plain model, tuned. All variants but the arm as it is are adjusted together:
-who tries eight has eight chances.
+not; a control without an auxiliary that has none of these options is taken as it is. One that validation chose is held also
+against the plain model, tuned. All variants but the arm as it is are adjusted together: who tries eight has eight chances.
 """
 
 from __future__ import annotations
@@ -101,9 +101,9 @@ def _contrasts(
                   for other in (*rivals[arm], *beside.get(arm, ()))}
         places = {rival: others[rival] for rival in rivals[arm]}
         for variant in own:
+            same = {other: (*place, "" if _lacks(runs, place, variant) else variant) for other, place in others.items()}
             yield (comparison, arm, auxiliary, variant), {
-                BASELINE: None, **{other: (*place, variant) for other, place in others.items()
-                                   if other in places or (*place, variant) in runs}}, False
+                BASELINE: None, **{other: place for other, place in same.items() if other in places or place in runs}}, False
         if len(own) > 1 and places and all(set(variants.get(place, ())) == set(own) for place in places.values()):
             chosen = {place: _chosen_on_val(collection, runs, [(*place, variant) for variant in own])
                       for place in ((comparison, arm, auxiliary), *places.values())}
@@ -115,6 +115,14 @@ def _contrasts(
             yield chosen[comparison, arm, auxiliary], {
                 BASELINE: None, **(best if tuned_baseline else {}),
                 **{rival: chosen[place] for rival, place in places.items()}}, True
+
+
+def _lacks(runs: Mapping[Place, Mapping[int, Run]], place: tuple[str, str, str], variant: str) -> bool:
+    """Whether an arm that was run there, without an auxiliary, has none of the options that a variant names."""
+    named = {part.partition("=")[0] for part in variant.split(",") if part}
+    plain = runs.get((*place, ""), {})
+    return bool(named and not place[2] and plain and (*place, variant) not in runs
+                and not named & next(iter(plain.values())).spec.options.keys())
 
 
 def _chosen_on_val(

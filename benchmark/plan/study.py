@@ -42,6 +42,7 @@ class Study:
     beside: Mapping[str, Sequence[str]] = field(default_factory=dict)  # compared for information, outside that rule
     tuned_baseline: str | None = None  # the arm whose variants are the baseline's, for arms that were tuned
     noise: tuple[str, ...] = ()  # arms whose cells of one target differ, by auxiliary, in nothing that is known to matter
+    dose: tuple[str, str] | None = None  # an arm, and its option that is the cosine of its A with a known solution
     second_rule: SecondRule | None = None
     treatment: str = "the method"  # what the arm does, in words, for readers who know none
     called: Mapping[str, str] = field(default_factory=dict)  # what arms are, in words, by name

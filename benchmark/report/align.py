@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 from matplotlib.figure import Figure
 
+from benchmark.evidence.frames import rows_of
 from benchmark.report.canvas import FAINT, INK, PALETTE, house_style, new_figure
 from benchmark.report.markup import NONE, Table, show_p, text_rows
 
@@ -15,9 +16,9 @@ DIGITS = 4
 
 def align_table(frame: pd.DataFrame) -> Table:
     """A row for each layer, and one for all"""
-    rows = [[str(row.layer), f"{row.cosine:+.{DIGITS}f}", f"{row.chance:.{DIGITS}f}",
-             f"{row.low:+.{DIGITS}f} to {row.high:+.{DIGITS}f}", show_p(float(str(row.p))),
-             NONE if pd.isna(row.scale) else f"{row.scale:+.4f}"] for row in frame.itertuples(index=False, name="Row")]
+    rows = [[row.layer, f"{row.cosine:+.{DIGITS}f}", f"{row.chance:.{DIGITS}f}",
+             f"{row.low:+.{DIGITS}f} to {row.high:+.{DIGITS}f}", show_p(row.p),
+             NONE if pd.isna(row.scale) else f"{row.scale:+.{DIGITS}f}"] for row in rows_of(frame)]
     header = ("Layer", "cos(A, tau)", "Chance (rms)", "Chance, 95 %", "p", "Scale s")
     notes = ("tau: what training adds to the weight. Chance: the same of A with its rows and columns permuted, which keeps all "
              "of A but the order of its units. p: the share of these, the measured one among them, that is as far from 0.",)

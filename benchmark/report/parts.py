@@ -28,6 +28,7 @@ from benchmark.report.provenance import commands_table, facts
 from benchmark.report.published import draw_claims, list_sources, published_lines, published_table
 from benchmark.report.ranks import power_table, rank_table
 from benchmark.report.sanity import sanity_table
+from benchmark.report.secondary import add_secondary
 from benchmark.report.shares import draw_shares, shares_table
 from benchmark.report.tables import (
     alignment_table,
@@ -93,6 +94,9 @@ def add_controls(document: Document, analysis: Analysis) -> None:
                         ("second-rule", analysis.second), ("mean-effect", analysis.means), ("null-pairs", analysis.null),
                         ("scales-likeness", analysis.scales), ("scales-sizes", analysis.layers)):
         document.frame(name, _with_sections(frame, analysis))
+    for name, frame in (("dose", analysis.doses), ("dose-detected", analysis.detected), ("secondary", analysis.secondary)):
+        if not frame.empty:  # newer than most records
+            document.frame(name, _with_sections(frame, analysis))
 
 
 def add_sanity(document: Document, analysis: Analysis) -> None:
@@ -246,6 +250,7 @@ PARTS: Mapping[str, Part] = {
     "limits": Part("What this does not say", add_limits, appendix=False),
     "matrix": Part("Target x auxiliary", add_matrices),
     "controls": Part("Beyond every control?", add_controls),
+    "secondary": Part("Secondary endpoints", add_secondary),
     "sanity": Part("Sanity: outcomes known beforehand", add_sanity),
     "labels": Part("Few labels and many", add_shares),
     "power": Part("What these seeds could show", add_power),

@@ -21,9 +21,10 @@ class Watch:
 
     def __init__(self, model: nn.Module, pathways: Sequence[Pathway], compute_loss: Loss, feed: Feed, initial: Path,
                  file: Path):
-        """`initial` is a safetensors file of `Pathway.weights` at the start; gains, which have no A, are not watched."""
+        """`initial` is a safetensors file of `Pathway.weights` at the start; what has no A of its shape is not watched."""
         self.model, self.compute_loss, self.feed, self.initial, self.file = model, compute_loss, feed, initial, file
-        self.pathways = [pathway for pathway in pathways if pathway.cross_modal.auxiliary is not None]
+        self.pathways = [pathway for pathway in pathways if (auxiliary := pathway.cross_modal.auxiliary) is not None
+                         and auxiliary.shape == pathway.linear.weight.shape]
         layers = [f"blocks.{pathway.name}" for pathway in self.pathways]
         known = read_signed(file)
         self.signed = known if known is not None and known.layers == layers else Signed(layers)

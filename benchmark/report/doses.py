@@ -1,0 +1,97 @@
+"""Doses of a known solution in; their line, table and figure out: which cosine is found, and what auxiliaries have."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from benchmark.evidence.analysis import Analysis
+from benchmark.evidence.frames import rows_of
+from benchmark.evidence.rule import BASELINE
+from benchmark.report.canvas import FAINT, INK, PALETTE, new_figure, shorten
+from benchmark.report.document import Document, Paragraph
+from benchmark.report.markup import NONE, Table, show_interval, show_p, text_rows
+from benchmark.report.tables import unit_label
+
+
+def add_doses(document: Document, analysis: Analysis) -> None:
+    """The line, the table and the figure of each section with doses; nothing where there are none."""
+    doses = analysis.doses
+    for section in dict.fromkeys(doses["section"]):
+        title = analysis.collection.sections[section].title
+        document.add(Paragraph(dose_line(analysis, section), f"Gain against cosine, {title}."))
+        slug = analysis.collection.sections[section].setting
+        document.table(f"dose-{slug}", dose_table(analysis, section))
+        document.figure(f"dose-{slug}", draw_doses(analysis, section), "Gain over the plain model against the cosine of A with "
+                        f"the known solution, {title}; vertical lines: what real auxiliaries have")
+
+
+def dose_line(analysis: Analysis, section: int) -> str:
+    """By target: the smallest cosine that the rule finds, and what the auxiliaries that are at hand have."""
+    found, told = analysis.detected, []
+    for row in rows_of(found[found["section"] == section]):
+        name = analysis.data_of(section, row.task)
+        if pd.isna(row.detected):
+            text = f"{name}: no cosine down from the largest that was run is found ({row.seeds} seeds)"
+        else:
+            rest = "" if row.detected == row.smallest else f", {row.smallest:g} is not"
+            text = f"{name}: a cosine of {row.detected:g} is found{rest} ({row.seeds} seeds)"
+        if row.auxiliaries:
+            text += (f"; {row.auxiliaries} auxiliaries have {row.rms:.3f} a layer (rms; chance {row.chance:.3f}), and "
+                     f"{row.largest:.3f} at most over all layers")
+        told.append(text)
+    return "; ".join(told) + "."
+
+
+def dose_table(analysis: Analysis, section: int) -> Table:
+    """A row for each target and cosine: the gain over the plain model and over each rival"""
+    ours = analysis.doses[analysis.doses["section"] == section]
+    references = list(dict.fromkeys(ours["reference"]))
+    rows = []
+    for (task, cosine), group in ours.groupby(["task", "cosine"], sort=False):
+        by_reference = {row.reference: row for row in rows_of(group)}
+        metric = analysis.collection.tasks[str(task)].metrics[0]
+        cells = [NONE if (row := by_reference.get(reference)) is None else f"{show_interval(row, metric)}, p {show_p(row.p)}"
+                 for reference in references]
+        first = next(iter(by_reference.values()))
+        rows.append([f"{analysis.data_of(section, str(task))}, {unit_label(metric)}", f"{cosine:g}", str(first.n), *cells,
+                     first.verdict or NONE])
+    called = analysis.study.called
+    header = ("Target", "Cosine of A with the solution", "Seeds", *(
+        "Gain over the plain model" if reference == BASELINE else f"Beyond {called.get(reference, reference)}"
+        for reference in references), "First rule")
+    notes = ("A holds so much of what fine-tuning adds to the linear layers, and noise for the rest, at the size of what it "
+             "adds; 1: a scale of 1 in every layer is the fine-tuned model. Differences are paired by seed, with 95 % "
+             "t-intervals and unadjusted p; the verdict is that of the first rule, with its adjustment.",)
+    return Table(f"Gain against cosine: {analysis.collection.sections[section].title}", header, text_rows(rows), notes,
+                 num_labels=2)
+
+
+def draw_doses(analysis: Analysis, section: int) -> Figure:
+    """A panel for each target: gains with intervals over the cosine, on a logarithmic axis; lines at what auxiliaries have"""
+    ours = analysis.doses[(analysis.doses["section"] == section) & (analysis.doses["reference"] == BASELINE)]
+    tasks = list(dict.fromkeys(ours["task"]))
+    figure = new_figure(2.6 * len(tasks) + 0.8, 3.0)
+    known = {row.task: row for row in rows_of(analysis.detected[analysis.detected["section"] == section])}
+    for place, task in enumerate(tasks):
+        axes = figure.add_subplot(1, len(tasks), place + 1)
+        rows = sorted(rows_of(ours[ours["task"] == task]), key=lambda row: float(row.cosine))
+        axes.axhline(0, color=INK, linewidth=0.8)
+        axes.set_xscale("log")
+        for row in rows:
+            if not pd.isna(row.low):
+                axes.plot([row.cosine, row.cosine], [row.low, row.high], color=PALETTE[0], linewidth=1.8)
+        axes.plot([row.cosine for row in rows], [row.difference for row in rows], "o-", color=PALETTE[0], markersize=5,
+                  linewidth=0.8)
+        if known[task].auxiliaries:
+            axes.axvline(known[task].rms, color=PALETTE[1], linewidth=1.2)
+            axes.text(known[task].rms, 1.0, " auxiliaries", color=PALETTE[1], fontsize=7, va="top",
+                      transform=axes.get_xaxis_transform())
+        axes.set_xticks([row.cosine for row in rows], [f"{row.cosine:g}" for row in rows])
+        axes.minorticks_off()
+        axes.grid(axis="y", color=FAINT, linewidth=0.6)
+        axes.set_title(shorten(analysis.data_of(section, task), 34), fontsize=8)
+        axes.set_xlabel("cosine of A with the solution")
+        if not place:
+            axes.set_ylabel("gain over the plain model (points)")
+    return figure

@@ -1,0 +1,161 @@
+"""Doses of a known solution: which cosine is found, what auxiliaries have, and endpoints that no verdict rests on."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from sklearn.metrics import average_precision_score
+from synthetic import make_pretraining, make_record, make_spec
+
+from baselines import ARMS, STUDY
+from benchmark.evidence.analysis import Extras, analyse
+from benchmark.evidence.cosines import FILE, note_cosines, noted_cosines
+from benchmark.evidence.inputs import gather
+from benchmark.evidence.rule import BASELINE, HELPS, NO_EVIDENCE
+from benchmark.evidence.secondary import POINTS, PROBABILITY, WEIGHTED, endpoints_of, weighted_precision
+from benchmark.plan.presets import plan_matrix
+from benchmark.records.record import Measurement
+from benchmark.records.store import Store
+from benchmark.report.write import write_report
+from tasks import TASKS
+
+INFOS = gather([], TASKS, ARMS)[2]
+GAINS = {1.0: 12.0, 0.3: 5.0, 0.1: 1.5, 0.03: 0.0}
+
+
+def records_of(gains: dict[float, float] = GAINS, seeds=range(6), matrix: str = "dose"):
+    """Of the frozen setting, with gains by cosine"""
+    found = []
+    for spec in plan_matrix(STUDY.matrices[matrix], TASKS, ARMS, "tiny", seeds).specs:
+        if spec.kind == "train" and spec.setting == "fix":
+            gain = gains[spec.options["rho"]] if spec.arm == "solution" else 0.0
+            value = random.Random(f"{spec.seed} {spec.task}").gauss(40, 1) + gain
+            value += random.Random(f"{spec.seed} {spec.task} {spec.arm} {spec.variant}").gauss(0, 0.3)
+            rows = [Measurement(split="test", metric=TASKS[spec.task].metric.name, step=spec.recipe.epochs, value=value)]
+            found.append(make_record(spec, measurements=rows, layers=[]))
+    return found
+
+
+def noted(records) -> dict:
+    """As if a real auxiliary were known"""
+    return {record.run_id: {"solution": "x", "layers": ["a", "b"], "cosine": [0.003, -0.004], "all": -0.001,
+                            "numbers": [10000, 10000]} for record in records if record.spec.task == "imagenet"
+            and record.spec.arm == "fix" and record.spec.seed == 0}
+
+
+@pytest.fixture(scope="module")
+def found():
+    # The rule asks for a copy of the target's own weights, too.
+    copies = [record for record in records_of(matrix="known-solution") if record.spec.arm == "self-copy"]
+    records = [*records_of(), *copies]
+    return analyse(records, [], tasks=INFOS, study=STUDY, extras=Extras(cosines=noted(records)))
+
+
+def test_doses_are_held_against_noise_of_the_solutions_size_whatever_their_cosine(found):
+    doses = found.doses
+    assert set(doses["reference"]) == {BASELINE, "solution-noise", "self-copy"}
+    assert len(doses) == 4 * 4 * 3
+    for row in doses.itertuples():
+        assert row.difference == pytest.approx(GAINS[row.cosine], abs=0.6)
+        assert row.n == 6
+        assert row.verdict == (HELPS if row.cosine > 0.05 else NO_EVIDENCE)
+    assert list(dict.fromkeys(doses["cosine"])) == [1.0, 0.3, 0.1, 0.03]
+
+
+def test_the_cosine_that_is_found_is_named_beside_what_auxiliaries_have(found, tmp_path):
+    detected = found.detected.set_index("task")
+    assert set(detected["detected"]) == {0.1}
+    assert set(detected["smallest"]) == {0.03}
+    assert detected.loc["imagenet", "rms"] == pytest.approx(np.sqrt((0.003**2 + 0.004**2) / 2))
+    assert detected.loc["imagenet", "chance"] == pytest.approx(0.01)
+    assert detected["auxiliaries"].to_dict() == {"imagenet": 1, "shapenet": 0, "kinetics": 0, "audioset": 0}
+    write_report(found, tmp_path, "", ("md", "png"), ("mechanism",))
+    page = " ".join((tmp_path / "report.md").read_text(encoding="utf-8").split())
+    assert "a cosine of 0.1 is found, 0.03 is not (6 seeds); 1 auxiliaries have 0.004 a layer (rms; chance 0.010)" in page
+    assert (tmp_path / "figures" / "dose-fix.png").is_file()
+    assert "Gain against cosine: profile tiny, setting fix" in page
+
+
+def test_a_gap_ends_what_is_found_and_without_doses_nothing_is_shown(tmp_path):
+    copies = [record for record in records_of(matrix="known-solution") if record.spec.arm == "self-copy"]
+    gap = analyse([*records_of({1.0: 12.0, 0.3: 0.0, 0.1: 3.0, 0.03: 0.0}), *copies], [], tasks=INFOS, study=STUDY)
+    assert set(gap.detected["detected"]) == {1.0}
+    none = analyse([record for record in records_of() if record.spec.arm == "fix"], [], tasks=INFOS, study=STUDY)
+    assert none.doses.empty
+    assert none.detected.empty
+    write_report(none, tmp_path, "", ("md", "png"), ("mechanism",))
+    assert "cosine" not in (tmp_path / "report.md").read_text(encoding="utf-8")
+
+
+def test_cosines_of_auxiliaries_are_noted_where_all_weights_are_here(tmp_path):
+    store = Store(tmp_path)
+    store.prepare()
+    image, audio = make_pretraining("image"), make_pretraining("audio")
+    linear = make_record(make_spec(arm="finetune-linear", starts={"target": image.run_id}))
+    solution = make_record(make_spec(arm="solution", starts={"target": image.run_id, "solution": linear.run_id}))
+    method = make_record(make_spec(arm="m2pt", auxiliary="audio", starts={"target": image.run_id, "auxiliary": audio.run_id}))
+    for record in (image, audio, linear, solution, method):
+        store.save(record)
+    assert note_cosines(store) == 0, "no weights are here"
+    generator = torch.Generator().manual_seed(0)
+    start, tau, noise = ({f"blocks.{block}.attn.proj.weight": torch.randn(8, 8, generator=generator) for block in range(2)}
+                         for _ in range(3))
+    kept = {image.run_id: start, audio.run_id: {name: 0.6 * tau[name] + noise[name] for name in tau},
+            linear.run_id: {name: start[name] + 0.01 * tau[name] for name in tau}}
+    for record in (image, audio, linear):
+        save_file({**kept[record.run_id], "blocks.0.norm1.weight": torch.ones(8), "head.weight": torch.ones(3, 8)},
+                  store.work(record.spec) / "weights.safetensors")
+    assert note_cosines(store) == 1
+    assert note_cosines(store) == 0, "it is noted already"
+    content = noted_cosines(store, [image, audio, linear, solution, method])
+    assert content.keys() == {method.run_id}
+    one = content[method.run_id]
+    expected = {name: torch.nn.functional.cosine_similarity(kept[audio.run_id][name].flatten(), tau[name].flatten(), 0).item()
+                for name in tau}
+    assert dict(zip(one["layers"], one["cosine"], strict=True)) == pytest.approx(
+        {name.removesuffix(".weight"): value for name, value in expected.items()}, abs=1e-4)
+    whole = [torch.cat([side[name].flatten() for name in tau]) for side in (kept[audio.run_id], tau)]
+    assert one["all"] == pytest.approx(torch.nn.functional.cosine_similarity(*whole, 0).item(), abs=1e-4)
+    assert (one["solution"], one["numbers"]) == (linear.run_id, [64, 64])
+    path = store.run_folder(method.spec) / FILE
+    path.write_text(json.dumps({"solution": 1}))
+    assert noted_cosines(store, [method]) == {}
+
+
+def test_average_precision_is_that_of_scikit_learn_with_ties_too():
+    random_numbers = np.random.default_rng(0)
+    labels = random_numbers.random((60, 7)) < 0.2
+    labels[:, 3] = False
+    for scores in (random_numbers.normal(size=(60, 7)), random_numbers.integers(0, 4, (60, 7)).astype(float)):
+        present = labels.any(0)
+        expected = average_precision_score(labels[:, present], scores[:, present], average="weighted")
+        assert weighted_precision(scores, labels) == pytest.approx(expected)
+        assert endpoints_of({"score": scores, "label": labels}) == {WEIGHTED: pytest.approx(100 * expected)}
+    with pytest.raises(ValueError, match="no sample has a tag"):
+        weighted_precision(scores, np.zeros((60, 7), bool))
+
+
+def test_secondary_endpoints_are_shown_as_such_and_of_runs_that_left_outputs(tmp_path):
+    assert endpoints_of({"label": np.arange(2), "predicted": np.arange(2), "probability": np.array([0.5, 0.25])}) == {
+        PROBABILITY: 37.5}
+    assert endpoints_of({"correct": np.array([1.0, 0.5])}) == {POINTS: 75.0}
+    records = [record for record in records_of() if record.spec.task == "imagenet"]
+    kept = {record.run_id: {PROBABILITY: 30 + record.spec.seed + (2.0 if record.spec.arm == "solution" else 0.0)}
+            for record in records if record.spec.arm in ("solution", "solution-noise")}
+    found = analyse(records, [], tasks=INFOS, study=STUDY, extras=Extras(endpoints=kept))
+    rows = found.secondary[found.secondary["variant"] == ""].set_index("arm")
+    assert rows.loc["solution", "difference"] == pytest.approx(2)
+    assert rows.loc["solution", "reference"] == "solution-noise"
+    assert rows.loc["solution-noise", "mean"] == pytest.approx(32.5)
+    assert rows.loc["solution-noise", "reference"] == ""
+    write_report(found, tmp_path, "", ("md",), ("secondary",))
+    page = " ".join((tmp_path / "report.md").read_text(encoding="utf-8").split())
+    assert f"{len(kept)} of {len(records)} runs left what they say of every test sample" in page
+    assert PROBABILITY in page
+    write_report(analyse(records, [], tasks=INFOS, study=STUDY), tmp_path / "none", "", ("md",), ("secondary",))
+    assert "Secondary" not in (tmp_path / "none" / "report.md").read_text(encoding="utf-8")
