@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
-from benchmark.cli.context import load_registry, plugins_given
+from benchmark.cli.context import load_registry, load_study, plugins_given
 from benchmark.plan.matrix import Plan
 from benchmark.records.record import names_under
 from benchmark.records.store import Store
@@ -50,10 +50,15 @@ def close_matrix(options: argparse.Namespace, plan: Plan, store: Store, progress
 def print_matrix(store: Store, plugins: Sequence[Path] | None) -> None:
     """The target x auxiliary matrix of everything that the folder holds."""
     from benchmark.evidence.inputs import gather
+    from benchmark.evidence.sides import unchanged_cells
     from benchmark.report.console import print_matrices
 
     print(flush=True)
-    print_matrices(*gather([store], *load_registry(plugins)))
+    gathered = gather([store], *load_registry(plugins))
+    print_matrices(*gathered)
+    for cell, seeds in unchanged_cells(store, gathered[0], load_study().equal).items():
+        print(f"note: {cell} answers as its baseline does on every test sample of {seeds} seed{'s' * (seeds > 1)}: what it "
+              "does shows in nothing")
 
 
 def report_command(store: Store, options: argparse.Namespace) -> str:

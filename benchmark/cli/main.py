@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from benchmark import __version__
-from benchmark.cli import aligning, certifying, files, own, reading, running, speed, standing
+from benchmark.cli import aligning, certifying, files, own, reading, running, speed, standing, viewing
 from benchmark.cli import cluster as cluster_jobs
 from benchmark.cli.context import DEFAULT_MATRIX, load_study
 from benchmark.cli.terminal import write_plainly
@@ -204,6 +204,15 @@ def build_parser() -> Parser:
     report.add_argument("--fail-on", metavar="LIST", help="exit with 1 where there is any of contradicted, not-reproduced, "
                         "other-code, other-data, missing, failed, unreadable")
     report.set_defaults(run=reading.make_report)
+
+    sides = verbs.add_parser("view", parents=[plugins], help="the test samples on which a run and its baseline differ",
+                             description="Show the test samples that changed sides against the baseline of the same seed, "
+                             "with what both say of them, as one picture or a page.")
+    sides.add_argument("run_name", metavar="RUN", help="name or id of a run, as under RESULTS/runs")
+    sides.add_argument("--results", type=Path, default=Path("results/tiny"), metavar="DIR", help="default: %(default)s")
+    sides.add_argument("--number", type=int, default=24, metavar="N", help="samples at most (default: %(default)s)")
+    sides.add_argument("--out", type=Path, metavar="FILE", help="a .png or .html (default: RUN.png)")
+    sides.set_defaults(run=viewing.view_run)
 
     again = verbs.add_parser("reproduce", parents=[plugins], help="compute a recorded run again and compare",
                                 description="Compute a recorded run again, with the same threads, and say whether it gives the "

@@ -76,6 +76,7 @@ def make_report(options: argparse.Namespace, command: str) -> int:
     from benchmark.evidence.cosines import noted_cosines
     from benchmark.evidence.inputs import gather, gather_pictures
     from benchmark.evidence.secondary import kept_endpoints
+    from benchmark.evidence.sides import unchanged_cells
     from benchmark.report.document import FORMATS
     from benchmark.report.parts import PARTS
     from benchmark.report.write import write_report
@@ -93,13 +94,17 @@ def make_report(options: argparse.Namespace, command: str) -> int:
             compare_with_baselines(store)
     records, problems, infos, standings = gather(stores, tasks, arms)
     alignments = {run_id: values for store in stores for run_id, values in alignments_of(store, records).items()}
+    study = load_study(arms)
+    unchanged: dict[str, int] = {}
+    for store in stores:
+        unchanged |= unchanged_cells(store, records, study.equal)
     samples, reconstructions, damaged = gather_pictures(stores, records)
     cosines = {run_id: noted for store in stores for run_id, noted in noted_cosines(store, records).items()}
     endpoints, unread = kept_endpoints(stores, records)
     others = gather([Store(folder) for folder in options.compare], tasks, arms)[0] if options.compare else None
     analysis = analyse(records, [*problems, *damaged, *unread], options.select.replace("-", "_"), tasks=infos,
-                       study=load_study(arms), standings=standings, compared=others,
-                       extras=Extras(alignments, samples, reconstructions, cosines, endpoints))
+                       study=study, standings=standings, compared=others,
+                       extras=Extras(alignments, samples, reconstructions, cosines, endpoints, unchanged))
     try:
         written = write_report(analysis, options.out or folders[0] / "report", _regenerating(options, folders), formats, parts)
     except OSError as error:

@@ -6,13 +6,18 @@ Shapes: S samples, N points, F frames, M mel bins.
 from __future__ import annotations
 
 import argparse
+import base64
+import html
 import importlib
+import io
 import math
+import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from benchmark.data.embedded import DataError
 
@@ -23,6 +28,7 @@ if TYPE_CHECKING:
 
 TILE = 160  # pixels of a side of one sample
 FRAMES = 4  # of a clip
+CAPTION_LINES = 3  # of 11 pixels
 PACKAGES = "libgl1 libusb-1.0-0 libgomp1"  # of Debian, which open3d's wheel takes for granted
 
 
@@ -52,9 +58,35 @@ def view_set(task: Task, options: argparse.Namespace) -> int:
     return 0
 
 
-def contact_sheet(inputs: NDArray[Any]) -> Image.Image:
+def write_sheet(inputs: NDArray[Any], captions: Sequence[str], path: Path) -> None:
+    """A page where `path` ends in .html, with nothing to fetch, else one picture; raises `ValueError` where it cannot be."""
+    try:
+        if path.suffix == ".html":
+            path.write_text(_page(inputs, captions), encoding="utf-8")
+        else:
+            contact_sheet(inputs, captions).save(path)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} cannot be written ({error}); choose a file such as sheet.png with --out") from error
+
+
+def _page(inputs: NDArray[Any], captions: Sequence[str]) -> str:
+    figures = []
+    for sample, text in zip(inputs, captions, strict=True):
+        held = io.BytesIO()
+        tile(sample).save(held, "png")
+        data = base64.b64encode(held.getvalue()).decode()
+        figures.append(f'<figure><img alt="" src="data:image/png;base64,{data}"><figcaption>{html.escape(text)}</figcaption>'
+                       "</figure>")
+    style = "body{display:flex;flex-wrap:wrap;gap:1em;font:14px sans-serif}figure{margin:0;max-width:20em}"
+    return (f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Changed sides</title><style>{style}</style><body>\n'
+            + "\n".join(figures) + "\n</body></html>\n")
+
+
+def contact_sheet(inputs: NDArray[Any], captions: Sequence[str] | None = None) -> Image.Image:
     """A tile for each of S pictures (S, 3, H, W), clips (S, 3, F, H, W), spectrograms (S, F, M) or clouds (S, N, 3)."""
     tiles = [tile(sample) for sample in inputs]
+    if captions is not None:
+        tiles = [_captioned(each, text) for each, text in zip(tiles, captions, strict=True)]
     wide, high = max(each.width for each in tiles), max(each.height for each in tiles)
     columns = max(1, round(math.sqrt(len(tiles) * high / wide)))
     sheet = Image.new("RGB", (columns * (wide + 4), math.ceil(len(tiles) / columns) * (high + 4)), "white")
@@ -78,6 +110,15 @@ def tile(sample: NDArray[Any]) -> Image.Image:
         beside = np.concatenate(list(sample[:, chosen].transpose(1, 0, 2, 3)), 2)
         return _fit(Image.fromarray(np.ascontiguousarray(beside.transpose(1, 2, 0))))
     raise ValueError(f"a sample of shape {sample.shape} is no picture, clip, spectrogram or cloud of points")
+
+
+def _captioned(picture: Image.Image, text: str) -> Image.Image:
+    """With lines of text below, as wide as the picture"""
+    lines = textwrap.wrap(text, max(12, picture.width // 6))[:CAPTION_LINES]
+    held = Image.new("RGB", (picture.width, picture.height + 12 * CAPTION_LINES), "white")
+    held.paste(picture)
+    ImageDraw.Draw(held).multiline_text((1, picture.height), "\n".join(lines), fill="black", spacing=1)
+    return held
 
 
 def _fit(picture: Image.Image) -> Image.Image:

@@ -49,6 +49,7 @@ class Extras:
     reconstructions: Mapping[str, Pictures] = field(default_factory=dict)  # by run id of the pretraining
     cosines: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # of auxiliaries with what fine-tuning adds
     endpoints: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # secondary ones, by run id
+    unchanged: Mapping[str, int] = field(default_factory=dict)  # cells that answer as their baseline, with their seeds
 
 
 @dataclass(frozen=True)

@@ -74,6 +74,9 @@ def badges(analysis: Analysis) -> list[str]:
     wrong = int((analysis.sanity["outcome"] == WRONG).sum())
     if wrong:
         found.append(f"{wrong} of {len(analysis.sanity)} sanity checks failed: nothing here is to be relied on")
+    if same := analysis.extras.unchanged:
+        names = ", ".join(f"{cell} ({seeds} seed{'s' * (seeds > 1)})" for cell, seeds in same.items())
+        found.append(f"Answers as its baseline does on every test sample and seed: {names}")
     if stale:
         found.append(f"{stale} of {len(collection.paired.runs)} runs were not computed by the current code")
     if note := carried_note([run.standing for run in collection.paired.runs]):

@@ -1,0 +1,72 @@
+"""`view`: a run in, the test samples that changed sides against its baseline out, as a sheet of pictures or a page."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmark.cli.context import load_registry, require_torch
+from benchmark.records.record import Record
+from benchmark.records.store import Store
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def view_run(options: argparse.Namespace, command: str) -> int:
+    """Says how many changed sides, and shows the first of those that were gained and lost, half each where there are."""
+    from benchmark.data.view import write_sheet
+    from benchmark.evidence.sides import baseline_of, changes_of
+    from benchmark.records.outputs import FILE, read_outputs
+    from benchmark.runner.reproduce import find_record
+
+    if options.number < 1:
+        raise ValueError(f"--number {options.number}: expected at least 1 sample")
+    store = Store(options.results)
+    records, _ = store.records()
+    run = find_record(options.run_name, records)
+    if run.spec.kind != "train" or run.spec.role == "baseline":
+        raise ValueError(f"{run.spec.name} is {'a pretraining' if run.spec.kind != 'train' else 'a baseline itself'}; name "
+                         "a run of another arm")
+    baseline = baseline_of(run, records)
+    if baseline is None:
+        raise ValueError(f"{run.spec.name} has no baseline of its seed in {options.results}; run it with the same command")
+    outputs = []
+    for each in (run, baseline):
+        arrays = read_outputs(store.run_folder(each.spec) / FILE)
+        if arrays is None:
+            raise ValueError(f"{each.spec.name} left nothing of what it says of samples, as older runs did; compute both "
+                             "anew in another folder: benchmark run ... --results mine")
+        outputs.append(arrays)
+    changes = changes_of(*outputs)
+    gained, lost = ([change for change in changes if change.gained is side] for side in (True, False))
+    print(f"{len(changes)} test samples changed sides against {baseline.spec.name}: {len(gained)} gained, {len(lost)} lost")
+    if not changes:
+        return 0
+    half = max(options.number // 2, options.number - len(lost))
+    chosen = [*gained[:half], *lost[: options.number - min(half, len(gained))]]
+    captions = [f"{'+' if change.gained else '-'} {change.sample} {change.said}" for change in chosen]
+    path = options.out or Path(f"{run.spec.name}.png")
+    write_sheet(inputs_of(run, [change.sample for change in chosen], options), captions, path)
+    print(f"{len(chosen)} of them, + gained and - lost, with the true answer, the baseline's and the run's: {path}")
+    return 0
+
+
+def inputs_of(run: Record, samples: list[int], options: argparse.Namespace) -> NDArray[Any]:
+    """Inputs of the test split at these places, as arrays, unaltered; raises `ValueError` where the data are others now."""
+    require_torch()
+    import torch
+
+    from benchmark.spec.recipes import TrainRecipe
+
+    tasks, _ = load_registry(options.plugins)
+    spec = run.spec
+    if spec.task not in tasks:
+        raise ValueError(f"{spec.name} is of a task that is not loaded; name its file with --plugins")
+    if tasks[spec.task].data_digests(spec.profile) != dict(spec.data):
+        raise ValueError(f"the data of {spec.task} have changed since {spec.name} was computed, so its samples are not these")
+    assert isinstance(spec.recipe, TrainRecipe)
+    test = tasks[spec.task].load(spec.profile)["test"].take(spec.limit).configured(spec.shape, spec.recipe)
+    inputs: NDArray[Any] = test.batch(torch.tensor(samples))["input"].numpy()
+    return inputs

@@ -1,0 +1,92 @@
+"""What a run and its baseline said of every test sample in; which samples changed sides, and arms that change none, out."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from benchmark.evidence.pairing import Run, pair_runs
+from benchmark.records.outputs import FILE, read_outputs
+from benchmark.records.record import Record
+from benchmark.records.store import Store
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Arrays = Mapping[str, NDArray[Any]]
+
+PREDICTIONS = ("predicted", "score", "correct")  # of the arrays of outputs, those that say what the model answers
+SHOWN = 0.01  # share of a shape's points: less is no change of sides
+
+
+@dataclass(frozen=True)
+class Change:
+    """A test sample on which a run and its baseline differ."""
+
+    sample: int  # its place in the test split
+    gained: bool  # whether the run is right where its baseline is wrong, or more often so
+    said: str  # the true answer, the baseline's and the run's
+
+
+def changes_of(ours: Arrays, theirs: Arrays) -> list[Change]:
+    """Every sample that changed sides from the baseline (`theirs`) to the run (`ours`), in the order of the split.
+
+    Of one label: right on one side alone. Of tags: a score on the other side of 0. Of points: another share that is right.
+    """
+    if "predicted" in ours:
+        return [Change(place, bool(now == true), f"is {true}: {was} -> {now}")
+                for place, (true, was, now) in enumerate(zip(ours["label"].tolist(), theirs["predicted"].tolist(),
+                                                             ours["predicted"].tolist(), strict=True))
+                if (was == true) != (now == true)]
+    if "score" in ours:
+        return [change for place in range(len(ours["score"])) if (change := _of_tags(place, ours, theirs)) is not None]
+    return [Change(place, now > was, f"{100 * was:.0f} -> {100 * now:.0f} % of points right")
+            for place, (was, now) in enumerate(zip(theirs["correct"].tolist(), ours["correct"].tolist(), strict=True))
+            if abs(now - was) >= SHOWN]
+
+
+def _of_tags(place: int, ours: Arrays, theirs: Arrays) -> Change | None:
+    """None where every tag is on the side where it was"""
+    true = ours["label"][place]
+    was, now = (arrays["score"][place] > 0 for arrays in (theirs, ours))
+    tags = (was != now).nonzero()[0].tolist()
+    right = sum(1 if now[tag] == true[tag] else -1 for tag in tags)
+    said = "; ".join(f"tag {tag} {'on' if now[tag] else 'off'}, {'right' if now[tag] == true[tag] else 'wrong'}"
+                     for tag in tags)
+    return Change(place, right > 0, said) if tags else None
+
+
+def baseline_of(run: Record, records: Iterable[Record]) -> Record | None:
+    """The run that the report compares a run with; None where there is none."""
+    paired = pair_runs([Run(record) for record in records if record.spec.kind == "train"])
+    return next((other.record for own, other in paired.baseline_of.items() if own.record.run_id == run.run_id), None)
+
+
+def unchanged_cells(store: Store, records: Iterable[Record], equal: Collection[str] = ()) -> dict[str, int]:
+    """Cells whose answers are the baseline's on every sample and seed, each with how many seeds that is.
+
+    Of runs that left what they said; arms that are to be `equal` to their baseline are left out.
+    """
+    paired = pair_runs([Run(record) for record in records if record.spec.kind == "train" and record.spec.limit is None])
+    same: dict[str, list[bool]] = {}
+    for run, baseline in paired.baseline_of.items():
+        if run.spec.arm in equal or not _has_outputs(store, run) or not _has_outputs(store, baseline):
+            continue
+        if all(same.get(run.spec.cell, [True])):  # else one seed has shown a difference already
+            same.setdefault(run.spec.cell, []).append(_answers_alike(store, run, baseline))
+    return {cell: len(found) for cell, found in same.items() if all(found)}
+
+
+def _has_outputs(store: Store, run: Run) -> bool:
+    return (store.run_folder(run.spec) / FILE).is_file()
+
+
+def _answers_alike(store: Store, run: Run, baseline: Run) -> bool:
+    import numpy as np
+
+    try:
+        ours, theirs = (read_outputs(store.run_folder(each.spec) / FILE) or {} for each in (run, baseline))
+    except ValueError:  # damaged, which the report names where it reads secondary endpoints
+        return False
+    return all(name in theirs and np.array_equal(ours[name], theirs[name]) for name in PREDICTIONS if name in ours)
