@@ -57,7 +57,7 @@ def given(tmp_path_factory) -> dict[tuple[str, ...], dict[str, Path]]:
     for size, overrides in (("tiny", ()), ("small", SMALL)):
         shapes = [parse_override(text, TASKS) for text in overrides if text.startswith("shape.")]
         for modality, task in pretraining_tasks(TASKS).items():
-            spec = Planner(TASKS, "tiny", shapes)._pretraining_run(task, 1.0)
+            spec = Planner(TASKS, "tiny", shapes)._pretraining_run(task, 1.0, None)
             path = folder / f"{modality}-{size}.safetensors"
             save_weights(build_autoencoder(spec, task).encoder, path)
             found.setdefault(size, {})[modality] = path
@@ -76,7 +76,7 @@ def jobs_of(given, task: str, setting: str, arms: Sequence[str | Arm], overrides
               if not isinstance(arm, str)]
     return [replace(job, files=tuple((role, Pretrained(weights=given[size][need.modality], shape=need.shape))
                                      for role, need in job.needs))
-            for job in planner.plan(cells, list(seeds)).jobs if job.spec.kind == "train"]
+            for job in planner.plan(cells, list(seeds)).jobs if job.spec.kind == "train" and job.spec.setting == setting]
 
 
 def members_of(jobs: Sequence[Job], folder: Path) -> list[Member]:
