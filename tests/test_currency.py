@@ -78,7 +78,7 @@ def test_certificates_carry_step_by_step_their_own_class_alone():
     assert standing(judge_with(a=first), record).state == "other code"
     found = standing(judge_with(a=first, b=second), record)
     assert (found.state, [step.certificate for step in found.steps]) == ("carried", ["a", "b"])
-    assert found.extent == "short", "as strong as its weakest step"
+    assert found.extent == "mixed"
     direct = certificate(replay_of(record, OTHER_CODE, CODE, "whole"))
     assert standing(judge_with(a=first, b=second, c=direct), record).extent == "whole"
     assert standing(judge_with(a=direct), record, {**CODE, "arm": "1" * 16}).state == "other code"
@@ -153,7 +153,7 @@ def test_the_note_counts_what_is_carried_by_which_evidence():
     judge = judge_with(first=certificate(replay_of(record, OTHER_CODE, CODE, "whole")))
     note = carried_note([standing(judge, record), standing(judge, make_record(make_spec()))])
     assert note.startswith("1 of 2 runs were computed by earlier code and are carried over")
-    assert "(1 by replays at their full size, 0 by short ones)" in note
+    assert "(1 by replays at their full size, 0 by such and then by short ones, 0 by short ones)" in note
     assert "first" in note
     assert carried_note([standing(judge, make_record(make_spec()))]) == ""
 

@@ -40,8 +40,11 @@ class Standing:
 
     @property
     def extent(self) -> str:
-        """Of what is carried: "whole" where every step was shown by a replay at the recorded size, else "short"."""
-        return "" if not self.steps else "whole" if all(s.extent == "whole" for s in self.steps) else "short"
+        """Of what is carried, by the size of the replays: "whole" where each step had one at the recorded size, "mixed"
+        where some had, "short" where none had.
+        """
+        extents = {step.extent for step in self.steps}
+        return "mixed" if len(extents) > 1 else next(iter(extents), "")
 
 
 UP_TO_DATE = Standing("up to date")
@@ -124,7 +127,8 @@ def carried_note(standings: Sequence[Standing]) -> str:
         return ""
     certificates = sorted({step.certificate for standing in standings for step in standing.steps})
     return (f"{len(extents)} of {len(standings)} runs were computed by earlier code and are carried over: replays of one run "
-            f"of each class ({extents.count('whole')} by replays at their full size, {extents.count('short')} by short ones) "
+            f"of each class ({extents.count('whole')} by replays at their full size, {extents.count('mixed')} by such and then "
+            f"by short ones, {extents.count('short')} by short ones) "
             f"were equal to the last bit, which is evidence and no proof ({', '.join(certificates)})")
 
 
