@@ -13,6 +13,7 @@ from benchmark.model.mae import MaskedAutoencoder
 from benchmark.model.weights import load_encoder, read_weights
 from benchmark.plan.matrix import Cell, Plan, Planner, parse_override, pretraining_tasks
 from benchmark.records.record import Record
+from benchmark.records.signed import read_signed
 from benchmark.spec.contracts import Arm, Task
 from benchmark.spec.recipes import SETTINGS, SPLITS
 from benchmark.spec.runspec import Pretrained, Site
@@ -208,9 +209,12 @@ def test_checkpointing_blocks_and_dropping_tokens_change_memory_and_tokens_alone
 
 
 def test_a_scale_that_is_frozen_beside_a_frozen_model_leaves_the_head_to_train(folder):
-    record = carry_out(plan_of(TASKS["imagenet"], ARMS["m2pt"], "fix", "arm.train_scale=false", "arm.scale_init=0.1"), folder)
+    plan = plan_of(TASKS["imagenet"], ARMS["m2pt"], "fix", "arm.train_scale=false", "arm.scale_init=0.1")
+    record = carry_out(plan, folder)
     assert all(layer.scale == pytest.approx(0.1) for layer in record.layers)
     assert record.layers[0].initial_gradient == {}
+    looked = read_signed(folder / plan.specs[-1].name / "pathways.json")
+    assert {value for row in looked.rows.values() for value in row["gradient_cosine"]} == {None}
 
 
 @pytest.mark.parametrize("setting", SETTINGS)

@@ -21,7 +21,7 @@ from benchmark.records.record import write_json
 
 FILE = "pathways.json"
 SERIES = ("gradient_cosine", "scale", "auxiliary_norm", "change_cosine", "through")
-Row = Mapping[str, list[float | None]]  # by series, a number a layer; None where a norm is 0
+Row = Mapping[str, list[float | None]]  # by series, a number a layer; None where a norm is 0, or nothing trains
 DIGITS = 5
 
 

@@ -9,7 +9,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from benchmark.model.pathway import Pathway, sum_gradient
+from benchmark.model.pathway import Pathway
 from benchmark.records.signed import SERIES, Row, Signed, read_signed, write_signed
 from benchmark.train.feed import Feed
 from benchmark.train.loop import Loss, backward
@@ -55,12 +55,13 @@ def signed_row(pathway: Pathway, initial: Mapping[str, Tensor]) -> dict[str, flo
     """The numbers of one layer after a backward pass, as `benchmark.records.signed` names them."""
     child = pathway.cross_modal
     assert child.auxiliary is not None
-    gradient, auxiliary = sum_gradient(pathway.linear.weight).double().cpu(), child.auxiliary.double().cpu()
+    gradient, auxiliary = pathway.linear.weight.grad, child.auxiliary.double().cpu()  # no G where nothing of it trains
     change = pathway.linear.weight.double().cpu() - initial["weight"].double()
     brought = (child.scale * child.auxiliary).double().cpu()
     moved = change.square().sum().item()
-    return {"gradient_cosine": _cosine(gradient, auxiliary), "scale": child.scale.mean().item(),
-            "auxiliary_norm": auxiliary.norm().item(), "change_cosine": _cosine(initial["auxiliary"].double(), change),
+    return {"gradient_cosine": None if gradient is None else _cosine(gradient.double().cpu(), auxiliary),
+            "scale": child.scale.mean().item(), "auxiliary_norm": auxiliary.norm().item(),
+            "change_cosine": _cosine(initial["auxiliary"].double(), change),
             "through": (brought * change).sum().item() / moved if moved else None}
 
 
