@@ -8,13 +8,11 @@ logits as they are, and "correct" (N, P) by point.
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.records.pictures import write_pictures
+from benchmark.records.arrays import read_arrays, write_arrays
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,7 +27,7 @@ NAMES = {"label", "predicted", "probability", "score", "correct"}
 
 def write_outputs(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Whole or not at all; the same bytes for the same arrays."""
-    write_pictures(path, arrays)
+    write_arrays(path, arrays)
 
 
 def keep_small(work: Path, folder: Path) -> None:
@@ -60,18 +58,9 @@ def read_outputs(path: Path) -> Arrays | None:
 
 def _load(path: Path) -> Arrays:
     """As they are stored; {} where there are none."""
-    import numpy as np
+    return read_arrays(path, f"outputs {path.parent.name}/{path.name}", "outputs", MAX_BYTES, _fits)
 
-    if not path.is_file():
-        return {}
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if sum(entry.file_size for entry in archive.infolist()) > MAX_BYTES:
-                raise ValueError(f"more than {MAX_BYTES // 2**20} MiB unpacked")
-        with np.load(path, allow_pickle=False) as held:
-            arrays = {name: held[name] for name in held.files}
-        if not arrays or set(arrays) - NAMES or len({array.shape[:1] for array in arrays.values()} - {()}) != 1:
-            raise ValueError("its arrays are not those of outputs")
-        return arrays
-    except (OSError, ValueError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"outputs {path.parent.name}/{path.name} cannot be read: {' '.join(str(error).split())}") from error
+
+def _fits(arrays: Arrays) -> bool:
+    """Whether they are some of those that a task gives, of as many samples each"""
+    return bool(arrays) and not set(arrays) - NAMES and len({array.shape[:1] for array in arrays.values()} - {()}) == 1

@@ -7,14 +7,11 @@ where there is one number a sample or a point, "label".
 
 from __future__ import annotations
 
-import io
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.records.record import write_whole
+from benchmark.records.arrays import read_arrays, write_arrays
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,37 +24,12 @@ MAX_BYTES = 64 * 2**20  # of a file that is read, unpacked: it holds a dozen sam
 
 def write_pictures(path: Path, pictures: Mapping[str, NDArray[Any]]) -> None:
     """Whole or not at all; the same bytes for the same arrays. Nothing is written where there is nothing to show."""
-    import numpy as np
-
-    if not pictures:
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, array in pictures.items():
-            part = io.BytesIO()
-            np.lib.format.write_array(part, np.ascontiguousarray(array), allow_pickle=False)
-            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), part.getvalue(), zipfile.ZIP_DEFLATED)
-    write_whole(path, buffer.getvalue())
+    write_arrays(path, pictures)
 
 
 def read_pictures(path: Path) -> Pictures | None:
     """None where there are none; raises `ValueError` in one line for a file that is damaged or no such file."""
-    import numpy as np
-
-    if not path.is_file():
-        return None
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if sum(entry.file_size for entry in archive.infolist()) > MAX_BYTES:
-                raise ValueError(f"more than {MAX_BYTES // 2**20} MiB unpacked")
-        with np.load(path, allow_pickle=False) as arrays:
-            pictures = {name: arrays[name] for name in arrays.files}
-        if not _is_sound(pictures):
-            raise ValueError("its arrays are not those of pictures")
-        return pictures
-    except (OSError, ValueError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"pictures {path.name} cannot be read: {' '.join(str(error).split())}") from error
+    return read_arrays(path, f"pictures {path.name}", "pictures", MAX_BYTES, _is_sound) or None
 
 
 def _is_sound(pictures: Mapping[str, NDArray[Any]]) -> bool:

@@ -73,9 +73,8 @@ def parse_resources(texts: Iterable[str]) -> Resources:
         raise ValueError("--slurm time=TIME is needed, such as time=20h: how long a job may take before it is requeued and "
                          "goes on")
     minutes = _minutes(given.pop("time"))
-    for key in ("cpus",):
-        if key in given and not re.fullmatch(r"[1-9]\d*", given[key]):
-            raise ValueError(f"--slurm {key}={given[key]}: expected a number")
+    if "cpus" in given and not re.fullmatch(r"[1-9]\d*", given["cpus"]):
+        raise ValueError(f"--slurm cpus={given['cpus']}: expected a number")
     if "gpus" in given and not re.fullmatch(r"(\w+:)?[1-9]\d*", given["gpus"]):
         raise ValueError(f"--slurm gpus={given['gpus']}: expected a number, such as gpus=8 or gpus=h100:8")
     return Resources(minutes, {key: value for key, value in given.items() if key in NAMED},
