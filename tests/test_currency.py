@@ -33,7 +33,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def replay_of(record, before, after, extent="short", difference=None) -> Replay:
-    group = class_of(record.spec, record.environment.device, record.environment.lockstep or 1)
+    group = class_of(record.spec.form, record.environment.device, record.environment.lockstep or 1)
     return Replay.model_validate({"class": group, "run": record.spec.cell, "extent": extent, "before": before,
                                   "after": after, "values": 9, "weights": 2, "difference": difference})
 
@@ -106,9 +106,9 @@ def test_a_switch_makes_another_class_and_a_number_does_not(changes):
     spec = make_spec("imagenet", "m2pt", "audio")
     recipe = spec.recipe.model_copy(update=changes.get("recipe", {}))
     other = spec.model_copy(update={"recipe": recipe, "options": changes.get("options", spec.options)})
-    assert class_of(other, "cpu", 1) != class_of(spec, "cpu", 1)
+    assert class_of(other.form, "cpu", 1) != class_of(spec.form, "cpu", 1)
     faster = spec.model_copy(update={"recipe": spec.recipe.model_copy(update={"lr": 0.5, "epochs": 99}), "seed": 7})
-    assert class_of(faster, "cpu", 1) == class_of(spec, "cpu", 1)
+    assert class_of(faster.form, "cpu", 1) == class_of(spec.form, "cpu", 1)
 
 
 @pytest.mark.parametrize(("changes", "said"), [

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from benchmark.cli.context import load_registry, make_plan, names_a_choice
 from benchmark.plan.matrix import Plan
 from benchmark.provenance.currency import STATES, Judge, Standing, carried_note
+from benchmark.records.headers import Header
 from benchmark.records.record import names_under
-from benchmark.records.store import Header, Store
+from benchmark.records.store import Store
 
 if TYPE_CHECKING:
     from benchmark.runner.jobs import JobState
@@ -34,16 +35,18 @@ def show_status(options: argparse.Namespace, command: str) -> int:
 
 def print_held(options: argparse.Namespace) -> int:
     """What a results folder holds: how many runs of each cell are in each state."""
-    from benchmark.evidence.inputs import standing_of
+    from benchmark.evidence.inputs import standing_of_header
 
     store = Store(options.results or Path("results") / options.profile)
     tasks, arms = load_registry(options.plugins)
     judge = Judge.beside(store)
-    records, unreadable = store.records()
+    headers = store.headers(names_under(store.folder))
+    unreadable = [f"{store.folder}/runs/{name}/record.json: {header.fault}" for name, header in headers.items() if header.fault]
     states: dict[str, Counter[str]] = {}
-    for record in records:
-        held = standing_of(record, tasks, arms, judge).state
-        states.setdefault(record.spec.cell, Counter())[held] += 1
+    for header in headers.values():
+        if not header.fault:
+            held = standing_of_header(header, tasks, arms, judge).state
+            states.setdefault(header.cell, Counter())[held] += 1
     for failure in store.failures():
         states.setdefault(failure.spec.cell, Counter())["failed"] += 1
     total = sum(states.values(), Counter[str]())

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from benchmark.evidence.sections import Conditions, stated_conditions
 from benchmark.plan.matrix import code_of
 from benchmark.provenance.currency import Judge, Standing
+from benchmark.records.headers import Header
 from benchmark.records.pictures import FILE, read_pictures
 from benchmark.records.record import Record
 from benchmark.records.store import Store
@@ -116,12 +117,22 @@ def gather_pictures(stores: Sequence[Store], records: Sequence[Record],
 def standing_of(record: Record, tasks: Mapping[str, Task], arms: Mapping[str, Arm], judge: Judge) -> Standing:
     """How a record stands to today's code and data, as far as both are here."""
     spec = record.spec
-    known = spec.task in tasks and (spec.arm is None or spec.arm in arms)
-    if not known or spec.profile not in tasks[spec.task].profiles:
-        return judge.of_record(record, None, None)
-    task = tasks[spec.task]
+    return judge.of_record(record, *_today(spec.task, spec.arm, spec.profile, tasks, arms))
+
+
+def standing_of_header(header: Header, tasks: Mapping[str, Task], arms: Mapping[str, Arm], judge: Judge) -> Standing:
+    """As `standing_of`, of what is kept of a record."""
+    return judge.of_header(header, *_today(header.task, header.arm, header.profile, tasks, arms))
+
+
+def _today(name: str, arm: str | None, profile: str, tasks: Mapping[str, Task],
+           arms: Mapping[str, Arm]) -> tuple[Mapping[str, str] | None, Mapping[str, str] | None]:
+    """Digests of the code and the data that a run would have now; None for what is not here."""
+    if name not in tasks or (arm is not None and arm not in arms) or profile not in tasks[name].profiles:
+        return None, None
+    task = tasks[name]
+    code = code_of(task, None if arm is None else arms[arm], profile)
     try:
-        data: Mapping[str, str] | None = task.data_digests(spec.profile)
+        return code, task.data_digests(profile)
     except ValueError:  # the data are not on this machine
-        data = None
-    return judge.of_record(record, code_of(task, None if spec.arm is None else arms[spec.arm], spec.profile), data)
+        return code, None

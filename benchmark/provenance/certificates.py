@@ -9,7 +9,6 @@ and no proof: a class that differs in what its replay did not reach is carried a
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from pydantic import Field, ValidationError
 
 from benchmark.records.record import Environment
 from benchmark.spec.recipes import Frozen
-from benchmark.spec.runspec import RunSpec, canonical_json
+from benchmark.spec.runspec import Form, RunSpec, canonical_json
 
 FOLDER = "certificates"
 SUITE = Path(__file__).parents[2] / "results" / FOLDER  # those that the suite itself comes with
@@ -68,20 +67,13 @@ class Certificate(Frozen):
     replays: list[Replay]
 
 
-def class_of(spec: RunSpec, device: str, lockstep: int, processes: Sequence[int] = (1,)) -> str:
+def class_of(form: Form, device: str, lockstep: int, processes: Sequence[int] = (1,)) -> str:
     """The class of a run for replays: runs of one class go through the same code, whatever their seed and auxiliary.
 
-    Task, profile, kind, arm, setting, device, stack and whether processes shared it, and which
-    switches of recipe and arm are on; of numbers only whether they are 0.
+    The run's form, device, stack, and whether processes shared it.
     """
-    switches = {f"{part}.{name}": value if isinstance(value, str) else True
-                for part, fields in (("recipe", spec.recipe.model_dump(mode="json")), ("arm", spec.options))
-                for name, value in fields.items() if value not in (None, False, 0, "") and value != {}}
-    form = hashlib.sha256(canonical_json(switches).encode()).hexdigest()[:8]
     stacked = "stacked" if lockstep > 1 else "shared" if max(processes) > 1 else "alone"
-    kind = "cpu" if device == "cpu" else "gpu"
-    label = [spec.kind, spec.task, spec.profile, spec.arm, spec.setting, kind, stacked, form]
-    return " ".join(filter(None, label))
+    return f"{form.label} {'cpu' if device == 'cpu' else 'gpu'} {stacked} {form.switches}"
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,10 @@ from typing import Literal
 from benchmark.provenance.certificates import Certificates, Step, class_of, load_certificates, place_of
 from benchmark.provenance.code import PARTS, used_code
 from benchmark.records.earlier import WHOLE
+from benchmark.records.headers import Header
 from benchmark.records.record import Record, names_under
-from benchmark.records.store import Header, Store
-from benchmark.spec.runspec import RunSpec
+from benchmark.records.store import Store
+from benchmark.spec.runspec import Form, RunSpec
 
 State = Literal["up to date", "carried", "other code", "other data", "failed", "missing"]
 GOOD: tuple[State, ...] = ("up to date", "carried")
@@ -62,13 +63,13 @@ class Judge:
         """With the suite's certificates, and those beside the stores."""
         return cls(load_certificates([store.folder for store in stores]))
 
-    def of_code(self, spec: RunSpec, recorded: Mapping[str, str], today: Mapping[str, str], device: str,
+    def of_code(self, form: Form, recorded: Mapping[str, str], today: Mapping[str, str], device: str,
                 lockstep: int, processes: Sequence[int] = (1,)) -> Standing:
         """Of a result that `recorded` code computed, in a stack of so many and by so many processes."""
         today = used_code(today, lockstep > 1, max(processes) > 1)
         if recorded == today:
             return UP_TO_DATE
-        group = class_of(spec, device, lockstep, processes)
+        group = class_of(form, device, lockstep, processes)
         key = (group, str(sorted(recorded.items())), str(sorted(today.items())))
         if key not in self._ways:
             way = self.certificates.way(group, recorded, today)
@@ -79,15 +80,17 @@ class Judge:
     def of_record(self, record: Record, today: Mapping[str, str] | None, data: Mapping[str, str] | None) -> Standing:
         """Of a record; `today`, `data`: digests of what would compute it now, None where that is not here to compare."""
         environment, spec = record.environment, record.spec
-        lockstep, processes = environment.lockstep or 1, environment.processes or (1,)
-        if data is not None and spec.data != data:
-            standing = Standing("other data", ", ".join(name for name in spec.data if spec.data[name] != data.get(name)))
-        elif today is None:
-            standing = UP_TO_DATE
-        else:
-            standing = self.of_code(spec, record.code, today, environment.device, lockstep, processes)
-        group = class_of(spec, environment.device, lockstep, processes)
+        standing = self.of_header(Header.of(record), today, data)
+        group = class_of(spec.form, environment.device, environment.lockstep or 1, environment.processes or (1,))
         return replace(standing, place=self.certificates.place(group, place_of(environment, spec)))
+
+    def of_header(self, header: Header, today: Mapping[str, str] | None, data: Mapping[str, str] | None) -> Standing:
+        """As `of_record`, of what is kept of a record, without the packages that computed it."""
+        if data is not None and header.data != data:
+            return Standing("other data", ", ".join(name for name in header.data if header.data[name] != data.get(name)))
+        if today is None:
+            return UP_TO_DATE
+        return self.of_code(header.form, header.code, today, header.device, header.lockstep, header.processes)
 
     def of_plan(self, store: Store, planned: Sequence[tuple[RunSpec, Mapping[str, str]]],
                 headers: Mapping[str, Header] | None = None) -> list[Standing]:
@@ -110,7 +113,7 @@ class Judge:
         earlier = (one for one in near if one.run_id == spec.run_id)  # under the name of an earlier release
         header = headers.get(spec.name) or next(earlier, None)
         if header is not None and not header.fault:
-            return self.of_code(spec, header.code, code, header.device, header.lockstep, header.processes)
+            return self.of_code(spec.form, header.code, code, header.device, header.lockstep, header.processes)
         if header is not None:
             return Standing("failed", f"its record cannot be read: {header.fault}")
         if spec.name in known and (failure := store.failure(spec)) is not None:

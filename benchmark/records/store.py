@@ -11,38 +11,16 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from benchmark.records.earlier import RecordError
+from benchmark.records.headers import MISSING, Header, read_headers
 from benchmark.records.lease import PREFIX, Lease, claim, holder_of
 from benchmark.records.record import Record, read_record, record_text, records_under, write_json
 from benchmark.spec.recipes import Frozen
 from benchmark.spec.runspec import RunSpec, canonical_json
-
-MANY, PART = 1000, 250  # records: so many take a second to read, and from there on processes do, each a part at a time
-
-
-@dataclass(frozen=True)
-class Header:
-    """What a record says of its origin, or why it cannot be read."""
-
-    run_id: str = ""
-    asked: str = ""  # `RunSpec.asked`
-    code: Mapping[str, str] = field(default_factory=dict)
-    lockstep: int = 1  # places of the stack in which it was trained
-    processes: tuple[int, ...] = (1,)  # that shared it
-    device: str = ""
-    commit: str | None = None
-    changed_ns: int = 0  # when its file was written
-    wall: float | None = None  # seconds
-    fault: str = ""
-
-
-MISSING = Header(fault="there is none")
 
 
 class Failure(Frozen):
@@ -118,14 +96,7 @@ class Store:
 
     def headers(self, names: Iterable[str]) -> dict[str, Header]:
         """What the records of these runs say of their origin; those without a record are left out."""
-        runs = f"{self.folder}/runs"
-        paths = [path for name in names if os.path.exists(path := f"{runs}/{name}/record.json")]
-        if len(paths) < MANY:
-            found = [_header(path) for path in paths]
-        else:
-            with ProcessPoolExecutor(min(os.cpu_count() or 1, -(-len(paths) // PART))) as pool:
-                found = list(pool.map(_header, paths, chunksize=PART))
-        return {path.split("/")[-2]: header for path, header in zip(paths, found, strict=True)}
+        return read_headers(self.folder, names)
 
     def save(self, record: Record) -> None:
         """Write the record, and forget an earlier failure and the checkpoint."""
@@ -180,17 +151,6 @@ class Store:
         except OSError:
             return ""
         return "\n".join(text.splitlines()[-lines:])
-
-
-def _header(path: str) -> Header:
-    try:
-        record = read_record(Path(path))
-        changed = os.stat(path).st_mtime_ns
-    except (OSError, RecordError) as error:
-        return Header(fault=str(error).removeprefix(f"{path}: "))
-    return Header(record.run_id, record.spec.asked, record.code, record.environment.lockstep or 1,
-                  record.environment.processes or (1,), record.environment.device, record.environment.commit, changed,
-                  record.seconds.get("wall"))
 
 
 def read_failure(path: Path) -> Failure | None:

@@ -71,7 +71,7 @@ def classes(records: Iterable[Record]) -> dict[str, list[Record]]:
 
 def group_of(record: Record) -> str:
     """The class of a record"""
-    return class_of(record.spec, record.environment.device, record.environment.lockstep or 1,
+    return class_of(record.spec.form, record.environment.device, record.environment.lockstep or 1,
                     record.environment.processes or (1,))
 
 

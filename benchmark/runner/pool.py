@@ -19,7 +19,8 @@ from typing import Any, Literal
 
 from benchmark.plan.matrix import Job, Plan
 from benchmark.provenance.currency import AGAIN, Judge, Standing, State
-from benchmark.records.store import Header, Store
+from benchmark.records.headers import Header
+from benchmark.records.store import Store
 from benchmark.runner.budget import Budget
 from benchmark.runner.stacks import Stacks
 from benchmark.runner.worker import Work, carry_out, own_settings

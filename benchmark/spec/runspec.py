@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import Field, PositiveInt
 
@@ -18,6 +18,13 @@ FOLDS = 10  # of a task whose recipes have a "fold": seed s takes fold s % FOLDS
 Count = Annotated[int, Field(ge=0, lt=2**62)]
 Report = Callable[[int, int, str], None]  # of a run: epochs done, all epochs, a short text
 LABELS = {"role", "variant"}  # say what a run is for; its result does not depend on them
+
+
+class Form(NamedTuple):
+    """What runs share that go through the same code, whatever their numbers."""
+
+    label: str  # kind, task, profile, arm and setting
+    switches: str  # digest of which switches of recipe and arm are on; of numbers only whether they are 0
 
 
 class RunSpec(Frozen):
@@ -57,11 +64,20 @@ class RunSpec(Frozen):
         left_out = {*LABELS, "data", "starts", "pretrained"}
         return _digest(canonical_json(self.model_dump(mode="json", exclude=left_out, exclude_none=True)))
 
+    @functools.cached_property
+    def form(self) -> Form:
+        """The run's form: of two with one form and another seed or auxiliary, the same code is gone through."""
+        switches = {f"{part}.{name}": value if isinstance(value, str) else True
+                    for part, fields in (("recipe", self.recipe.model_dump(mode="json")), ("arm", self.options))
+                    for name, value in fields.items() if value not in (None, False, 0, "") and value != {}}
+        label = " ".join(filter(None, [self.kind, self.task, self.profile, self.arm, self.setting]))
+        return Form(label, hashlib.sha256(canonical_json(switches).encode()).hexdigest()[:8])
+
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """As pydantic's, with an id of its own."""
         copied = super().model_copy(update=update, deep=deep)
-        copied.__dict__.pop("run_id", None)
-        copied.__dict__.pop("asked", None)
+        for derived in ("run_id", "asked", "form"):
+            copied.__dict__.pop(derived, None)
         return copied
 
     @property
@@ -122,6 +138,7 @@ class ManySeeds:
         """The run under a seed, starting from these pretraining runs."""
         spec = self.spec.model_copy(update={"seed": seed, "starts": starts})
         listed = ",".join(f'"{role}":"{starts[role]}"' for role in sorted(starts))  # names and ids need no escaping
+        spec.__dict__["form"] = self.spec.form
         spec.__dict__["run_id"] = _digest(f"{self.before}{seed}{self.between}{{{listed}}}{self.after}")
         return spec
 
