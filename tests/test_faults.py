@@ -299,6 +299,42 @@ def test_a_write_that_fails_leaves_the_old_or_the_new_and_says_so(what, tmp_path
     print(f"{what}: {injected} faults injected")
 
 
+def test_a_record_and_what_is_beside_it_are_of_one_run_wherever_saving_stops(tmp_path, monkeypatch):
+    """At every operation, as a kill would: a reader finds no mixture, and the next who has the run finds one of both whole."""
+    def save(store: Store, record, value: int) -> None:
+        write_pictures(store.staged(record.spec) / "p.npz", pictures(value))
+        store.save(record)
+
+    def see(store: Store) -> tuple:
+        return see_record(store.folder), see_pictures(store.run_folder(OLD.spec))
+
+    def start(name: str) -> Store:
+        store = Store(tmp_path / name)
+        save(store, OLD, 1)
+        store.save_failure(OLD.spec, "of an attempt to compute it again", "")
+        return store
+
+    counter, store = Faults(), start("whole")
+    with counter.on(monkeypatch):
+        save(store, NEW, 2)
+    assert (see(store), store.failure(OLD.spec)) == ((NEW.measurements, 2), None)
+    seen, settled = set(), set()
+    names = {(OLD.measurements[0].value, 1): "old", (OLD.measurements[0].value, None): "old alone",
+             (NEW.measurements[0].value, None): "new alone", (NEW.measurements[0].value, 2): "new"}
+    for at in range(1, counter.done + 1):
+        store = start(str(at))
+        with Faults(at, errno.EIO, lasting=True).on(monkeypatch), pytest.raises(OSError, match=os.strerror(errno.EIO)):
+            save(store, NEW, 2)
+        rows, beside = see(store)
+        seen.add(names[rows[0].value, beside])
+        store.prepare() if at % 2 else store.settle(OLD.spec)
+        rows, beside = see(store)
+        settled.add(names[rows[0].value, beside])
+        assert (store.failure(OLD.spec) is None) == (beside == 2)
+    assert seen == {"old", "old alone", "new alone", "new"}
+    assert settled == {"old", "new"}
+
+
 def test_a_full_disk_fails_the_runs_that_need_it_and_says_so(tmp_path):
     """A whole matrix whose files may not grow beyond 100 kB, as on a full disk: no checkpoint fits, and nothing else breaks."""
     import resource

@@ -176,9 +176,11 @@ def test_pretrainings_whose_weights_are_gone_are_computed_again_only_for_what_ne
     plan, store = plan_of(plugins, tmp_path, *MORTAL, "--seeds", "0-1")
     assert todo(plan, store).jobs == []
     kept = records_of(tmp_path)
-    store.clear(kept["mortal finetune", 0].spec)
+    shutil.rmtree(store.run_folder(kept["mortal finetune", 0].spec))
     code, printed = call(plugins, tmp_path, *MORTAL, "--seeds", "0-1")
     assert (code, printed.splitlines()[0][:17]) == (0, "8 runs, 2 to do, ")
+    assert "note: of these, 1 is computed again: others start from their weights, which are not on this disk" in printed
+    assert "--overwrite" not in printed
     assert {key: outcome(record) for key, record in records_of(tmp_path).items()} == {
         key: outcome(record) for key, record in kept.items()}
 
@@ -290,6 +292,38 @@ def test_an_empty_or_damaged_record_is_no_result(reference, plugins, tmp_path, t
     assert "1 is computed again: they failed, or their records cannot be read" in printed
     again = records_of(tmp_path / "again")
     assert all(outcome(again[key]) == outcome(expected[key]) for key in expected)
+
+
+def test_a_record_stays_until_another_takes_its_place(reference, plugins, tmp_path):
+    """Of other code, computed again, and killed on the way: nothing of it is lost, and the next attempt goes on."""
+    shutil.copytree(reference[0], tmp_path / "again")
+    store, expected = Store(tmp_path / "again"), records_of(reference[0])["mortal finetune", 0]
+    spec, folder = expected.spec, store.run_folder(expected.spec)
+    store.staged(spec).joinpath("beside.json").write_text("of the old record")
+    store.save(expected.model_copy(update={"code": {**expected.code, "engine": "0" * 16}}))
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert before.keys() == {"record.json", "beside.json"}
+
+    (plugins / "die-at-2").touch()
+    code, printed = call(plugins, tmp_path / "again", *MORTAL)
+    assert (code, "1 failed" in printed) == (1, True)
+    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "failure.json"} == before
+    assert "SIGKILL" in store.failure(spec).error
+    assert not store.failures(), "a run that has a result"
+    assert not store.is_complete(spec), "the weights that lie there are not those of the record"
+    shown = io.StringIO()
+    with redirect_stdout(shown):
+        main(["status", *MORTAL, "--plugins", str(plugins), "--results", str(tmp_path / "again")])
+    assert "1 other code" in shown.getvalue()
+    assert f"failed again  {spec.name}: the run's process was ended by SIGKILL" in shown.getvalue()
+
+    code, printed = call(plugins, tmp_path / "again", *MORTAL)
+    assert (code, "1 runs done, 3 kept" in printed) == (0, True)
+    (record,) = [record for record in records_of(tmp_path / "again").values() if record.run_id == spec.run_id]
+    assert (outcome(record), record.resumed, record.code) == (outcome(expected), 1, expected.code)
+    assert {path.name for path in folder.iterdir()} & {"beside.json", "failure.json"} == set()
+    assert store.is_complete(spec)
+    assert not [path for path in store.folder.joinpath("runs").iterdir() if path.name.startswith(".")]
 
 
 def test_everything_again_gives_everything_again(reference, plugins, tmp_path):

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 LOG_LINES = 3  # of a failed run, in the closing summary
 WHY_AGAIN = {"other code": "their code has changed since (benchmark certify shows whether that alters a result)",
              "other data": "their data have changed since", "failed": "they failed, or their records cannot be read",
-             "carried": "asked for with --overwrite", "up to date": "asked for with --overwrite"}
+             "carried": "asked for with --overwrite", "up to date": "asked for with --overwrite",
+             "weights wanted": "others start from their weights, which are not on this disk; their records hold, and stay "
+                               "until new ones take their place"}
 
 
 def say_why_again(work: Todo) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from benchmark.cli.context import load_registry, plugins_given, require_torch
 from benchmark.plan.matrix import nearest, parse_override, pick
+from benchmark.records.record import records_under
 
 
 def manage_data(options: argparse.Namespace, command: str) -> int:
@@ -46,7 +47,7 @@ def convert_checkpoint(options: argparse.Namespace, command: str) -> int:
 
 def _recorded(name: str, results: Path) -> str | None:
     """The run of this name or id that has a record, if there is one"""
-    names = (path.parent.name for path in results.glob("runs/*/record.json"))
+    names = (path.parent.name for path in records_under(results))
     found = [own for own in names if own == name or own.endswith(f"-{name}")]
     return found[0] if len(found) == 1 else None
 

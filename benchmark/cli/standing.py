@@ -138,6 +138,8 @@ def print_states(plan: Plan, store: Store, headers: Mapping[str, Header] | None 
             notes.setdefault(f"failed  {spec.name}: {standing.detail}", [])
         elif standing.state == "other code":
             notes.setdefault(f"other code  {standing.detail} changed since", []).append(spec.name)
+        if not standing.holds and standing.state != "failed" and (failure := store.failure(spec)) is not None:
+            notes.setdefault(f"failed again  {spec.name}: {failure.error}; its earlier record is kept", [])
     width = max(len(cell) for cell in cells)
     for cell, states in cells.items():
         print(f"{cell:<{width}}  {'  '.join(states)}")

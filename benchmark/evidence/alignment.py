@@ -39,13 +39,14 @@ def compare_with_baselines(store: Store) -> int:
     written = 0
     for run, baseline in paired.baseline_of.items():
         target = store.run_folder(run.spec) / FILE
-        ours, theirs = (store.weights(one.spec).with_name("representations.safetensors") for one in (run, baseline))
+        files = [store.weights(one.spec).with_name("representations.safetensors") for one in (run, baseline)]
         known = read_alignment(target)
-        if not (ours.is_file() and theirs.is_file()) or (known and known["baseline"] == baseline.record.run_id):
+        here = all(file.is_file() for file in files) and not any(store.is_begun(one.spec) for one in (run, baseline))
+        if not here or (known and known["baseline"] == baseline.record.run_id):
             continue
         from safetensors.numpy import load_file
 
-        by_depth = zip(load_file(ours)["val"], load_file(theirs)["val"], strict=True)
+        by_depth = zip(*(load_file(file)["val"] for file in files), strict=True)
         values = [round(linear_cka(a, b), 6) for a, b in by_depth]
         write_json(target, json.dumps({"baseline": baseline.record.run_id, "cka": values}) + "\n")
         written += 1

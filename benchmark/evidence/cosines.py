@@ -36,10 +36,9 @@ def note_cosines(store: Store) -> int:
                 | {"target", "auxiliary"} or starts["target"] not in trained:
             continue
         solution, target = trained[starts["target"]], store.run_folder(record.spec) / FILE
-        files = [store.weights(by_id[run_id].spec) for run_id in (starts["auxiliary"], starts["target"], solution.run_id)
-                 if run_id in by_id]
-        known = read_cosines(target)
-        if len(files) < 3 or not all(file.is_file() for file in files) or (known and known["solution"] == solution.run_id):
+        specs = [by_id[run_id].spec for run_id in (starts["auxiliary"], starts["target"], solution.run_id) if run_id in by_id]
+        known, files = read_cosines(target), [store.weights(spec) for spec in specs]
+        if len(specs) < 3 or not all(map(store.has_weights, specs)) or (known and known["solution"] == solution.run_id):
             continue
         layers, cosines, whole = cosines_of(*files)
         content = {"solution": solution.run_id, "layers": layers, "cosine": [round(value, DIGITS) for value in cosines],

@@ -210,4 +210,4 @@ def records_under(folder: Path) -> Iterator[Path]:
 def names_under(folder: Path) -> list[str]:
     """What the runs of a results folder are called, recorded or not, in a stable order; none where it is no such folder."""
     runs = folder / "runs"
-    return sorted(os.listdir(runs)) if runs.is_dir() else []
+    return sorted(name for name in os.listdir(runs) if not name.startswith(".")) if runs.is_dir() else []

@@ -1,9 +1,15 @@
 """Records and failures of a results folder, on disk.
 
     RESULTS/runs/NAME/record.json    a finished run, where it can be read
-    RESULTS/runs/NAME/failure.json   the last failure of a run that has no record
+    RESULTS/runs/NAME/failure.json   the last failure of a run since its record, if it has one, was written
     RESULTS/samples/TASK-PROFILE.npz    what the task is shown, for the report's pictures
     RESULTS/work/NAME/               weights, checkpoint and log: big, local, never needed to read results
+
+A run that is computed again keeps its record, and what is beside it, until the new one is whole. Then all of the new is in
+RESULTS/runs/.NAME.whole, and takes the place of the old in an order by which a reader, or what a killed process leaves, never
+has files of both: what was beside the old record goes, the new record comes, what is beside it comes. `settle` ends what was
+interrupted. In the working folder `code.json` says that a run has been begun and no record has been written since: weights
+that lie there then are of no record.
 """
 
 from __future__ import annotations
@@ -18,9 +24,13 @@ from pydantic import ValidationError
 from benchmark.records.earlier import RecordError
 from benchmark.records.headers import MISSING, Header, read_headers
 from benchmark.records.lease import PREFIX, Lease, claim, holder_of
-from benchmark.records.record import Record, read_record, record_text, records_under, write_json
+from benchmark.records.record import Record, names_under, read_record, record_text, records_under, write_json
 from benchmark.spec.recipes import Frozen
 from benchmark.spec.runspec import RunSpec, canonical_json
+
+RECORD = "record.json"
+BEGUN = "code.json"  # in a working folder
+NEW, WHOLE = ".new", ".whole"  # ends of the names of folders that take the place of others
 
 
 class Failure(Frozen):
@@ -43,6 +53,7 @@ class Store:
         try:
             (self.folder / "runs").mkdir(parents=True, exist_ok=True)
             (self.folder / "work").mkdir(exist_ok=True)
+            self._settle_all()
             probe = self.folder / "runs" / ".writable"
             probe.write_text("")
             probe.unlink()
@@ -78,19 +89,28 @@ class Store:
 
     def is_complete(self, spec: RunSpec) -> bool:
         """Whether there is a readable record, and the weights that others may start from."""
-        return self.weights(spec).is_file() and not self.headers([spec.name]).get(spec.name, MISSING).fault
+        return self.has_weights(spec) and not self.headers([spec.name]).get(spec.name, MISSING).fault
+
+    def has_weights(self, spec: RunSpec) -> bool:
+        """Whether the weights are here, and no attempt that left no record may have written them."""
+        return self.weights(spec).is_file() and not self.is_begun(spec)
+
+    def is_begun(self, spec: RunSpec) -> bool:
+        """Whether an attempt at the run has not come to its record, or not yet."""
+        return (self.folder / "work" / spec.name / BEGUN).is_file()
 
     def changed_ns(self, spec: RunSpec) -> int | None:
         """When the run's record was written, in nanoseconds; None where there is none."""
         try:
-            return os.stat(self.run_folder(spec) / "record.json").st_mtime_ns
+            return os.stat(self.run_folder(spec) / RECORD).st_mtime_ns
         except OSError:
             return None
 
     def keep_to_code(self, spec: RunSpec, code: Mapping[str, str]) -> None:
         """Remove an unfinished run's checkpoints where other code than `code` left them: no run is computed by two."""
-        file, text = self.work(spec) / "code.json", canonical_json(dict(code))
+        file, text = self.work(spec) / BEGUN, canonical_json(dict(code))
         if not file.is_file() or file.read_text(encoding="utf-8") != text:
+            self.weights(spec).unlink(missing_ok=True)  # before what says that they are of no record
             self._drop_checkpoints(spec)
             write_json(file, text)
 
@@ -98,17 +118,62 @@ class Store:
         """What the records of these runs say of their origin; those without a record are left out."""
         return read_headers(self.folder, names)
 
+    def staged(self, spec: RunSpec) -> Path:
+        """A folder for what `save` is to leave beside the run's record, made when first asked for."""
+        path = self._aside(spec, NEW)
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
     def save(self, record: Record) -> None:
-        """Write the record, and forget an earlier failure and the checkpoint."""
-        folder = self.run_folder(record.spec)
-        folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / "record.json", record_text(record))
-        (folder / "failure.json").unlink(missing_ok=True)
-        self._drop_checkpoints(record.spec)
+        """Put the record and what is `staged` in the place of an earlier one, of all beside it and of a failure, and forget
+        the checkpoint. Raises `OSError`."""
+        spec = record.spec
+        write_json(self.staged(spec) / RECORD, record_text(record))
+        shutil.rmtree(self._aside(spec, WHOLE), ignore_errors=True)
+        self._aside(spec, NEW).rename(self._aside(spec, WHOLE))
+        self._put_in_place(spec.name)
+        self._drop_checkpoints(spec)
+
+    def settle(self, spec: RunSpec) -> None:
+        """End what was interrupted while it was saved. For who holds the run's lease."""
+        shutil.rmtree(self._aside(spec, NEW), ignore_errors=True)
+        self._put_in_place(spec.name)
+
+    def _aside(self, spec: RunSpec, what: str) -> Path:
+        return self.folder / "runs" / f".{spec.name}{what}"
+
+    def _put_in_place(self, name: str) -> None:
+        """May be interrupted anywhere, and begun again."""
+        place, whole = self.folder / "runs" / name, self.folder / "runs" / f".{name}{WHOLE}"
+        if not whole.is_dir():
+            return
+        if not place.is_dir():
+            whole.rename(place)
+            return
+        if (whole / RECORD).is_file():
+            for old in place.iterdir():
+                if old.is_dir():
+                    shutil.rmtree(old)
+                elif old.name != RECORD:
+                    old.unlink()
+            (whole / RECORD).replace(place / RECORD)
+        for new in whole.iterdir():
+            new.replace(place / new.name)
+        whole.rmdir()
+
+    def _settle_all(self) -> None:
+        """What was interrupted when its record was in place already: no run comes upon it, as none is left to do."""
+        for path in (self.folder / "runs").glob(f".*{WHOLE}"):
+            name = path.name[1:].removesuffix(WHOLE)
+            work = self.folder / "work" / name
+            work.mkdir(exist_ok=True)
+            if (lease := claim(work)) is not None:
+                self._put_in_place(name)
+                lease.release()
 
     def _drop_checkpoints(self, spec: RunSpec) -> None:
         folder = self.work(spec)
-        for file in (*folder.glob("checkpoint.pt*"), folder / "code.json", folder / ".checkpoint.pt.partial"):
+        for file in (folder / BEGUN, *folder.glob("checkpoint.pt*"), folder / ".checkpoint.pt.partial"):
             file.unlink(missing_ok=True)
 
     def save_failure(self, spec: RunSpec, error: str, traceback: str) -> None:
@@ -133,13 +198,16 @@ class Store:
         return records, problems
 
     def failures(self) -> list[Failure]:
-        """Every recorded failure."""
-        found = [read_failure(path) for path in sorted(self.folder.glob("runs/*/failure.json"))]
-        return [failure for failure in found if failure is not None]
+        """Every recorded failure of a run that has no readable record."""
+        found = {name: failure for name in names_under(self.folder)
+                 if (failure := read_failure(self.folder / "runs" / name / "failure.json")) is not None}
+        headers = self.headers(found)
+        return [failure for name, failure in found.items() if headers.get(name, MISSING).fault]
 
     def clear(self, spec: RunSpec) -> None:
-        """Remove all that earlier attempts at a run have left, but the lease that the caller holds, and the log."""
-        shutil.rmtree(self.run_folder(spec), ignore_errors=True)
+        """Remove all that earlier attempts at a run have left to work with, but the lease that the caller holds, and the log.
+        The record stays until there is another."""
+        self.weights(spec).unlink(missing_ok=True)
         for file in self.work(spec).iterdir():
             if file.name != "log.txt" and not file.name.startswith(PREFIX):
                 file.unlink(missing_ok=True)

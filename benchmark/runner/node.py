@@ -82,7 +82,7 @@ def _what_to_do(group: Iterable[Job], by_id: Mapping[str, Job], store: Store,
             broken[spec.run_id] = spec
             return
         for _, need in job.needs:
-            if need.run_id in submission.todo or not store.weights(need).is_file():
+            if need.run_id in submission.todo or not store.has_weights(need):
                 look(by_id[need.run_id], False)
             if need.run_id in broken:
                 broken[spec.run_id] = broken[need.run_id]

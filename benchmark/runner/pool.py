@@ -32,6 +32,7 @@ ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "2000000000", "MALLOC_TRIM_THRESHOLD_": "
 CUBLAS = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}  # without it, matrix products on a GPU are not deterministic
 GRACE_S = 60.0  # for a run that is told to stop; then it goes on from its last epoch
 LOOK_AGAIN_S = 2.0  # at a run that another runner is carrying out
+WANTED = "weights wanted"  # why runs are computed again whose records hold
 PRELOADED = ["benchmark.train.stack", "sklearn.metrics", "tasks", "baselines"]  # imported once, by the fork server
 
 
@@ -67,10 +68,12 @@ class Todo:
     jobs: list[Job]
     standings: dict[str, Standing]  # of every planned run, by run id
     replaced: dict[str, int]  # of runs that have a record already, when its file was written, in ns
+    wanted: frozenset[str] = frozenset()  # run ids of those whose records hold, and whose weights others start from
 
     def counts(self) -> dict[str, int]:
-        """Runs to be computed though there is something of them, by state"""
-        states = Counter(self.standings[job.spec.run_id].state for job in self.jobs)
+        """Runs to be computed though there is something of them, by state, or as "weights wanted" """
+        states = Counter(WANTED if job.spec.run_id in self.wanted else self.standings[job.spec.run_id].state
+                         for job in self.jobs)
         return {state: count for state, count in states.items() if state != "missing"}
 
 
@@ -84,12 +87,13 @@ def todo(plan: Plan, store: Store, again: Collection[State] = AGAIN, headers: Ma
                          judge.of_plan(store, [(job.spec, job.code) for job in plan.jobs], headers),
                          strict=True))
     chosen = {run_id for run_id, standing in standings.items() if standing.state in {"missing", "failed", *again}}
+    asked = frozenset(chosen)
     for job in reversed(plan.jobs):  # so that what a training needs which is needed itself is found, too
         if job.spec.run_id in chosen:
-            chosen |= {need.run_id for _, need in job.needs if not store.weights(need).is_file()}
+            chosen |= {need.run_id for _, need in job.needs if not store.has_weights(need)}
     jobs = [job for job in plan.jobs if job.spec.run_id in chosen]
     replaced = {job.spec.run_id: changed for job in jobs if (changed := store.changed_ns(job.spec)) is not None}
-    return Todo(jobs, standings, replaced)
+    return Todo(jobs, standings, replaced, frozenset(chosen) - asked)
 
 
 def run_plan(plan: Plan, store: Store, site: Site, jobs: int, on_event: Callable[[Event], None], *,
@@ -138,7 +142,7 @@ class _Runner:
                  replaced: dict[str, int], budget: Budget | None):
         self.store, self.site, self.tell, self.retries, self.budget = store, site, on_event, retries, budget
         self.waiting = waiting
-        self.replaced = replaced  # when the records were written that are still to be removed
+        self.replaced = replaced  # when the records were written that are to be replaced
         self.running: list[_Running] = []
         self.elsewhere: list[tuple[float, Job]] = []  # when to look again at what another runner is carrying out
         self.failed: dict[str, RunSpec] = {}

@@ -33,7 +33,7 @@ class Work:
     job: Job
     folder: Path  # to work in
     starts: Mapping[str, Pretrained]
-    replaced: int | None = None  # when the record was written that is removed first, with all that its run has left
+    replaced: int | None = None  # when the record was written that the new one takes the place of
 
     @classmethod
     def of(cls, job: Job, store: Store, replaced: int | None) -> Work:
@@ -132,13 +132,14 @@ def _claim(works: Sequence[Work], store: Store) -> dict[str, Lease]:
     for work in works:
         spec, lease = work.job.spec, None
         try:
-            lease = store.claim(spec)
-            written = store.changed_ns(spec)
-            if lease is None or (store.is_complete(spec) and written != work.replaced):
-                if lease is not None:
-                    lease.release()
+            if (lease := store.claim(spec)) is None:
                 continue
-            if work.replaced is not None and written == work.replaced:
+            store.settle(spec)
+            written = store.changed_ns(spec)
+            if store.is_complete(spec) and written != work.replaced:
+                lease.release()
+                continue
+            if work.replaced is not None and written == work.replaced and not store.is_begun(spec):
                 store.clear(spec)
             store.keep_to_code(spec, work.job.code)
         except OSError:
@@ -189,11 +190,10 @@ def _keep_outputs(job: Job, store: Store) -> None:
     """Beside the record, what there is of the outputs, made small, and of the pathways."""
     from benchmark.records import outputs, signed
 
-    work, folder = store.work(job.spec), store.run_folder(job.spec)
+    work, folder = store.work(job.spec), store.staged(job.spec)
     outputs.keep_small(work, folder)
     looked = signed.read_signed(work / signed.FILE)
     if looked is not None:
-        folder.mkdir(parents=True, exist_ok=True)
         signed.write_signed(folder / signed.FILE, looked)
 
 
@@ -246,7 +246,7 @@ def _depict(job: Job, store: Store, log: TextIO) -> None:
     try:
         if spec.kind == "pretrain":
             pictures = depict_reconstruction(spec, job.task, store.work(spec) / "checkpoint.pt")
-            write_pictures(store.run_folder(spec) / FILE, pictures)
+            write_pictures(store.staged(spec) / FILE, pictures)
         elif not (sheet := store.samples(spec.task, spec.profile)).is_file():
             write_pictures(sheet, depict_samples(spec, job.task))
     except Exception:
