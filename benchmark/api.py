@@ -6,6 +6,7 @@ Every name here is stable: it changes with a major version alone. No torch befor
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import signal
 from collections.abc import Callable, Iterable, Sequence
@@ -19,16 +20,19 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from benchmark.records.record import Record
-    from benchmark.spec.runspec import Report
+    from benchmark.spec.runspec import Report, RunSpec
 
 Place: TypeAlias = str | os.PathLike[str]
 Kind = Literal["records", "curves", "layers", "outputs", "pathways"]
 Say = Callable[[str], None]
-OF_A_RUN = ("run", "kind", "profile", "task", "modality", "setting", "arm", "auxiliary", "variant", "role", "seed")
+OF_A_RUN = ("run", "kind", "profile", "task", "modality", "setting", "arm", "auxiliary", "variant", "role", "seed", "limit")
 
 
 def load(results: Place | Sequence[Place], kind: Kind = "records") -> pd.DataFrame:
     """What one results folder, or several, hold, as a frame; columns that say which run it was come first.
+
+    Among them are `limit`, of the samples of each split (absent: none), and `conditions`, by which recipe or shape other
+    than the profile's own, such as "shuffle_labels=true" ("": by that; absent: of a task that is no part of the suite).
 
     "records": a row a run, with its main metric's value on the validation and the test split after the last epoch, in the
     metric's unit, seconds, and what computed it. "curves": a row a measured value, by split, metric and epoch. "layers": a
@@ -47,6 +51,7 @@ def load(results: Place | Sequence[Place], kind: Kind = "records") -> pd.DataFra
     if kind not in of_kind:
         raise ValueError(f"load(..., kind={kind!r}): known are {', '.join(of_kind)}")
     folders = _several(results)
+    conditions_of = _conditions()
     rows: list[dict[str, object]] = []
     for folder in map(Path, folders):
         if not (folder / "runs").is_dir():
@@ -55,9 +60,9 @@ def load(results: Place | Sequence[Place], kind: Kind = "records") -> pd.DataFra
         records, unreadable = store.records()
         if unreadable:
             raise ValueError(f"{unreadable[0]}; remove that file, or run its matrix again")
-        rows += [{**_run(record), **row} for record in records
+        rows += [{**_run(record), "conditions": conditions_of(record.spec), **row} for record in records
                  for row in of_kind[kind](record, store.run_folder(record.spec))]
-    return pd.DataFrame(rows, columns=None if rows else list(OF_A_RUN))
+    return pd.DataFrame(rows, columns=None if rows else [*OF_A_RUN, "conditions"])
 
 
 def make_plan(matrix: str = "full", *, profile: str = "tiny", targets: Iterable[str] = (), auxiliaries: Iterable[str] = (),
@@ -145,10 +150,34 @@ def _run(record: Record) -> dict[str, object]:
     return {"run": record.spec.name, **{name: held.get(name) for name in OF_A_RUN[1:]}}
 
 
+def _conditions() -> Callable[[RunSpec], str | None]:
+    """What says how a run's recipe and shape differ from those of its profile; None where that is not known."""
+    from benchmark.cli.context import load_registry
+    from benchmark.evidence.inputs import profile_conditions
+    from benchmark.evidence.sections import Conditions, describe_difference, stated_conditions
+
+    tasks, _ = load_registry()
+
+    @functools.cache
+    def stated(task: str, profile: str, setting: Setting | None) -> Conditions | None:
+        own = tasks[task].profiles.get(profile) if task in tasks else None
+        if own is None or (setting is not None and setting not in own.train):
+            return None
+        return (stated_conditions(own.shape, own.pretrain.model_dump(mode="json"), None) if setting is None
+                else profile_conditions(own, setting))
+
+    def told(spec: RunSpec) -> str | None:
+        expected = stated(spec.task, spec.profile, spec.setting)
+        found = stated_conditions(spec.shape, spec.compared_recipe(), spec.num_classes)
+        return None if expected is None else describe_difference({**found, **expected}, found)
+
+    return told
+
+
 def _of_record(record: Record, folder: Path) -> list[dict[str, object]]:
     metric = next((row.metric for row in record.measurements if row.split == "test"), "loss")
     last = {split: curve[-1][1] if (curve := record.curve(split, metric)) else None for split in ("train", "val", "test")}
-    return [{"metric": metric, **last, "epochs": record.spec.recipe.epochs, "limit": record.spec.limit,
+    return [{"metric": metric, **last, "epochs": record.spec.recipe.epochs,
              "merge_difference": record.merge_difference, "seconds": record.seconds.get("wall"),
              "device": record.environment.device, "commit": record.environment.commit, "started": record.started}]
 

@@ -1,6 +1,6 @@
 """The README's numbers, made from the committed records: what stands between its markers, and its figure.
 
-To write them anew: PYTHONPATH=. python tests/readme.py
+To write them anew, and what docs/notebook.ipynb shows: PYTHONPATH=. python tests/readme.py
 """
 
 from __future__ import annotations
@@ -8,6 +8,8 @@ from __future__ import annotations
 import functools
 import re
 from pathlib import Path
+
+import notebook
 
 from baselines import ARMS, STUDY
 from benchmark.evidence.analysis import Analysis, analyse
@@ -61,3 +63,4 @@ if __name__ == "__main__":
                       flags=re.DOTALL)
     README.write_text(text, encoding="utf-8")
     FIGURE.write_bytes(figure())
+    notebook.write()

@@ -14,6 +14,7 @@ from synthetic import make_matrix, make_record, make_spec
 
 import benchmark
 from benchmark.records.store import Store
+from tasks import TASKS
 
 ROOT = Path(__file__).parents[1]
 
@@ -70,6 +71,23 @@ def test_every_kind_of_frame_begins_with_the_run(folder):
     found = benchmark.paired_difference(joined.to_dict(), plain.to_dict())
     assert found.n == 2
     assert found.mean == pytest.approx((joined - plain).mean())
+
+
+def test_runs_under_other_conditions_than_the_profiles_own_say_so(tmp_path):
+    """Else labels that were dealt out at random would be averaged with true ones."""
+    task = TASKS["imagenet"]
+    profile = task.profiles["tiny"]
+    own = {"shape": profile.shape, "recipe": profile.train["pretrained"], "num_classes": profile.num_classes}
+    altered = profile.train["pretrained"].model_copy(update={"shuffle_labels": True, "epochs": 3})
+    store = Store(tmp_path)
+    store.prepare()
+    for seed, changes in enumerate((own, own | {"recipe": altered}, own | {"task": "of-ones-own"})):
+        store.save(make_record(make_spec(**{"task": "imagenet", "seed": seed, **changes}), 50.0))
+    for kind in ("records", "curves"):
+        told = benchmark.load(tmp_path, kind=kind).drop_duplicates("seed").set_index("seed")["conditions"]
+        assert told[0] == ""
+        assert told[1] == "epochs=3, shuffle_labels=true"
+        assert pd.isna(told[2]), "not known"
 
 
 def test_last_values_are_of_the_last_epoch(folder):
