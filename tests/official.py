@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from benchmark.model.encoder import build_blocks
 from benchmark.model.weights import read_weights, save_tensors
 from benchmark.records.record import Record
 from benchmark.records.store import Store
+from benchmark.runner.machine import count_cores
 from benchmark.spec.recipes import SETTINGS
 from benchmark.train.setup import build_model
 from tasks import TASKS
@@ -194,29 +196,32 @@ def check_reading(train: Files, batches: Sequence[Sequence[int]], varying: Seque
 
 
 INSIDE = "blocks.0.attn.qkv.weight"
+NARROW = {"shape.embed_dim": 192, "shape.num_heads": 3}  # where ViT-B's width is not the point: a tenth of the time
 
 
-def run_paper(targets: Sequence[str], results: Path, changes: Mapping[str, object],
+def run_paper(targets: Sequence[str], results: Path, changes: Mapping[str, Any],
               capsys: pytest.CaptureFixture[str], limit: int = 8, seed: int = 0) -> list[Record]:
     """Records of the paper's method for tasks of one modality, in every setting, by its recipes with `changes`.
 
     By the command line, on `limit` samples of each split. Two epochs, as the last step of some recipes is one of rate 0,
     and no warm-up; every setting but "scratch" starts from one pretraining of the official data, which is prepared. The
-    auxiliary is one block of ViT-B's width from a file.
+    auxiliary is one block from a file, as wide as the model: as ViT-B, unless `changes` say otherwise.
     """
     results.mkdir(parents=True)
     torch.manual_seed(1)
-    auxiliary = {f"blocks.{name}": value for name, value in build_blocks(768, 1, 12, 4.0, True).state_dict().items()}
+    width, heads = changes.get("shape.embed_dim", 768), changes.get("shape.num_heads", 12)
+    auxiliary = {f"blocks.{name}": value for name, value in build_blocks(width, 1, heads, 4.0, True).state_dict().items()}
     save_tensors(auxiliary, results / "auxiliary.safetensors")
     other = "image" if TASKS[targets[0]].modality == "point" else "point"
     short = {"recipe.epochs": 2, "recipe.eval_every": 2, "recipe.warmup_epochs": 0, "pretrain.epochs": 1}
     small = [part for name, value in {**short, **changes}.items() for part in ("--set", f"{name}={value}")]
+    at_once = str(count_cores())  # so that each has one thread: more would wait for each other on a busy machine
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("M2PT_WORKERS", "0")  # what processes read beside the run is tested above, and starting them takes long
         assert main(["run", "--matrix", "full", "-t", ",".join(targets), "--arm", "m2pt",
                      *(part for setting in SETTINGS for part in ("--setting", setting)), "-x", other,
                      "--start", f"{other}={results / 'auxiliary.safetensors'}", "--profile", "paper",
-                     "--seeds", str(seed), "--limit", str(limit), "-j", "1", "--results", str(results),
+                     "--seeds", str(seed), "--limit", str(limit), "-j", at_once, "--results", str(results),
                      *small]) == 0, capsys.readouterr()
     store = Store(results)
     records, problems = store.records()

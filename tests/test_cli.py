@@ -385,7 +385,7 @@ def test_runs_go_on_when_the_reader_of_their_lines_has_gone(tmp_path):
     """`run | head -1`: what trains does not hang on who looks on."""
     command = subprocess.Popen(
         [sys.executable, "-m", "benchmark", "run", "--arm", "scratch", "-t", "modelnet", "--seeds", "0-1", "--limit", "8",
-         "-j", "1", "--set", "recipe.epochs=1", "--set", "recipe.warmup_epochs=0", "--results", str(tmp_path)],
+         "-j", "2", "--set", "recipe.epochs=1", "--set", "recipe.warmup_epochs=0", "--results", str(tmp_path)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
     first = command.stdout.readline()
     assert first.startswith("2 runs, 2 to do")

@@ -433,7 +433,7 @@ def test_a_run_starts_from_converted_weights(tmp_path, capsys, monkeypatch):
     start = [part for name, modality in (("imagenet", "image"), ("audioset", "audio"))
              for part in ("--start", f"{modality}={tmp_path / f'{name}-ours.safetensors'}")]
     results = tmp_path / "results"
-    command = ["run", "--matrix", "smoke", "-t", "imagenet", "--seeds", "0", "-j", "1", "--limit", "64",
+    command = ["run", "--matrix", "smoke", "-t", "imagenet", "--seeds", "0", "-j", "2", "--limit", "64",
                "--results", str(results), *start]
     assert main([*command, "-x", "audio"]) == 0, capsys.readouterr()
     records, problems = Store(results).records()

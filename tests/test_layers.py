@@ -183,16 +183,18 @@ def test_the_walk_sees_what_it_is_to_find():
     assert "torch" in set(imports_of("benchmark.train.loop", everywhere=False))
 
 
-def chain_to_torch(name: str, seen: tuple[str, ...] = ()) -> list[str] | None:
+def chain_to_torch(name: str) -> list[str] | None:
     """How importing `name` comes to import torch, or None where it does not."""
-    parents = {name.rsplit(".", cut)[0] for cut in range(1, name.count(".") + 1)}
-    for target in sorted({*imports_of(name, everywhere=False), *parents}):
-        if target.split(".")[0] in ("torch", "torchvision", "torchaudio", "timm", "safetensors"):
-            return [name, target]
-        if target in modules() and target not in seen and target != name:
-            chain = chain_to_torch(target, (*seen, name))
-            if chain:
-                return [name, *chain]
+    chains = [[name]]
+    seen = {name}
+    for chain in chains:  # which grows, the shortest first
+        parents = {chain[-1].rsplit(".", cut)[0] for cut in range(1, chain[-1].count(".") + 1)}
+        for target in sorted({*imports_of(chain[-1], everywhere=False), *parents}):
+            if target.split(".")[0] in ("torch", "torchvision", "torchaudio", "timm", "safetensors"):
+                return [*chain, target]
+            if target in modules() and target not in seen:
+                seen.add(target)
+                chains.append([*chain, target])
     return None
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from official import check_faults, check_reading, make_audioset, run_paper
+from official import NARROW, check_faults, check_reading, make_audioset, run_paper
 
 from benchmark.cli.main import main
 from benchmark.data.catalogue import prepare
@@ -313,9 +313,9 @@ def test_the_cache_changes_nothing_and_survives_damage(root, tmp_path, monkeypat
 
 
 def test_the_papers_recipes_train_on_it(root, tmp_path, capsys):
-    """ViT-B's width and patches, cut to one block and 192 frames; real steps, and records with the digest of the files."""
+    """The paper's patches, cut to one narrow block and 192 frames; real steps, and records with the digest of the files."""
     prepare(LAYOUT, root)
-    records = run_paper(["audioset"], tmp_path / "results", {
+    records = run_paper(["audioset"], tmp_path / "results", NARROW | {
         "shape.depth": 1, "shape.decoder_depth": 1, "shape.input_size": [192, 128], "recipe.batch_size": 8,
         "recipe.precision": "fp32", "pretrain.batch_size": 8, "pretrain.precision": "fp32"}, capsys)
     for record in records:

@@ -10,7 +10,7 @@ import av
 import numpy as np
 import pytest
 import torch
-from official import check_faults, check_reading, make_kinetics, run_paper
+from official import NARROW, check_faults, check_reading, make_kinetics, run_paper
 from PIL import Image
 
 from benchmark.bench.imitations import write_video
@@ -338,9 +338,9 @@ def test_copies_of_stacked_runs_are_those_of_each_run_alone(root, monkeypatch):
 
 
 def test_the_papers_recipes_train_on_it(root, tmp_path, capsys):
-    """ViT-B's width and tubelets, cut to one block and 32 pixels; real steps, and records with the digest of the files."""
+    """The paper's tubelets, cut to one narrow block and 32 pixels; real steps, and records with the digest of the files."""
     prepare(LAYOUT, root)
-    records = run_paper(["kinetics"], tmp_path / "results", {
+    records = run_paper(["kinetics"], tmp_path / "results", NARROW | {
         "shape.depth": 1, "shape.decoder_depth": 1, "shape.input_size": [16, 32, 32], "recipe.batch_size": 8,
         "recipe.accumulation": 2, "recipe.precision": "fp32", "pretrain.batch_size": 8, "pretrain.accumulation": 2,
         "pretrain.precision": "fp32", "pretrain.mask_ratio": 0.5}, capsys)
