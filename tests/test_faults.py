@@ -30,6 +30,7 @@ from benchmark.plan.presets import Group, cells_of
 from benchmark.records.pictures import read_pictures, write_pictures
 from benchmark.records.record import Record, read_record
 from benchmark.records.store import Store
+from benchmark.runner.preload import preloaded
 from benchmark.runner.worker import root_cause
 from benchmark.spec.runspec import Pretrained, Site
 from benchmark.train.checkpoint import load_checkpoint, save_checkpoint
@@ -85,7 +86,7 @@ def carry_out(folder: str, index: int, kill_at: tuple[str, int] | None) -> None:
 def processes():
     """Processes that have the engine imported, as a runner's are."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["benchmark.train.stack", "sklearn.metrics", "tasks", "baselines"])
+    context.set_forkserver_preload(preloaded(jobs()))
 
     def start(*arguments: object):
         process = context.Process(target=carry_out, args=arguments)

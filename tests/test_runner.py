@@ -28,6 +28,7 @@ from benchmark.records.record import Record, read_record, record_text
 from benchmark.records.store import Store
 from benchmark.runner.budget import Budget
 from benchmark.runner.pool import Event, run_plan, todo
+from benchmark.runner.preload import ALWAYS, preloaded
 from benchmark.spec.runspec import Site
 from benchmark.train.checkpoint import load_checkpoint, save_checkpoint
 
@@ -58,6 +59,16 @@ def records_of(results: Path) -> dict[tuple[str, int], Record]:
 def outcome(record: Record) -> tuple:
     """All that a run computed, without when and how fast."""
     return record.run_id, record.measurements, record.layers, record.merge_difference, record.weights, record.parameters
+
+
+def test_imported_for_all_is_what_these_runs_use_and_no_plugin(plugins, tmp_path):
+    def imported(*arguments: str) -> set[str]:
+        return set(preloaded(plan_of(plugins, tmp_path, "--matrix", "smoke", *arguments)[0].jobs)) - set(ALWAYS)
+
+    pictures = {"tasks.imagenet", "tasks.pixels"}
+    assert pictures < imported("-t", "imagenet", "-x", "audio") >= {"tasks.audioset.metrics", "tasks.audioset.embedded"}
+    assert {name.split(".")[1] for name in imported("-t", "imagenet", "-x", "point") - pictures} == {"shapenet"}
+    assert imported("-t", "mortal", "-x", "signal") == set(), "plugins"
 
 
 # --- a matrix that goes well -----------------------------------------------------------------------------------------

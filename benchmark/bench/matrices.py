@@ -19,7 +19,7 @@ from benchmark.plan.presets import plan_matrix
 from benchmark.records.record import Environment, Measurement, Record, record_text
 from benchmark.records.store import Store
 from benchmark.runner.machine import count_cores, default_jobs
-from benchmark.runner.pool import PRELOADED
+from benchmark.runner.preload import preloaded
 from benchmark.spec.runspec import RunSpec
 
 PLANNED, STORED = 100_000, 10_000  # runs
@@ -82,7 +82,8 @@ def measure_smoke(bench: Bench) -> Iterator[Result]:
     """`run --matrix smoke` by the clock over the seconds that its runs trained and evaluated, shared by the cores."""
     cores = count_cores()
     takes = []
-    load = [sys.executable, "-c", f"import os, {', '.join(PRELOADED)}; os._exit(0)"]  # to take it all down costs a second
+    modules = preloaded(plan_matrix(bench.study.matrices["smoke"], bench.tasks, bench.arms, "tiny", [0]).jobs)
+    load = [sys.executable, "-c", f"import os, {', '.join(modules)}; os._exit(0)"]  # to take it all down costs a second
     for _ in range(1 if bench.device.type == "cuda" else bench.repeats):
         imports = seconds_of(partial(_run, load))
         with tempfile.TemporaryDirectory() as folder:

@@ -22,6 +22,7 @@ from benchmark.provenance.currency import AGAIN, Judge, Standing, State
 from benchmark.records.headers import Header
 from benchmark.records.store import Store
 from benchmark.runner.budget import Budget
+from benchmark.runner.preload import preloaded
 from benchmark.runner.stacks import Stacks
 from benchmark.runner.worker import Work, carry_out, own_settings
 from benchmark.spec.runspec import RunSpec, Site
@@ -33,7 +34,6 @@ CUBLAS = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}  # without it, matrix products o
 GRACE_S = 60.0  # for a run that is told to stop; then it goes on from its last epoch
 LOOK_AGAIN_S = 2.0  # at a run that another runner is carrying out
 WANTED = "weights wanted"  # why runs are computed again whose records hold
-PRELOADED = ["benchmark.train.stack", "sklearn.metrics", "tasks", "baselines"]  # imported once, by the fork server
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ class _Runner:
         self.stacks = Stacks(waiting, site.lockstep)
         self.spent: defaultdict[str, float] = defaultdict(float)  # seconds in stacks
         self.context = multiprocessing.get_context("forkserver")
-        self.context.set_forkserver_preload(PRELOADED)
+        self.context.set_forkserver_preload(preloaded(waiting))
 
     def on_event(self, event: Event) -> None:
         """Let those know that want to."""
