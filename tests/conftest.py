@@ -1,7 +1,8 @@
 """What several test modules share.
 
 A folder of plugins, one for all, as a process knows a module by its name; how hypothesis runs: without deadlines, as no test
-may fail by the clock of a slow machine alone; and what is left out where libraries of the system are missing.
+may fail by the clock of a slow machine alone; which files several processes begin with; and what is left out where libraries
+of the system are missing.
 """
 
 from __future__ import annotations
@@ -22,6 +23,18 @@ hypothesis.settings.load_profile("suite")
 LACKING = [name for name in ("GL", "usb-1.0", "gomp") if ctypes.util.find_library(name) is None]
 WITH_OPEN3D = ["test_view.py", "test_meshes.py"]
 collect_ignore = WITH_OPEN3D if LACKING and "CI" not in os.environ else []
+
+# What takes longest, or waits, comes first where several processes share the files (tox.ini), or the last one ends alone.
+LONGEST = ["test_slurm.py", "test_runner.py", "test_official_points.py", "test_bench.py", "test_own.py", "test_shared_runs.py",
+           "test_currency.py", "test_official_kinetics.py", "test_committed.py", "test_official_imagenet.py",
+           "test_official_audioset.py", "test_lockstep.py", "test_convert.py", "test_faults.py", "test_cli.py",
+           "test_kernels.py"]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):
+        place = {name: number for number, name in enumerate(LONGEST)}
+        items.sort(key=lambda item: place.get(item.path.name, len(place)))
 
 
 def pytest_report_header() -> list[str]:
