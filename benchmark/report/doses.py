@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
+
 import pandas as pd
 from matplotlib.figure import Figure
 
 from benchmark.evidence.analysis import Analysis
 from benchmark.evidence.frames import rows_of
 from benchmark.evidence.rule import BASELINE
-from benchmark.report.canvas import FAINT, INK, PALETTE, new_figure, shorten
+from benchmark.report.canvas import FAINT, INK, PALETTE, new_figure
 from benchmark.report.document import Document, Paragraph
 from benchmark.report.markup import NONE, Table, show_interval, show_p, text_rows
 from benchmark.report.tables import unit_label
+
+MARKS = (("o", "circles"), ("s", "squares"), ("^", "triangles"))  # as many controls are shown
 
 
 def add_doses(document: Document, analysis: Analysis) -> None:
@@ -21,9 +25,11 @@ def add_doses(document: Document, analysis: Analysis) -> None:
         title = analysis.collection.sections[section].title
         document.add(Paragraph(dose_line(analysis, section), f"Gain against cosine, {title}."))
         slug = analysis.collection.sections[section].setting
+        beside = "".join(f"hollow {called}: {analysis.study.called.get(control, control)}; "
+                         for control, _, called in controls_of(analysis, section))
         document.table(f"dose-{slug}", dose_table(analysis, section))
         document.figure(f"dose-{slug}", draw_doses(analysis, section), "Gain over the plain model against the cosine of A with "
-                        f"the known solution, {title}; vertical lines: what real auxiliaries have")
+                        f"the known solution, {title}; {beside}vertical lines: what real auxiliaries have")
 
 
 def dose_line(analysis: Analysis, section: int) -> str:
@@ -32,7 +38,8 @@ def dose_line(analysis: Analysis, section: int) -> str:
     for row in rows_of(found[found["section"] == section]):
         name = analysis.data_of(section, row.task)
         if pd.isna(row.detected):
-            text = f"{name}: no cosine down from the largest that was run is found ({row.seeds} seeds)"
+            most = analysis.doses[(analysis.doses["section"] == section) & (analysis.doses["task"] == row.task)]["cosine"].max()
+            text = f"{name}: not even a cosine of {most:g} is found ({row.seeds} seeds)"
         else:
             rest = "" if row.detected == row.smallest else f", {row.smallest:g} is not"
             text = f"{name}: a cosine of {row.detected:g} is found{rest} ({row.seeds} seeds)"
@@ -67,6 +74,13 @@ def dose_table(analysis: Analysis, section: int) -> Table:
                  num_labels=2)
 
 
+def controls_of(analysis: Analysis, section: int) -> list[tuple[str, str, str]]:
+    """The controls that the figure shows: each with its mark, and what the mark is called."""
+    references = dict.fromkeys(analysis.doses[analysis.doses["section"] == section]["reference"])
+    controls = [reference for reference in references if reference != BASELINE]
+    return [(control, *mark) for control, mark in zip(controls, MARKS, strict=False)]
+
+
 def draw_doses(analysis: Analysis, section: int) -> Figure:
     """A panel for each target: gains with intervals over the cosine, on a logarithmic axis; lines at what auxiliaries have"""
     ours = analysis.doses[(analysis.doses["section"] == section) & (analysis.doses["reference"] == BASELINE)]
@@ -83,6 +97,13 @@ def draw_doses(analysis: Analysis, section: int) -> Figure:
                 axes.plot([row.cosine, row.cosine], [row.low, row.high], color=PALETTE[0], linewidth=1.8)
         axes.plot([row.cosine for row in rows], [row.difference for row in rows], "o-", color=PALETTE[0], markersize=5,
                   linewidth=0.8)
+        gained = {row.cosine: row.difference for row in rows}
+        for control, mark, _ in controls_of(analysis, section):
+            beyond = analysis.doses[(analysis.doses["section"] == section) & (analysis.doses["task"] == task)
+                                    & (analysis.doses["reference"] == control)]
+            for row in rows_of(beyond):
+                axes.plot([row.cosine], [gained[row.cosine] - row.difference], mark, color=INK, markersize=4.5,
+                          markerfacecolor="none", linewidth=0)
         if known[task].auxiliaries:
             axes.axvline(known[task].rms, color=PALETTE[1], linewidth=1.2)
             axes.text(known[task].rms, 1.0, " auxiliaries", color=PALETTE[1], fontsize=7, va="top",
@@ -90,7 +111,7 @@ def draw_doses(analysis: Analysis, section: int) -> Figure:
         axes.set_xticks([row.cosine for row in rows], [f"{row.cosine:g}" for row in rows])
         axes.minorticks_off()
         axes.grid(axis="y", color=FAINT, linewidth=0.6)
-        axes.set_title(shorten(analysis.data_of(section, task), 34), fontsize=8)
+        axes.set_title("\n".join(wrap(analysis.data_of(section, task), 32)), fontsize=8)
         axes.set_xlabel("cosine of A with the solution")
         if not place:
             axes.set_ylabel("gain over the plain model (points)")
