@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import shlex
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmark.cli.context import load_registry, plugins_given, require_torch
+from benchmark.plan.given import check_foreign
 from benchmark.plan.matrix import nearest, parse_override, pick
 from benchmark.records.record import records_under
+
+if TYPE_CHECKING:
+    from benchmark.spec.contracts import Task
+    from benchmark.transfer.convert import Conversion
 
 
 def manage_data(options: argparse.Namespace, command: str) -> int:
@@ -26,23 +34,58 @@ def manage_data(options: argparse.Namespace, command: str) -> int:
 def convert_checkpoint(options: argparse.Namespace, command: str) -> int:
     """Every key is accounted for on the screen; nothing is written where one is missing, left over or of another shape."""
     require_torch()
-    from benchmark.plan.matrix import Planner
-    from benchmark.transfer.convert import convert, write
+    from benchmark.transfer.convert import write
 
-    tasks, _ = load_registry(options.plugins)
-    (name,) = pick([options.task], tasks, "task")
     if options.out.suffix != ".safetensors":
         raise ValueError(f"--out {options.out}: weights are written as .safetensors")
+    tasks, _ = load_registry(options.plugins)
+    conversion, use = (_encoder_of_a_task if options.task in tasks else _blocks_of_a_file)(options, tasks)
+    try:
+        digest = write(conversion, options.out)
+    except OSError as error:
+        raise ValueError(f"{options.out} cannot be written ({error.strerror}); choose another file with --out") from error
+    print(f"{conversion.describe()}\nwritten to {options.out}, SHA-256 {digest[:12]}; {use}")
+    return 0
+
+
+def _encoder_of_a_task(options: argparse.Namespace, tasks: Mapping[str, Task]) -> tuple[Conversion, str]:
+    """The conversion, and what it is for"""
+    from benchmark.plan.matrix import Planner
+    from benchmark.transfer.convert import convert
+
+    for option, value in (("--heads", options.heads), ("--first-blocks", options.first_blocks)):
+        if value is not None:
+            raise ValueError(f"{option} {value}: with a TASK its shape says it (--set shape.num_heads, shape.depth); leave out "
+                             "one of the two")
+    task = tasks[options.task]
     planner = Planner(tasks, options.profile, [parse_override(text, tasks) for text in options.overrides])
-    conversion = convert(options.file, tasks[name], planner.shape(tasks[name]), blocks_only=options.blocks_only,
+    conversion = convert(options.file, task, planner.shape(task), blocks_only=options.blocks_only,
                          interpolate=options.interpolate, weights=options.weights)
-    digest = write(conversion, options.out)
-    modality = tasks[name].modality
+    modality = task.modality
     use = (f"blocks alone, as an auxiliary of other modalities: benchmark run -x {modality} --start" if options.blocks_only
            else "train from it with: benchmark run --start")
-    given = shlex.join([f"{modality}={options.out}", *plugins_given(options)])
-    print(f"{conversion.describe()}\nwritten to {options.out}, SHA-256 {digest[:12]}; {use} {given}")
-    return 0
+    return conversion, f"{use} {shlex.join([f'{modality}={options.out}', *plugins_given(options)])}"
+
+
+def _blocks_of_a_file(options: argparse.Namespace, tasks: Mapping[str, Task]) -> tuple[Conversion, str]:
+    """The same of a modality that no task has, in the sizes that the file has"""
+    from benchmark.transfer.convert import convert_blocks
+
+    name = options.task
+    check_foreign(name, tasks)
+    if not options.blocks_only or difflib.get_close_matches(name, tasks, cutoff=0.75):
+        raise ValueError(f"unknown task {name!r}; {nearest(name, tasks)}; blocks of a modality that no task has are taken with "
+                         "--blocks-only, under a name of your own")
+    for option, given in (("--set", options.overrides), ("--interpolate", options.interpolate)):
+        if given:
+            raise ValueError(f"{option} fits the model of a task, and {name} is none; leave it out")
+    conversion = convert_blocks(options.file, num_heads=options.heads, first=options.first_blocks, weights=options.weights)
+    blocks = conversion.blocks
+    assert blocks is not None
+    sizes = [part for option in blocks.options() for part in ("--set", option)]
+    given = shlex.join(["-x", name, "--start", f"{name}={options.out}", *sizes, *plugins_given(options)])
+    return conversion, (f"{blocks.depth} blocks of width {blocks.embed_dim} with {blocks.num_heads} heads, as an auxiliary of "
+                        f"a modality that no task has: benchmark run {given}")
 
 
 def _recorded(name: str, results: Path) -> str | None:

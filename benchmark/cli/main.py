@@ -245,16 +245,21 @@ def build_parser() -> Parser:
     data.set_defaults(run=files.manage_data)
 
     convert = verbs.add_parser("convert", parents=[plugins], help="a published checkpoint (MAE, timm, VideoMAE, Point-MAE, "
-                               "AudioMAE, Hugging Face) under our names",
+                               "AudioMAE, Hugging Face, Whisper) under our names",
                                description="Rewrite a published checkpoint under our names, every key accounted for. "
                                "Reads tensors only: no code in a file is run, and one that calls any is refused.")
     convert.add_argument("file", type=Path, metavar="FILE")
-    convert.add_argument("task", metavar="TASK", help="whose encoder it is for")
+    convert.add_argument("task", metavar="TASK", help="whose encoder it is for; with --blocks-only also a name of your own for "
+                         "a modality that no task has, such as speech")
     convert.add_argument("--out", type=Path, required=True, metavar="FILE.safetensors")
     convert.add_argument("--profile", choices=PROFILES, default="paper", help="default: %(default)s")
     convert.add_argument("--set", action="append", default=[], metavar="shape.FIELD=VALUE", dest="overrides",
                          help="where the model is of another shape; may be repeated")
-    convert.add_argument("--blocks-only", action="store_true", help="the blocks alone, to serve as an auxiliary")
+    convert.add_argument("--blocks-only", action="store_true", help="the blocks alone, to serve as an auxiliary; of no "
+                         "task's modality in the sizes that the file has")
+    convert.add_argument("--heads", type=int, metavar="N", help="attention heads, where neither the file nor a config.json "
+                         "beside it says it")
+    convert.add_argument("--first-blocks", type=int, metavar="N", help="only so many blocks, from the first on")
     convert.add_argument("--interpolate", action="store_true", help="fit positions of another grid (bicubic)")
     convert.add_argument("--weights", metavar="NAME", help="which set, where the file has several, such as model_ema or "
                          "student (default: the first that is no moving average, of a teacher before a student)")

@@ -1,24 +1,28 @@
-"""A published file in, weights under our names for one task's encoder out, with every key accounted for.
+"""A published file in, weights under our names for one task's encoder, or its blocks alone, out; every key accounted for.
 
-`published` reads the file, `namings` knows the names; here they are fitted to the model.
+`published` reads the file, `namings` knows the names, `kinds` what blocks compute; here they are fitted to the model.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
+from safetensors.torch import save
 from torch import Tensor, nn
 
-from benchmark.model.encoder import Encoder
-from benchmark.model.weights import CheckpointError, save_tensors
+from benchmark.model.encoder import Encoder, build_blocks
+from benchmark.model.weights import CheckpointError
 from benchmark.spec.contracts import Task
 from benchmark.spec.recipes import ModelShape
-from benchmark.transfer.namings import HEAD_NORM, Naming, detect, rename
-from benchmark.transfer.published import PART, read_sets
+from benchmark.spec.weightfile import NAME, BlockShape, Origin, read_origin
+from benchmark.transfer.kinds import Kind, kind_of, place_norms, reasons
+from benchmark.transfer.namings import HEAD_NORM, Naming, detect, index_of, rename
+from benchmark.transfer.published import PART, files_of, read_sets
 
 NORM = ("norm.weight", "norm.bias")
 POSITIONS = "tokenizer.pos_embed"
@@ -34,10 +38,14 @@ class Conversion:
     filled: list[str] = field(default_factory=list)  # of the model: what the format leaves to be computed
     reshaped: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)  # which of several weights were taken, and what they do without
+    differences: list[str] = field(default_factory=list)  # what its blocks computed otherwise
+    blocks: BlockShape | None = None
+    sources: dict[str, str] = field(default_factory=dict)  # SHA-256 of the files that were read, by name
 
     def describe(self) -> str:
         """One line for each kind of key"""
         lines = [f"{self.format}: {len(self.tensors)} tensors", *self.notes]
+        lines += [f"otherwise than it was: {difference}" for difference in self.differences]
         for what, names in (("reshaped", self.reshaped), ("filled", self.filled), ("left out", self.dropped)):
             if names:
                 lines.append(f"{what} ({len(names)}): {', '.join(summarise(names))}")
@@ -46,7 +54,7 @@ class Conversion:
 
 def summarise(names: list[str]) -> list[str]:
     """Names with the numbers of their blocks replaced by N, each once"""
-    return list(dict.fromkeys(re.sub(r"\.\d+\.", ".N.", name) for name in names))
+    return list(dict.fromkeys(re.sub(r"([._])\d+\.", r"\1N.", name) for name in names))
 
 
 def convert(path: Path, task: Task, shape: ModelShape, *, blocks_only: bool = False, interpolate: bool = False,
@@ -55,17 +63,10 @@ def convert(path: Path, task: Task, shape: ModelShape, *, blocks_only: bool = Fa
 
     `blocks_only` takes the blocks alone, as an auxiliary gives them. `interpolate` fits learned positions of another grid
     (bicubic). `weights` names the set that is taken where a file has several. Raises `CheckpointError` with every key that
-    is missing, left over or of another shape.
+    is missing, left over or of another shape, and, of more than blocks, where ours would compute something else.
     """
-    sets = read_sets(path)
-    chosen = sets.choose(weights)
-    naming = detect(sets.by_name[chosen])
-    renamed, dropped, reshaped = rename(naming, sets.by_name[chosen])
-    conversion = Conversion({}, naming.name, [*sets.left_out, *dropped], reshaped=reshaped)
-    if len(sets.by_name) > 1:
-        others = [name for name in sets.by_name if name != chosen]
-        conversion.notes.append(f"taken: the weights under {chosen or 'no name'!r}; there are also {', '.join(others)} "
-                                f"(--weights {others[0]})")
+    renamed, conversion, naming, kind = _read(path, weights)
+    _check_kind(path, conversion, kind, shape, naming, whole=not blocks_only)
     model = Encoder(task.tokenizer(shape), shape)
     added = tuple(f"tokenizer.{name}" for name in model.tokenizer.added_for_target)
     own = {name: tensor for name, tensor in model.state_dict().items() if not added or not name.startswith(added)}
@@ -77,13 +78,93 @@ def convert(path: Path, task: Task, shape: ModelShape, *, blocks_only: bool = Fa
         _interpolate(own, renamed, model, shape, conversion)
     wrong = _differences(own, renamed)
     if wrong:
-        hints = _hints(own, renamed, model, shape) if not blocks_only else []
-        if PART.search(path.name):
-            hints.append("it is one part of several: name the index beside it, *.index.json")
-        raise CheckpointError("; ".join([f"checkpoint {path} ({naming.name}) does not fit {task.name}: "
-                                         f"{'; '.join(summarise(wrong))}", *hints]))
+        hints = reasons(wrong) + (_hints(own, renamed, model, shape) if not blocks_only else [])
+        _refuse(path, naming, f"does not fit {task.name}", wrong, hints)
+    conversion.blocks = BlockShape(**{name: getattr(shape, name) for name in BlockShape.model_fields})
     conversion.tensors = {name: renamed[name].to(own[name].dtype).contiguous() for name in own}
     return conversion
+
+
+def convert_blocks(path: Path, *, num_heads: int | None = None, first: int | None = None,
+                   weights: str | None = None) -> Conversion:
+    """The blocks of a published file, in the sizes that they have there: an auxiliary of a modality that no task has.
+
+    `num_heads` is needed where neither the file nor a configuration beside it says it, `first` takes only so many blocks
+    from the first on. Raises `CheckpointError` as `convert` does.
+    """
+    renamed, conversion, naming, kind = _read(path, weights)
+    renamed = _take_blocks(renamed, conversion)
+    depth = len({index_of(name) for name in renamed})
+    sizes = [renamed.get(f"blocks.0.{name}.weight", torch.empty(0, 0)).shape for name in ("attn.proj", "mlp.fc1")]
+    if not depth or min(map(len, sizes)) < 2 or 0 in (*sizes[0], *sizes[1]):
+        raise CheckpointError(f"checkpoint {path} ({naming.name}) has no blocks of attention and an MLP of two layers"
+                              + "".join(f"; {reason}" for reason in reasons(list(renamed))))
+    if None not in (num_heads, kind.num_heads) and num_heads != kind.num_heads:
+        raise CheckpointError(f"checkpoint {path} ({naming.name}) has {kind.num_heads} attention heads; leave out --heads")
+    heads = kind.num_heads or num_heads
+    if heads is None:
+        raise CheckpointError(f"checkpoint {path} ({naming.name}) does not say how many attention heads it has: give "
+                              "--heads N, or put the config.json that was published with it beside it")
+    width = sizes[0][0]
+    if heads < 1 or width % heads:
+        raise CheckpointError(f"checkpoint {path} ({naming.name}): {heads} heads do not divide its width of {width}")
+    if first is not None:
+        if not 1 <= first <= depth:
+            raise CheckpointError(f"checkpoint {path} ({naming.name}) has {depth} blocks; --first-blocks {first} does not fit")
+        later = [name for name in renamed if index_of(name) >= first]
+        conversion.notes.append(f"taken: the first {first} of {depth} blocks")
+        conversion.dropped += later
+        renamed, depth = {name: tensor for name, tensor in renamed.items() if name not in set(later)}, first
+    conversion.blocks = BlockShape(embed_dim=width, depth=depth, num_heads=heads, mlp_ratio=sizes[1][0] / width)
+    with torch.device("meta"):
+        blocks = build_blocks(width, depth, heads, conversion.blocks.mlp_ratio, qkv_bias=True)
+    own = {f"blocks.{name}": tensor for name, tensor in blocks.state_dict().items()}
+    _fill_biases(own, renamed, conversion)
+    if wrong := _differences(own, renamed):
+        _refuse(path, naming, "has other blocks than ours", wrong, reasons(wrong))
+    conversion.tensors = {name: renamed[name].to(own[name].dtype).contiguous() for name in own}
+    return conversion
+
+
+def _read(path: Path, weights: str | None) -> tuple[dict[str, Tensor], Conversion, Naming, Kind]:
+    """Weights under our names, with norms where ours have them, and what is known of them so far"""
+    sets = read_sets(path)
+    chosen = sets.choose(weights)
+    naming = detect(sets.by_name[chosen])
+    kind = kind_of(path, chosen, naming, sets.by_name[chosen])
+    renamed, dropped, reshaped = rename(naming, sets.by_name[chosen])
+    conversion = Conversion({}, naming.name, [*sets.left_out, *dropped], reshaped=reshaped, differences=kind.differences())
+    if kind.post_norm:
+        place_norms(renamed)
+    if len(sets.by_name) > 1:
+        others = [name for name in sets.by_name if name != chosen]
+        conversion.notes.append(f"taken: the weights under {chosen or 'no name'!r}; there are also {', '.join(others)} "
+                                f"(--weights {others[0]})")
+    if known := read_origin(path):
+        conversion.sources, conversion.differences = dict(known.sources), [*known.differences, *conversion.differences]
+        kind = replace(kind, num_heads=known.blocks.num_heads)
+    for file in [] if known else files_of(path):
+        with file.open("rb") as opened:
+            conversion.sources[file.name] = hashlib.file_digest(opened, "sha256").hexdigest()
+    return renamed, conversion, naming, kind
+
+
+def _check_kind(path: Path, conversion: Conversion, kind: Kind, shape: ModelShape, naming: Naming, whole: bool) -> None:
+    alone = "; with --blocks-only its blocks serve as an auxiliary"
+    if whole and naming.other_input:
+        raise CheckpointError(f"checkpoint {path} ({naming.name}) is fed with {naming.other_input}, as no task here is{alone}")
+    if kind.num_heads not in (None, shape.num_heads):
+        raise CheckpointError(f"checkpoint {path} ({naming.name}) has {kind.num_heads} attention heads, and the model "
+                              f"{shape.num_heads}: --set shape.num_heads={kind.num_heads}")
+    if whole and conversion.differences:
+        raise CheckpointError(f"checkpoint {path} ({naming.name}) would not compute what it did: "
+                              f"{'; '.join(conversion.differences)}{alone}")
+
+
+def _refuse(path: Path, naming: Naming, what: str, wrong: list[str], hints: list[str]) -> None:
+    if PART.search(path.name):
+        hints = [*hints, "it is one part of several: name the index beside it, *.index.json"]
+    raise CheckpointError("; ".join([f"checkpoint {path} ({naming.name}) {what}: {'; '.join(summarise(wrong))}", *hints]))
 
 
 def _blocks(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -135,8 +216,14 @@ def _fill(own: Mapping[str, Tensor], renamed: dict[str, Tensor], model: Encoder,
         if name == POSITIONS and naming.fixed_positions and not model.get_parameter(name).requires_grad:
             renamed[name] = tensor
             conversion.filled.append(f"{name}, from its formula")
-        elif name.endswith("attn.qkv.bias") and name.removesuffix("bias") + "weight" in renamed:
-            renamed[name] = torch.zeros_like(tensor)
+    _fill_biases(own, renamed, conversion)
+
+
+def _fill_biases(own: Mapping[str, Tensor], renamed: dict[str, Tensor], conversion: Conversion) -> None:
+    """Biases of qkv that a format has not, which is the same as 0"""
+    for name, tensor in own.items():
+        if name not in renamed and name.endswith("attn.qkv.bias") and name.removesuffix("bias") + "weight" in renamed:
+            renamed[name] = torch.zeros(tensor.shape)
             conversion.filled.append(f"{name}, with 0")
 
 
@@ -169,6 +256,14 @@ def _interpolate(own: Mapping[str, Tensor], renamed: dict[str, Tensor], model: E
 
 
 def write(conversion: Conversion, path: Path) -> str:
-    """Write the weights as safetensors; returns their SHA-256."""
+    """Write the weights as safetensors, whole or not at all, with what they are in its head; returns their SHA-256."""
+    if conversion.blocks is None:
+        raise ValueError("nothing was converted")
+    said = Origin(blocks=conversion.blocks, format=conversion.format, sources=conversion.sources,
+                  notes=tuple(conversion.notes), differences=tuple(conversion.differences))
+    data = save(conversion.tensors, {NAME: said.text()})
     path.parent.mkdir(parents=True, exist_ok=True)
-    return save_tensors(conversion.tensors, path)
+    temporary = path.with_name(f".{path.name}.partial")
+    temporary.write_bytes(data)
+    temporary.replace(path)
+    return hashlib.sha256(data).hexdigest()

@@ -1,7 +1,8 @@
 """Names of other people's weights in, ours out: one small table for each way of naming. Another one is another table here.
 
-A naming says by which names it is known, which names are no part of an encoder, and how the others read under ours. What
-all share is written once: queries, keys and values become one matrix, 1x1 convolutions linear layers.
+A naming says by which names it is known, which names are no part of an encoder, how the others read under ours, and what its
+blocks do otherwise than ours (`kinds` says it in words). What all share is written once: queries, keys and values become one
+matrix, 1x1 convolutions linear layers, and factors on the outputs of a branch (LayerScale) a part of its last layer.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from torch import Tensor
 from benchmark.model.weights import CheckpointError
 
 QKV = ("q", "k", "v")
+LONGEST_INDEX = 9  # digits
+LAYER_SCALE = re.compile(r"^blocks\.\d+\.ls[12]\.gamma$")  # as timm and DINOv2's own files have it
 HEAD_NORM = re.compile(r"(^|\.)fc_norm\.")  # of a head that normalises the mean of the tokens, so that the encoder has no norm
 
 
@@ -29,6 +32,11 @@ class Naming:
     no_encoder: str = r"(?!)"  # names of decoders, heads and mask tokens
     ours: tuple[tuple[str, str], ...] = ()  # replacements, one after another
     fixed_positions: bool = False  # whether positions are computed and so not in the file
+    other_input: str = ""  # what its blocks are fed with, where no task here has it: its blocks alone can be taken
+    configured: bool = False  # whether a config.json beside the file says more
+    post_norm: bool | None = False  # whether norms come after the sums; None: the configuration says
+    causal: bool = False  # whether a token attends to earlier ones alone
+    activation: str | None = "gelu"  # None: the configuration says
 
 
 TOKENIZER = (r"^(cls_token$|pos_embed$|patch_embed\.)", r"tokenizer.\1")
@@ -39,7 +47,7 @@ POINT_NET = (
         (r"second_conv\.0", "conv3"), (r"second_conv\.1", "norm2"), (r"second_conv\.3", "conv4"))),
     (r"^pos_embed\.", "tokenizer.position."), (r"^blocks\.blocks\.", "blocks."))
 HUGGING_FACE = (
-    (r"^(vit|deit|videomae)\.", ""), (r"^embeddings\.cls_token$", "tokenizer.cls_token"),
+    (r"^(vit|deit|videomae|dinov2|audio_spectrogram_transformer)\.", ""), (r"^embeddings\.cls_token$", "tokenizer.cls_token"),
     (r"^embeddings\.position_embeddings$", "tokenizer.pos_embed"),
     (r"^embeddings\.patch_embeddings\.projection\.", "tokenizer.patch_embed.proj."),
     (r"^(encoder\.layer|layers)\.", "blocks."), (r"^layernorm\.", "norm."),
@@ -47,14 +55,54 @@ HUGGING_FACE = (
     (r"\.attention\.attention\.([qkv])(uery|ey|alue)\.", r".attn.\1."), (r"\.attention\.([qkv])_proj\.", r".attn.\1."),
     (r"\.attention\.(output\.dense|o_proj)\.", ".attn.proj."), (r"\.intermediate\.dense\.", ".mlp.fc1."),
     (r"^(blocks\.\d+)\.output\.dense\.", r"\1.mlp.fc2."), (r"\.layernorm_before\.", ".norm1."),
-    (r"\.layernorm_after\.", ".norm2."))
+    (r"\.layernorm_after\.", ".norm2."), (r"\.layer_scale([12])\.lambda1$", r".ls\1.gamma"))
+BERT = (
+    (r"^(bert|roberta)\.", ""), (r"\.gamma$", ".weight"), (r"\.beta$", ".bias"), (r"^embeddings\.LayerNorm\.", "norm."),
+    (r"^encoder\.layer\.", "blocks."), (r"\.attention\.self\.([qkv])(uery|ey|alue)\.", r".attn.\1."),
+    (r"\.attention\.output\.dense\.", ".attn.proj."), (r"\.attention\.output\.LayerNorm\.", ".norm1."),
+    (r"\.intermediate\.dense\.", ".mlp.fc1."), (r"^(blocks\.\d+)\.output\.dense\.", r"\1.mlp.fc2."),
+    (r"^(blocks\.\d+)\.output\.LayerNorm\.", r"\1.norm2."))
+SELF_ATTENTION = (
+    (r"^encoder\.layers\.", "blocks."), (r"\.(self_attn|attention)\.([qkv])_proj\.", r".attn.\2."),
+    (r"\.(self_attn|attention)\.out_proj\.", ".attn.proj."))
+CLIP = (*SELF_ATTENTION, (r"\.layer_norm([12])\.", r".norm\1."))
+WAV2VEC = (
+    (r"^(wav2vec2|hubert)\.", ""), *SELF_ATTENTION, (r"^encoder\.layer_norm\.", "norm."),
+    (r"^(blocks\.\d+)\.layer_norm\.", r"\1.norm1."), (r"^(blocks\.\d+)\.final_layer_norm\.", r"\1.norm2."),
+    (r"\.feed_forward\.intermediate_dense\.", ".mlp.fc1."), (r"\.feed_forward\.output_dense\.", ".mlp.fc2."))
+WHISPER = (
+    *SELF_ATTENTION, (r"^encoder\.layer_norm\.", "norm."), (r"^(blocks\.\d+)\.self_attn_layer_norm\.", r"\1.norm1."),
+    (r"^(blocks\.\d+)\.final_layer_norm\.", r"\1.norm2."), (r"^(blocks\.\d+)\.(fc[12])\.", r"\1.mlp.\2."))
+CTRANSLATE2 = (
+    (r"\.gamma$", ".weight"), (r"\.beta$", ".bias"), (r"^encoder\.layer_norm\.", "norm."),
+    (r"^encoder\.layer_(\d+)\.", r"blocks.\1."), (r"\.self_attention\.layer_norm\.", ".norm1."),
+    (r"\.self_attention\.linear_0\.", ".attn.qkv."), (r"\.self_attention\.linear_1\.", ".attn.proj."),
+    (r"\.ffn\.layer_norm\.", ".norm2."), (r"\.ffn\.linear_0\.", ".mlp.fc1."), (r"\.ffn\.linear_1\.", ".mlp.fc2."))
+SPECTRA = "spectra of speech through convolutions"
+REASONS = {  # of names that ours have no place for: what they are
+    r"distance_embedding|relative_attention|rel_pos": "relative positions inside of attention",
+    r"mlp\.(weights_in|gate_proj|up_proj|w12)\.": "a gated MLP (SwiGLU)",
+    r"(q|k)_norm\.": "norms of queries and keys", r"crossattention|encoder_attn": "attention to another model"}
 
 NAMINGS = (
     Naming("ours", "what benchmark convert or pretraining here wrote", r"^tokenizer\."),
     Naming("hugging-face-videomae", "Hugging Face's VideoMAE", r"^videomae\.",
-           r"^(?!videomae\.)|position_embeddings$", HUGGING_FACE, fixed_positions=True),
-    Naming("hugging-face", "Hugging Face's ViT and ViTMAE", r"^((vit|deit)\.)?embeddings\.patch_embeddings\.",
-           r"^(decoder|classifier|pooler|(vit|deit)\.pooler)\.|mask_token$", HUGGING_FACE),
+           r"^(?!videomae\.)|position_embeddings$", HUGGING_FACE, fixed_positions=True, configured=True),
+    Naming("hugging-face", "Hugging Face's ViT, ViTMAE, DeiT, DINOv2 and AST",
+           r"^((vit|deit|dinov2|audio_spectrogram_transformer)\.)?embeddings\.patch_embeddings\.",
+           r"^(decoder|((cls|distillation)_)?classifier|((vit|deit)\.)?pooler)\.|mask_token$", HUGGING_FACE, configured=True),
+    Naming("bert", "Hugging Face's BERT", r"(^|\.)encoder\.layer\.\d+\.attention\.self\.query\.", ours=BERT,
+           other_input="words", configured=True, post_norm=True),
+    Naming("clip-vision", "Hugging Face's CLIP, images", r"^embeddings\.class_embedding$", ours=CLIP,
+           other_input="patches that are normalised after their positions are added", configured=True, activation=None),
+    Naming("clip-text", "Hugging Face's CLIP, texts", r"^embeddings\.token_embedding\.", ours=CLIP, other_input="words",
+           configured=True, causal=True, activation=None),
+    Naming("wav2vec2", "Hugging Face's wav2vec 2.0", r"(^|\.)encoder\.layers\.\d+\.feed_forward\.intermediate_dense\.",
+           ours=WAV2VEC, other_input="waves through convolutions", configured=True, post_norm=None),
+    Naming("whisper", "Hugging Face's Whisper", r"^encoder\.layers\.\d+\.self_attn_layer_norm\.", r"^decoder\.", WHISPER,
+           other_input=SPECTRA, configured=True),
+    Naming("ctranslate2-whisper", "Whisper in CTranslate2's format", r"^encoder\.layer_\d+\.self_attention\.",
+           r"^decoder\.", CTRANSLATE2, other_input=SPECTRA),
     Naming("point-mae", "Point-MAE, pretrained", r"^MAE_encoder\.encoder\.first_conv\.", r"^(?!MAE_encoder\.)",
            ((r"^MAE_encoder\.", ""), *POINT_NET)),
     Naming("point-mae", "Point-MAE, fine-tuned", r"^encoder\.first_conv\.", r"^(cls_token|cls_pos$|cls_head)", POINT_NET),
@@ -65,6 +113,14 @@ NAMINGS = (
     Naming("mae", "MAE and AudioMAE", r"^(mask_token$|decoder_)", r"^(decoder|mask_token|head|fc_norm)", (TOKENIZER,)),
     Naming("timm", "timm's ViT, and what benchmark export wrote", r"^blocks\.\d+\.",
            r"^(head|fc_norm|pre_logits)(_drop)?(\.|$)", (TOKENIZER,)))
+
+
+def index_of(name: str) -> int:
+    """Of the block that a tensor of blocks is in; raises `CheckpointError` where its name has none."""
+    index = name.split(".")[1]
+    if not name.startswith("blocks.") or not index.isdecimal() or len(index) > LONGEST_INDEX:
+        raise CheckpointError(f"weights of an unknown format: {name} is in no numbered block")
+    return int(index)
 
 
 def detect(names: Mapping[str, object]) -> Naming:
@@ -95,7 +151,7 @@ def rename(naming: Naming, tensors: Mapping[str, Tensor]) -> tuple[dict[str, Ten
         if own in renamed:
             raise CheckpointError(f"two tensors are {own} under our names; {name} is the second")
         renamed[own] = tensor
-    return _joined(renamed, reshaped), left_out, reshaped
+    return _scaled(_joined(renamed, reshaped), reshaped), left_out, reshaped
 
 
 def _joined(tensors: dict[str, Tensor], reshaped: list[str]) -> dict[str, Tensor]:
@@ -110,4 +166,18 @@ def _joined(tensors: dict[str, Tensor], reshaped: list[str]) -> dict[str, Tensor
                     [tensors.pop(name, torch.zeros_like(like)) for name in names])
                 reshaped.append(f"{start}attn.{'/'.join(QKV)}.{part} to qkv.{part}"
                                 + ("" if len(there) == len(names) else ", 0 where there was none"))
+    return tensors
+
+
+def _scaled(tensors: dict[str, Tensor], reshaped: list[str]) -> dict[str, Tensor]:
+    """Factors on the outputs of attention and MLP, in the weights and biases of the layers that they come from"""
+    for name in [name for name in tensors if LAYER_SCALE.search(name)]:
+        start, _, which = name.removesuffix(".gamma").rpartition(".")
+        layer = f"{start}.{'attn.proj' if which == 'ls1' else 'mlp.fc2'}"
+        if not {f"{layer}.weight", f"{layer}.bias"} <= tensors.keys():
+            continue
+        factor = tensors.pop(name).float()
+        tensors[f"{layer}.weight"] = tensors[f"{layer}.weight"].float() * factor[:, None]
+        tensors[f"{layer}.bias"] = tensors[f"{layer}.bias"].float() * factor
+        reshaped.append(f"{name} into {layer}")
     return tensors

@@ -20,10 +20,11 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from benchmark.model.weights import CheckpointError
-from benchmark.transfer import inert
+from benchmark.transfer import ctranslate2, inert
 
 NESTS = ("model", "module", "state_dict", "base_model", "teacher")  # where published files keep what people use
-WRAPPERS = ("module.", "model.", "student.", "teacher.", "model_ema.", "ema_model.", "ema.", "backbone.")  # before all names
+WRAPPERS = ("module.", "model.", "student.", "teacher.", "model_ema.", "ema_model.", "ema.", "backbone.",
+            "text_model.", "vision_model.")  # before all names
 TRANSPARENT = re.compile(r"(^|(?<=\.))(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")  # anywhere in names
 BLOCK = re.compile(r"(^|\.)(blocks|layers?|h)\.\d+\.")  # in the names of any transformer
 DEEPEST = 4  # nests in one another
@@ -135,6 +136,8 @@ def _load(path: Path) -> object:
         head = file.read(512)
         if path.name.endswith(".index.json") and head.lstrip().startswith(b"{"):
             return _load_parts(path)
+        if ctranslate2.MARK.match(head):
+            return ctranslate2.read_container(path)
         fault = _fault_of(path, head, size)
         if fault:
             raise CheckpointError(f"checkpoint {path} {fault}")
@@ -162,13 +165,23 @@ def _load(path: Path) -> object:
                                   f"{reason}") from error
 
 
-def _load_parts(index: Path) -> dict[str, object]:
-    """Every tensor that an index of safetensors or PyTorch names, from the parts beside it"""
+def files_of(path: Path) -> list[Path]:
+    """The files that hold the weights: `path` itself, or of an index the parts that it names."""
+    return sorted(set(_parts(path)[1].values())) if path.name.endswith(".index.json") else [path]
+
+
+def _parts(index: Path) -> tuple[dict[str, object], dict[str, Path]]:
+    """The part that holds each tensor, by name; and where each part is"""
     try:
         places = json.loads(index.read_bytes())["weight_map"]
-        parts = {str(name): index.with_name(Path(str(name)).name) for name in places.values()}
+        return places, {str(name): index.with_name(Path(str(name)).name) for name in places.values()}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"index {index} has no weight_map of names and files; name the file of weights itself") from error
+
+
+def _load_parts(index: Path) -> dict[str, object]:
+    """Every tensor that an index of safetensors or PyTorch names, from the parts beside it"""
+    places, parts = _parts(index)
     lacking = [name for name, path in parts.items() if not path.is_file()]
     if lacking:
         raise CheckpointError(f"{len(lacking)} of {len(parts)} parts that {index} names are not beside it, first {lacking[0]}; "

@@ -1,0 +1,43 @@
+"""Weights that were given by file in; what they are for, and in which sizes their blocks are, out. No torch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from benchmark.spec.contracts import Task
+from benchmark.spec.recipes import ModelShape
+from benchmark.spec.runspec import Pretrained
+from benchmark.spec.weightfile import read_origin
+
+FOREIGN = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,29}")  # a name for a modality that no task has: it is a part of runs' names
+
+Published = dict[str, dict[str, str]]  # by role and name, SHA-256 of files
+
+
+def check_foreign(name: str, tasks: Mapping[str, Task]) -> None:
+    """Raises `ValueError` where a name is none for a modality that no task has."""
+    owner = next((task.name for task in tasks.values() if task.modality == name), None)
+    if owner is not None:
+        raise ValueError(f"{name} is the modality of {owner}: name that task")
+    if not FOREIGN.fullmatch(name):
+        raise ValueError(f"{name!r} is no name for a modality: a letter first, and up to 29 letters, digits or _ after it")
+
+
+def given_weights(path: Path, modality: str, shape: ModelShape, known: bool) -> Pretrained:
+    """A file as what a run starts from, in the sizes that it says it has, or else, of a modality that is `known`, in `shape`.
+
+    Raises `ValueError` where it says none and no task has its modality.
+    """
+    origin = read_origin(path)
+    if origin is None and not known:
+        raise ValueError(f"--start {modality}={path}: the file does not say how its blocks are made, and no task has that "
+                         f"modality; write it with: benchmark convert FILE {modality} --blocks-only --out OTHER.safetensors")
+    return Pretrained(weights=path, shape=shape if origin is None else origin.blocks.applied(shape))
+
+
+def published_files(files: Mapping[str, Pretrained]) -> Published | None:
+    """By role, the SHA-256 of the published files that weights were converted from, by name; None where none is known"""
+    origins = {role: read_origin(file.weights) for role, file in files.items()}
+    return {role: origin.sources for role, origin in origins.items() if origin is not None} or None

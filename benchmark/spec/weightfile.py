@@ -1,0 +1,74 @@
+"""A file of weights in, what was written into its head about it out: which blocks it holds, and what it was converted from.
+
+`benchmark convert` writes it, as one text under one name, since safetensors puts several in no fixed order. No torch.
+"""
+
+from __future__ import annotations
+
+import functools
+import struct
+from pathlib import Path
+
+from pydantic import PositiveFloat, PositiveInt, ValidationError
+from pydantic_core import from_json
+
+from benchmark.spec.recipes import Frozen, ModelShape
+
+NAME = "m2pt-bench"  # under which it is, among the metadata of safetensors
+LARGEST_HEAD = 100_000_000  # bytes, as safetensors itself allows
+
+
+class BlockShape(Frozen):
+    """The sizes of blocks, whatever they are fed with."""
+
+    embed_dim: PositiveInt
+    depth: PositiveInt
+    num_heads: PositiveInt
+    mlp_ratio: PositiveFloat
+    qkv_bias: bool = True
+
+    def applied(self, shape: ModelShape) -> ModelShape:
+        """A shape with blocks of these sizes"""
+        return shape.model_copy(update=self.model_dump())
+
+    def options(self) -> list[str]:
+        """As `--set` gives these sizes to every task"""
+        return [f"shape.{name}={value:.9g}" for name, value in self.model_dump(exclude={"qkv_bias"}).items()]
+
+
+class Origin(Frozen):
+    """What a file of weights says of itself."""
+
+    blocks: BlockShape
+    format: str  # whose names it had
+    sources: dict[str, str]  # SHA-256 of the published files by name
+    notes: tuple[str, ...] = ()  # what was taken of them
+    differences: tuple[str, ...] = ()  # what its blocks computed otherwise before
+
+    def text(self) -> str:
+        """As it is written; the same for the same"""
+        return self.model_dump_json()
+
+
+@functools.lru_cache
+def read_origin(path: Path) -> Origin | None:
+    """None for a file that says nothing of itself, or is none of safetensors; raises `ValueError` where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8).ljust(8, b"\xff"))
+            head = file.read(length) if length <= LARGEST_HEAD else b""
+    except OSError as error:
+        raise ValueError(f"weights {path} cannot be read ({error.strerror})") from error
+    try:
+        said = from_json(head)
+    except ValueError:
+        return None  # whoever loads it says what is wrong
+    held = said.get("__metadata__") if isinstance(said, dict) else None
+    text = held.get(NAME) if isinstance(held, dict) else None
+    if not isinstance(text, str):
+        return None
+    try:
+        return Origin.model_validate_json(text)
+    except ValidationError as error:
+        raise ValueError(f"weights {path} say of themselves what is not understood ({error.errors()[0]['msg']}); write them "
+                         "anew with benchmark convert") from error

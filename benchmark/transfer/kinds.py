@@ -1,0 +1,102 @@
+"""Weights of blocks and the configuration beside them in; what kind of blocks they are, and in what they differ from ours, out.
+
+Ours are pre-norm: x + attention(norm1(x)), then x + MLP(norm2(x)), with GELU, and every token attends to all. Hugging Face
+writes what names do not say, such as the number of heads, into config.json beside the file.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from benchmark.model.weights import CheckpointError
+from benchmark.transfer.namings import REASONS, Naming, index_of
+
+EXACT = ("gelu", "gelu_python")  # names of the activation that is ours
+PARTS = {"vision_model": "vision_config", "text_model": "text_config"}  # of a file with two models: their configurations
+HEADS = ("encoder_attention_heads", "num_attention_heads")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Of blocks in a file."""
+
+    num_heads: int | None  # None: nothing says it
+    post_norm: bool
+    causal: bool
+    activation: str | None  # None: nothing says it
+
+    def differences(self) -> list[str]:
+        """What these blocks compute otherwise than ours with the same weights, one sentence each"""
+        found = []
+        if self.post_norm:
+            found.append("norms come after the sums there, and here before attention and MLP: each gets the norm that came "
+                         "before it, and computes the same from the same sum; sums themselves are not normalised")
+        if self.causal:
+            found.append("a token attends to earlier ones alone there, and here to all")
+        if self.activation is None:
+            found.append("the activation is not known, as no config.json is beside the file (CLIP's own is QuickGELU); here it "
+                         "is GELU")
+        elif self.activation not in EXACT:
+            found.append(f"the activation is {self.activation} there, and here GELU")
+        return found
+
+
+def kind_of(path: Path, chosen: str, naming: Naming, tensors: Mapping[str, Tensor]) -> Kind:
+    """Of the set `chosen` of a file; raises `CheckpointError` where it cannot be told whether norms come before or after."""
+    said = _configuration(path, chosen) if naming.configured else {}
+    heads: Any = next((said[name] for name in HEADS if name in said), None)
+    if "encoder.num_heads" in tensors:
+        heads = int(tensors["encoder.num_heads"])
+    if heads is not None and (type(heads) is not int or heads < 1):
+        raise CheckpointError(f"{path.with_name('config.json')}: {heads!r} is no number of heads")
+    post_norm = naming.post_norm
+    if post_norm is None:
+        if "do_stable_layer_norm" not in said:
+            raise CheckpointError(f"checkpoint {path} ({naming.name}) does not say whether norms come before attention or "
+                                  "after; put the config.json that was published with it beside it")
+        post_norm = not said["do_stable_layer_norm"]
+    activation = said.get("hidden_act", said.get("activation_function", naming.activation))
+    return Kind(heads, post_norm, naming.causal, None if activation is None else str(activation))
+
+
+def _configuration(path: Path, chosen: str) -> dict[str, Any]:
+    """What config.json beside a file says of a model in it; {} where there is none"""
+    place = path.with_name("config.json")
+    if not place.is_file():
+        return {}
+    try:
+        said = json.loads(place.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{place}, which says what blocks {path.name} has, cannot be read: {error}") from error
+    inner = said.get(PARTS.get(chosen.rpartition(".")[2], ""), said) if isinstance(said, dict) else None
+    if not isinstance(inner, dict):
+        raise CheckpointError(f"{place}, which says what blocks {path.name} has, is no configuration of a model")
+    return inner
+
+
+def place_norms(tensors: dict[str, Tensor]) -> None:
+    """Of blocks whose norms come after the sums, under our names: give attention and MLP the norm that came before them.
+
+    "norm" is that before the first block, and then the one after the last.
+    """
+    blocks = sorted({index_of(name) for name in tensors if name.startswith("blocks.")})
+    norms = ["norm", *(f"blocks.{index}.norm{which}" for index in blocks for which in (1, 2)), "norm"]
+    held = {name: tensors.pop(name) for norm in norms for part in ("weight", "bias") if (name := f"{norm}.{part}") in tensors}
+    for before, norm in pairwise(norms):
+        for part in ("weight", "bias"):
+            if f"{before}.{part}" in held:
+                tensors[f"{norm}.{part}"] = held[f"{before}.{part}"]
+
+
+def reasons(names: list[str]) -> list[str]:
+    """What parts of blocks are for that ours have no place for, as far as their names tell"""
+    return [f"these blocks have {what}, and ours do not" for pattern, what in REASONS.items()
+            if any(re.search(pattern, name) for name in names)]
