@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import struct
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from torch.nn import functional
 from benchmark.cli.main import main
 from benchmark.model.encoder import build_blocks
 from benchmark.model.weights import CheckpointError, load_blocks
+from benchmark.records.store import Store
 from benchmark.spec.weightfile import read_origin
 from benchmark.transfer.convert import convert, convert_blocks, write
 from benchmark.transfer.ctranslate2 import read_container
@@ -290,6 +292,34 @@ def test_whisper_is_read_from_ctranslate2s_format_to_the_last_bit(tmp_path, caps
         name: tensor.shape for name, tensor in load_file(tmp_path / "speech.safetensors").items() if "blocks.2." not in name}
     write(few, tmp_path / "few.safetensors")
     assert "the first 2 of 3 blocks" in read_origin(tmp_path / "few.safetensors").notes[0]
+
+
+def test_a_run_joins_an_auxiliary_of_no_task_and_names_it_by_its_digests(tmp_path, capsys):
+    (tmp_path / "model.bin").write_bytes(whisper(random_blocks()))
+    file, results = tmp_path / "speech.safetensors", tmp_path / "results"
+    write(convert_blocks(tmp_path / "model.bin"), file)
+    sizes = [part for option in read_origin(file).blocks.options() for part in ("--set", option)]
+    command = ["run", "--matrix", "smoke", "-t", "imagenet", "--arm", "scratch,m2pt", "--setting", "scratch", "--seeds", "0",
+               "--limit", "16", "--set", "recipe.epochs=1", "--set", "recipe.warmup_epochs=0", "--results", str(results),
+               *sizes]
+    assert main([*command, "-x", "speech", "--start", f"speech={file}", "--debug"]) == 0, capsys.readouterr()
+    joined = next(record for record in Store(results).records()[0] if record.spec.arm == "m2pt")
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    assert joined.spec.auxiliary == "speech"
+    assert joined.weights["auxiliary"] == digest
+    assert joined.spec.starts == {"auxiliary": digest[:12]}
+    assert joined.spec.published == {"auxiliary": {
+        "model.bin": hashlib.sha256((tmp_path / "model.bin").read_bytes()).hexdigest()}}
+    assert {layer.auxiliary_cosine for layer in joined.layers} != {None}
+    for more, said in ((["-x", "speech"], "unknown auxiliary modality 'speech'"),
+                       (["--start", f"speech={file}"], "must be named as an auxiliary, too: -x speech"),
+                       (["-x", "a-b", "--start", f"a-b={file}"], "'a-b' is no name for a modality"),
+                       (["-x", "speech", "--start", f"speech={file}", "--set", "shape.depth=2"],
+                        "has blocks of depth 2, and its auxiliary of depth 3")):
+        assert main([*command, *more]) == 2
+        assert said in capsys.readouterr().err
+    assert main(["reproduce", joined.spec.name, "--results", str(results)]) == 2
+    assert "starts from weights that were given by file" in capsys.readouterr().err
 
 
 def test_a_container_that_is_cut_anywhere_is_refused_in_one_line(tmp_path, capsys):

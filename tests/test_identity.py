@@ -196,6 +196,7 @@ def altered(field: str) -> object:
         "origin": "video", "setting": "scratch", "arm": "finetune", "options": {**GOLDEN.options, "scale_init": 0.1},
         "auxiliary": "video", "starts": {**GOLDEN.starts, "target": "ffffffffffff"}, "pretrained": {"target": "f" * 12},
         "data": {"image_emoji": "ac" * 32}, "role": "control", "variant": "another",
+        "published": {"auxiliary": {"model.bin": "1a" * 32}},
     }[field]
 
 

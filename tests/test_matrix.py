@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 import pytest
 import torch
 
 from baselines import ARMS, STUDY
-from baselines.m2pt.study import group
+from baselines.m2pt.study import REAL, group
+from benchmark.plan.fit import check_blocks
 from benchmark.plan.matrix import Cell, Planner, nearest, parse_override, parse_seeds, pick, pretraining_tasks
 from benchmark.plan.presets import Matrix, cells_of, narrow, plan_matrix
 from benchmark.plan.study import find_matrix
 from benchmark.spec.recipes import SETTINGS
+from benchmark.spec.weightfile import NAME, BlockShape, Origin
 from tasks import TASKS
 
 MODALITIES = sorted(pretraining_tasks(TASKS))
@@ -22,9 +25,21 @@ def cells(targets=("imagenet",), auxiliaries=(), chosen=("finetune", "m2pt"), se
     return cells_of(TASKS, ARMS, group(targets=targets, auxiliaries=auxiliaries, arms=chosen, settings=settings))
 
 
-def plan_of(matrix, *overrides, seeds=None):
+def plan_of(matrix, *overrides, seeds=None, given=None):
     chosen = [parse_override(text, TASKS) for text in overrides]
-    return plan_matrix(matrix, TASKS, ARMS, "tiny", parse_seeds(seeds or matrix.seeds), chosen)
+    return plan_matrix(matrix, TASKS, ARMS, "tiny", parse_seeds(seeds or matrix.seeds), chosen, given)
+
+
+def converted(path, **sizes):
+    """A file as benchmark convert writes it, as far as planning reads it: its head alone"""
+    said = Origin(blocks=BlockShape(embed_dim=384, mlp_ratio=4, **sizes), format="x", sources={"published.bin": "ab" * 32})
+    head = json.dumps({"__metadata__": {NAME: said.text()}}).encode()
+    path.write_bytes(len(head).to_bytes(8, "little") + head)
+    return path
+
+
+def real_files(folder):
+    return {name: converted(folder / f"{name}.safetensors", depth=depth, num_heads=heads) for name, depth, heads in REAL}
 
 
 def plan(*overrides, seeds=(0,), limited=False, **chosen):
@@ -53,14 +68,49 @@ def test_a_baseline_is_one_cell_whatever_the_auxiliaries():
 
 
 @pytest.mark.parametrize("preset", STUDY.matrices.values(), ids=lambda preset: preset.name)
-def test_every_preset_plans_runs_that_names_tell_apart(preset):
-    specs = plan_of(preset, seeds="0-1").specs
+def test_every_preset_plans_runs_that_names_tell_apart(preset, tmp_path):
+    specs = plan_of(preset, seeds="0-1", given=real_files(tmp_path) if preset.name == "real" else None).specs
     assert len(specs) > 2
     assert all(any(spec.role == "baseline" and spec.comparison == other.comparison for spec in specs)
                for other in specs if other.kind == "train"), "every run has a baseline in its matrix"
     assert len({spec.name for spec in specs}) == len({spec.run_id for spec in specs}) == len(specs)
     assert all("/" not in spec.name and len(spec.name) < 200 for spec in specs)
     assert {spec.limit is not None for spec in specs} == {preset.limited}
+
+
+def test_an_auxiliary_of_no_task_is_planned_from_its_file_in_the_sizes_that_it_says(tmp_path):
+    given = real_files(tmp_path)
+    plan = plan_of(STUDY.matrices["real"], seeds="0-1", given=given)
+    check_blocks(plan)
+    joined = [job for job in plan.jobs if job.spec.auxiliary]
+    assert {(job.spec.task, job.spec.auxiliary, job.spec.setting, job.spec.arm) for job in joined} == {
+        (task, name, setting, arm) for task in ("imagenet", "audioset") for name in given for setting in SETTINGS
+        for arm in ("m2pt", "random-norm", "shuffled", "aux-init")}
+    for job in joined:
+        digest = hashlib.sha256(given[job.spec.auxiliary].read_bytes()).hexdigest()
+        assert job.spec.starts["auxiliary"] == job.spec.pretrained["auxiliary"] == digest[:12]
+        assert job.spec.published == {"auxiliary": {"published.bin": "ab" * 32}}
+        assert dict(job.files)["auxiliary"].weights == given[job.spec.auxiliary]
+        assert job.spec.model_copy(update={"published": None}).run_id == job.spec.run_id
+    assert all(job.spec.published is None for job in plan.jobs if not job.spec.auxiliary)
+    with pytest.raises(ValueError, match=r"m2pt\(speech\) has blocks of depth 3, and its auxiliary of depth 4"):
+        check_blocks(plan_of(STUDY.matrices["real"], "shape.depth=3", seeds="0", given=given))
+    with pytest.raises(ValueError, match=r"unknown auxiliary modality 'speech'.*given by file: --start NAME=FILE"):
+        plan_of(STUDY.matrices["real"], seeds="0")
+
+
+@pytest.mark.parametrize(("content", "said"), [
+    (b"\x10", "does not say how its blocks are made"), (b"", "does not say how its blocks are made"),
+    ((2).to_bytes(8, "little") + b"{}", "does not say how its blocks are made"),
+    (b"\xff" * 8 + b"{}", "does not say how its blocks are made"),
+    ((46).to_bytes(8, "little") + b'{"__metadata__": {"m2pt-bench": "{\\"a\\": 1}"}}', "what is not understood"),
+    (None, "cannot be read")])
+def test_a_file_that_says_nothing_of_itself_is_no_auxiliary_of_no_task(content, said, tmp_path):
+    if content is not None:
+        (tmp_path / "x.safetensors").write_bytes(content)
+    matrix = Matrix(name="one", groups=(group(targets=("imagenet",), auxiliaries=("smell",)),))
+    with pytest.raises(ValueError, match=said):
+        plan_of(matrix, seeds="0", given={"smell": tmp_path / "x.safetensors"})
 
 
 def test_the_full_matrix_is_the_papers():

@@ -385,3 +385,13 @@ def test_data_of_which_files_are_missing_are_named_and_whole_ones_are_not():
     assert not [line for line in facts([whole]) if "not whole" in line]
     (line,) = [line for line in facts([whole, lacking]) if "not whole" in line]
     assert line == "Data that is not whole: imagenet: 6.1 % of val missing"
+
+
+def test_weights_from_files_are_named_by_their_digests_and_those_that_were_trained_here_are_not():
+    given, published = "ab" * 32, "cd" * 32
+    spec = make_spec(arm="m2pt", auxiliary="speech", starts={"target": "0123456789ab", "auxiliary": given[:12]},
+                     published={"auxiliary": {"model.bin": published}})
+    record = make_record(spec).model_copy(update={"weights": {"target": "ef" * 32, "auxiliary": given}})
+    (line,) = [line for line in facts([record, record]) if "from files" in line]
+    assert line == f"Weights from files: speech, SHA-256 {given[:16]}, converted from model.bin, SHA-256 {published[:16]}"
+    assert not [line for line in facts([make_record(make_spec())]) if "from files" in line]

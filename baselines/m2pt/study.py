@@ -36,6 +36,7 @@ PLANTED = ("merge-whole", "merge-whole-random", "tokenizer-only", "merge-own", "
 OWN_DRAWS: tuple[dict[str, Any], ...] = ({"draws": "own"},)  # noise of its own for every target, auxiliary and setting
 SOLVED = ("finetune", "fix", "finetune-linear", "solution", "solution-noise")
 DOSES: tuple[dict[str, Any], ...] = tuple({"rho": rho} for rho in (1.0, 0.3, 0.1, 0.03))
+REAL = (("speech", 4, 6), ("text", 6, 12))  # auxiliaries that no task has, with the blocks and heads of their files
 LABEL_SHARES = (0.05, 0.1, 0.25, 0.5, 1.0)
 RATES: tuple[dict[str, Any], ...] = ({}, {"scale_lr_factor": 10.0}, {"scale_lr_factor": 100.0})
 PLAIN_RATES: tuple[dict[str, Any], ...] = tuple({"lr_factor": factor} for factor in (0.25, 0.5, 0.7, 1.4, 2.0, 4.0))
@@ -103,6 +104,13 @@ MATRICES: dict[str, Matrix] = {matrix.name: matrix for matrix in (
            groups=(group(arms=SOLVED, settings=("fix", "pretrained"), options=DOSES),)),
     Matrix(name="shuffled-labels", summary="labels dealt out at random: everything must be at chance",
            groups=(group(set=("recipe.shuffle_labels=true",)),)),
+    Matrix(name="real", summary="auxiliaries that were trained elsewhere, from files: the encoders of Whisper tiny.en (speech) "
+           "and MiniLM (text), into targets of their sizes (docs/real-auxiliaries.md)",
+           groups=tuple(group(targets=("imagenet", "audioset"), auxiliaries=(auxiliary,), settings=SETTINGS, options=OWN_DRAWS,
+                              arms=(*BASELINES, "m2pt", "random-norm", "shuffled", "self-copy", "aux-init"),
+                              set=("shape.embed_dim=384", f"shape.depth={depth}", f"shape.num_heads={heads}",
+                                   "shape.mlp_ratio=4"))
+                        for auxiliary, depth, heads in REAL)),
     Matrix(name="labels", summary="5, 10, 25, 50 and 100 % of the labels: does an auxiliary help where labels are few? (4.4.2)",
            groups=tuple(group(arms=("finetune", "m2pt", "random-norm", "self-copy"), set=(f"recipe.label_share={share:g}",))
                         for share in LABEL_SHARES)),

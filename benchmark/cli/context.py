@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from benchmark.plan.fit import check_blocks
-from benchmark.plan.matrix import Plan, parse_override, parse_seeds, pick, pretraining_tasks
+from benchmark.plan.given import check_foreign
+from benchmark.plan.matrix import Plan, nearest, parse_override, parse_seeds, pick, pretraining_tasks
 from benchmark.plan.plugins import extend
-from benchmark.plan.presets import Matrix, narrow, plan_matrix
+from benchmark.plan.presets import Matrix, narrow, pick_auxiliaries, plan_matrix
 from benchmark.plan.study import Study, find_matrix, with_rivals
 from benchmark.plan.variants import check_use, overrides_of
 from benchmark.records.store import Store
@@ -55,27 +56,40 @@ def make_plan(options: argparse.Namespace, unprepared: dict[str, str] | None = N
     settings = options.setting or ()
     if chosen and not settings and all(arms[name].is_baseline for name in chosen):
         settings = SETTINGS  # a baseline names its setting
-    matrix = narrow(find_matrix(options.matrix or DEFAULT_MATRIX, study), settings=settings, arms=chosen,
-                    targets=pick(options.target, tasks, "task"),
-                    auxiliaries=pick(options.aux, pretraining_tasks(tasks), "auxiliary modality"))
+    matrix = find_matrix(options.matrix or DEFAULT_MATRIX, study)
+    named = {*",".join(options.aux or ()).split(","), *(name for group in matrix.groups for name in group.auxiliaries)}
+    given = _parse_given(options.start, tasks, named)
+    matrix = narrow(matrix, settings=settings, arms=chosen, targets=pick(options.target, tasks, "task"),
+                    auxiliaries=pick_auxiliaries(options.aux, tasks, given))
     folder = options.results or Path("results") / folder_of(matrix, options.profile, options.limit)
     variants = [name for text in options.variants for name in text.split(",")]
     overrides = overrides_of(study, variants, options.profile, tasks)
     overrides += [parse_override(text, tasks) for text in options.overrides]
     if options.limit is not None and options.limit < 1:
         raise ValueError(f"--limit {options.limit}: expected at least 1 sample of each split")
-    given = {}
-    for text in options.start:
-        modality, equals, path = text.partition("=")
-        if not equals or not path:
-            raise ValueError(f"--start {text}: expected MODALITY=FILE, weights that benchmark convert wrote")
-        (name,) = pick([modality], pretraining_tasks(tasks), "modality")
-        given[name] = Path(path).expanduser().resolve()
     plan = plan_matrix(matrix, tasks, arms, options.profile, parse_seeds(options.seeds or matrix.seeds), overrides, given,
                        options.limit, unprepared)
     check_use(study, variants, plan)
     check_blocks(plan)
     return plan, Store(folder)
+
+
+def _parse_given(texts: Sequence[str], tasks: Mapping[str, Task], named: Collection[str]) -> dict[str, Path]:
+    """Files by modality, as `--start MODALITY=FILE` has them; a modality that no task pretrains must be `named` elsewhere, too,
+    as an auxiliary, or it is taken for a slip."""
+    given = {}
+    known = pretraining_tasks(tasks)
+    for text in texts:
+        name, equals, path = text.partition("=")
+        if not equals or not path:
+            raise ValueError(f"--start {text}: expected MODALITY=FILE, weights that benchmark convert wrote")
+        if name not in known and name not in named:
+            raise ValueError(f"unknown modality {name!r}; {nearest(name, known)}; one that no task has must be named as an "
+                             f"auxiliary, too: -x {name}")
+        if name not in known:
+            check_foreign(name, tasks)
+        given[name] = Path(path).expanduser().resolve()
+    return given
 
 
 def folder_of(matrix: Matrix, profile: str, limit: int | None = None) -> str:

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from benchmark.plan.given import Published, given_weights, published_files
 from benchmark.plan.overrides import Override, as_field, scope_hint
 from benchmark.provenance.code import code_parts
 from benchmark.spec.contracts import Arm, ProfileSpec, Start, Task, Trained
@@ -119,11 +120,12 @@ class Planner:
         starts = arm.starts(cell.task.modality, cell.auxiliary, cell.setting, seed)
         needs = {role: self._pretrain(start).spec for role, start in starts.items() if start.modality not in self.given}
         needs |= {role: self._train_first(cell.task, start) for role, start in arm.trained(cell.setting, seed).items()}
-        files = {role: self._file(start, seed, arm) for role, start in starts.items() if start.modality in self.given}
+        files = {role: self._file(start, seed, arm, cell.task) for role, start in starts.items()
+                 if start.modality in self.given}
         digests = {role: file_digest(file.weights) for role, file in files.items()}
         if known is None:
             origins = {role: need.comparison for role, need in needs.items()} | digests
-            known = _Training(cell, arm, ManySeeds(self._training(cell, arm, origins, fold)))
+            known = _Training(cell, arm, ManySeeds(self._training(cell, arm, origins, fold, published_files(files))))
             self._trainings[id(cell), fold] = known
         spec = known.run.under(seed, {role: need.run_id for role, need in needs.items()} | digests)
         return Job(spec, cell.task, arm, tuple(needs.items()), tuple(files.items()))
@@ -133,14 +135,14 @@ class Planner:
         job = self._train(cell, start.seed)
         return self._trained.setdefault(job.spec.run_id, job).spec
 
-    def _file(self, start: Start, seed: int, arm: Arm) -> Pretrained:
+    def _file(self, start: Start, seed: int, arm: Arm, target: Task) -> Pretrained:
         if start.seed != seed or start.share < 1 or start.origin is not None:
             raise ValueError(f"arm {arm.name} wants another pretraining of modality {start.modality} than the one file given; "
                              "leave out --start, or the arm")
-        task = pretraining_tasks(self.tasks)[start.modality]
-        return Pretrained(weights=self.given[start.modality], shape=self.shape(task))
+        task = pretraining_tasks(self.tasks).get(start.modality)
+        return given_weights(self.given[start.modality], start.modality, self.shape(task or target), task is not None)
 
-    def _training(self, cell: Cell, arm: Arm, origins: Mapping[str, str], fold: int | None) -> RunSpec:
+    def _training(self, cell: Cell, arm: Arm, origins: Mapping[str, str], fold: int | None, files: Published | None) -> RunSpec:
         profile = self._profile(cell.task)
         recipe = self._override(profile.train[cell.setting], "recipe", cell.task)
         if fold is not None:
@@ -154,9 +156,7 @@ class Planner:
             recipe=recipe, num_classes=profile.num_classes,
             limit=self._limit(profile), setting=cell.setting, arm=arm.name,
             options=arm.options(), auxiliary=cell.auxiliary,
-            pretrained=dict(origins), data=self._data(cell.task),
-            role=role,
-            variant=arm.variant)
+            pretrained=dict(origins), published=files, data=self._data(cell.task), role=role, variant=arm.variant)
 
     @staticmethod
     def _folded(recipe: TrainRecipe, fold: int, task: Task) -> TrainRecipe:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -116,7 +116,8 @@ def plan_matrix(matrix: Matrix, tasks: Mapping[str, Task], arms: Mapping[str, Ar
     for group in matrix.groups:
         own = [parse_override(text, tasks) for text in group.set]
         planner = Planner(tasks, profile, [*quick, *own, *overrides], matrix.limited, limit, given or {}, unprepared)
-        parts.append((planner, cells_of(tasks, arms, group if group.targets else group.model_copy(update={"targets": every}))))
+        chosen = group if group.targets else group.model_copy(update={"targets": every})
+        parts.append((planner, cells_of(tasks, arms, chosen, planner.given)))
     _check_auxiliaries(matrix, arms, [cell for _, cells in parts for cell in cells])
     if not any(cells for _, cells in parts):
         group = matrix.groups[0]
@@ -134,12 +135,15 @@ def _check_auxiliaries(matrix: Matrix, arms: Mapping[str, Arm], cells: Sequence[
                          "modality, and an auxiliary is of another; choose one of those, or arms that use none")
 
 
-def cells_of(tasks: Mapping[str, Task], arms: Mapping[str, Arm], group: Group) -> list[Cell]:
-    """Every valid combination: an arm in each setting it allows, with each auxiliary of another modality if it uses one."""
+def cells_of(tasks: Mapping[str, Task], arms: Mapping[str, Arm], group: Group, given: Collection[str] = ()) -> list[Cell]:
+    """Every valid combination: an arm in each setting it allows, with each auxiliary of another modality if it uses one.
+
+    An auxiliary that a group names is of a modality that a task pretrains, or that is `given`.
+    """
     modalities = list(group.auxiliaries) or list(pretraining_tasks(tasks))
     pick(group.targets, tasks, "task")
     pick(group.arms, arms, "arm")
-    pick(group.auxiliaries, pretraining_tasks(tasks), "auxiliary modality")
+    pick_auxiliaries(group.auxiliaries, tasks, given)
     variants = _variants([arms[name] for name in group.arms], group.options)
     cells = []
     for task in (tasks[name] for name in group.targets or tasks):
@@ -152,6 +156,16 @@ def cells_of(tasks: Mapping[str, Task], arms: Mapping[str, Arm], group: Group) -
                 else:
                     cells += [Cell(task, arm, setting, modality) for modality in modalities if modality != task.modality]
     return cells
+
+
+def pick_auxiliaries(names: Sequence[str] | None, tasks: Mapping[str, Task], given: Collection[str]) -> list[str]:
+    """Check names of modalities (each text may hold several) against what tasks pretrain and what was given."""
+    known = dict.fromkeys([*pretraining_tasks(tasks), *given])
+    try:
+        return pick(names, known, "auxiliary modality")
+    except ValueError as error:
+        raise ValueError(f"{error}; weights of one that no task has are given by file: --start NAME=FILE, which "
+                         "benchmark convert writes (docs/real-auxiliaries.md)") from None
 
 
 def _variants(arms: Sequence[Arm], options: Sequence[Mapping[str, Any]]) -> list[Arm]:

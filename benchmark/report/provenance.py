@@ -15,6 +15,8 @@ from benchmark.report.document import MAX_ITEMS
 from benchmark.report.markup import Table, text_rows
 from benchmark.report.tables import cell_label
 
+DIGITS = 16  # of a file's digest
+
 
 def facts(records: Sequence[Record]) -> list[str]:
     """Counts, commits, code, software, hardware, seeds and commands of all records, a line each."""
@@ -32,6 +34,9 @@ def facts(records: Sequence[Record]) -> list[str]:
     notes = [f"{record.spec.task}: {note}" for record in records for note in record.data_notes.values()]
     if notes:
         by_name["Data that is not whole"] = (note for note in notes)
+    given = [text for record in records for text in given_weights(record)]
+    if given:
+        by_name["Weights from files"] = (text for text in given)
     trainings = sum(record.spec.kind == "train" for record in records)
     wall = sum(record.seconds.get("wall", 0.0) for record in records) / 3600
     points = [f"Runs: {trainings} trainings, {len(records) - trainings} pretrainings, {wall:.1f} h"]
@@ -42,6 +47,19 @@ def facts(records: Sequence[Record]) -> list[str]:
         more = f"; and {len(known) - MAX_ITEMS} more" if len(known) > MAX_ITEMS else ""
         points.append(f"{name}: {'; '.join(shown) or 'unknown'}{more}")
     return points
+
+
+def given_weights(record: Record) -> list[str]:
+    """What a run started from that was not trained here: a text for each file, the same for the same file."""
+    spec, texts = record.spec, []
+    for role, start in spec.starts.items():
+        digest = record.weights.get(role, "")
+        if digest.startswith(start):
+            name = spec.auxiliary if role == "auxiliary" and spec.auxiliary else spec.modality
+            sources = (spec.published or {}).get(role, {})
+            known = " and ".join(f"{file}, SHA-256 {own[:DIGITS]}" for file, own in sorted(sources.items()))
+            texts.append(f"{name}, SHA-256 {digest[:DIGITS]}" + (f", converted from {known}" if known else ""))
+    return texts
 
 
 def commands_table(collection: Collection) -> Table:

@@ -17,7 +17,7 @@ Role = Literal["pretraining", "baseline", "method", "control"]
 FOLDS = 10  # of a task whose recipes have a "fold": seed s takes fold s % FOLDS, unless the recipe names one
 Count = Annotated[int, Field(ge=0, lt=2**62)]
 Report = Callable[[int, int, str], None]  # of a run: epochs done, all epochs, a short text
-LABELS = {"role", "variant"}  # say what a run is for; its result does not depend on them
+LABELS = {"role", "variant", "published"}  # say what a run is for, or from; its result does not depend on them
 
 
 class Form(NamedTuple):
@@ -46,6 +46,8 @@ class RunSpec(Frozen):
     auxiliary: str | None = None  # modality of the auxiliary transformer
     starts: dict[str, str] = Field(default_factory=dict)  # run_id of each run that this starts from, by role
     pretrained: dict[str, str] = Field(default_factory=dict)  # the same whatever the seed: their `comparison`, by role
+    published: dict[str, dict[str, str]] | None = None  # of weights that were given and say it: SHA-256 of the files that they
+    # were converted from, by role and name
     data: dict[str, str]  # SHA-256 of each data set by name
     role: Role
     variant: str = ""  # e.g. "scale_init=0.0001", where options of the arm differ from its defaults
