@@ -8,7 +8,9 @@ import torch
 from torch import nn
 
 from baselines import ARMS
+from baselines.kin import KIN
 from benchmark.data.seeds import SampleRandom
+from benchmark.model.connect import linear_layers
 from benchmark.model.mae import MaskedAutoencoder
 from benchmark.model.weights import load_encoder, read_weights
 from benchmark.plan.matrix import Cell, Plan, Planner, parse_override, pretraining_tasks
@@ -30,7 +32,8 @@ every_task = pytest.mark.parametrize("task", EMBEDDED, ids=lambda task: task.nam
 STRUCTURES = {arm.name for arm in ARMS.values() if arm.is_baseline} | {
     "m2pt", "gain", "higher-lr", "aux-init", "merge", "merge-whole", "tokenizer-only", "finetune-linear", "solution"}
 COMBINATIONS = [(task, arm, setting) for task in EMBEDDED for arm in ARMS.values() for setting in arm.settings
-                if task.name == "audioset" or arm.name in STRUCTURES]
+                if arm not in KIN and (task.name == "audioset" or arm.name in STRUCTURES)]
+COMBINATIONS += [(TASKS["audioset"], arm, arm.settings[-1]) for arm in KIN]  # `benchmark check` goes through all of them
 
 
 def plan_of(task: Task, arm: Arm, setting: str, *overrides: str) -> Plan:
@@ -61,7 +64,8 @@ def carry_out(plan: Plan, folder: Path, limit: int = 32) -> Record:
 
 
 WITHOUT_PATHWAYS = {"finetune", "fix", "scratch", "higher-lr", "aux-init", "merge", "merge-own", "merge-random", "merge-whole",
-                    "merge-whole-random", "finetune-linear", "tokenizer-only"}
+                    "merge-whole-random", "finetune-linear", "tokenizer-only", "fpt", "fpt-random", "fpt-shuffled", "fpt-own",
+                    "task-vector", "task-vector-noise", "task-vector-permuted", "task-vector-known"}
 
 
 @every_task
@@ -153,7 +157,8 @@ def test_every_task_runs_under_every_arm(task, arm, setting, folder):
         fresh_model = build_model(spec, task)
         added = [getattr(fresh_model.tokenizer, name) for name in fresh_model.tokenizer.added_for_target]
         free = sum(parameter.numel() for parameter in [*fresh_model.head.parameters(), *added])
-        assert record.parameters["trainable"] == free + len(record.layers)
+        adapters = sum(8 * (linear.in_features + linear.out_features) for _, linear in linear_layers(fresh_model.blocks))
+        assert record.parameters["trainable"] == free + (adapters if arm.name == "lora" else len(record.layers))
         if arm.name not in ("fix", "higher-lr"):
             assert all(layer.auxiliary_cosine in (None, pytest.approx(1, abs=1e-6)) for layer in record.layers)
         else:

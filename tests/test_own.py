@@ -219,9 +219,8 @@ def test_a_file_of_another_kind_is_no_plugin(tmp_path, capsys):
 
 
 def test_low_rank_runs_alone_in_a_stack_and_merges_to_the_plain_model(tmp_path, capsys):
-    file = ROOT / "docs" / "examples" / "low_rank.py"
-    run = ["run", "--matrix", "smoke", "-t", "imagenet", "-x", "audio", "--arm", "low-rank", "--plugins", str(file), "--limit",
-           "16", "--lockstep", "2", "-j", "2", "--results", str(tmp_path)]
+    run = ["run", "--matrix", "smoke", "-t", "imagenet", "-x", "audio", "--arm", "low-rank", "--limit", "16", "--lockstep", "2",
+           "-j", "2", "--results", str(tmp_path)]
     assert main(run) == 0
     assert "alone, and so not compared with runs in lock-step: imagenet low-rank(audio) seed 0" in capsys.readouterr().out
 

@@ -40,6 +40,11 @@ REAL = (("speech", 4, 6), ("text", 6, 12))  # auxiliaries that no task has, with
 LABEL_SHARES = (0.05, 0.1, 0.25, 0.5, 1.0)
 RATES: tuple[dict[str, Any], ...] = ({}, {"scale_lr_factor": 10.0}, {"scale_lr_factor": 100.0})
 PLAIN_RATES: tuple[dict[str, Any], ...] = tuple({"lr_factor": factor} for factor in (0.25, 0.5, 0.7, 1.4, 2.0, 4.0))
+PATHWAYS_KIN = ("lora", "low-rank", "low-rank-noise", "low-rank-known", "aligned", "aligned-noise", "aligned-permuted",
+                "aligned-known", "solution-noise")
+FROZEN_KIN = ("scratch", "fpt", "fpt-random", "fpt-shuffled", "fpt-own")
+VECTORS = ("fix", "task-vector", "task-vector-noise", "task-vector-permuted")
+COEFFICIENTS: tuple[dict[str, Any], ...] = ({}, {"merge_scale": 0.3}, {"merge_scale": 0.1})  # as is: 1
 STRONGER = (*RATES, *({"scale_per_output": True, **rate} for rate in RATES), {"join_bias": True})
 
 MATRICES: dict[str, Matrix] = {matrix.name: matrix for matrix in (
@@ -102,6 +107,16 @@ MATRICES: dict[str, Matrix] = {matrix.name: matrix for matrix in (
     Matrix(name="dose", summary="the known solution diluted with noise: which cosine with the target's own change is detected?",
            seeds="0-5",
            groups=(group(arms=SOLVED, settings=("fix", "pretrained"), options=DOSES),)),
+    Matrix(name="kin", summary="the next claims, each with its own controls: low rank, aligned units, frozen blocks of another "
+           "modality, task vectors",
+           groups=(group(arms=("finetune", "fix", "m2pt", *PATHWAYS_KIN), settings=("fix", "pretrained")),
+                   group(arms=FROZEN_KIN, settings=("scratch",), options=({}, {"tokenizer": "own"})),
+                   group(arms=(*VECTORS, "task-vector-known", "solution-noise"), settings=("fix",), options=COEFFICIENTS),
+                   group(arms=("higher-lr",), settings=("fix",), options=({}, {"lr_factor": 0.5})))),  # the plain model, tuned
+    Matrix(name="kin-shared-origin", summary="task vectors of auxiliaries that began from the target's own initial blocks",
+           groups=(group(arms=VECTORS, settings=("fix",), options=tuple(
+                       {"origin": "target", **coefficient} for coefficient in COEFFICIENTS)),
+                   group(arms=("higher-lr",), settings=("fix",), options=({}, {"lr_factor": 0.5})))),
     Matrix(name="shuffled-labels", summary="labels dealt out at random: everything must be at chance",
            groups=(group(set=("recipe.shuffle_labels=true",)),)),
     Matrix(name="real", summary="auxiliaries that were trained elsewhere, from files: the encoders of Whisper tiny.en (speech) "
@@ -136,7 +151,7 @@ STUDY = Study(
         "merge-whole": ("merge-whole-random", "self-copy"), "merge-whole-random": ("self-copy",),
         "merge-own": ("merge-random", "self-copy"), "merge-random": ("self-copy",),
         "solution": ("solution-noise", "self-copy")},
-    beside={"m2pt": ("same-modality",)},
+    beside={"m2pt": ("same-modality",), "low-rank": ("lora", "m2pt"), "aligned": ("m2pt",), "fpt": ("fpt-own",)},
     tuned_baseline="higher-lr",
     noise=("random-norm",),
     dose=("solution", "rho"),

@@ -1,0 +1,286 @@
+"""The next claims: each arm does what its page says, its controls differ from it in one thing, and its matrix has them all."""
+
+from __future__ import annotations
+
+import ast
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from baselines import ARMS, STUDY
+from baselines.kin import KIN
+from baselines.kin.lora import Lora
+from baselines.kin.low_rank import LowRank
+from baselines.kin.matching import agreement, matched, reorder_stream, scrambled
+from baselines.kin.task_vector import TaskVector
+from baselines.m2pt import M2PT
+from baselines.solution import ROLE
+from benchmark.data.seeds import generator
+from benchmark.model.connect import linear_layers
+from benchmark.model.encoder import build_blocks
+from benchmark.plan.fit import check_blocks
+from benchmark.plan.matrix import Cell, Planner, parse_override
+from benchmark.plan.presets import plan_matrix
+from benchmark.plan.study import with_rivals
+from benchmark.spec.contracts import Start
+from tasks import TASKS
+
+FOLDER = Path(__file__).parents[1] / "baselines" / "kin"
+FILES = sorted({FOLDER / f"{type(arm).__module__.rpartition('.')[2]}.py" for arm in KIN})
+
+
+class Model(nn.Module):
+    """As much of a model as an arm touches."""
+
+    def __init__(self, seed: int, frozen: bool = False):
+        super().__init__()
+        torch.manual_seed(seed)
+        self.blocks = build_blocks(16, 3, 2, 2.0, True)
+        for parameter in self.blocks.parameters():  # biases and norms, too, are of some network
+            parameter.data += 0.05 * torch.randn(parameter.shape)
+        self.requires_grad_(not frozen)
+
+
+def weights(blocks: nn.ModuleList) -> dict[str, torch.Tensor]:
+    return {name: linear.weight.detach().clone() for name, linear in linear_layers(blocks)}
+
+
+def stream(arm) -> torch.Generator:
+    return generator(0, *arm.stream("imagenet", "pretrained", "audio"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_an_arm_is_a_file_of_sixty_lines_that_names_its_source_and_its_cost(path):
+    text = path.read_text(encoding="utf-8")
+    said = ast.get_docstring(ast.parse(text))
+    assert len(text.splitlines()) <= 60
+    assert "section" in said
+    assert "Cost: " in said
+    page = (FOLDER.parents[1] / "docs" / "kin.md").read_text(encoding="utf-8")
+    assert f"(../baselines/kin/{path.name})" in page
+    named = {arm.name for arm in KIN if type(arm).__module__ == f"baselines.kin.{path.stem}"}
+    assert all(f"`{name}`" in page for name in named)
+
+
+def test_every_cell_draws_numbers_of_its_own():
+    for arm in KIN:
+        places = [("imagenet", "fix", "audio"), ("imagenet", "pretrained", "audio"), ("imagenet", "fix", "video"),
+                  ("audioset", "fix", None)]
+        assert len({arm.stream(*place) for place in places}) == len(places)
+
+
+def test_adapters_alter_nothing_at_first_and_train_beside_what_trains():
+    for frozen in (False, True):
+        model = Model(0, frozen)
+        before, arm = weights(model.blocks), Lora(rank=4, alpha=8)
+        pathways = arm.build(model, {}, stream(arm))
+        assert all(torch.equal(weight, before[name]) for name, weight in weights(model.blocks).items())
+        assert len(pathways) == 12
+        for pathway in pathways:
+            trained = {name for name, parameter in pathway.cross_modal.named_parameters() if parameter.requires_grad}
+            assert trained == {"left", "right"} | (set() if frozen else {"weight"})
+            assert pathway.cross_modal.scale == 2
+            assert pathway.linear.weight.requires_grad
+
+
+def test_gradients_of_a_low_rank_sum_are_those_of_its_formula():
+    torch.manual_seed(0)
+    model, arm = Model(0), LowRank(rank=3)
+    pathway = arm.build(model, {"auxiliary": Model(1).blocks}, stream(arm))[0]
+    child, x = pathway.cross_modal, torch.randn(5, pathway.linear.in_features)
+    child.scale.data.fill_(0.7)
+    child.refresh()
+    pathway.linear(x).square().sum().backward()
+    child.pull_back()
+    ours = {"weight": pathway.linear.weight.grad, **{name: getattr(child, name).grad for name in ("scale", "left", "right")}}
+    inputs = [getattr(child, name) for name in ours]
+    expected = torch.autograd.grad(child.apart(x).square().sum(), inputs)
+    for (name, gradient), own in zip(ours.items(), expected, strict=True):
+        torch.testing.assert_close(gradient, own, rtol=1e-4, atol=1e-5, msg=name)
+
+
+def test_low_rank_is_the_best_of_its_rank_and_noise_is_of_its_size():
+    auxiliary = Model(1).blocks
+    of_rank = {}
+    for name in ("low-rank", "low-rank-noise"):
+        arm = type(ARMS[name])(rank=3)
+        pathways = arm.build(Model(0), {"auxiliary": auxiliary}, stream(arm))
+        of_rank[name] = {pathway.name: (child.left @ child.right.T).detach() for pathway in pathways
+                         for child in [pathway.cross_modal]}
+    for layer, weight in weights(auxiliary).items():
+        best, noise = (of_rank[name][layer] for name in ("low-rank", "low-rank-noise"))
+        values = torch.linalg.svdvals(weight)
+        assert (weight - best).norm() == pytest.approx(values[3:].norm().item(), rel=1e-3)
+        assert noise.norm() == pytest.approx(values[:3].norm().item(), rel=1e-3)
+        assert torch.linalg.matrix_rank(noise) == 3
+        assert nn.functional.cosine_similarity(noise.flatten(), best.flatten(), dim=0).abs() < 0.6
+
+
+@pytest.mark.parametrize(("frozen", "option"), [(True, True), (False, False), (False, True)])
+def test_factors_are_frozen_with_the_model_or_by_option(frozen, option):
+    arm = LowRank(train_factors=option)
+    pathways = arm.build(Model(0, frozen), {"auxiliary": Model(1).blocks}, stream(arm))
+    assert {pathway.cross_modal.left.requires_grad for pathway in pathways} == {option and not frozen}
+    assert all(pathway.cross_modal.scale.requires_grad for pathway in pathways)
+
+
+@pytest.mark.parametrize("name", ["lora", "low-rank"])
+def test_a_rank_that_no_layer_has_is_refused(name):
+    arm = type(ARMS[name])(rank=17)
+    with pytest.raises(ValueError, match=r"arm.rank=17: layer 0.attn.qkv has rank 16 at most; choose less"):
+        arm.build(Model(0), {"auxiliary": Model(1).blocks}, stream(arm))
+
+
+def test_units_in_another_order_are_the_same_network_and_are_found_again():
+    blocks = Model(0).blocks
+    moved = scrambled(blocks, generator(0))
+    x, order = torch.randn(2, 5, 16), torch.arange(16)
+    mixed = copy.deepcopy(blocks)
+    reorder_stream(mixed, order.flip(0))
+    for one, other, flipped in zip(blocks, scrambled(blocks, generator(1)), mixed, strict=True):
+        torch.testing.assert_close(flipped(x.flip(-1)), one(x).flip(-1))
+        assert not torch.allclose(other(x), one(x), atol=1e-2), "the stream is in another order, too"
+    found = matched(moved, blocks)
+    for name, tensor in found.state_dict().items():
+        assert torch.equal(tensor, blocks.state_dict()[name]), name
+
+
+def test_another_network_is_brought_nearer_and_stays_the_same_network():
+    target, other = Model(0).blocks, Model(1).blocks
+    found = matched(other, target)
+    assert agreement(found, target) > abs(agreement(other, target)) + 0.1 * agreement(target, target)
+    order = [int((found[0].norm1.weight == value).nonzero()) for value in other[0].norm1.weight]  # where each unit is now
+    x, y = torch.randn(2, 5, 16), None
+    y = torch.empty_like(x)
+    y[..., order] = x
+    for one, moved in zip(other, found, strict=True):
+        x, y = one(x), moved(y)
+        torch.testing.assert_close(y[..., order], x, rtol=1e-4, atol=1e-4)
+
+
+def test_the_search_is_the_same_for_controls_and_their_weights_are_of_the_auxiliarys_size():
+    auxiliary = Model(1).blocks
+    sizes = {name: weight.norm().item() for name, weight in weights(auxiliary).items()}
+    made = {}
+    for name in ("aligned", "aligned-noise", "aligned-permuted"):
+        target, arm = Model(0), ARMS[name]
+        pathways = arm.build(target, {"auxiliary": auxiliary}, stream(arm))
+        made[name] = {pathway.name: pathway.cross_modal.auxiliary.detach() for pathway in pathways}
+        inner = sum(float((weight * made[name][layer]).sum()) for layer, weight in weights(Model(0).blocks).items())
+        assert inner > 0, name
+        assert {layer: pytest.approx(values.norm().item(), rel=1e-4) for layer, values in made[name].items()} == sizes
+    own = made.pop("aligned")
+    assert not any(torch.equal(own[layer], other[layer]) for layer in sizes for other in made.values())
+
+
+@pytest.mark.parametrize("name", ["aligned-known", "low-rank-known", "task-vector-known"])
+def test_positive_controls_are_made_of_what_fine_tuning_adds(name):
+    start, arm = Model(0), ARMS[name]
+    trained = copy.deepcopy(start.blocks)
+    torch.manual_seed(2)
+    for _, linear in linear_layers(trained):
+        linear.weight.data += 0.01 * torch.randn(linear.weight.shape)
+    before, after = weights(start.blocks), weights(trained)
+    arm = type(arm)(rank=16) if name == "low-rank-known" else arm
+    assert arm.trained("fix", 3)[ROLE].seed == 3
+    for pathway in (pathways := arm.build(start, {ROLE: trained}, stream(arm))):
+        pathway.cross_modal.scale.data.fill_(1.0)
+        pathway.cross_modal.refresh()
+    assert bool(pathways) == (name != "task-vector-known")
+    for layer, weight in weights(start.blocks).items():
+        torch.testing.assert_close(weight, after[layer], rtol=1e-4, atol=1e-5)
+        assert not torch.allclose(weight, before[layer], atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["fpt", "fpt-shuffled", "fpt-random", "fpt-own"])
+def test_blocks_of_another_are_frozen_but_for_their_norms(name):
+    model, other, arm = Model(0), Model(1).blocks, ARMS[name]
+    own = weights(model.blocks)
+    assert arm.build(model, {"auxiliary": other} if name != "fpt-random" else {}, stream(arm)) == []
+    assert {key for key, parameter in model.blocks.named_parameters() if parameter.requires_grad} == {
+        f"{block}.norm{number}.{part}" for block in range(3) for number in (1, 2) for part in ("weight", "bias")}
+    now, given = weights(model.blocks), weights(other)
+    expected = {"fpt-random": own, "fpt-shuffled": None}.get(name, given)
+    for layer, weight in now.items():
+        if expected is None:
+            assert torch.equal(weight.flatten().sort().values, given[layer].flatten().sort().values)
+            assert not torch.equal(weight, given[layer])
+        else:
+            assert torch.equal(weight, expected[layer])
+
+
+def test_the_positive_control_of_frozen_blocks_starts_from_its_own_modality():
+    assert ARMS["fpt-own"].starts("image", None, "scratch", 3) == {"auxiliary": Start("image", 3)}
+    whole = type(ARMS["fpt-own"])(tokenizer="own")
+    assert whole.starts("image", None, "scratch", 3) == {"target": Start("image", 3)}
+    model = Model(0)
+    before = weights(model.blocks)
+    whole.build(model, {}, stream(whole))
+    assert all(torch.equal(weight, before[name]) for name, weight in weights(model.blocks).items())
+
+
+def test_a_task_vector_is_added_with_its_coefficient_and_controls_have_its_size():
+    first, last = Model(1).blocks, Model(2).blocks
+    vector = {name: weights(last)[name] - weight for name, weight in weights(first).items()}
+    start = weights(Model(0).blocks)
+    for name in ("task-vector", "task-vector-noise", "task-vector-permuted"):
+        model, arm = Model(0), type(ARMS[name])(merge_scale=0.5)
+        assert arm.build(model, {"auxiliary": last, "beginning": first}, stream(arm)) == []
+        for layer, weight in weights(model.blocks).items():
+            added = (weight - start[layer]) / 0.5
+            assert added.norm() == pytest.approx(vector[layer].norm().item(), rel=1e-4)
+            assert torch.allclose(added, vector[layer], atol=1e-5) == (name == "task-vector")
+
+
+@pytest.mark.parametrize(("origin", "shared"), [("own", None), ("target", "image")])
+def test_a_task_vector_begins_where_its_auxiliary_began(origin, shared):
+    starts = TaskVector(origin=origin).starts("image", "audio", "fix", 2)
+    assert starts["auxiliary"] == Start("audio", 2, origin=shared)
+    assert starts["target"] == Start("image", 2)
+    planner = Planner(TASKS, "tiny")
+    (job,) = [job for job in planner.plan([Cell(TASKS["imagenet"], TaskVector(origin=origin), "fix", "audio")], [2]).jobs
+              if job.spec.kind == "train"]
+    early = dict(job.needs)["beginning"]
+    assert (early.recipe.stop_epoch, early.origin) == (1, shared)
+    assert dict(job.needs)["auxiliary"].recipe.stop_epoch is None
+
+
+@pytest.mark.parametrize("field", ["num_heads", "embed_dim", "depth"])
+@pytest.mark.parametrize("arm", [arm for arm in KIN if arm.uses_auxiliary], ids=lambda arm: arm.name)
+def test_heads_width_and_depth_that_differ_are_an_error_of_the_plan(arm, field):
+    text = f"audioset.shape.{field}={ {'num_heads': 2, 'embed_dim': 48, 'depth': 2}[field] }"
+    planner = Planner(TASKS, "tiny", [parse_override(text, TASKS)])
+    plan = planner.plan([Cell(TASKS["imagenet"], arm, arm.settings[0], "audio")], [0])
+    with pytest.raises(ValueError, match=f"imagenet {arm.name}.* has blocks of {field} .* set shape.{field} alike"):
+        check_blocks(plan)
+
+
+@pytest.mark.parametrize("name", ["kin", "kin-shared-origin"])
+def test_the_matrix_has_for_every_arm_what_its_gain_must_beat(name):
+    """Each rival at the arm's target and auxiliary, in its variant unless it has none of these options."""
+    rivals = with_rivals(STUDY, ARMS).rivals
+    specs = [spec for spec in plan_matrix(STUDY.matrices[name], TASKS, ARMS, "tiny", [0]).specs if spec.kind == "train"]
+    there = {(spec.comparison, spec.arm, spec.auxiliary, spec.variant) for spec in specs}
+    judged = [spec for spec in specs if ARMS[spec.arm] in KIN and spec.arm in rivals and rivals[spec.arm]]
+    assert {spec.arm for spec in judged} >= {"task-vector"}
+    for spec in judged:
+        for rival in rivals[spec.arm]:
+            assert {(spec.comparison, rival, spec.auxiliary if ARMS[rival].uses_auxiliary else None, variant)
+                    for variant in {spec.variant, "" if not ARMS[rival].uses_auxiliary else spec.variant}} & there, (
+                spec.cell, rival)
+    if name == "kin":
+        assert {spec.arm for spec in specs} >= {arm.name for arm in KIN}
+
+
+def test_controls_of_an_arm_are_declared_by_the_arm_and_answer_no_question():
+    rivals = with_rivals(STUDY, ARMS).rivals
+    methods = {arm.name: arm.rivals for arm in KIN if arm.is_method}
+    assert set(methods) == {"low-rank", "fpt", "aligned", "task-vector"}
+    for name, own in methods.items():
+        assert tuple(rivals[name]) == own
+        assert all(ARMS[rival] in KIN and not ARMS[rival].is_method for rival in own)
+    assert isinstance(ARMS["aligned"], M2PT)
+    assert "lora" not in rivals
