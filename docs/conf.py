@@ -69,9 +69,10 @@ def as_markdown(notebook: dict) -> str:
 
 
 def pages() -> list[str]:
-    """The names of the pages, in the order in which index.md links them."""
+    """The names of the pages, in the order in which index.md links them, and whatever it leaves out."""
     linked = [Path(found[1]) for found in LINK.finditer((HERE / "index.md").read_text(encoding="utf-8"))]
-    return [path.stem for path in linked if path.parent == Path()]
+    named = [path.stem for path in linked if path.parent == Path()]
+    return [*named, *sorted({path.stem for path in HERE.glob("*.md")} - {*named, "index"})]
 
 
 def read(app: Sphinx, name: str, content: list[str]) -> None:

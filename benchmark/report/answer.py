@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
+
 import pandas as pd
 
 from benchmark.evidence.analysis import Analysis
@@ -9,6 +12,7 @@ from benchmark.evidence.rule import HELPS, NO_EVIDENCE, NOT_JUDGED, ONE_SEED, sh
 from benchmark.evidence.sanity import WRONG
 from benchmark.evidence.stats import ALPHA
 from benchmark.provenance.currency import carried_note
+from benchmark.report.markup import NONE, Table, text_rows
 
 
 def control_verdicts(analysis: Analysis, section: int) -> list[tuple[str, str]]:
@@ -22,13 +26,25 @@ def control_verdicts(analysis: Analysis, section: int) -> list[tuple[str, str]]:
     return list(found.items())
 
 
-def answer(analysis: Analysis) -> list[str]:
-    """The first thing that a reader sees: what the complete sections say, a sentence each."""
+@dataclass(frozen=True)
+class Counts:
+    """What came out of the pairs of one arm in one complete section."""
+
+    title: str
+    pairs: int
+    gain: int
+    lose: int
+    apart: tuple[int, int, int] | None  # the same three of the pairs that share no data source; None: none does
+    edges: tuple[tuple[str, float], ...]  # from which effect on one is found in each pair, by what the data are
+    single: int  # pairs of one seed, which are not counted
+    judged: str  # what the rule says of them; "" where it says nothing
+
+
+def count_pairs(analysis: Analysis) -> list[Counts]:
+    """Of every complete section and method, the study's own first"""
     collection, effects = analysis.collection, analysis.effects
-    if not collection.records:
-        return ["There is no finished run."]
     main = {task: info.metrics[0] for task, info in collection.tasks.items()}
-    lines = []
+    counts = []
     methods = effects[(effects["role"] == "method") & (effects["variant"] == "")]
     for number, arm in dict.fromkeys(sorted(zip(methods["section"], methods["arm"], strict=True),
                                             key=lambda place: (place[0], place[1] != analysis.study.method))):
@@ -39,27 +55,65 @@ def answer(analysis: Analysis) -> list[str]:
         title = section.title[0].upper() + section.title[1:] + (f", {arm}" if arm != (analysis.study.method or arm) else "")
         single = int((ours["n"].astype(float) < 2).sum())
         ours = ours[ours["n"].astype(float) >= 2]
-        if ours.empty:
-            lines.append(f"{title}: {single} target x auxiliary pairs ran in one seed, which tells nothing of chance.")
-            continue
         sign = [1 if main[task].higher_is_better else -1 for task in ours["task"]]
         found, better = ours["p_holm"].astype(float) < ALPHA, ours["difference"] * sign > 0
-        text = (f"{title}: of {len(ours)} target x auxiliary pairs, {int((found & better).sum())} gain over their baseline and "
-                f"{int((found & ~better).sum())} lose beyond chance (paired by seed, Holm-adjusted")
         largest = {task: ours.loc[ours["task"] == task, "mde_holm"].astype(float).max() for task in dict.fromkeys(ours["task"])}
-        edges = [f"{analysis.data_of(number, str(task)).partition(' (')[0]} {edge:.1f}" for task, edge in largest.items()
-                 if not pd.isna(edge)]
-        text += f"; effects found in each pair: from {', '.join(edges)})." if edges else ")."
         apart = [not shared_sources(collection, str(task), str(name)) for task, name in zip(ours["task"], ours["auxiliary"],
                                                                                             strict=True)]
-        if not all(apart):
-            text += (f" Of the {sum(apart)} that share no data source, {int((found & better)[apart].sum())} gain and "
-                     f"{int((found & ~better)[apart].sum())} lose.")
-        if single:
-            text += f" {single} more ran in one seed, which tells nothing of chance."
         judged = dict(control_verdicts(analysis, number)).get(str(arm), "")
-        lines.append(text + (f" {judged}" if judged and not judged.startswith("Not judged") else ""))
+        counts.append(Counts(
+            title, len(ours), int((found & better).sum()), int((found & ~better).sum()),
+            None if all(apart) else (sum(apart), int((found & better)[apart].sum()), int((found & ~better)[apart].sum())),
+            tuple((analysis.data_of(number, str(task)).partition(" (")[0], float(edge)) for task, edge in largest.items()
+                  if not pd.isna(edge)),
+            single, "" if judged.startswith("Not judged") else judged))
+    return counts
+
+
+def answer(analysis: Analysis) -> list[str]:
+    """The first thing that a reader sees: what the complete sections say, a sentence each."""
+    if not analysis.collection.records:
+        return ["There is no finished run."]
+    lines = []
+    for found in count_pairs(analysis):
+        if not found.pairs:
+            lines.append(f"{found.title}: {found.single} target x auxiliary pairs ran in one seed, which tells nothing of "
+                         "chance.")
+            continue
+        text = (f"{found.title}: of {found.pairs} target x auxiliary pairs, {found.gain} gain over their baseline and "
+                f"{found.lose} lose beyond chance (paired by seed, Holm-adjusted")
+        edges = ", ".join(f"{data} {edge:.1f}" for data, edge in found.edges)
+        text += f"; effects found in each pair: from {edges})." if edges else ")."
+        if found.apart:
+            text += " Of the {} that share no data source, {} gain and {} lose.".format(*found.apart)
+        if found.single:
+            text += f" {found.single} more ran in one seed, which tells nothing of chance."
+        lines.append(" ".join(filter(None, [text, found.judged])))
     return lines or ["No target x auxiliary pair has been measured on all data yet."]
+
+
+def answer_table(analysis: Analysis) -> Table | None:
+    """The sentences of `answer` as a table, a row each; None where they say that nothing is known."""
+    counts = count_pairs(analysis) if analysis.collection.records else []
+    if not counts or not all(found.pairs for found in counts):
+        return None
+    rows = []
+    for found in counts:
+        gain, lose = str(found.gain), str(found.lose)
+        if found.apart:
+            gain, lose = (f"{text} ({apart} of {found.apart[0]})" for text, apart in zip((gain, lose), found.apart[1:],
+                                                                                       strict=True))
+        beyond = re.match(r"(\d+) of", found.judged)
+        edges = sorted(edge for _, edge in found.edges)
+        rows.append([found.title.removeprefix("Profile "), str(found.pairs), gain, lose, beyond[1] if beyond else "not judged",
+                     f"{edges[0]:.1f} to {edges[-1]:.1f}" if edges else NONE])
+    header = ("Profile", "Pairs", "Gain over the plain model", "Lose", "Gain beyond every control", "Found from")
+    notes = ("Paired by seed, Holm-adjusted, level 0.05. Found from: the smallest and the largest effect that a target's pairs "
+             "are found from; a smaller one may be there and missed.",
+             *(["In brackets: of the pairs that share no data source."] if any(found.apart for found in counts) else []),
+             *([f"{sum(found.single for found in counts)} more pairs ran in one seed, which tells nothing of chance."]
+               if any(found.single for found in counts) else []))
+    return Table("How many pairs", header, text_rows(rows), notes)
 
 
 def badges(analysis: Analysis) -> list[str]:

@@ -64,6 +64,7 @@ class Tabular:
     files: tuple[tuple[str, str], ...] = ()  # what to call each file that was written, and where it is
     searchable: bool = False
     on_page: bool = True  # of Markdown; the HTML page shows every table
+    numbers: str = ""  # the name of the frame with its numbers at full precision, if that is another than the table's
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ class Picture:
     description: str
     svg: str  # for the HTML page; "" where none is written
     files: tuple[tuple[str, str], ...] = ()
+    natural: bool = False  # whether it shows pictures, whose colours are not to be altered
 
 
 Block = Heading | Paragraph | Items | Code | Tabular | Picture
@@ -87,6 +89,7 @@ class Document:
     formats: Collection[str] = FORMATS
     blocks: list[Block] = field(default_factory=list)
     written: list[Path] = field(default_factory=list)
+    frames: dict[str, str] = field(default_factory=dict)  # by name, as CSV: what the HTML pages have inside to be saved
 
     def __post_init__(self) -> None:
         for folder in (self.out / "tables", self.out / "figures"):
@@ -105,7 +108,8 @@ class Document:
 
     def frame(self, name: str, frame: pd.DataFrame) -> None:
         """Write the numbers behind a table or figure, at full precision."""
-        self.file(f"tables/{name}.csv", to_csv(frame), "csv")
+        self.frames[name] = to_csv(frame)
+        self.file(f"tables/{name}.csv", self.frames[name], "csv")
         self.file(f"tables/{name}.json", to_json(frame), "json")
 
     def table(self, name: str, table: Table, *, searchable: bool = False, on_page: bool = True) -> None:
@@ -115,13 +119,13 @@ class Document:
             files = tuple((label, file) for label, kind, file, write in texts if self.file(file, write(table), kind))
             self.add(Tabular(name, table, files, searchable, on_page))
 
-    def figure(self, name: str, figure: Figure | None, description: str) -> None:
+    def figure(self, name: str, figure: Figure | None, description: str, *, natural: bool = False) -> None:
         """Add a figure and write it in the formats of `FIGURES` that are asked for; None is left out."""
         if figure is not None:
             files = drawn(figure, {*self.formats, *(("svg",) if "html" in self.formats else ())})
             written = tuple((kind.upper(), f"figures/{name}.{kind}") for kind in FIGURES
                             if kind in files and self.file(f"figures/{name}.{kind}", files[kind], kind))
-            self.add(Picture(name, description, files.get("svg", b"").decode(), written))
+            self.add(Picture(name, description, files.get("svg", b"").decode(), written, natural))
 
     def pages(self, facts: Mapping[str, object]) -> None:
         """Write Markdown on one page and HTML on two; `facts` are what the first screen of the latter says."""
@@ -129,7 +133,7 @@ class Document:
         self.blocks = without_empty(self.blocks)
         self.file("report.md", markdown_page(self.blocks), "md")
         if "html" in self.formats:
-            for name, page in html_pages(self.blocks, facts).items():
+            for name, page in html_pages(self.blocks, facts, self.frames).items():
                 self.file(name, page, "html")
         self.written += written
 
@@ -186,11 +190,12 @@ def _markdown_items(points: Sequence[tuple[str, tuple[str, ...]]], emphasised: b
 ANSWER, APPENDIX = "report.html", "appendix.html"
 
 
-def html_pages(blocks: Sequence[Block], facts: Mapping[str, object]) -> dict[str, str]:
-    """Two files by name that need no network and none but each other: figures, style and script are inside, and everything
-    is escaped.
+def html_pages(blocks: Sequence[Block], facts: Mapping[str, object], frames: Mapping[str, str]) -> dict[str, str]:
+    """Two files by name that need no network and none but each other: figures, numbers, style and script are inside, and
+    everything is escaped.
 
-    `facts` go to the template: what the first screen says instead of the blocks before the first heading of level 2.
+    `facts` go to the template: what the first screen says instead of the blocks before the first heading of level 2. `frames`
+    are the numbers at full precision, as CSV: the answer has those of its own tables, the appendix all.
     """
     import jinja2
 
@@ -210,7 +215,10 @@ def html_pages(blocks: Sequence[Block], facts: Mapping[str, object]) -> dict[str
     contents = [(titles[name], name, [block.text for block in its if isinstance(block, Heading) and block.level == 2])
                 for name, its in pages.items()]
     template = environment.get_template("page.html")
-    return {name: template.render(blocks=its, contents=contents, current=name, **facts) + "\n" for name, its in pages.items()}
+    held = {ANSWER: {name: frames[name] for block in pages[ANSWER] if isinstance(block, Tabular)
+                     if (name := block.numbers or block.name) in frames}, APPENDIX: frames}
+    return {name: template.render(blocks=its, contents=contents, current=name, frames=held[name], **facts) + "\n"
+            for name, its in pages.items()}
 
 
 def inline(picture: Picture) -> str:

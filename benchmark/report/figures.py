@@ -20,6 +20,7 @@ from benchmark.report.canvas import (
     FAINT,
     INK,
     Interval,
+    add_legend,
     forest,
     make_title,
     modality_colours,
@@ -35,7 +36,10 @@ MARKERS = {"method": "o", "control": "s"}
 def draw_matrix(
     collection: Collection, cells: pd.DataFrame, effects: pd.DataFrame, section: int, arm: str, variant: str
 ) -> Figure:
-    """Heat map of paired differences, blue where the auxiliary helps; the baseline column gives absolute values."""
+    """Heat map of paired differences, blue where the auxiliary helps; the baseline column gives absolute values.
+
+    Coloured is what differs from 0 by its own interval: a colour says that there is something.
+    """
     select = _selection(effects)
     tasks, auxiliaries = list_targets(collection, section), list_auxiliaries(collection, section)
     gains = np.full((len(tasks), len(auxiliaries) + 1), np.nan)
@@ -53,7 +57,8 @@ def draw_matrix(
             if effect is None:
                 continue
             significant[i, j] = effect.p_holm < ALPHA
-            gains[i, j] = effect.difference * (1 if metric.higher_is_better else -1)
+            if effect.low > 0 or effect.high < 0:  # not so without an interval
+                gains[i, j] = effect.difference * (1 if metric.higher_is_better else -1)
             low_high = [show_difference(value, metric) for value in (effect.low, effect.high) if not pd.isna(value)]
             texts[i][j] += f"\n[{', '.join(low_high)}]" if low_high else "\nno interval"
             texts[i][j] += f"\nn={effect.n}"
@@ -82,7 +87,7 @@ def draw_matrix(
     bar.set_label(f"gain ({_common_unit(collection, tasks)})")
     bar.outline.set_visible(False)
     name = cell_label(arm, "", variant)
-    title = f"{name}: difference to the baseline paired by seed, 95 % interval; bold: adjusted p < {ALPHA:g}"
+    title = f"{name}: difference to the baseline, 95 % interval; coloured: without 0 in it; bold: adjusted p < {ALPHA:g}"
     figure.suptitle(make_title(title, collection, section, select), x=0.01, ha="left", fontsize=10)
     return figure
 
@@ -101,7 +106,9 @@ def draw_forest(collection: Collection, effects: pd.DataFrame, section: int) -> 
                  known(row.high), colours.get(row.auxiliary, INK), MARKERS.get(row.role, "D"))
         for row in rows if row.task == task] for task in tasks}
     figure = forest(groups, 0, f"difference to the baseline ({_common_unit(collection, tasks)}); hollow: no interval")
-    title = make_title("Paired differences with 95 % intervals", collection, section, _selection(effects))
+    add_legend(figure, collection, {row.auxiliary for row in rows} - {""})
+    title = make_title("Paired differences with 95 % intervals; round: method, square: control", collection, section,
+                       _selection(effects))
     figure.suptitle(title, x=0.01, ha="left", fontsize=10)
     return figure
 

@@ -14,6 +14,7 @@ from benchmark.evidence.frames import first_row, rows_of, rows_with
 from benchmark.evidence.matrix import list_auxiliaries, list_targets
 from benchmark.evidence.means import ALL, printed_gains
 from benchmark.evidence.rule import BASELINE
+from benchmark.evidence.sections import slugify
 from benchmark.report.answer import control_verdicts
 from benchmark.report.canvas import BASELINE as BLACK
 from benchmark.report.canvas import FAINT, INK, make_title, modality_colours, new_figure, shorten
@@ -38,7 +39,9 @@ def add_gains(document: Document, analysis: Analysis) -> None:
     document.figure(FIRST, draw_first(analysis), "Left: gain of each pair over the plain model with its 95 % interval, and "
                     "the mean of all; right: sizes of learned scales beside those with noise")
     document.table("how-to-read", reading_table(analysis))
-    document.add(Tabular(f"{FIRST}-matrix", first_matrix(analysis, section), on_page=False))
+    place, method = analysis.collection.sections[section], analysis.study.method
+    document.add(Tabular(f"{FIRST}-matrix", first_matrix(analysis, section), on_page=False,
+                         numbers=f"matrix-{place.slug}-{slugify(method)}"))
     document.table("mean-effect", means_table(analysis, section))
 
 

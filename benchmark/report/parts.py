@@ -161,7 +161,7 @@ def add_pretraining(document: Document, analysis: Analysis) -> None:
             text = f"validation samples; profile {spec.profile}, seed {spec.seed}, {spec.recipe.epochs} epochs"
             text += f", at most {spec.limit} samples" if spec.limit is not None else ""
             document.figure(f"reconstruction-{slugify(spec.modality)}", draw_reconstructions(spec.modality, text, pictures),
-                            f"Masked pretraining, {spec.modality}: input, what is seen, reconstruction")
+                            f"Masked pretraining, {spec.modality}: input, what is seen, reconstruction", natural=True)
 
 
 def add_cost(document: Document, analysis: Analysis) -> None:
@@ -207,7 +207,7 @@ def add_samples(document: Document, analysis: Analysis) -> None:
             if pictures is not None and task not in shown:
                 shown.add(task)
                 document.figure(f"samples-{slugify(task)}", draw_samples(task, profile, pictures),
-                                f"Samples of {task}, profile {profile}")
+                                f"Samples of {task}, profile {profile}", natural=True)
 
 
 def add_comparison(document: Document, analysis: Analysis) -> None:

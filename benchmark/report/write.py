@@ -6,7 +6,7 @@ from collections.abc import Collection as AbstractCollection
 from pathlib import Path
 
 from benchmark.evidence.analysis import Analysis
-from benchmark.report.answer import answer, badges
+from benchmark.report.answer import answer, answer_table, badges
 from benchmark.report.canvas import house_style
 from benchmark.report.document import FORMATS, Code, Document, Heading, Paragraph
 from benchmark.report.means import headline
@@ -36,5 +36,5 @@ def write_report(
     document.add(Heading("Regenerate", appendix=True), Paragraph("From the records alone, in seconds, to the same bytes:"),
                  Code(command))
     document.pages({"title": analysis.study.title, "question": analysis.study.question, "badges": reservations,
-                    "answer": lines, "note": note})
+                    "answer": lines, "settings": answer_table(analysis), "note": note})
     return document.written
