@@ -24,10 +24,12 @@ from benchmark.evidence.ranks import published_gains
 from benchmark.evidence.stats import equivalence_p, paired_difference, seeds_needed
 from benchmark.records.record import record_text
 from benchmark.records.store import Store
+from benchmark.report.answer import answer, answer_table
 from benchmark.report.compare import summarise
 from benchmark.report.cost import cost_table
 from benchmark.report.curves import draw_scales
 from benchmark.report.document import FORMATS, Document, Heading, Paragraph, without_empty
+from benchmark.report.figures import draw_matrix
 from benchmark.report.markup import to_markdown
 from benchmark.report.parts import PARTS
 from benchmark.report.provenance import command_of, facts
@@ -100,6 +102,27 @@ def test_every_learned_scale_lies_within_its_panel():
     for axes in figure.axes[:2]:
         assert axes.get_ylim()[0] == 0
         assert axes.get_ylim()[1] >= largest
+
+
+def test_a_cell_of_the_heat_map_is_coloured_where_its_interval_is_without_0():
+    records = make_matrix(["imagenet"], ["point", "audio"], range(4), {("imagenet", "point"): 3.0, ("imagenet", "audio"): 0.0})
+    analysis = analyse(records, [], tasks=SYNTHETIC)
+    figure = draw_matrix(analysis.collection, analysis.cells, analysis.effects, 0, "m2pt", "")
+    (shown,) = figure.axes[0].images[0].get_array()
+    marks = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    assert [marks[place] for place, hidden in enumerate(shown.mask) if not hidden] == ["+ point"]
+
+
+def test_the_counts_of_the_first_screen_are_those_of_its_sentences():
+    effects = {(task, auxiliary): 3.0 * (auxiliary == "audio") for task in ("imagenet", "shapenet")
+               for auxiliary in ("image", "point", "audio")}
+    analysis = analyse(make_matrix(["imagenet", "shapenet"], ["image", "point", "audio"], range(4), effects), [],
+                       tasks=SYNTHETIC, study=STUDY)
+    (row,) = answer_table(analysis).rows
+    assert [line.text for entry in row for line in entry][:5] == ["tiny, setting pretrained", "4", "2", "0", "not judged"]
+    (sentence,) = answer(analysis)
+    assert "of 4 target x auxiliary pairs, 2 gain over their baseline and 0 lose" in sentence
+    assert answer_table(analyse(make_matrix(["imagenet"], ["audio"], [0]), [], tasks=SYNTHETIC, study=STUDY)) is None
 
 
 def test_cells_that_are_not_shown_to_differ_share_a_letter():

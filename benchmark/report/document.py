@@ -19,6 +19,7 @@ from benchmark.report.markup import Table, escape_markdown, plain, to_csv, to_js
 FIGURES = ("png", "svg", "pdf")
 FORMATS = ("md", "latex", "csv", "json", "html", *FIGURES)
 MAX_ROWS = 80  # of a table on the Markdown page; its own file has them all, and so has the HTML page
+MAX_INSIDE = 50_000  # characters of a frame inside the HTML pages; a longer one is a file beside them
 MAX_ITEMS = 20  # of a list on a page; its own file has them all
 
 
@@ -89,7 +90,7 @@ class Document:
     formats: Collection[str] = FORMATS
     blocks: list[Block] = field(default_factory=list)
     written: list[Path] = field(default_factory=list)
-    frames: dict[str, str] = field(default_factory=dict)  # by name, as CSV: what the HTML pages have inside to be saved
+    frames: dict[str, str] = field(default_factory=dict)  # by name, as CSV: what is saved from the HTML pages
 
     def __post_init__(self) -> None:
         for folder in (self.out / "tables", self.out / "figures"):
@@ -133,7 +134,9 @@ class Document:
         self.blocks = without_empty(self.blocks)
         self.file("report.md", markdown_page(self.blocks), "md")
         if "html" in self.formats:
-            for name, page in html_pages(self.blocks, facts, self.frames).items():
+            inside = {name: text for name, text in self.frames.items() if len(text) <= MAX_INSIDE}
+            beside = [name for name in self.frames if name not in inside] if "csv" in self.formats else []
+            for name, page in html_pages(self.blocks, {**facts, "beside": beside}, inside).items():
                 self.file(name, page, "html")
         self.written += written
 
@@ -195,7 +198,7 @@ def html_pages(blocks: Sequence[Block], facts: Mapping[str, object], frames: Map
     everything is escaped.
 
     `facts` go to the template: what the first screen says instead of the blocks before the first heading of level 2. `frames`
-    are the numbers at full precision, as CSV: the answer has those of its own tables, the appendix all.
+    are numbers at full precision, as CSV: the answer has those of its own tables, the appendix all.
     """
     import jinja2
 
