@@ -10,5 +10,5 @@ USER bench
 WORKDIR /work
 COPY --chown=bench . .
 RUN python3 -m venv .venv && .venv/bin/pip install -q --no-cache-dir -c constraints.txt -e '.[run]'
-ENTRYPOINT [".venv/bin/benchmark"]
+ENTRYPOINT ["/work/.venv/bin/benchmark"]
 CMD ["run", "--matrix", "smoke"]
