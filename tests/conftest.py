@@ -25,9 +25,10 @@ WITH_OPEN3D = ["test_view.py", "test_meshes.py"]
 collect_ignore = WITH_OPEN3D if LACKING and "CI" not in os.environ else []
 
 # What takes longest, or waits, comes first where several processes share the files (tox.ini), or the last one ends alone.
-LONGEST = ["test_slurm.py", "test_runner.py", "test_official_points.py", "test_bench.py", "test_own.py", "test_shared_runs.py",
-           "test_currency.py", "test_official_kinetics.py", "test_committed.py", "test_official_imagenet.py",
-           "test_official_audioset.py", "test_lockstep.py", "test_convert.py", "test_faults.py", "test_cli.py",
+LONGEST = ["test_slurm.py", "test_runner.py", "test_own.py", "test_official_points.py", "test_shared_runs.py", "test_bench.py",
+           "test_currency.py", "test_lockstep.py", "test_official_imagenet.py", "test_official_kinetics.py",
+           "test_official_audioset.py", "test_committed.py", "test_convert.py", "test_faults.py", "test_layers.py",
+           "test_report_parts.py", "test_docs.py", "test_report.py", "test_data_files.py", "test_sixth_task.py", "test_cli.py",
            "test_kernels.py"]
 
 

@@ -35,6 +35,7 @@ def analysis() -> Analysis:
     return analyse(records, problems, tasks=infos, study=STUDY)
 
 
+@functools.cache
 def parts() -> dict[str, str]:
     """Text by marker"""
     found = analysis()

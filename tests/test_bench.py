@@ -15,7 +15,7 @@ import torch
 from synthetic import make_record, make_spec
 
 from baselines import ARMS, STUDY
-from benchmark.bench import inputs, matrices
+from benchmark.bench import inputs, matrices, measure, stacks
 from benchmark.bench.inputs import count_tokens
 from benchmark.bench.limited import run_limited
 from benchmark.bench.matrices import jobs_of, measure_records
@@ -24,6 +24,7 @@ from benchmark.bench.run import MEASUREMENTS, bench_table, folder_name, run_benc
 from benchmark.cli.main import main
 from benchmark.evidence.expense import training_operations
 from benchmark.provenance.environment import describe_environment
+from benchmark.spec.contracts import Task
 from tasks import TASKS
 
 CPU = torch.device("cpu")
@@ -103,8 +104,13 @@ def test_jobs_are_how_many_runs_overlap_most_of_the_time():
 
 @pytest.mark.parametrize("name", [name for name in MEASUREMENTS if name not in ("smoke", "steps", "evidence")])
 def test_every_measurement_runs(name, monkeypatch, tmp_path):
-    """With one block of a ViT-B and one repeat; `smoke` and `evidence` have an environment of their own, `steps` is one of
-    `tiny`."""
+    """With one block of a ViT-B, one repeat and few samples; `smoke` and `evidence` have an environment of their own, `steps`
+    is one of `tiny`."""
+    whole = Task.load
+    monkeypatch.setattr(Task, "load", lambda task, profile: {
+        split: examples.take(64) for split, examples in whole(task, profile).items()})
+    monkeypatch.setattr(measure, "BUILT_ANEW", 1)
+    monkeypatch.setattr(stacks, "STEPS", 2)
     monkeypatch.setattr(matrices, "PLANNED", 60)
     monkeypatch.setattr(matrices, "STORED", 40)
     monkeypatch.setattr(matrices, "MATRIX", """summary: two arms

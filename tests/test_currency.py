@@ -188,7 +188,7 @@ def test_a_report_marks_what_is_of_other_code():
                                                              (run.record for run in collection.paired.runs)]
 
 
-CELL = ("-t", "audioset", "--arm", "finetune", "--results", "results/own")
+CELL = ("-t", "imagenet", "--arm", "finetune", "--results", "results/own")
 
 
 class Checkout:

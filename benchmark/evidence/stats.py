@@ -8,10 +8,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import combinations
+from typing import TYPE_CHECKING
 
 from benchmark.spec.contracts import add_up
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 CONFIDENCE = 0.95
 ALPHA = 0.05
@@ -204,7 +209,7 @@ def detectable_noncentrality(df: int, alpha: float, power: float, spread_df: int
     critical = t_quantile(1 - alpha / 2, df) ** 2
     ratios, weights = np.ones(1), np.ones(1)
     if spread_df is not None:
-        places, weights = np.polynomial.legendre.leggauss(256)
+        places, weights = _gauss_legendre()
         ratios, weights = chdtri(spread_df, (1 - places) / 2) / spread_df, weights / 2
 
     def missing(noncentrality: float) -> float:
@@ -215,6 +220,15 @@ def detectable_noncentrality(df: int, alpha: float, power: float, spread_df: int
     while missing(upper) < 0:
         upper *= 2
     return float(brentq(missing, 0.0, upper, xtol=1e-13, rtol=1e-14))
+
+
+@cache
+def _gauss_legendre() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Places in (-1, 1) and weights of a quadrature; kept, as they are the eigenvalues of a large matrix."""
+    import numpy as np
+
+    places, weights = np.polynomial.legendre.leggauss(256)
+    return places, weights
 
 
 @lru_cache(maxsize=4096)
