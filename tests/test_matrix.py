@@ -93,6 +93,9 @@ def test_an_auxiliary_of_no_task_is_planned_from_its_file_in_the_sizes_that_it_s
         assert dict(job.files)["auxiliary"].weights == given[job.spec.auxiliary]
         assert job.spec.model_copy(update={"published": None}).run_id == job.spec.run_id
     assert all(job.spec.published is None for job in plan.jobs if not job.spec.auxiliary)
+    few = plan_of(narrow(STUDY.matrices["real"], arms=("scratch", "m2pt"), auxiliaries=("text",)), seeds="0", given=given)
+    assert {(spec.arm, spec.auxiliary) for spec in few.specs if spec.setting == "scratch"} == {
+        ("scratch", None), ("m2pt", "text")}
     with pytest.raises(ValueError, match=r"m2pt\(speech\) has blocks of depth 3, and its auxiliary of depth 4"):
         check_blocks(plan_of(STUDY.matrices["real"], "shape.depth=3", seeds="0", given=given))
     with pytest.raises(ValueError, match=r"unknown auxiliary modality 'speech'.*given by file: --start NAME=FILE"):

@@ -121,11 +121,12 @@ MATRICES: dict[str, Matrix] = {matrix.name: matrix for matrix in (
            groups=(group(set=("recipe.shuffle_labels=true",)),)),
     Matrix(name="real", summary="auxiliaries that were trained elsewhere, from files: the encoders of Whisper tiny.en (speech) "
            "and MiniLM (text), into targets of their sizes (docs/real-auxiliaries.md)",
-           groups=tuple(group(targets=("imagenet", "audioset"), auxiliaries=(auxiliary,), settings=SETTINGS, options=OWN_DRAWS,
-                              arms=(*BASELINES, "m2pt", "random-norm", "shuffled", "self-copy", "aux-init"),
-                              set=("shape.embed_dim=384", f"shape.depth={depth}", f"shape.num_heads={heads}",
-                                   "shape.mlp_ratio=4"))
-                        for auxiliary, depth, heads in REAL)),
+           groups=tuple(group(targets=("imagenet", "audioset"), auxiliaries=(auxiliary,), arms=arms, settings=SETTINGS,
+                              options=(drawn,), set=("shape.embed_dim=384", f"shape.depth={depth}", f"shape.num_heads={heads}",
+                                                     "shape.mlp_ratio=4"))
+                        for auxiliary, depth, heads in REAL
+                        for arms, drawn in (((*BASELINES, "m2pt", "self-copy", "aux-init"), {}),
+                                            (("random-norm", "shuffled"), OWN_DRAWS[0])))),
     Matrix(name="labels", summary="5, 10, 25, 50 and 100 % of the labels: does an auxiliary help where labels are few? (4.4.2)",
            groups=tuple(group(arms=("finetune", "m2pt", "random-norm", "self-copy"), set=(f"recipe.label_share={share:g}",))
                         for share in LABEL_SHARES)),
