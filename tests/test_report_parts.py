@@ -104,6 +104,11 @@ def test_every_learned_scale_lies_within_its_panel():
         assert axes.get_ylim()[1] >= largest
 
 
+def test_parts_without_a_file_of_the_formats_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="nothing to write: these parts have no file of these formats"):
+        write_report(analysis_of(make_matrix(["imagenet"], ["audio"])), tmp_path, formats=("csv",), parts=("limits",))
+
+
 def test_a_cell_of_the_heat_map_is_coloured_where_its_interval_is_without_0():
     records = make_matrix(["imagenet"], ["point", "audio"], range(4), {("imagenet", "point"): 3.0, ("imagenet", "audio"): 0.0})
     analysis = analyse(records, [], tasks=SYNTHETIC)

@@ -129,7 +129,10 @@ class Document:
             self.add(Picture(name, description, files.get("svg", b"").decode(), written, natural))
 
     def pages(self, facts: Mapping[str, object]) -> None:
-        """Write Markdown on one page and HTML on two; `facts` are what the first screen of the latter says."""
+        """Write Markdown on one page and HTML on two; `facts` are what the first screen of the latter says.
+
+        Raises `ValueError` where neither these nor any other file was asked for.
+        """
         written, self.written = self.written, []
         self.blocks = without_empty(self.blocks)
         self.file("report.md", markdown_page(self.blocks), "md")
@@ -139,6 +142,8 @@ class Document:
             for name, page in html_pages(self.blocks, {**facts, "beside": beside}, inside).items():
                 self.file(name, page, "html")
         self.written += written
+        if not self.written:
+            raise ValueError("nothing to write: these parts have no file of these formats; name md or html among them")
 
 
 def without_empty(blocks: Sequence[Block]) -> list[Block]:

@@ -154,14 +154,14 @@ def contrasts_table(collection: Collection, contrasts: pd.DataFrame, verdicts: p
                  NONE if pd.isna(verdict.excluded_above) else show_difference(verdict.excluded_above, metric)]
         left = (verdict.task, label, verdict.verdict, show_p(verdict.p_holm), *edges, unit_label(metric))
         rows.append((*map(entry, left), *texts, shared))
-    header = ("Target", "Cell", "Verdict", "p (Holm)", "Found from", "Excluded above", "Metric",
+    header = ("Target", "Cell", "Verdict", "p (Holm)", "Found beyond all from", "Excluded above", "Metric",
               *(f"Minus {name}" + (" (not in the rule)" if name in beside else "") for name in references), "Shared sources")
     notes = (
         "Differences paired by seed, each with its 95 % t-interval and the p of its own test. Helps: every difference of the "
         f"rule is positive, and the largest p, Holm-adjusted over all targets and auxiliaries of the arm, is below {ALPHA:g}. "
-        "Otherwise there is no evidence at this scale, which is no proof that there is no effect. Found from: an advantage "
-        f"over every reference that this rule would find with probability {POWER:g} or more in a new experiment of as many "
-        "seeds. Excluded above: the smallest upper end of the intervals, as what helps must be ahead of every reference; each "
+        "Otherwise there is no evidence at this scale, which is no proof that there is no effect. Found beyond all from: an "
+        f"advantage over every reference that this rule would find with probability {POWER:g} or more in a new experiment of as "
+        "many seeds. Excluded above: the smallest upper end of the intervals, as what helps must be ahead of every reference; each "
         "interval by itself, unadjusted.",
         *(("Chosen on val: each arm in the variant that the validation split preferred, out of the same variants; "
            "tuned-baseline is the plain model, so chosen out of as many.",) if frame["tuned"].any() else ()),
