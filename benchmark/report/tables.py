@@ -160,9 +160,9 @@ def contrasts_table(collection: Collection, contrasts: pd.DataFrame, verdicts: p
         "Differences paired by seed, each with its 95 % t-interval and the p of its own test. Helps: every difference of the "
         f"rule is positive, and the largest p, Holm-adjusted over all targets and auxiliaries of the arm, is below {ALPHA:g}. "
         "Otherwise there is no evidence at this scale, which is no proof that there is no effect. Found beyond all from: an "
-        f"advantage over every reference that this rule would find with probability {POWER:g} or more in a new experiment of as "
-        "many seeds. Excluded above: the smallest upper end of the intervals, as what helps must be ahead of every reference; each "
-        "interval by itself, unadjusted.",
+        f"advantage over every reference that this rule would find with probability {POWER:g} or more in a new experiment of "
+        "as many seeds. Excluded above: the smallest upper end of the intervals, as what helps must be ahead of every "
+        "reference; each interval by itself, unadjusted.",
         *(("Chosen on val: each arm in the variant that the validation split preferred, out of the same variants; "
            "tuned-baseline is the plain model, so chosen out of as many.",) if frame["tuned"].any() else ()),
         "Shared sources: makers whose work is in both the target's data and the auxiliary's.",
