@@ -423,3 +423,12 @@ def test_weights_from_files_are_named_by_their_digests_and_those_that_were_train
     (line,) = [line for line in facts([record, record]) if "from files" in line]
     assert line == f"Weights from files: speech, SHA-256 {given[:16]}, converted from model.bin, SHA-256 {published[:16]}"
     assert not [line for line in facts([make_record(make_spec())]) if "from files" in line]
+
+
+def test_a_results_folder_of_one_seed_has_a_matrix_without_intervals(tmp_path):
+    store = Store(tmp_path)
+    store.prepare()
+    for record in make_matrix(["audioset"], ["speech"], range(1), scratch=False):
+        store.save(record)
+    assert main(["report", "--results", str(tmp_path), "--only", "matrix"]) == 0
+    assert "speech" in (tmp_path / "report" / "report.md").read_text(encoding="utf-8")

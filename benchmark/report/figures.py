@@ -57,10 +57,10 @@ def draw_matrix(
             if effect is None:
                 continue
             significant[i, j] = effect.p_holm < ALPHA
-            if effect.low > 0 or effect.high < 0:  # not so without an interval
+            ends = [value for value in (effect.low, effect.high) if not pd.isna(value)]  # none where all cells have one seed
+            if ends and (ends[0] > 0 or ends[-1] < 0):
                 gains[i, j] = effect.difference * (1 if metric.higher_is_better else -1)
-            low_high = [show_difference(value, metric) for value in (effect.low, effect.high) if not pd.isna(value)]
-            texts[i][j] += f"\n[{', '.join(low_high)}]" if low_high else "\nno interval"
+            texts[i][j] += f"\n[{', '.join(show_difference(value, metric) for value in ends)}]" if ends else "\nno interval"
             texts[i][j] += f"\nn={effect.n}"
     figure = new_figure(2.1 + 1.25 * (len(auxiliaries) + 1), 1.35 + 0.72 * max(1, len(tasks)))
     axes = figure.add_subplot()
