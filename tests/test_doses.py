@@ -14,7 +14,7 @@ from synthetic import make_pretraining, make_record, make_spec
 
 from baselines import ARMS, STUDY
 from benchmark.evidence.analysis import Extras, analyse
-from benchmark.evidence.cosines import FILE, note_cosines, noted_cosines
+from benchmark.evidence.cosines import FILE, cosines_of, note_cosines, noted_cosines
 from benchmark.evidence.inputs import gather
 from benchmark.evidence.rule import BASELINE, HELPS, NO_EVIDENCE
 from benchmark.evidence.secondary import POINTS, PROBABILITY, WEIGHTED, endpoints_of, weighted_precision
@@ -90,6 +90,14 @@ def test_a_gap_ends_what_is_found_and_without_doses_nothing_is_shown(tmp_path):
     assert none.detected.empty
     write_report(none, tmp_path, "", ("md", "png"), ("mechanism",))
     assert "cosine" not in (tmp_path / "report.md").read_text(encoding="utf-8")
+
+
+def test_what_no_training_has_changed_has_a_cosine_of_nothing(tmp_path):
+    """A trial of one step, whose rate is 0, ends where it began."""
+    files = [tmp_path / name for name in ("auxiliary", "start", "trained")]
+    for path in files:
+        save_file({"blocks.0.attn.proj.weight": torch.ones(4, 4)}, path)
+    assert cosines_of(*files) == (["blocks.0.attn.proj"], [0.0], 0.0)
 
 
 def test_cosines_of_auxiliaries_are_noted_where_all_weights_are_here(tmp_path):

@@ -49,7 +49,8 @@ def note_cosines(store: Store) -> int:
 
 
 def cosines_of(auxiliary: Path, start: Path, trained: Path) -> tuple[list[str], list[float], float]:
-    """Names of the blocks' linear layers, cos(A, trained - start) of each, and of all as one vector"""
+    """Names of the blocks' linear layers, cos(A, trained - start) of each, and of all as one vector; 0 where one is nothing,
+    as after a training whose only step has a rate of 0"""
     import numpy as np
 
     one, before, after = (_linears(file) for file in (auxiliary, start, trained))
@@ -59,7 +60,8 @@ def cosines_of(auxiliary: Path, start: Path, trained: Path) -> tuple[list[str], 
         inner.append(float((values * tau).sum()))
         sizes.append((float(np.linalg.norm(values)), float(np.linalg.norm(tau))))
     whole = np.sqrt([sum(size[side] ** 2 for size in sizes) for side in (0, 1)])
-    return list(one), [value / (a * b) for value, (a, b) in zip(inner, sizes, strict=True)], sum(inner) / float(whole.prod())
+    cosines = [value / (a * b) if a * b else 0.0 for value, (a, b) in zip(inner, sizes, strict=True)]
+    return list(one), cosines, sum(inner) / float(whole.prod()) if whole.prod() else 0.0
 
 
 def _linears(file: Path) -> dict[str, NDArray[Any]]:
