@@ -23,7 +23,7 @@ from benchmark.model.connect import linear_layers
 from benchmark.model.encoder import build_blocks
 from benchmark.plan.fit import check_blocks
 from benchmark.plan.matrix import Cell, Planner, parse_override
-from benchmark.plan.presets import plan_matrix
+from benchmark.plan.presets import narrow, plan_matrix
 from benchmark.plan.study import with_rivals
 from benchmark.spec.contracts import Start
 from tasks import TASKS
@@ -273,6 +273,15 @@ def test_the_matrix_has_for_every_arm_what_its_gain_must_beat(name):
                 spec.cell, rival)
     if name == "kin":
         assert {spec.arm for spec in specs} >= {arm.name for arm in KIN}
+
+
+@pytest.mark.parametrize("name", ["kin", "kin-shared-origin"])
+def test_any_arm_of_the_matrix_can_be_chosen_alone(name):
+    """No group is left with options that none of its arms has."""
+    matrix = STUDY.matrices[name]
+    for arm in {arm for group in matrix.groups for arm in group.arms}:
+        specs = plan_matrix(narrow(matrix, arms=[arm], targets=["imagenet"]), TASKS, ARMS, "tiny", [0]).specs
+        assert arm in {spec.arm for spec in specs}
 
 
 def test_controls_of_an_arm_are_declared_by_the_arm_and_answer_no_question():

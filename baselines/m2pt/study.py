@@ -43,7 +43,7 @@ PLAIN_RATES: tuple[dict[str, Any], ...] = tuple({"lr_factor": factor} for factor
 PATHWAYS_KIN = ("lora", "low-rank", "low-rank-noise", "low-rank-known", "aligned", "aligned-noise", "aligned-permuted",
                 "aligned-known", "solution-noise")
 FROZEN_KIN = ("scratch", "fpt", "fpt-random", "fpt-shuffled", "fpt-own")
-VECTORS = ("fix", "task-vector", "task-vector-noise", "task-vector-permuted")
+VECTORS = ("task-vector", "task-vector-noise", "task-vector-permuted")
 COEFFICIENTS: tuple[dict[str, Any], ...] = ({}, {"merge_scale": 0.3}, {"merge_scale": 0.1})  # as is: 1
 STRONGER = (*RATES, *({"scale_per_output": True, **rate} for rate in RATES), {"join_bias": True})
 
@@ -110,11 +110,12 @@ MATRICES: dict[str, Matrix] = {matrix.name: matrix for matrix in (
     Matrix(name="kin", summary="the next claims, each with its own controls: low rank, aligned units, frozen blocks of another "
            "modality, task vectors",
            groups=(group(arms=("finetune", "fix", "m2pt", *PATHWAYS_KIN), settings=("fix", "pretrained")),
-                   group(arms=FROZEN_KIN, settings=("scratch",), options=({}, {"tokenizer": "own"})),
-                   group(arms=(*VECTORS, "task-vector-known", "solution-noise"), settings=("fix",), options=COEFFICIENTS),
+                   group(arms=FROZEN_KIN, settings=("scratch",)),  # options apart, so that arms can be chosen without them
+                   group(arms=("fpt-own",), settings=("scratch",), options=({"tokenizer": "own"},)),
+                   group(arms=(*VECTORS, "task-vector-known"), settings=("fix",), options=COEFFICIENTS),
                    group(arms=("higher-lr",), settings=("fix",), options=({}, {"lr_factor": 0.5})))),  # the plain model, tuned
     Matrix(name="kin-shared-origin", summary="task vectors of auxiliaries that began from the target's own initial blocks",
-           groups=(group(arms=VECTORS, settings=("fix",), options=tuple(
+           groups=(group(arms=("fix",), settings=("fix",)), group(arms=VECTORS, settings=("fix",), options=tuple(
                        {"origin": "target", **coefficient} for coefficient in COEFFICIENTS)),
                    group(arms=("higher-lr",), settings=("fix",), options=({}, {"lr_factor": 0.5})))),
     Matrix(name="shuffled-labels", summary="labels dealt out at random: everything must be at chance",
