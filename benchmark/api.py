@@ -6,7 +6,6 @@ Every name here is stable: it changes with a major version alone. No torch befor
 from __future__ import annotations
 
 import argparse
-import functools
 import os
 import signal
 from collections.abc import Callable, Iterable, Sequence
@@ -14,18 +13,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from benchmark.plan.matrix import Plan
+from benchmark.records.rows import OF_A_RUN, log_rows, run_columns
 from benchmark.spec.recipes import Setting
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from benchmark.records.record import Record
-    from benchmark.spec.runspec import Report, RunSpec
+    from benchmark.spec.runspec import Report
 
 Place: TypeAlias = str | os.PathLike[str]
-Kind = Literal["records", "curves", "layers", "outputs", "pathways"]
+Kind = Literal["records", "curves", "layers", "outputs", "pathways", "logs"]
 Say = Callable[[str], None]
-OF_A_RUN = ("run", "kind", "profile", "task", "modality", "setting", "arm", "auxiliary", "variant", "role", "seed", "limit")
 
 
 def load(results: Place | Sequence[Place], kind: Kind = "records") -> pd.DataFrame:
@@ -39,19 +38,22 @@ def load(results: Place | Sequence[Place], kind: Kind = "records") -> pd.DataFra
     row a pathway, with its scale after training. "outputs": a row a sample of the test split, and of several tags one a tag,
     with its label, what was predicted and the probability of the true class, or the tag's score (a logit), or the share of
     points that got the right part. "pathways": a row a pathway and evaluation, with what `benchmark.records.signed` names.
-    Older runs left neither. Raises `ValueError` for another kind, for what is no results folder, and for a record or a file
-    beside it that cannot be read.
+    Older runs left neither. "logs": a row a value, with its `tag` and `step`, as experiment trackers take them and as
+    `benchmark export-logs` writes them: see `benchmark.records.rows`. Raises `ValueError` for another kind, for what is no
+    results folder, and for a record or a file beside it that cannot be read.
     """
     import pandas as pd
 
+    from benchmark.cli.conditions import conditions_told
     from benchmark.records.store import Store
 
     of_kind: dict[str, Callable[[Record, Path], list[dict[str, object]]]] = {
-        "records": _of_record, "curves": _of_curves, "layers": _of_layers, "outputs": _of_outputs, "pathways": _of_pathways}
+        "records": _of_record, "curves": _of_curves, "layers": _of_layers, "outputs": _of_outputs, "pathways": _of_pathways,
+        "logs": lambda record, folder: list(log_rows(record, folder))}
     if kind not in of_kind:
         raise ValueError(f"load(..., kind={kind!r}): known are {', '.join(of_kind)}")
     folders = _several(results)
-    conditions_of = _conditions()
+    conditions_of = conditions_told()
     rows: list[dict[str, object]] = []
     for folder in map(Path, folders):
         if not (folder / "runs").is_dir():
@@ -60,7 +62,7 @@ def load(results: Place | Sequence[Place], kind: Kind = "records") -> pd.DataFra
         records, unreadable = store.records()
         if unreadable:
             raise ValueError(f"{unreadable[0]}; remove that file, or run its matrix again")
-        rows += [{**_run(record), "conditions": conditions_of(record.spec), **row} for record in records
+        rows += [{**run_columns(record), "conditions": conditions_of(record.spec), **row} for record in records
                  for row in of_kind[kind](record, store.run_folder(record.spec))]
     return pd.DataFrame(rows, columns=None if rows else [*OF_A_RUN, "conditions"])
 
@@ -127,7 +129,7 @@ def run(plan: Plan, results: Place, *, jobs: int = 1, threads: int = 1, device: 
 
 def make_report(results: Place | Sequence[Place], out: Place | None = None) -> Path:
     """Write the page, tables and figures of results folders, and return their folder (default: RESULTS/report)."""
-    from benchmark.cli.main import build_parser
+    from benchmark.cli.commands import build_parser
     from benchmark.cli.reading import make_report as write
 
     folders = _several(results)
@@ -143,35 +145,6 @@ def _several(places: Place | Sequence[Place]) -> list[Place]:
 
 def _by_epoch(tell: Say, cell: str) -> Report:
     return lambda done, total, text: tell(f"{cell}: epoch {done} of {total}: {text}")
-
-
-def _run(record: Record) -> dict[str, object]:
-    held = record.spec.model_dump(include=set(OF_A_RUN))
-    return {"run": record.spec.name, **{name: held.get(name) for name in OF_A_RUN[1:]}}
-
-
-def _conditions() -> Callable[[RunSpec], str | None]:
-    """What says how a run's recipe and shape differ from those of its profile; None where that is not known."""
-    from benchmark.cli.context import load_registry
-    from benchmark.evidence.inputs import profile_conditions
-    from benchmark.evidence.sections import Conditions, describe_difference, stated_conditions
-
-    tasks, _ = load_registry()
-
-    @functools.cache
-    def stated(task: str, profile: str, setting: Setting | None) -> Conditions | None:
-        own = tasks[task].profiles.get(profile) if task in tasks else None
-        if own is None or (setting is not None and setting not in own.train):
-            return None
-        return (stated_conditions(own.shape, own.pretrain.model_dump(mode="json"), None) if setting is None
-                else profile_conditions(own, setting))
-
-    def told(spec: RunSpec) -> str | None:
-        expected = stated(spec.task, spec.profile, spec.setting)
-        found = stated_conditions(spec.shape, spec.compared_recipe(), spec.num_classes)
-        return None if expected is None else describe_difference({**found, **expected}, found)
-
-    return told
 
 
 def _of_record(record: Record, folder: Path) -> list[dict[str, object]]:

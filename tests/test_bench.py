@@ -20,7 +20,16 @@ from benchmark.bench.inputs import count_tokens
 from benchmark.bench.limited import run_limited
 from benchmark.bench.matrices import jobs_of, measure_records
 from benchmark.bench.measure import Bench, Result, alternate, alternate_anew, ratios
-from benchmark.bench.run import MEASUREMENTS, bench_table, folder_name, run_bench, summary, write_bench, write_numbers
+from benchmark.bench.run import (
+    MEASUREMENTS,
+    bench_table,
+    busy_elsewhere,
+    folder_name,
+    run_bench,
+    summary,
+    write_bench,
+    write_numbers,
+)
 from benchmark.cli.main import main
 from benchmark.evidence.expense import training_operations
 from benchmark.provenance.environment import describe_environment
@@ -100,6 +109,12 @@ def test_jobs_are_how_many_runs_overlap_most_of_the_time():
              for first, last in ((0, 100), (0, 40), (40, 100), (100, 130), (500, 560))]
     assert jobs_of(spans) == 2
     assert jobs_of(spans[:1]) == jobs_of([]) == 1
+
+
+def test_other_work_on_the_machine_is_said(monkeypatch):
+    for load, said in ((3.0, "Other work kept 3.0 of 2 cores busy when this began: times may be too long."), (0.4, None)):
+        monkeypatch.setattr(os, "getloadavg", lambda load=load: (load, 9.0, 9.0))
+        assert busy_elsewhere(2) == said
 
 
 @pytest.mark.parametrize("name", [name for name in MEASUREMENTS if name not in ("smoke", "steps", "evidence")])

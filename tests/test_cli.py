@@ -11,15 +11,19 @@ import sys
 from pathlib import Path
 
 import pytest
-from synthetic import make_record
+import torch
+from synthetic import make_record, make_spec
 
 from baselines import ARMS, STUDY
 from benchmark import __version__
 from benchmark.bench.run import MEASUREMENTS
 from benchmark.cli import closing, reading
+from benchmark.cli.commands import build_parser
+from benchmark.cli.config import with_config
 from benchmark.cli.context import make_plan
-from benchmark.cli.main import build_parser, main
+from benchmark.cli.main import main
 from benchmark.data import embedded
+from benchmark.model.weights import read_weights, save_tensors
 from benchmark.plan.variants import load_variants
 from benchmark.provenance.code import used_code
 from benchmark.records.store import Store
@@ -72,7 +76,7 @@ def refused(capsys):
     (["--set", "recipe.lr"], "--set recipe.lr: expected [TASK.]SCOPE.FIELD=VALUE; the value is missing, as in recipe.lr=VALUE"),
     (["--arm", "finetune", "--setting", "scratch"], "no run fits"),
     (["--plugins", "no/such/folder"], "--plugins no/such/folder: no such file or folder"),
-    (["--epochs", "1"], "unrecognized arguments: --epochs 1; see benchmark --help"),
+    (["--epochs", "1"], "unrecognized arguments: --epochs 1; see benchmark "),
 ], ids=lambda value: " ".join(value) if isinstance(value, list) else "")
 @pytest.mark.parametrize("command", [("status",), ("run", "--dry-run")], ids=" ".join)
 def test_bad_choices_are_refused_with_what_would_fit(refused, tmp_path, command, arguments, said):
@@ -218,7 +222,7 @@ def states(tmp_path) -> tuple[str, ...]:
 @pytest.mark.parametrize("many", [1, 1000], ids=["by all cores", "by one"])
 @pytest.mark.parametrize("command", [("status",), ("run", "--dry-run")], ids=" ".join)
 def test_every_state_is_shown(states, capsys, command, many, monkeypatch):
-    monkeypatch.setattr("benchmark.records.store.MANY", many)
+    monkeypatch.setattr("benchmark.records.headers.MANY", many)
     assert main([*command, *states]) == 0
     lines = capsys.readouterr().out.splitlines()
     if "--dry-run" in command:
@@ -308,17 +312,22 @@ def test_recipes_of_every_profile_are_shown(profile, capsys):
 
 def test_export_copies_the_weights_of_the_run_that_is_named(tmp_path, refused, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for name, content in (("imagenet-m2pt-s0-aaaaaaaaaaaa", b"a"), ("imagenet-m2pt-s1-bbbbbbbbbbbb", b"b")):
-        (tmp_path / "work" / name).mkdir(parents=True)
-        (tmp_path / "work" / name / "weights.safetensors").write_bytes(content)
+    store = Store(tmp_path)
+    first, second = (make_spec("finetune", seed=seed) for seed in (0, 1))
+    for number, spec in enumerate((first, second)):
+        store.work(spec)
+        save_tensors({"blocks.0.norm1.bias": torch.full((3,), float(number))}, store.weights(spec))
     results = ["--results", str(tmp_path)]
-    assert main(["export", "bbbbbbbbbbbb", *results]) == 0
-    assert (tmp_path / "imagenet-m2pt-s1-bbbbbbbbbbbb.safetensors").read_bytes() == b"b"
-    assert main(["export", "imagenet-m2pt-s0-aaaaaaaaaaaa", *results, "--out", "chosen.safetensors"]) == 0
-    assert Path("chosen.safetensors").read_bytes() == b"a"
-    capsys.readouterr()
-    assert "did you mean 'imagenet-m2pt-s0-aaaaaaaaaaaa'?" in refused("export", "imagenet-m2pt-s0", *results)
-    line = refused("export", "aaaaaaaaaaaa", *results, "--out", "no/such/folder/file")
+    assert f"run {first.name} has weights and no record" in refused("export", first.run_id, *results)
+    for spec in (first, second):
+        store.save(make_record(spec))
+    assert main(["export", second.run_id, *results]) == 0
+    assert read_weights(tmp_path / f"{second.name}.safetensors")["blocks.0.norm1.bias"].tolist() == [1, 1, 1]
+    assert main(["export", first.name, *results, "--out", "chosen.safetensors"]) == 0
+    assert read_weights(tmp_path / "chosen.safetensors")["blocks.0.norm1.bias"].tolist() == [0, 0, 0]
+    assert 'load_file("chosen.safetensors")' in capsys.readouterr().out
+    assert f"did you mean '{first.name}'?" in refused("export", first.name[:-3], *results)
+    line = refused("export", first.run_id, *results, "--out", "no/such/folder/file")
     assert "no/such/folder/file cannot be written (No such file or directory); choose another file with --out" in line
 
 
@@ -441,3 +450,73 @@ def test_a_command_line_that_is_no_text_can_be_recorded(monkeypatch):
     monkeypatch.setattr(reading, "show_list", lambda options, command: seen.append(command) or 0)
     assert main(["list", "tasks", "--plugins", "caf\udce9"]) == 0
     assert seen == ["benchmark list tasks --plugins 'caf\\udce9'"]
+
+
+# --- options from a file, and by a shell -----------------------------------------------------------------------------
+
+
+def lines_of(capsys, *arguments: str) -> str:
+    assert main(["run", "--dry-run", *arguments]) == 0
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("name", "text"), [
+    ("a.yaml", "matrix: smoke\ntarget: imagenet\naux: [audio]\narm: m2pt\nset: {recipe.lr: 1e-3, arm.layers: [attn.qkv]}\n"),
+    ("a.toml", 'matrix = "smoke"\ntarget = ["imagenet"]\naux = "audio"\narm = "m2pt"\nset = ["recipe.lr=1e-3", '
+               '"arm.layers=attn.qkv"]\nallow-missing = false\n')])
+def test_options_come_from_a_file_and_what_is_typed_wins(name, text, tmp_path, capsys):
+    file, results = tmp_path / name, ["--results", str(tmp_path / "r")]
+    file.write_text(text)
+    typed = ["--matrix", "smoke", "--arm", "m2pt", "--set", "recipe.lr=1e-3", "--set", "arm.layers=attn.qkv", *results]
+    here = lines_of(capsys, "--config", str(file), *results)
+    assert here == lines_of(capsys, *typed, "-t", "imagenet", "-x", "audio")
+    assert lines_of(capsys, f"--config={file}", "-t", "audioset", "-x", "image", *results) == lines_of(
+        capsys, *typed, "-t", "audioset", "-x", "image")
+    parser = build_parser()
+    assert with_config(["run", "--config", str(file), "--arm", "zero"], parser)[-2:] == ["--arm", "zero"]
+    assert "--arm=m2pt" not in with_config(["run", "--config", str(file), "--arm", "zero"], parser)
+    assert with_config(["run", "--config", str(file)], parser)[1:3] == ["--matrix=smoke", "--target=imagenet"]
+
+
+@pytest.mark.parametrize(("name", "text", "said"), [
+    ("a.yaml", "matrx: smoke", "benchmark run has no option 'matrx'; did you mean 'matrix'?"),
+    ("a.yaml", "config: b.yaml", "benchmark run has no option 'config'; "),
+    ("a.yaml", "limit: many", "argument --limit: invalid int value: 'many'"),
+    ("a.yaml", "limit: [1, 2]", "limit: expected one value, not several"),
+    ("a.yaml", "target: [[imagenet]]", "target: expected a text or a number, not ['imagenet']"),
+    ("a.yaml", "dry-run: 1", "dry-run: expected true or false, not 1"),
+    ("a.yaml", "- smoke", "expected options and their values, such as matrix: full"),
+    ("a.toml", "matrix = smoke", "Invalid value"),
+    ("a.json", "{}", "expected a .yaml or .toml file"),
+    ("none.yaml", None, "cannot be read: No such file or directory")])
+def test_a_file_of_options_that_does_not_fit_is_refused(name, text, said, refused, tmp_path):
+    if text is not None:
+        (tmp_path / name).write_text(text)
+    line = refused("run", "--config", str(tmp_path / name))
+    assert said in line
+    assert str(tmp_path / name) in line
+
+
+def test_what_is_typed_wins_over_what_excludes_it(tmp_path):
+    (tmp_path / "a.yaml").write_text("verbose: true")
+    assert with_config(["run", "--config", str(tmp_path / "a.yaml"), "-q"], build_parser()) == ["run", "-q"]
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash is here")
+def test_a_shell_completes_commands_options_names_and_files(tmp_path, capsys):
+    assert main(["completion", "bash"]) == 0
+    script = tmp_path / "complete.sh"
+    script.write_text(capsys.readouterr().out)
+    (tmp_path / "results" / "tiny" / "runs" / "imagenet-fix-s0-abc").mkdir(parents=True)
+    (tmp_path / "mine.yaml").touch()
+    wanted = {"export-": "export-logs", "run --matr": "--matrix", "run --matrix evi": "evidence",
+              "run --matrix mi": "mine.yaml", "run -t image": "imagenet", "run --arm self": "self-copy",
+              "info steel": "steelman", "export imagenet-f": "imagenet-fix-s0-abc", "report --results resu": "results",
+              "run --profile pa": "paper"}
+    program = f"source {script}\n" + "\n".join(
+        f"COMP_WORDS=(benchmark {typed}); COMP_CWORD=$(( ${{#COMP_WORDS[@]}} - 1 )); COMPREPLY=(); _shtab_benchmark; "
+        'echo "${COMPREPLY[*]}"' for typed in wanted)
+    done = subprocess.run(["bash", "--norc", "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines() == list(wanted.values()), done.stderr
+    assert main(["completion", "zsh"]) == 0
+    assert capsys.readouterr().out.startswith("#compdef benchmark")

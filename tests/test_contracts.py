@@ -2,9 +2,12 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from safetensors import safe_open
+from synthetic import make_record
 from torch import nn
 
 from baselines import ARMS
@@ -12,16 +15,17 @@ from baselines.kin import KIN
 from benchmark.data.seeds import SampleRandom
 from benchmark.model.connect import linear_layers
 from benchmark.model.mae import MaskedAutoencoder
-from benchmark.model.weights import load_encoder, read_weights
+from benchmark.model.weights import export_weights, load_encoder, read_weights
 from benchmark.plan.matrix import Cell, Plan, Planner, parse_override, pretraining_tasks
 from benchmark.records.record import Record
 from benchmark.records.signed import read_signed
 from benchmark.spec.contracts import Arm, Task
-from benchmark.spec.recipes import SETTINGS, SPLITS
+from benchmark.spec.recipes import SETTINGS, SPLITS, ModelShape
 from benchmark.spec.runspec import Pretrained, Site
 from benchmark.train.evaluate import evaluate, scores
 from benchmark.train.execute import execute
 from benchmark.train.setup import build_autoencoder, build_model
+from benchmark.transfer.exported import export
 from tasks import TASKS
 
 SMALL = ["recipe.epochs=1", "pretrain.epochs=1", "recipe.batch_size=16", "pretrain.batch_size=16", "shape.depth=2",
@@ -88,6 +92,30 @@ def test_profiles_state_what_the_meter_measures(task):
     for profile in task.profiles.values():
         assert profile.chance is None or 0 < profile.chance < 100
         assert set(profile.train) == {"pretrained", "fix", "scratch"}
+
+
+@every_task
+def test_exported_weights_are_loaded_by_the_call_that_they_carry(task, tmp_path, monkeypatch):
+    """Images and sounds as whole models of timm with the same logits, others by their blocks."""
+    monkeypatch.chdir(tmp_path)
+    spec = plan_of(task, ARMS["scratch"], "scratch").specs[-1]
+    model = build_model(spec, task).eval()
+    export_weights(model, tmp_path / "own.safetensors")
+    call = export(make_record(spec), tmp_path / "own.safetensors", tmp_path / "out.safetensors")
+    with safe_open("out.safetensors", "pt") as file:
+        about = file.metadata()
+    assert (about["load"], about["task"], ModelShape.model_validate_json(about["shape"])) == (call, task.name, spec.shape)
+    names: dict[str, Any] = {}
+    exec(call, names)
+    assert ("model" in names) == (task.modality in ("image", "audio"))
+    if "model" in names:
+        batch = task.augment(task.load("tiny")["val"].batch(torch.arange(4)), None, {})
+        with torch.inference_mode():
+            torch.testing.assert_close(names["model"].eval()(batch["input"]), model(batch), rtol=1e-3, atol=1e-7)
+        return
+    tokens = torch.randn(2, 5, spec.shape.embed_dim)
+    with torch.inference_mode():
+        assert torch.equal(names["blocks"].eval()(tokens), nn.Sequential(*model.blocks)(tokens))
 
 
 @every_task

@@ -449,3 +449,19 @@ def test_a_run_starts_from_converted_weights(tmp_path, capsys, monkeypatch):
         assert said in capsys.readouterr().err
     assert main([*command, "--arm", "same-modality"]) == 2
     assert "wants another pretraining" in capsys.readouterr().err
+
+
+def test_tensors_that_share_memory_are_written_each_for_itself(tmp_path, capsys):
+    """As tied layers and slices of one array are, which safetensors refuses."""
+    task = TASKS["imagenet"]
+    shape = task.profiles["tiny"].shape
+    weights = Encoder(task.tokenizer(shape), shape).state_dict()
+    weights["blocks.1.mlp.fc1.weight"] = weights["blocks.0.mlp.fc1.weight"]
+    both = torch.randn(2, shape.embed_dim)
+    weights |= {f"blocks.{depth}.norm1.bias": both[depth] for depth in (0, 1)}
+    torch.save({"model": weights}, tmp_path / "tied.pth")
+    out = tmp_path / "out.safetensors"
+    assert main(["convert", str(tmp_path / "tied.pth"), "imagenet", "--profile", "tiny", "--out", str(out)]) == 0
+    assert "4 tensors share memory with others in the file, such as blocks.0.norm1.bias" in capsys.readouterr().out
+    written = load_file(out)
+    assert all(torch.equal(written[name], weights[name]) for name in weights)

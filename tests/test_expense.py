@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmark.cli.commands import build_parser
 from benchmark.cli.context import make_plan
-from benchmark.cli.main import build_parser, main
+from benchmark.cli.main import main
 from benchmark.evidence.expense import Speeds, disk_bytes, expenses, load_speeds, operations_of, training_operations
 from benchmark.evidence.lengths import length_of
 

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import io
 import json
+import re
+import shlex
+import sys
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 from synthetic import make_matrix, make_record
 
+from benchmark.cli.commands import build_parser
 from benchmark.cli.context import load_registry, make_plan
-from benchmark.cli.main import build_parser, main
+from benchmark.cli.main import main
+from benchmark.cli.terminal import write_plainly
 from benchmark.evidence.inputs import gather
 from benchmark.provenance.code import used_code
+from benchmark.records.store import Store
 from benchmark.report import console
-from benchmark.runner.progress import View
+from benchmark.runner.pool import Event
+from benchmark.runner.screen import Grid, watch
 
 SMALL = ("--matrix", "smoke", "-t", "imagenet", "-x", "audio")
 
@@ -103,9 +110,9 @@ def test_square_brackets_of_a_variant_are_shown(monkeypatch):
 
 def test_a_grid_shows_names_with_square_brackets():
     plan, _ = planned("--matrix", "smoke", "-t", "imagenet", "-x", "audio")
-    view = View(tuple(spec.model_copy(update={"task": "imagenet [b]"}) for spec in plan.specs), 1)
+    view = Grid(tuple(spec.model_copy(update={"task": "imagenet [b]"}) for spec in plan.specs), 1)
     out = io.StringIO()
-    Console(file=out, width=120).print(view.grid())
+    Console(file=out, width=120).print(view.draw(120))
     assert "imagenet [b]" in out.getvalue()
 
 
@@ -121,3 +128,98 @@ def test_a_forecast_falls_back_to_what_came_with_the_clone_and_says_so(computed_
     more = ["--set", "recipe.epochs=4", "--set", "recipe.warmup_epochs=1"]
     assert main(["run", "--dry-run", *own, *more]) == 0
     assert "about 0:06:06 of computing left, " in capsys.readouterr().out, "two pretrainings, and two runs of twice the epochs"
+
+
+def watched(*arguments: str) -> tuple[Grid, list]:
+    plan, _ = planned(*arguments)
+    return Grid(plan.specs, 2), list(plan.specs)
+
+
+def drawn_on(view: Grid, width: int, **terminal: object) -> list[str]:
+    out = io.StringIO()
+    Console(file=out, width=width, **terminal).print(view.draw(width))
+    return out.getvalue().splitlines()
+
+
+def test_progress_says_what_it_waits_for_then_each_running_run_its_epoch_and_what_is_left():
+    view, specs = watched("--matrix", "smoke", "-t", "imagenet", "-x", "audio", "--arm", "m2pt",
+                          "--set", "arm.layers=attn.qkv")
+    assert drawn_on(view, 80)[-1] == "loading torch and the engine, which takes some seconds"
+    view.take(Event("started", specs[0]))
+    assert drawn_on(view, 80)[-1].startswith("the first runs read their data and train")
+    view.take(Event("done", specs[0], seconds=60.0))
+    view.take(Event("started", specs[-1]))
+    view.take(Event("epoch", specs[-1], 3, 20, "loss 1.234, val top1 41.2"))
+    lines = drawn_on(view, 80)
+    (running,) = [line for line in lines if line.startswith("▸ imagenet m2pt(audio) [layers=")]
+    assert "epoch 3/20  loss 1.234, val top1 41.2  0:00:0" in running
+    assert "✓ done  ▸ running  · to come" in lines[-3].strip()
+    assert "1/3 runs, 1 running, 0:00:0" in lines[-1]
+    assert " left" in lines[-1]
+    view.take(Event("stopping", specs[-1]))
+    assert drawn_on(view, 100)[-1].startswith("stopping: what is running leaves a checkpoint after its step; Ctrl-C again")
+
+
+def test_progress_of_a_large_matrix_is_counted_and_fits_a_narrow_screen():
+    view, specs = watched("--matrix", "evidence")
+    for spec in specs[: len(specs) // 2]:
+        view.take(Event("kept", spec))
+    for spec in specs[-3:]:
+        view.take(Event("started", spec))
+    view.take(Event("failed", specs[-4], text="x"))
+    lines = drawn_on(view, 80)
+    assert max(map(len, lines)) <= 80
+    assert len(lines) <= 20
+    assert lines[0].split() == ["target", "pretraining", "no", "auxiliary", "point", "video", "audio", "image"]
+    counted = [match for line in lines[:9] for match in re.findall(r"(\d+)/(\d+)", line)]
+    assert sum(int(all_) for _, all_ in counted) == len(specs)
+    assert sum(int(done) for done, _ in counted) == len(specs) // 2
+    assert "done/all  ▸ running  ✗ failed" in lines[9]
+
+
+def test_progress_on_a_terminal_that_knows_only_ascii(monkeypatch):
+    view, specs = watched("--matrix", "smoke", "-t", "imagenet", "-x", "audio")
+    view.take(Event("started", specs[0]))
+    held = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(held, encoding="ascii"))
+    write_plainly()
+    with watch(view.specs, 2, screen=sys.stdout):
+        Console(file=sys.stdout, width=80, force_terminal=True).print(view.draw(80))
+    sys.stdout.flush()
+    assert "> image pretraining seed 0" in held.getvalue().decode("ascii")
+
+
+def test_a_quiet_run_says_nothing_and_its_log_all(computed_elsewhere, tmp_path, capsys):
+    log = tmp_path / "log.txt"
+    assert main(["run", *computed_elsewhere, "--quiet", "--log", str(log)]) == 0
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == ("", "")
+    lines = log.read_text(encoding="utf-8").splitlines()
+    stamped = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ")
+    assert all(stamped.match(line) for line in lines if line)
+    assert lines[0].endswith(shlex.join(["benchmark", "run", *computed_elsewhere, "--quiet", "--log", str(log)]))
+    assert any("0 runs done, 4 kept, 0 failed" in line for line in lines)
+    assert main(["run", *computed_elsewhere, "--log", str(tmp_path)]) == 2
+    assert "cannot be written (Is a directory)" in capsys.readouterr().err
+
+
+def test_a_report_says_its_answer_and_where_it_is(tmp_path, monkeypatch, capsys):
+    store = Store(tmp_path)
+    for record in make_matrix(["imagenet"], ["audio"], range(2), scratch=False):
+        store.save(record)
+    command = ["report", "--results", str(tmp_path), "--only", "provenance"]
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", lambda address: opened.append(address) or True)
+    assert main([*command, "--format", "html", "--open"]) == 0
+    said, empty, place = capsys.readouterr().out.splitlines()
+    assert (said.endswith("."), empty) == (True, "")
+    assert place.startswith(f"{tmp_path}/report/report.html, and ")
+    assert opened == [(tmp_path / "report" / "report.html").as_uri()]
+    assert main([*command, "--format", "html", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["answer"][0], told["records"]) == (said, len(store.records()[0]))
+    assert told["page"] == f"{tmp_path}/report/report.html"
+    assert main([*command, "--format", "csv", "--open"]) == 2
+    assert "--open shows the page, which is html" in capsys.readouterr().err
+    assert main([*command, "--format", "html", "--quiet"]) == 0
+    assert capsys.readouterr().out == ""

@@ -33,7 +33,7 @@ MAY_IMPORT = {  # of each folder: the folders that its modules may import, from 
     "evidence": "spec records provenance plan",
     "report": "spec records provenance evidence",
     "runner": "spec records provenance train plan evidence",
-    "transfer": "spec data model",
+    "transfer": "spec records data model",
     "bench": "spec records provenance data model train plan evidence runner report",
     "check": "spec records data model train plan",
     "cli": "benchmark check spec records provenance data plan tasks baselines evidence report runner transfer bench",

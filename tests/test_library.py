@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 from synthetic import make_matrix, make_record, make_spec
 
 import benchmark
+from benchmark.cli.main import main
 from benchmark.records.store import Store
 from tasks import TASKS
 
@@ -32,13 +34,14 @@ def test_every_block_of_the_page_runs_in_order(tmp_path, monkeypatch, capsys):
     (tmp_path / "results").symlink_to(ROOT / "results")
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / "docs" / "library.md").read_text(encoding="utf-8"), re.M | re.S)
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     names: dict[str, object] = {}
     for block in blocks:
         exec(compile(block, "docs/library.md", "exec"), names)
     printed = capsys.readouterr().out
     assert "of 6 seeds, p " in printed, "the paired difference of the first block"
     assert "\nTrue\n" in printed, "the report's page is there"
+    assert "test/accuracy" in names["logged"], "of the last epoch of a run"
     assert sorted(names["mine"]["arm"].dropna()) == ["finetune", "m2pt"]
 
 
@@ -97,7 +100,7 @@ def test_last_values_are_of_the_last_epoch(folder):
         assert run.test == own.sort_values("epoch")["value"].iloc[-1]
 
 
-@pytest.mark.parametrize("kind", ["records", "curves", "layers"])
+@pytest.mark.parametrize("kind", ["records", "curves", "layers", "logs"])
 def test_an_empty_folder_is_an_empty_frame(tmp_path, kind):
     Store(tmp_path).prepare()
     found = benchmark.load(tmp_path, kind=kind)
@@ -121,3 +124,48 @@ def test_what_cannot_be_read_is_refused(folder, tmp_path):
 def test_a_plan_that_fits_nothing_is_refused():
     with pytest.raises(ValueError, match="did you mean 'imagenet'"):
         benchmark.make_plan("smoke", targets=["imagenett"])
+
+
+# --- what runs logged, as other tools read it -------------------------------------------------------------------------
+
+
+def test_logs_are_read_by_the_tools_that_they_are_for(folder, tmp_path, capsys):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    pytest.importorskip("pyarrow")
+    out = tmp_path / "logs"
+    command = ["export-logs", "--results", str(folder), "--to", "tensorboard,csv,parquet", "--out", str(out)]
+    assert main(command) == 0
+    assert f"look at them: tensorboard --logdir {out}/tensorboard" in capsys.readouterr().out
+    rows = benchmark.load(folder, kind="logs")
+    kept = ["run", "task", "arm", "seed", "tag", "step", "value"]
+    for read in (pd.read_parquet(out / "logs.parquet"), pd.read_csv(out / "logs.csv")):
+        assert (read["value"] == rows["value"]).all()
+        assert read[kept].astype(str).equals(rows[kept].astype(str))
+    files = sorted((out / "tensorboard").rglob("*tfevents*"))
+    assert {path.parent.name for path in files} == set(rows["run"])
+    run = rows["run"].iloc[-1]
+    found = accumulator.EventAccumulator(str(out / "tensorboard" / run))
+    found.Reload()
+    own = rows[rows["run"] == run]
+    assert set(found.Tags()["scalars"]) == set(own["tag"])
+    for tag, values in own.groupby("tag"):
+        read = found.Scalars(tag)
+        assert [event.step for event in read] == values["step"].tolist()
+        assert [event.value for event in read] == pytest.approx(values["value"].tolist(), rel=1e-6)
+    assert "_hparams_/session_start_info" in found.summary_metadata
+    before = {path: path.read_bytes() for path in files}
+    assert main(command) == 0
+    assert {path: path.read_bytes() for path in sorted((out / "tensorboard").rglob("*tfevents*"))} == before
+
+
+@pytest.mark.parametrize(("to", "missing", "said"), [
+    ("tensorbord", None, "unknown format 'tensorbord'; did you mean 'tensorboard'?"),
+    ("tensorboard", "tensorboard",
+     "--to tensorboard needs tensorboard, which is not installed; pip install 'm2pt-bench[tensorboard]'"),
+    ("csv,parquet", "pyarrow", "--to parquet needs pyarrow, which is not installed; pip install 'm2pt-bench[parquet]'")])
+def test_logs_that_cannot_be_written_are_refused_before_any_is(to, missing, said, folder, tmp_path, monkeypatch, capsys):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == missing else found(name, *rest))
+    assert main(["export-logs", "--results", str(folder), "--to", to, "--out", str(tmp_path / "logs")]) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "logs").exists()

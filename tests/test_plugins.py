@@ -11,8 +11,9 @@ from synthetic import TASKS, make_matrix, make_record, make_spec, standings_of
 
 from baselines import ARMS, STUDY
 from baselines.m2pt import M2PT
+from benchmark.cli.commands import build_parser
 from benchmark.cli.context import load_study, make_plan
-from benchmark.cli.main import build_parser, main
+from benchmark.cli.main import main
 from benchmark.evidence.analysis import analyse
 from benchmark.plan.study import with_rivals
 from benchmark.provenance.code import used_code

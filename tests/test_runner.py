@@ -20,8 +20,9 @@ import pytest
 import torch
 from synthetic import make_spec
 
+from benchmark.cli.commands import build_parser
 from benchmark.cli.context import make_plan
-from benchmark.cli.main import build_parser, main
+from benchmark.cli.main import main
 from benchmark.data.seeds import seed_torch
 from benchmark.provenance.currency import STATES
 from benchmark.records.record import Record, read_record, record_text
@@ -494,6 +495,7 @@ def test_an_interrupt_ends_every_process_keeps_what_is_finished_and_says_how_to_
     assert seen["failures"] == []
     assert seen["saved"] == [2, 2]
     assert min(seen["steps"]) >= 1, "within the epoch, which is not lost"
+    assert seen["printed"][0].count("stopping: what is running leaves a checkpoint after its step") == 1
     assert seen["printed"][1].strip() == ("interrupted: finished runs are kept, unfinished ones go on from where they "
                                           "stopped; run the same command again")
 

@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 from synthetic import make_matrix, make_record
 
+from benchmark.cli.commands import build_parser
 from benchmark.cli.context import make_plan
-from benchmark.cli.main import build_parser, main
+from benchmark.cli.main import main
 from benchmark.evidence.sides import changes_of, unchanged_cells
 from benchmark.records.outputs import FILE, write_outputs
 from benchmark.records.store import Store

@@ -17,8 +17,9 @@ from pathlib import Path
 import pytest
 from slurm import Cluster, lacking
 
+from benchmark.cli.commands import build_parser
 from benchmark.cli.context import make_plan
-from benchmark.cli.main import build_parser, main
+from benchmark.cli.main import main
 from benchmark.records.record import Record
 from benchmark.records.store import Store
 from benchmark.runner.jobs import JobState, Submission, read_submissions, states_of_jobs

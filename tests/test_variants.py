@@ -7,8 +7,9 @@ import re
 import pytest
 
 from baselines import STUDY
+from benchmark.cli.commands import build_parser
 from benchmark.cli.context import make_plan
-from benchmark.cli.main import build_parser, main
+from benchmark.cli.main import main
 from benchmark.plan.sources import load_sources, numbers_of, sections_of
 from benchmark.plan.variants import load_variants, overrides_of
 from benchmark.spec.contracts import Task

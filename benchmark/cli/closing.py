@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import signal
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -46,7 +47,7 @@ def close_matrix(options: argparse.Namespace, plan: Plan, store: Store, progress
         compare_with_baselines(store)
         note_cosines(store)
         print_matrix(store, options.plugins)
-    print_summary(progress, store, next_command(plan, store, options), options.verbose)
+    print_summary(progress, store, next_command(plan, store, options), options.verbose, options.quiet)
 
 
 def print_matrix(store: Store, plugins: Sequence[Path] | None) -> None:
@@ -80,8 +81,9 @@ def next_command(plan: Plan, store: Store, options: argparse.Namespace) -> str:
     return f"{trial}what they look like: {report}"
 
 
-def print_summary(progress: View, store: Store, following: str, verbose: bool = False) -> None:
-    """How it ended, where things are, and the next command to type."""
+def print_summary(progress: View, store: Store, following: str, verbose: bool = False,
+                  quiet: bool = False) -> None:
+    """How it ended, where things are, and the next command to type; `quiet`: on standard error, what failed alone."""
     from benchmark.runner.progress import clock
 
     done, kept = progress.count("done"), progress.count("kept")
@@ -90,10 +92,12 @@ def print_summary(progress: View, store: Store, following: str, verbose: bool = 
     for spec in progress.specs:
         failure = store.failure(spec) if progress.states[spec.run_id] == "failed" else None
         if failure is not None:
-            print(f"failed: {spec.cell} seed {spec.seed}: {failure.error}\n        log: {store.work(spec) / 'log.txt'}")
             shown = failure.traceback.splitlines() if verbose and failure.traceback else failure.log.splitlines()[-LOG_LINES:]
-            for line in shown:
-                print(f"        | {line}")
+            text = "\n".join([f"failed: {spec.cell} seed {spec.seed}: {failure.error}",
+                              f"        log: {store.work(spec) / 'log.txt'}", *(f"        | {line}" for line in shown)])
+            print(text)
+            if quiet:
+                print(text, file=sys.stderr)
     for event in progress.alone:
         print(f"alone, and so not compared with runs in lock-step: {event.spec.cell} seed {event.spec.seed}: {event.text}")
     retry = "the same command runs what failed again; " if progress.count("failed") else ""

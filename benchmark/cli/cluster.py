@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NoReturn
 from benchmark.cli.closing import close_matrix, report_command, say_why_again, stopped_like_ctrl_c
 from benchmark.cli.context import make_plan, names_a_choice, plugins_given, processes_of_a_run, require_torch
 from benchmark.cli.standing import print_states
+from benchmark.cli.terminal import log_and_screen
 from benchmark.plan.matrix import Plan
 from benchmark.records.record import names_under
 from benchmark.records.store import Store
@@ -53,7 +54,7 @@ def run_on_cluster(options: argparse.Namespace, plan: Plan, store: Store, resour
                    command: str) -> int:
     """Submit what is to be done; then watch it, or with `--detach` return."""
     from benchmark.runner.pool import todo
-    from benchmark.runner.progress import watch
+    from benchmark.runner.screen import watch
     from benchmark.runner.slurm import Watch, describe, submit
 
     try:
@@ -85,7 +86,8 @@ def run_on_cluster(options: argparse.Namespace, plan: Plan, store: Store, resour
               f"{shlex.join(again('cancel', options))}, to end them\n  {report_command(store, options)}, when all are done")
         return 0
     try:
-        with stopped_like_ctrl_c(), watch(plan.specs, max(1, len(work.jobs)), options.verbose) as progress:
+        with stopped_like_ctrl_c(), watch(plan.specs, max(1, len(work.jobs)), options.verbose, options.quiet,
+                                            *log_and_screen()) as progress:
             failed = Watch(plan, work, store, progress.take, submit_these, options.retries).follow()
     except KeyboardInterrupt:
         print(f"\nnot watched any more: the jobs go on; the same command watches them again, "

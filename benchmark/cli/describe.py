@@ -52,8 +52,8 @@ def describe(name: str, tasks: Mapping[str, Task], arms: Mapping[str, Arm], stud
     if name in claims:
         return describe_claim(claims[name], judged().get(name) if judged else None)
     close = nearest(name, [*tasks, *arms, *study.matrices, *variants, *claims]).partition("known: ")[0]
-    raise ValueError(f"unknown name {name!r}; {close}known: {', '.join([*tasks, *arms, *study.matrices])}, "
-                     "variants and claims (benchmark list variants, list claims)")
+    known = "" if close else f"known: {', '.join([*tasks, *arms, *study.matrices])}, variants and claims; "
+    raise ValueError(f"unknown name {name!r}; {close}{known}all names: benchmark list, list variants, list claims")
 
 
 def describe_task(task: Task, study: Study, profile: str | None = None) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import difflib
 import shlex
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +12,8 @@ from typing import TYPE_CHECKING
 from benchmark.cli.context import load_registry, plugins_given, require_torch
 from benchmark.plan.given import check_foreign
 from benchmark.plan.matrix import nearest, parse_override, pick
-from benchmark.records.record import records_under
+from benchmark.records.earlier import RecordError
+from benchmark.records.record import read_record, records_under
 
 if TYPE_CHECKING:
     from benchmark.spec.contracts import Task
@@ -106,10 +106,23 @@ def export_run(options: argparse.Namespace, command: str) -> int:
     if len(matches) != 1:
         raise ValueError(f"no single run {options.run_name!r} with weights in {options.results}; "
                          f"{nearest(options.run_name, names) if names else 'there are none: run a matrix first'}")
+    require_torch()
+    from safetensors import SafetensorError
+
+    from benchmark.transfer.exported import export
+
+    try:
+        record = read_record(options.results / "runs" / matches[0] / "record.json")
+    except RecordError as error:
+        raise ValueError(f"run {matches[0]} has weights and no record that can be read, which it leaves when it is done: "
+                         f"{error}") from error
     target = options.out or Path(f"{matches[0]}.safetensors")
     try:
-        shutil.copyfile(folder / matches[0] / "weights.safetensors", target)
+        call = export(record, folder / matches[0] / "weights.safetensors", target)
+    except SafetensorError as error:
+        raise ValueError(f"the weights of {matches[0]} are damaged ({error}); compute the run again") from error
     except OSError as error:
         raise ValueError(f"{target} cannot be written ({error.strerror}); choose another file with --out") from error
-    print(f"{target}: load it with safetensors.torch.load_file")
+    print(f"{target}: {record.spec.cell} seed {record.spec.seed}, with its shape and this in the file's metadata. Load it so:\n"
+          f"\n{call}")
     return 0

@@ -6,6 +6,7 @@ import argparse
 import json
 import shlex
 import sys
+import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ from benchmark.plan.matrix import pick
 from benchmark.records.store import Store
 
 if TYPE_CHECKING:
+    from rich.status import Status
+
     from benchmark.evidence.claims import Judgement
 
 
@@ -71,6 +74,13 @@ def check_results(folder: Path) -> None:
 
 
 def make_report(options: argparse.Namespace, command: str) -> int:
+    from rich.console import Console
+
+    with Console(stderr=True, quiet=options.quiet or options.json).status("reading records", spinner="line") as status:
+        return _make_report(options, status)
+
+
+def _make_report(options: argparse.Namespace, status: Status) -> int:
     from benchmark.evidence.alignment import alignments_of, compare_with_baselines
     from benchmark.evidence.analysis import FINDINGS, Extras, analyse
     from benchmark.evidence.cosines import noted_cosines
@@ -79,12 +89,14 @@ def make_report(options: argparse.Namespace, command: str) -> int:
     from benchmark.evidence.sides import unchanged_cells
     from benchmark.report.document import FORMATS
     from benchmark.report.parts import PARTS
-    from benchmark.report.write import write_report
+    from benchmark.report.write import sentences, write_report
 
     folders = options.results or [Path("results/tiny")]
     for folder in [*folders, *(options.compare or [])]:
         check_results(folder)
     formats = pick([options.format or ""], dict.fromkeys(FORMATS), "format") or FORMATS
+    if options.open and "html" not in formats:
+        raise ValueError("--open shows the page, which is html: leave out --format, or name html in it")
     parts = pick([options.only or ""], PARTS, "part") or PARTS
     fatal = pick([options.fail_on or ""], dict.fromkeys(FINDINGS), "finding")
     tasks, arms = load_registry(options.plugins)
@@ -98,6 +110,7 @@ def make_report(options: argparse.Namespace, command: str) -> int:
     unchanged: dict[str, int] = {}
     for store in stores:
         unchanged |= unchanged_cells(store, records, study.equal)
+    status.update(f"looking at what {len(records)} records say")
     samples, reconstructions, damaged = gather_pictures(stores, records)
     cosines = {run_id: noted for store in stores for run_id, noted in noted_cosines(store, records).items()}
     endpoints, unread = kept_endpoints(stores, records)
@@ -106,12 +119,23 @@ def make_report(options: argparse.Namespace, command: str) -> int:
                        study=study, standings=standings, compared=others,
                        extras=Extras(alignments, samples, reconstructions, cosines, endpoints, unchanged))
     try:
-        written = write_report(analysis, options.out or folders[0] / "report", _regenerating(options, folders), formats, parts)
+        written = write_report(analysis, options.out or folders[0] / "report", _regenerating(options, folders), formats, parts,
+                               lambda part: status.update(f"writing: {part}"))
     except OSError as error:
         raise ValueError(f"the report cannot be written: {error}; choose another folder with --out") from error
+    status.stop()
     lost = len(analysis.collection.problems)
-    print(f"{written[0]} and {len(written) - 1} tables and figures from {len(records)} records"
-          + (f"; {lost} runs or files have no result, named in the report" if lost else ""))
+    page = next((path for path in written if path.suffix == ".html"), written[0])
+    said = sentences(analysis)
+    if options.json:
+        print(json.dumps({"page": str(page), "answer": said, "records": len(records), "without_result": lost,
+                          "findings": {name: count for name in FINDINGS if (count := analysis.count(name))},
+                          "written": [str(path) for path in written]}, indent=1))
+    elif not options.quiet:
+        print(f"{said[0]}\n\n{page}, and {len(written) - 1} other pages, tables and figures, from {len(records)} records"
+              + (f"; {lost} runs or files have no result, named in the report" if lost else ""))
+    if options.open and not webbrowser.open(page.resolve().as_uri()):
+        print(f"note: no browser opens here; the page is {page}", file=sys.stderr)
     found = {finding: analysis.count(finding) for finding in fatal if analysis.count(finding)}
     if found:
         print("failing, as asked: " + ", ".join(f"{count} {finding}" for finding, count in found.items()), file=sys.stderr)

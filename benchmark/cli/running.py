@@ -24,6 +24,7 @@ from benchmark.cli.context import (
     require_torch,
 )
 from benchmark.cli.standing import print_states
+from benchmark.cli.terminal import log_and_screen
 from benchmark.plan.matrix import Plan
 from benchmark.provenance.currency import Judge
 from benchmark.records.lease import takeover_seconds
@@ -40,7 +41,7 @@ TIME_OVER = 3  # exit code
 def run_matrix(options: argparse.Namespace, command: str) -> int:
     from benchmark.runner.budget import Budget
     from benchmark.runner.pool import run_plan, todo
-    from benchmark.runner.progress import watch
+    from benchmark.runner.screen import watch
 
     if options.allow_missing:
         os.environ["M2PT_ALLOW_MISSING"] = "1"  # read by the runs, too
@@ -100,7 +101,7 @@ def run_matrix(options: argparse.Namespace, command: str) -> int:
     if options.debug:
         return debug_runs(work, store, site)
     budget = Budget(options.time_limit, store.records()[0]) if options.time_limit else None
-    with stopped_like_ctrl_c(), watch(plan.specs, jobs, options.verbose) as progress:
+    with stopped_like_ctrl_c(), watch(plan.specs, jobs, options.verbose, options.quiet, *log_and_screen()) as progress:
         failed = run_plan(plan, store, site, jobs, progress.take, work=work, timeout=options.timeout,
                           retries=options.retries, budget=budget)
     close_matrix(options, plan, store, progress)
@@ -179,8 +180,8 @@ def tell_whose(plan: Plan, store: Store, options: argparse.Namespace) -> str:
 def reproduce_run(options: argparse.Namespace, command: str) -> int:
     from benchmark.records.record import read_record
     from benchmark.runner.pool import run_plan
-    from benchmark.runner.progress import watch
     from benchmark.runner.reproduce import adopt, compare_records, find_record, plan_again, tell
+    from benchmark.runner.screen import watch
 
     if not options.tolerance >= 0:
         raise ValueError(f"--tolerance {options.tolerance}: expected 0 or more")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Collection as AbstractCollection
 from pathlib import Path
 
@@ -14,23 +15,29 @@ from benchmark.report.parts import PARTS
 from benchmark.report.tables import SELECTED
 
 
+def sentences(analysis: Analysis) -> list[str]:
+    """What was found, the most important first."""
+    return [*filter(None, [headline(analysis)]), *answer(analysis)]
+
+
 def write_report(
     analysis: Analysis, out: Path, command: str = "benchmark report", formats: AbstractCollection[str] = FORMATS,
-    parts: AbstractCollection[str] = tuple(PARTS)
+    parts: AbstractCollection[str] = tuple(PARTS), say: Callable[[str], object] = lambda text: None
 ) -> list[Path]:
     """Write the pages, tables/ and figures/ below `out` in the given formats; returns what was written, the page first.
 
-    `command` is what regenerates the report; `parts` are the keys of `PARTS` to write. Raises OSError where `out` cannot be
-    written.
+    `command` is what regenerates the report; `parts` are the keys of `PARTS` to write; `say` is told what comes next. Raises
+    OSError where `out` cannot be written.
     """
     document = Document(out, formats)
-    lines, reservations = [*filter(None, [headline(analysis)]), *answer(analysis)], badges(analysis)
+    lines, reservations = sentences(analysis), badges(analysis)
     note = f"Test split, {SELECTED[analysis.select]}; selection on the validation split only."
     document.add(Heading(analysis.study.question, 1),
                  *(Paragraph(text) for text in (*lines[:1], *reservations, *lines[1:], note)))
     with house_style():
         for name, part in PARTS.items():
             if name in parts:
+                say(part.title)
                 document.add(Heading(part.title, appendix=part.appendix))
                 part.add(document, analysis)
     document.add(Heading("Regenerate", appendix=True), Paragraph("From the records alone, in seconds, to the same bytes:"),

@@ -33,14 +33,13 @@ ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "2000000000", "MALLOC_TRIM_THRESHOLD_": "
 CUBLAS = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}  # without it, matrix products on a GPU are not deterministic
 GRACE_S = 60.0  # for a run that is told to stop; then it goes on from its last epoch
 LOOK_AGAIN_S = 2.0  # at a run that another runner is carrying out
-WANTED = "weights wanted"  # why runs are computed again whose records hold
 
 
 @dataclass(frozen=True)
 class Event:
     """Something that happened to a run."""
 
-    kind: Literal["kept", "started", "elsewhere", "epoch", "alone", "again", "done", "failed"]
+    kind: Literal["kept", "started", "elsewhere", "epoch", "alone", "again", "done", "failed", "stopping"]
     spec: RunSpec
     done: int = 0  # epochs
     total: int = 0
@@ -72,7 +71,7 @@ class Todo:
 
     def counts(self) -> dict[str, int]:
         """Runs to be computed though there is something of them, by state, or as "weights wanted" """
-        states = Counter(WANTED if job.spec.run_id in self.wanted else self.standings[job.spec.run_id].state
+        states = Counter("weights wanted" if job.spec.run_id in self.wanted else self.standings[job.spec.run_id].state
                          for job in self.jobs)
         return {state: count for state, count in states.items() if state != "missing"}
 
@@ -130,6 +129,8 @@ def run_plan(plan: Plan, store: Store, site: Site, jobs: int, on_event: Callable
             for ended in _listen(runner.running, runner.on_event, timeout):
                 runner.end(ended)
     except BaseException:
+        for spec in [job.spec for entry in runner.running for job in entry.jobs]:
+            on_event(Event("stopping", spec))
         _stop(runner.running)
         raise
     return list(runner.failed.values())
@@ -281,12 +282,14 @@ def not_run(broken: RunSpec) -> str:
 
 
 def _stop(running: Sequence[_Running]) -> None:
-    for entry in running:
-        entry.process.terminate()  # which leaves a checkpoint after its current step
-    deadline = time.monotonic() + GRACE_S
-    for entry in running:
-        entry.process.join(max(0.0, deadline - time.monotonic()))
-        if entry.process.is_alive():
+    try:
+        for entry in running:
+            entry.process.terminate()  # which leaves a checkpoint after its current step
+        deadline = time.monotonic() + GRACE_S
+        for entry in running:
+            entry.process.join(max(0.0, deadline - time.monotonic()))
+    finally:  # at once where it is interrupted
+        for entry in [entry for entry in running if entry.process.is_alive()]:
             entry.process.kill()
             entry.process.join()
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -256,12 +257,20 @@ def _interpolate(own: Mapping[str, Tensor], renamed: dict[str, Tensor], model: E
 
 
 def write(conversion: Conversion, path: Path) -> str:
-    """Write the weights as safetensors, whole or not at all, with what they are in its head; returns their SHA-256."""
+    """Write the weights as safetensors, whole or not at all, with what they are in its head; returns their SHA-256. What
+    shares memory in the file is written each for itself, as layers are here, and noted.
+    """
     if conversion.blocks is None:
         raise ValueError("nothing was converted")
+    memory = Counter(tensor.untyped_storage().data_ptr() for tensor in conversion.tensors.values())
+    shared = [name for name, tensor in conversion.tensors.items() if memory[tensor.untyped_storage().data_ptr()] > 1]
+    if shared:
+        conversion.notes.append(f"{len(shared)} tensors share memory with others in the file, such as {shared[0]}: each is "
+                                "written, and will be trained, for itself")
     said = Origin(blocks=conversion.blocks, format=conversion.format, sources=conversion.sources,
                   notes=tuple(conversion.notes), differences=tuple(conversion.differences))
-    data = save(conversion.tensors, {NAME: said.text()})
+    data = save({name: tensor.clone() if name in shared else tensor for name, tensor in conversion.tensors.items()},
+                {NAME: said.text()})
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.partial")
     temporary.write_bytes(data)

@@ -30,13 +30,14 @@ BLOCK = re.compile(r"(^|\.)(blocks|layers?|h)\.\d+\.")  # in the names of any tr
 DEEPEST = 4  # nests in one another
 AVERAGE = re.compile(r"(^|[._])ema([._]|$)|average")
 SHOWN = 60  # characters of a text
+KNOWN = "Known are files of torch.save (.pth, .pt, .bin), .safetensors, and an index of either in parts (.index.json)"
 OTHERS = {  # first bytes: what it is, and what to do
     b"\x1f\x8b": "is compressed by gzip; unpack it first", b"BZh": "is compressed by bzip2; unpack it first",
     b"\xfd7zXZ\x00": "is compressed by xz; unpack it first", b"\x28\xb5\x2f\xfd": "is compressed by zstd; unpack it first",
     b"7z\xbc\xaf\x27\x1c": "is a 7z archive; unpack it first", b"Rar!": "is a RAR archive; unpack it first",
-    b"\x89HDF\r\n\x1a\n": "is HDF5, as Keras writes; only what PyTorch writes and safetensors are read",
-    b"GGUF": "is GGUF; only what PyTorch writes and safetensors are read",
-    b"\x93NUMPY": "is one NumPy array and no weights by name"}
+    b"\x89HDF\r\n\x1a\n": f"is HDF5, as Keras writes. {KNOWN}",
+    b"GGUF": f"is GGUF. {KNOWN}",
+    b"\x93NUMPY": f"is one NumPy array and no weights by name. {KNOWN}"}
 PART = re.compile(r"-\d{5}-of-\d{5}\.(safetensors|bin)$")  # of a file of weights in several parts, which an index names
 
 
@@ -160,7 +161,7 @@ def _load(path: Path) -> object:
             if "magic number" in reason:
                 reason = "it is a pickle that torch.save did not write"
             elif not head.startswith(b"\x80") and not head.startswith(b"PK"):
-                reason = f"it is no file of torch.save or safetensors ({reason})"
+                reason = f"it is of no known format. {KNOWN}"
             raise CheckpointError(f"checkpoint {path} is refused, as only tensors and plain values are read: "
                                   f"{reason}") from error
 
@@ -221,7 +222,7 @@ def _text_fault(head: bytes) -> str:
         return "is an HTML page, as a download that failed leaves it; download the file itself"
     if not text.isprintable():
         return ""
-    return f"is a text file, which begins with {text[:SHOWN]!r}; download the weights themselves"
+    return f"is a text file, which begins with {text[:SHOWN]!r}; download the weights themselves. {KNOWN}"
 
 
 def _archive_fault(path: Path, size: int) -> str:
@@ -234,8 +235,7 @@ def _archive_fault(path: Path, size: int) -> str:
     if any(name.endswith("constants.pkl") for name in names):
         return "is TorchScript, which is code; load it where it is from, and save its state_dict()"
     if names and all(name.endswith(".npy") for name in names):
-        return ("is an archive of NumPy arrays (.npz), as models of JAX are published; only what PyTorch writes and "
-                "safetensors are read")
+        return f"is an archive of NumPy arrays (.npz), as models of JAX are published. {KNOWN}"
     if not any(name.endswith("data.pkl") for name in names):
         return f"is a zip archive that torch.save did not write (with {', '.join(names[:3])}); unpack it first"
     return ""

@@ -1,0 +1,41 @@
+"""The command `export-logs`: results folders in, files that other tools open out."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from benchmark.cli.conditions import conditions_told
+from benchmark.cli.reading import check_results
+from benchmark.plan.matrix import pick
+from benchmark.records.store import Store
+
+FORMATS = ("tensorboard", "csv", "parquet")
+
+
+def export_logs(options: argparse.Namespace, command: str) -> int:
+    from benchmark.report.logs import check_packages, write_logs
+
+    formats = pick([options.to], dict.fromkeys(FORMATS), "format")
+    if not formats:
+        raise ValueError(f"--to: expected some of {', '.join(FORMATS)}")
+    check_packages(formats)
+    folders = options.results or [Path("results/tiny")]
+    runs, problems = [], []
+    for folder in folders:
+        check_results(folder)
+        store = Store(folder)
+        records, unreadable = store.records()
+        runs += [(record, store) for record in records]
+        problems += unreadable
+    try:
+        written = write_logs(runs, conditions_told(), formats, options.out)
+    except OSError as error:
+        raise ValueError(f"{options.out} cannot be written ({error.strerror or error}); choose another folder with "
+                         "--out") from error
+    for line in problems:
+        print(f"left out: {line}")
+    print(f"{len(runs)} runs: " + ", ".join(f"{name} in {path}" for name, path in written.items()))
+    if "tensorboard" in written:
+        print(f"look at them: tensorboard --logdir {written['tensorboard']}")
+    return 0
