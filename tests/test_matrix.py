@@ -183,6 +183,9 @@ def test_names_of_the_command_line_replace_what_one_group_has_and_select_from_se
     assert narrowed.groups == (group(arms=("zero",), settings=("fix",)),)
     several = Matrix(name="two", groups=(group(targets=("imagenet",)), group(targets=("audioset",), arms=("gain", "m2pt"))))
     assert narrow(several, targets=("imagenet",)).groups == several.groups[:1]
+    lead = narrow(STUDY.matrices["lead"], arms=("fix", "m2pt"), known=ARMS)  # `draws` went with the arms that have it
+    assert lead.groups[0].options == ({},)
+    assert narrow(STUDY.matrices["lead"], arms=("permuted",), known=ARMS).groups[0].options == ({"draws": "own"},)
     assert [group.arms for group in narrow(several, arms=("m2pt",)).groups] == [("m2pt",), ("m2pt",)]
     assert narrow(several, auxiliaries=("audio",)).groups[1].auxiliaries == ("audio",)
     with pytest.raises(ValueError, match="matrix two has no cell with targets kinetics"):

@@ -60,7 +60,7 @@ def make_plan(options: argparse.Namespace, unprepared: dict[str, str] | None = N
     named = {*",".join(options.aux or ()).split(","), *(name for group in matrix.groups for name in group.auxiliaries)}
     given = _parse_given(options.start, tasks, named)
     matrix = narrow(matrix, settings=settings, arms=chosen, targets=pick(options.target, tasks, "task"),
-                    auxiliaries=pick_auxiliaries(options.aux, tasks, given))
+                    auxiliaries=pick_auxiliaries(options.aux, tasks, given), known=arms)
     folder = options.results or Path("results") / folder_of(matrix, options.profile, options.limit)
     variants = [name for text in options.variants for name in text.split(",")]
     overrides = overrides_of(study, variants, options.profile, tasks)

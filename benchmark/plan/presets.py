@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -81,10 +81,11 @@ def explain(error: ValidationError) -> str:
 
 
 def narrow(matrix: Matrix, *, targets: Sequence[str] = (), auxiliaries: Sequence[str] = (), arms: Sequence[str] = (),
-           settings: Sequence[Setting] = ()) -> Matrix:
+           settings: Sequence[Setting] = (), known: Mapping[str, Arm] | None = None) -> Matrix:
     """What the command line chose: instead of what a matrix of one group has, or from what a matrix of several has.
 
-    Empty means no choice. Raises `ValueError` where nothing is left.
+    Empty means no choice. An option that only arms have which are left out goes with them, as far as arms are `known`.
+    Raises `ValueError` where nothing is left.
     """
     chosen = {"targets": tuple(targets), "auxiliaries": tuple(auxiliaries), "arms": tuple(arms), "settings": tuple(settings)}
     groups = []
@@ -95,11 +96,18 @@ def narrow(matrix: Matrix, *, targets: Sequence[str] = (), auxiliaries: Sequence
             if wanted:
                 fields[name] = wanted if len(matrix.groups) == 1 or not own else tuple(x for x in own if x in wanted)
         if all(fields.values()):
-            groups.append(group.model_copy(update=fields))
+            had, has = (_fields(known or {}, names) for names in (group.arms, fields.get("arms", group.arms)))
+            options = tuple({} if (had - has) & set(option) else option for option in group.options)
+            groups.append(group.model_copy(update={**fields, "options": options}))
     if not groups:
         asked = "; ".join(f"{name} {', '.join(wanted)}" for name, wanted in chosen.items() if wanted)
         raise ValueError(f"matrix {matrix.name} has no cell with {asked}; benchmark info {matrix.name} says what it has")
     return matrix.model_copy(update={"groups": tuple(groups)})
+
+
+def _fields(arms: Mapping[str, Arm], names: Iterable[str]) -> set[str]:
+    """The options that any of these arms has"""
+    return {option for name in names if name in arms for option in type(arms[name]).model_fields}
 
 
 def plan_matrix(matrix: Matrix, tasks: Mapping[str, Task], arms: Mapping[str, Arm], profile: str, seeds: Sequence[int],
