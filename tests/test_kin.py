@@ -212,6 +212,23 @@ def test_blocks_of_another_are_frozen_but_for_their_norms(name):
             assert torch.equal(weight, expected[layer])
 
 
+@pytest.mark.parametrize("name", ["frozen-block", "frozen-block-random", "frozen-block-none", "frozen-block-own"])
+def test_a_frozen_block_stands_between_two_linear_layers_behind_the_last(name):
+    model, other, arm = Model(0), Model(1).blocks, ARMS[name]
+    own = copy.deepcopy(model.blocks)
+    arm.build(model, {"auxiliary": other} if name in ("frozen-block", "frozen-block-own") else {}, stream(arm))
+    added = model.blocks[-1].added
+    assert {key.partition(".")[0] for key, parameter in added.named_parameters() if parameter.requires_grad} == {
+        "0", str(len(added) - 1)}
+    x = torch.randn(2, 5, 16)
+    for block, plain in zip(model.blocks[:-1], own[:-1], strict=True):
+        assert torch.equal(block(x), plain(x))
+    between = {"frozen-block-none": nn.Identity(), "frozen-block-random": added[1]}.get(name, other[-1])
+    torch.testing.assert_close(model.blocks[-1](x), added[-1](between(added[0](own[-1](x)))))
+    assert len(added) == (2 if name == "frozen-block-none" else 3)
+    assert own.state_dict().keys() < model.blocks.state_dict().keys(), "plain names stay"
+
+
 def test_the_positive_control_of_frozen_blocks_starts_from_its_own_modality():
     assert ARMS["fpt-own"].starts("image", None, "scratch", 3) == {"auxiliary": Start("image", 3)}
     whole = type(ARMS["fpt-own"])(tokenizer="own")
@@ -287,7 +304,7 @@ def test_any_arm_of_the_matrix_can_be_chosen_alone(name):
 def test_controls_of_an_arm_are_declared_by_the_arm_and_answer_no_question():
     rivals = with_rivals(STUDY, ARMS).rivals
     methods = {arm.name: arm.rivals for arm in KIN if arm.is_method}
-    assert set(methods) == {"low-rank", "fpt", "aligned", "task-vector"}
+    assert set(methods) == {"low-rank", "fpt", "aligned", "task-vector", "frozen-block"}
     for name, own in methods.items():
         assert tuple(rivals[name]) == own
         assert all(ARMS[rival] in KIN and not ARMS[rival].is_method for rival in own)

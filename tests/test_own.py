@@ -175,6 +175,26 @@ class Forgetful(GatedPathways):
         model.blocks[0].mlp.fc1.weight.data.mul_(-1)
 
 
+class Appending(Arm):
+    """A layer more, and no word of it"""
+
+    name: ClassVar[str] = "appending"
+
+    def build(self, model, blocks, random):
+        model.blocks[-1].added = nn.Linear(2, 2)
+        return []
+
+
+class Replacing(Appending):
+    """More is declared, and what the plain model has is gone"""
+
+    adds: ClassVar[bool] = True
+
+    def build(self, model, blocks, random):
+        model.blocks[-1].mlp.fc1 = nn.Sequential(model.blocks[-1].mlp.fc1)
+        return []
+
+
 class Halfway(GatedPathways):
     """A merge of one layer"""
 
@@ -187,6 +207,7 @@ class Halfway(GatedPathways):
     (Wrapping(), "the merged model of arm m2pt is not the plain one: without head.head.bias, without head.head.weight"),
     (Raising(), "RuntimeError: no such block"),
     (Unmerged(), "without blocks.0.attn.proj.weight, without blocks.0.attn.qkv.weight, with blocks.0.attn.proj."),
+    (Appending(), "with blocks.2.added.bias, with blocks.2.added.weight"), (Replacing(), "without blocks.2.mlp.fc1.bias"),
     (Forgetful(), "differs by "), (Halfway(), "let its `merge` undo what would be exported under other names")],
     ids=lambda value: getattr(type(value), "__name__", ""))
 def test_what_is_wrong_with_an_arm_is_found(arm, said):

@@ -5,6 +5,7 @@ Importing this imports no torch.
 
 from baselines.kin.aligned import Aligned, AlignedKnown, AlignedNoise, AlignedPermuted
 from baselines.kin.fpt import Fpt, FptOwn, FptRandom, FptShuffled
+from baselines.kin.frozen_block import FrozenBlock, FrozenBlockNone, FrozenBlockOwn, FrozenBlockRandom
 from baselines.kin.lora import Lora
 from baselines.kin.low_rank import LowRank, LowRankKnown, LowRankNoise
 from baselines.kin.task_vector import TaskVector, TaskVectorKnown, TaskVectorNoise, TaskVectorPermuted
@@ -13,4 +14,5 @@ from benchmark.spec.contracts import Arm
 KIN: tuple[Arm, ...] = (
     Lora(), LowRank(), LowRankNoise(), LowRankKnown(), Fpt(), FptRandom(), FptShuffled(), FptOwn(),
     Aligned(), AlignedNoise(), AlignedPermuted(), AlignedKnown(),
-    TaskVector(), TaskVectorNoise(), TaskVectorPermuted(), TaskVectorKnown())
+    TaskVector(), TaskVectorNoise(), TaskVectorPermuted(), TaskVectorKnown(),
+    FrozenBlock(), FrozenBlockRandom(), FrozenBlockNone(), FrozenBlockOwn())

@@ -42,7 +42,8 @@ RATES: tuple[dict[str, Any], ...] = ({}, {"scale_lr_factor": 10.0}, {"scale_lr_f
 PLAIN_RATES: tuple[dict[str, Any], ...] = tuple({"lr_factor": factor} for factor in (0.25, 0.5, 0.7, 1.4, 2.0, 4.0))
 PATHWAYS_KIN = ("lora", "low-rank", "low-rank-noise", "low-rank-known", "aligned", "aligned-noise", "aligned-permuted",
                 "aligned-known", "solution-noise")
-FROZEN_KIN = ("scratch", "fpt", "fpt-random", "fpt-shuffled", "fpt-own")
+FROZEN_KIN = ("scratch", "fpt", "fpt-random", "fpt-shuffled", "fpt-own", "frozen-block", "frozen-block-random",
+              "frozen-block-none", "frozen-block-own")
 VECTORS = ("task-vector", "task-vector-noise", "task-vector-permuted")
 COEFFICIENTS: tuple[dict[str, Any], ...] = ({}, {"merge_scale": 0.3}, {"merge_scale": 0.1})  # as is: 1
 STRONGER = (*RATES, *({"scale_per_output": True, **rate} for rate in RATES), {"join_bias": True})
@@ -153,7 +154,8 @@ STUDY = Study(
         "merge-whole": ("merge-whole-random", "self-copy"), "merge-whole-random": ("self-copy",),
         "merge-own": ("merge-random", "self-copy"), "merge-random": ("self-copy",),
         "solution": ("solution-noise", "self-copy")},
-    beside={"m2pt": ("same-modality",), "low-rank": ("lora", "m2pt"), "aligned": ("m2pt",), "fpt": ("fpt-own",)},
+    beside={"m2pt": ("same-modality",), "low-rank": ("lora", "m2pt"), "aligned": ("m2pt",), "fpt": ("fpt-own",),
+            "frozen-block": ("frozen-block-own",)},
     tuned_baseline="higher-lr",
     noise=("random-norm",),
     dose=("solution", "rho"),

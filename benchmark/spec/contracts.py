@@ -192,6 +192,7 @@ class Arm(Frozen, ABC):
     uses_auxiliary: ClassVar[bool] = False
     is_baseline: ClassVar[bool] = False  # whether other arms of the same setting are compared with this one
     is_method: ClassVar[bool] = True  # False: a control, unless it is a baseline
+    adds: ClassVar[bool] = False  # whether its merged model has parts beside the plain one's, which it costs in use, too
     rivals: ClassVar[tuple[str, ...]] = ()  # arms that a gain must beat beside the baseline; (): of a method, the study's
     later: ClassVar[frozenset[str]] = frozenset()  # options that came after runs were recorded; at their default in no run id
     unnamed: ClassVar[frozenset[str]] = frozenset()  # options that make another run of the same variant: other random numbers
@@ -235,7 +236,8 @@ class Arm(Frozen, ABC):
 
     def merge(self, model: TransformerModel) -> None:
         """Undo what `build` did to the structure of `model`, and keep what it computes: names and shapes are the plain model's
-        again. The engine merges pathways that `build` returned by itself, after this.
+        again; one that `adds` may leave more names beside them. The engine merges pathways that `build` returned by itself,
+        after this.
         """
 
     def tune(self, name: str, lr_scale: float, weight_decay: float) -> tuple[float, float]:

@@ -52,8 +52,13 @@ def check_built(model: TransformerModel, plain: Layout, arm: Arm) -> None:
 
 
 def check_plain(model: TransformerModel, plain: Layout, arm: Arm) -> None:
-    """Raises `ValueError` naming what is missing, too many or of another shape in a model that is to be exported."""
+    """Raises `ValueError` naming what is missing, too many or of another shape in a model that is to be exported.
+
+    Of an arm that `adds` there may be more; what the plain model has must be there all the same.
+    """
     found = layout_of(model)
+    if arm.adds:
+        found = {name: shape for name, shape in found.items() if name in plain}
     if found != plain:
         missing, more = sorted(plain.keys() - found.keys()), sorted(found.keys() - plain.keys())
         shapes = [f"{name} of {tuple(found[name])} for {tuple(plain[name])}"
@@ -61,7 +66,8 @@ def check_plain(model: TransformerModel, plain: Layout, arm: Arm) -> None:
         wrong = [*(f"without {name}" for name in missing[:2]), *(f"with {name}" for name in more[:2]), *shapes[:2]]
         hint = "let its `merge` undo" if merges_itself(arm) else "give it a `merge(model)` that undoes"
         raise ValueError(f"the merged model of arm {arm.name} is not the plain one: {', '.join(wrong)}; {hint} what would be "
-                         "exported under other names or shapes, or return pathways from `build`")
+                         "exported under other names or shapes, or return pathways from `build`; where its model has parts "
+                         "more, it declares that it `adds`")
 
 
 def check_difference(difference: float, arm: Arm) -> None:
