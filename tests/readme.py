@@ -16,6 +16,7 @@ from benchmark.evidence.analysis import Analysis, analyse
 from benchmark.evidence.inputs import gather
 from benchmark.records.store import Store
 from benchmark.report.canvas import drawn, house_style
+from benchmark.report.doses import dose_table
 from benchmark.report.first import FIRST, draw_first, first_matrix, reading_table
 from benchmark.report.markup import escape_markdown, to_markdown
 from benchmark.report.means import headline, means_table, scales_table
@@ -41,6 +42,8 @@ def parts() -> dict[str, str]:
     found = analysis()
     tables = {"matrix": first_matrix(found, 0), "how-to-read": reading_table(found), "mean-effect": means_table(found, 0),
               "scales-likeness": scales_table(found), "pretraining": pretraining_table(found.collection, found.pretraining)}
+    tables |= {f"dose-{found.collection.sections[section].setting}": dose_table(found, section)
+               for section in dict.fromkeys(found.doses["section"])}
     return {FIRST: f"**{escape_markdown(headline(found))}**\n", **{name: to_markdown(table) for name, table in tables.items()}}
 
 
