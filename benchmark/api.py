@@ -62,8 +62,9 @@ def load(results: Place | Sequence[Place], kind: Kind = "records") -> pd.DataFra
         records, unreadable = store.records()
         if unreadable:
             raise ValueError(f"{unreadable[0]}; remove that file, or run its matrix again")
-        rows += [{**run_columns(record), "conditions": conditions_of(record.spec), **row} for record in records
-                 for row in of_kind[kind](record, store.run_folder(record.spec))]
+        for record in records:
+            own = {**run_columns(record), "conditions": conditions_of(record.spec)}
+            rows += [{**own, **row} for row in of_kind[kind](record, store.run_folder(record.spec))]
     return pd.DataFrame(rows, columns=None if rows else [*OF_A_RUN, "conditions"])
 
 

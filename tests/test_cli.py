@@ -436,6 +436,14 @@ def test_help_names_every_command(capsys):
     assert "benchmark run --matrix smoke" in printed
 
 
+@pytest.mark.parametrize("command", build_parser().commands)
+def test_every_command_has_help(command, capsys):
+    with pytest.raises(SystemExit) as done:
+        main([command, "--help"])
+    assert done.value.code == 0
+    assert capsys.readouterr().out.startswith(f"usage: benchmark {command} ")
+
+
 def test_records_and_failures_of_a_folder_are_found_again(states, tmp_path):
     records, problems = Store(tmp_path).records()
     assert [len(records), len(problems)] == [2, 1]

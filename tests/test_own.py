@@ -36,13 +36,13 @@ GatedPathways, GATED = EXAMPLES["GatedPathways"], EXAMPLES["ARM"]
 
 
 @pytest.fixture(autouse=True)
-def forgotten(monkeypatch):
+def forgotten(monkeypatch, tmp_path_factory):
     """Plugins of one test are no modules of the next."""
     monkeypatch.setattr(sys, "path", [*sys.path])
     before = set(sys.modules)
     yield
     for name in set(sys.modules) - before:
-        if str(getattr(sys.modules[name], "__file__", "")).startswith("/tmp"):
+        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(tmp_path_factory.getbasetemp())):
             del sys.modules[name]
 
 

@@ -26,6 +26,8 @@ def with_config(arguments: Sequence[str], parser: Parser) -> list[str]:
     if command is None or OPTION not in command.options():
         return list(arguments)
     typed = list(arguments[1:])
+    if {"-h", "--help"} & set(typed):  # which tells defaults, and `given` has none
+        return list(arguments)
     given = command.given(typed)
     file = given.pop("config", None)
     if file is None:
