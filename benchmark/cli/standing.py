@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from benchmark.cli.context import load_registry, make_plan, names_a_choice
 from benchmark.plan.matrix import Plan
-from benchmark.provenance.currency import STATES, Judge, Standing, carried_note
+from benchmark.provenance.currency import AGAIN, STATES, Judge, Standing, carried_note
 from benchmark.records.headers import Header
 from benchmark.records.record import names_under
 from benchmark.records.store import Store
@@ -138,7 +138,7 @@ def print_states(plan: Plan, store: Store, headers: Mapping[str, Header] | None 
             notes.setdefault(f"failed  {spec.name}: {standing.detail}", [])
         elif standing.state == "other code":
             notes.setdefault(f"other code  {standing.detail} changed since", []).append(spec.name)
-        if not standing.holds and standing.state != "failed" and (failure := store.failure(spec)) is not None:
+        if standing.state in AGAIN and (failure := store.failure(spec)) is not None:
             notes.setdefault(f"failed again  {spec.name}: {failure.error}; its earlier record is kept", [])
     width = max(len(cell) for cell in cells)
     for cell, states in cells.items():

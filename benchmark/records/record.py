@@ -111,6 +111,11 @@ class Record(Frozen):
         """What was asked and what computed it, as one name: one run can have been computed by two states of the code."""
         return f"{self.run_id}-{hashlib.sha256(canonical_json(self.code).encode()).hexdigest()[:8]}"
 
+    def given(self, role: str) -> str:
+        """SHA-256 of the file that the run was given to start from in this role; "" where that was trained here."""
+        digest = self.weights.get(role, "")  # a start is named by its run, or by the first digits of its file's digest
+        return digest if role in self.spec.starts and digest.startswith(self.spec.starts[role]) else ""
+
     @field_validator("measurements")
     @classmethod
     def _side_by_side(cls, rows: list[Measurement]) -> list[Measurement]:

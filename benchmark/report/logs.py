@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import io
 from collections.abc import Callable, Mapping, Sequence
@@ -49,10 +50,11 @@ def write_logs(runs: Sequence[tuple[Record, Store]], conditions: Conditions, for
     of an earlier call. Raises `OSError` where it cannot be written.
     """
     out.mkdir(parents=True, exist_ok=True)
+    frame = functools.cache(lambda: log_frame(runs, conditions))  # of both formats that have it
     writers: Mapping[str, Callable[[], Path]] = {
         "tensorboard": lambda: _write_events(runs, out / "tensorboard"),
-        "csv": lambda: _write_frame(log_frame(runs, conditions), out / "logs.csv"),
-        "parquet": lambda: _write_frame(log_frame(runs, conditions), out / "logs.parquet")}
+        "csv": lambda: _write_frame(frame(), out / "logs.csv"),
+        "parquet": lambda: _write_frame(frame(), out / "logs.parquet")}
     return {name: writers[name]() for name in formats}
 
 

@@ -52,9 +52,8 @@ def facts(records: Sequence[Record]) -> list[str]:
 def given_weights(record: Record) -> list[str]:
     """What a run started from that was not trained here: a text for each file, the same for the same file."""
     spec, texts = record.spec, []
-    for role, start in spec.starts.items():
-        digest = record.weights.get(role, "")
-        if digest.startswith(start):
+    for role in spec.starts:
+        if digest := record.given(role):
             name = spec.auxiliary if role == "auxiliary" and spec.auxiliary else spec.modality
             sources = (spec.published or {}).get(role, {})
             known = " and ".join(f"{file}, SHA-256 {own[:DIGITS]}" for file, own in sorted(sources.items()))

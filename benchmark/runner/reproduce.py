@@ -63,8 +63,8 @@ def plan_again(record: Record, records: Sequence[Record], tasks: Mapping[str, Ta
     def add(one: Record) -> None:
         needs = []
         for role, run_id in one.spec.starts.items():
-            if one.weights.get(role, "").startswith(run_id):
-                raise ValueError(f"{one.spec.name} starts from weights that were given by file (SHA-256 {one.weights[role]}); "
+            if file := one.given(role):
+                raise ValueError(f"{one.spec.name} starts from weights that were given by file (SHA-256 {file}); "
                                  f"with that file it is computed again, under --overwrite all, by: {one.command}")
             if run_id not in by_id:
                 raise ValueError(f"{one.spec.name} starts from run {run_id}, whose record is not here")
