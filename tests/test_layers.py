@@ -248,6 +248,14 @@ def call(arguments: list[str]) -> list[str]:
     return loaded
 
 
+def test_a_plan_with_a_task_of_ones_own_waits_for_no_timm(plugins, tmp_path):
+    """The file of a task imports torch and our building blocks; timm takes longer than both, and plans build no model."""
+    loaded = call(["run", "--matrix", "smoke", "-t", "waveforms", "--arm", "scratch", "--plugins", str(plugins), "--dry-run",
+                   "--results", str(tmp_path)])
+    assert "sixth_task" in loaded
+    assert "timm" not in loaded
+
+
 @pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
 def test_looking_at_things_loads_little(arguments, tmp_path):
     """What makes it slow to start is what it imports; that is counted, as seconds are the machine's."""

@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import torch
-from timm.layers import trunc_normal_
-from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -84,6 +82,8 @@ def build_blocks(dim: int, depth: int, num_heads: int, mlp_ratio: float, qkv_bia
 
     Linear weights are Xavier uniform as in MAE (`init_std` None) or truncated normal as in Point-MAE; biases are 0.
     """
+    from timm.models.vision_transformer import Block  # here, as timm takes longer than torch and plans build no model
+
     rates = torch.linspace(0, drop_path_rate, depth, device="cpu").tolist()
     blocks = nn.ModuleList(
         Block(dim, num_heads, mlp_ratio, qkv_bias=qkv_bias, drop_path=rate,
@@ -99,6 +99,8 @@ def initialise_linear(linear: nn.Linear, std: float | None = None) -> None:
     if std is None:
         nn.init.xavier_uniform_(linear.weight)
     else:
+        from timm.layers import trunc_normal_
+
         trunc_normal_(linear.weight, std=std)
     if linear.bias is not None:
         nn.init.zeros_(linear.bias)
