@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import io
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from matplotlib.text import Text
 
 from baselines import ARMS
+from benchmark.data.names import class_names, sample_names
 from benchmark.model.patches import patchify
 from benchmark.plan.matrix import Cell, Planner, pretraining_tasks
 from benchmark.plan.presets import Group, cells_of
 from benchmark.records.pictures import read_pictures, write_pictures
 from benchmark.report.canvas import house_style
 from benchmark.report.pictures import draw_reconstructions, draw_samples
+from benchmark.spec.sounds import SoundProfile
 from benchmark.train.loop import fit
 from benchmark.train.pictures import (
     RECONSTRUCTED,
@@ -27,6 +31,7 @@ from benchmark.train.pictures import (
 )
 from benchmark.train.setup import build_autoencoder
 from tasks import TASKS
+from tasks.audioset.waveform import CLIP_SAMPLES, SAMPLE_RATE, clip_log_mel, kaldi_fbank
 
 
 @pytest.mark.parametrize(("shape", "patch"), [((3, 8, 12), (4, 2)), ((3, 4, 8, 8), (2, 4, 2)), ((1, 6, 4), (3, 4))])
@@ -53,6 +58,11 @@ def test_every_task_has_a_contact_sheet_of_its_training_split(task, tmp_path):
         assert np.array_equal(pictures["input"], stored.movedim(1, -1).numpy())
     if task.modality == "point":
         np.testing.assert_allclose(pictures["input"], stored.float().numpy() / 127, atol=1e-3)
+    first = task.load("tiny")["train"].take(SHOWN).columns
+    names = class_names(task.profiles["tiny"])
+    told = [names.index(name) for name in pictures["name"]] if task.modality != "audio" else [
+        [float(tag in name.split(", ")) for tag in names] for name in pictures["name"]]
+    assert told == first.get("category", first["label"]).tolist(), "each sample is under the name of its own class"
     write_pictures(tmp_path / "a.npz", pictures)
     again = read_pictures(tmp_path / "a.npz")
     assert again is not None
@@ -61,7 +71,31 @@ def test_every_task_has_a_contact_sheet_of_its_training_split(task, tmp_path):
     write_pictures(tmp_path / "a.npz", pictures)
     assert (tmp_path / "a.npz").read_bytes() == before
     with house_style():
-        assert draw_samples(task.name, "tiny", pictures).axes
+        drawing = draw_samples(task.name, "tiny", pictures)
+        said = " ".join(text.get_text() for text in drawing.findobj(Text)).replace("\n", " ")
+    assert all(name in said for name in pictures["name"])
+    assert ("seconds" in said, "hertz" in said) == (task.modality == "audio", task.modality == "audio")
+    assert ("Frames 1, 3, 6, 8 of 8" in said) == (task.modality == "video")
+
+
+def test_axes_of_spectrograms_are_those_of_the_filters_that_made_them():
+    for name, profile in TASKS["audioset"].profiles.items():
+        assert isinstance(profile, SoundProfile)
+        frames, bins = profile.shape.input_size
+        assert profile.seconds == (CLIP_SAMPLES / SAMPLE_RATE if name != "paper" else frames / 100)
+        tone = profile.bin_hertz()[40]
+        wave = torch.sin(torch.arange(CLIP_SAMPLES) * (2 * np.pi * tone / SAMPLE_RATE))
+        spectrum = clip_log_mel(wave) if name != "paper" else kaldi_fbank(wave, bins)
+        assert spectrum.mean(0).argmax() == 40, "a tone at the middle of a bin is loudest in that bin"
+
+
+def test_a_fold_of_few_classes_is_not_shown_under_the_names_of_all():
+    profile = TASKS["imagenet"].profiles["tiny"]
+    batch = {"label": torch.tensor([0, 1])}
+    assert sample_names(profile, batch) == class_names(profile)[:2]
+    assert sample_names(replace(profile, num_classes=5), batch) == []
+    assert sample_names(replace(profile, data_sets=()), batch) == []
+    assert sample_names(replace(profile, data_sets=("of one's own",)), batch) == []
 
 
 @pytest.mark.parametrize("modality", pretraining_tasks(TASKS))
@@ -111,7 +145,8 @@ GRID = np.zeros((2, 4, 4, 3), np.uint8)
 @pytest.mark.parametrize("content", [
     b"", b"not a zip", packed(input=GRID)[:-30], packed(label=np.arange(2)), packed(input=GRID.astype("float64")),
     packed(input=GRID, reconstruction=GRID[:1], hidden=GRID[..., 0] > 0), packed(input=GRID, label=np.arange(3)),
-    packed(input=np.array([{"a": 1}], dtype=object)), packed(input=GRID, extra=GRID), bomb()], ids=range(10))
+    packed(input=np.array([{"a": 1}], dtype=object)), packed(input=GRID, extra=GRID), packed(input=GRID, name=np.array(["1"])),
+    packed(input=GRID, seconds=np.ones(1)), packed(input=GRID, seconds=np.ones(1), hertz=np.ones(3)), bomb()], ids=range(13))
 def test_a_file_that_is_not_sound_is_refused_in_one_line(tmp_path, content):
     (tmp_path / "a.npz").write_bytes(content)
     with pytest.raises(ValueError, match=r"^pictures a\.npz cannot be read: [^\n]+$"):

@@ -20,6 +20,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from benchmark.data.embedded import DataError
+from benchmark.data.names import sample_names
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,7 +44,8 @@ def view_set(task: Task, options: argparse.Namespace) -> int:
     examples = task.load(profile)[options.split].configured(spec.shape, spec.train["pretrained"]).take(options.number)
     import torch
 
-    inputs = examples.batch(torch.arange(len(examples)))["input"].numpy()
+    batch = examples.batch(torch.arange(len(examples)))
+    inputs = batch["input"].numpy()
     if options.window:
         if inputs.ndim != 3 or inputs.shape[2] != 3:
             raise ValueError(f"--window shows clouds of points; {task.name} has none, so leave it out for a picture")
@@ -51,7 +53,7 @@ def view_set(task: Task, options: argparse.Namespace) -> int:
         return 0
     path = options.out or Path(f"{task.name}-{profile}-{options.split}.png")
     try:
-        contact_sheet(inputs).save(path)
+        contact_sheet(inputs, sample_names(spec, batch) or None).save(path)
     except (OSError, ValueError) as error:
         raise ValueError(f"{path} cannot be written ({error}); choose a file such as sheet.png with --out") from error
     print(f"{len(inputs)} samples of {task.name} {options.split}, profile {profile}: {path}")

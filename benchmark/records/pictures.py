@@ -2,7 +2,8 @@
 
 Arrays of grids (images, clips, spectrograms): "input" and "reconstruction" (n, [T,] H, W, C) uint8, "hidden" (n, [T,] H, W)
 bool. Arrays of points: "input" (n, N, 3), "visible" and "reconstruction" (n, P, 3) float16. Contact sheets have "input" and,
-where there is one number a sample or a point, "label".
+where there is one number a sample or a point, "label"; where it is known, the "name" (n,) of what each sample is; and of
+spectrograms (n, frames, bins, 1) the "seconds" (1,) that all frames last, and the "hertz" (bins,) of each bin's middle.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     Pictures = dict[str, NDArray[Any]]
 
 FILE = "reconstruction.npz"  # beside the record of a pretraining
+SHEET = ("label", "name", "seconds", "hertz")  # of a contact sheet, beside its samples
 MAX_BYTES = 64 * 2**20  # of a file that is read, unpacked: it holds a dozen samples
 
 
@@ -38,7 +40,10 @@ def _is_sound(pictures: Mapping[str, NDArray[Any]]) -> bool:
     if values is None or not values.size or (label is not None and (
             label.dtype.kind != "i" or label.shape not in (values.shape[:1], values.shape[:2]))):
         return False
-    others = {name: array for name, array in pictures.items() if name not in ("input", "label")}
+    told = {name: pictures[name] for name in SHEET[1:] if name in pictures}
+    if not _are_told(told, values):
+        return False
+    others = {name: array for name, array in pictures.items() if name not in ("input", *SHEET)}
     if values.dtype.kind == "f":
         sets = [values, *others.values()]
         return (set(others) in (set(), {"visible", "reconstruction"}) and len({len(array) for array in sets}) == 1
@@ -47,3 +52,13 @@ def _is_sound(pictures: Mapping[str, NDArray[Any]]) -> bool:
         set(others) == {"reconstruction", "hidden"} and others["reconstruction"].dtype == "uint8"
         and others["reconstruction"].shape == values.shape and others["hidden"].dtype == bool
         and others["hidden"].shape == values.shape[:-1])))
+
+
+def _are_told(told: Mapping[str, NDArray[Any]], values: NDArray[Any]) -> bool:
+    """Whether names and axes are of as many samples and bins as there are"""
+    name, seconds, hertz = (told.get(key) for key in SHEET[1:])
+    return ((name is None or (name.dtype.kind == "U" and name.shape == values.shape[:1]))
+            and (seconds is None) == (hertz is None)
+            and (seconds is None or hertz is None or (
+                seconds.dtype.kind == hertz.dtype.kind == "f" and seconds.shape == (1,) and bool(seconds > 0)
+                and values.ndim == 4 and hertz.shape == values.shape[2:3] and bool((hertz > 0).all()))))

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from benchmark.evidence.analysis import Analysis, has_controls
@@ -40,6 +42,8 @@ from benchmark.report.tables import (
     pretraining_table,
 )
 
+if TYPE_CHECKING:
+    from benchmark.records.pictures import Pictures
 
 @dataclass(frozen=True)
 class Part:
@@ -158,9 +162,11 @@ def add_pretraining(document: Document, analysis: Analysis) -> None:
         spec, pictures = record.spec, analysis.extras.reconstructions.get(record.run_id)
         if pictures is not None and spec.modality not in shown:
             shown.add(spec.modality)
+            sheet = analysis.extras.samples.get((spec.task, spec.profile))
             text = f"validation samples; profile {spec.profile}, seed {spec.seed}, {spec.recipe.epochs} epochs"
             text += f", at most {spec.limit} samples" if spec.limit is not None else ""
-            document.figure(f"reconstruction-{slugify(spec.modality)}", draw_reconstructions(spec.modality, text, pictures),
+            document.figure(f"reconstruction-{slugify(spec.modality)}",
+                            draw_reconstructions(spec.modality, text, pictures, sheet),
                             f"Masked pretraining, {spec.modality}: input, what is seen, reconstruction", natural=True)
 
 
@@ -199,15 +205,19 @@ def add_scales(document: Document, analysis: Analysis) -> None:
 
 
 def add_samples(document: Document, analysis: Analysis) -> None:
-    """A contact sheet per task."""
-    shown: set[str] = set()
+    """A contact sheet of each task's data, of the smallest profile; tasks that see the same in another way share one."""
+    sheets: dict[str, tuple[str, Pictures]] = {}
     for task in analysis.collection.tasks:
-        for profile in PROFILES:
-            pictures = analysis.extras.samples.get((task, profile))
-            if pictures is not None and task not in shown:
-                shown.add(task)
-                document.figure(f"samples-{slugify(task)}", draw_samples(task, profile, pictures),
-                                f"Samples of {task}, profile {profile}", natural=True)
+        profile = next((name for name in PROFILES if (task, name) in analysis.extras.samples), None)
+        if profile is not None:
+            sheets[task] = (profile, analysis.extras.samples[task, profile])
+    while sheets:
+        task, (profile, pictures) = next(iter(sheets.items()))
+        same = [name for name, (_, other) in sheets.items() if np.array_equal(other["input"], pictures["input"])]
+        what = " and ".join(same)
+        document.figure(f"samples-{slugify(task)}", draw_samples(what, profile, pictures),
+                        f"Samples of {what}, profile {profile}", natural=True)
+        sheets = {name: sheet for name, sheet in sheets.items() if name not in same}
 
 
 def add_comparison(document: Document, analysis: Analysis) -> None:

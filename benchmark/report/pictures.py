@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import chain
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from benchmark.report.canvas import PALETTE, new_figure, shorten
+from benchmark.report.markup import plain
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,7 +22,9 @@ if TYPE_CHECKING:
 GAP = 2  # pixels between tiles
 HIDDEN = np.array([143, 163, 191], np.uint8)  # a blue grey that no data set has as its background
 FRAMES = 4  # of a clip that are shown
-SHEET_COLUMNS = 6
+SHEET_COLUMNS, CLIP_COLUMNS = 6, 3
+NAME_SIZE = 7
+TICKS_HZ = (100, 500, 1000, 2000, 4000, 8000)
 ABREAST = 2  # samples in a row of reconstructions, three pictures each; of clips one
 SPECTROGRAM = "magma"
 UP, RIGHT, DEPTH = 1, 0, 2  # axes of a cloud
@@ -27,25 +32,79 @@ TURN = 0.6  # radians about the up axis, so that depth shows
 
 
 def draw_samples(task: str, profile: str, pictures: Mapping[str, NDArray[Any]]) -> Figure:
-    """A contact sheet: images, four frames a clip, spectrograms with time to the right, clouds with their parts coloured."""
-    values, label = pictures["input"], pictures.get("label")
-    title = f"What {shorten(task)} is shown: samples of its training split, profile {shorten(profile)}"
-    if values.shape[-1] == 3 and values.ndim == 3:
-        figure, axes = _canvas(SHEET_COLUMNS, -(-len(values) // SHEET_COLUMNS), title)
+    """A contact sheet, each sample under its name where it has one: images, four frames a clip, clouds with their parts
+    coloured, spectrograms with seconds and hertz on their axes where these are known, else with time to the right.
+    """
+    values, label, names = pictures["input"], pictures.get("label"), [str(name) for name in pictures.get("name", ())]
+    points = values.shape[-1] == 3 and values.ndim == 3
+    columns = CLIP_COLUMNS if values.ndim == 5 else SHEET_COLUMNS
+    rows = -(-len(values) // columns)
+    title = f"Samples of the training split of {shorten(task, 60)} as they are stored, profile {shorten(profile)}"
+    if values.ndim == 5:
+        shown = _frames(values.shape[1])
+        title += f"\nFrames {', '.join(str(place + 1) for place in shown)} of {values.shape[1]}, from left to right"
+    if points:
+        figure, axes = _canvas(columns, rows, title)
         parts = label if label is not None and label.ndim == 2 else np.zeros(values.shape[:2], int)
         for i, (cloud, part) in enumerate(zip(values, parts, strict=True)):
-            _scatter(axes, cloud, part, i % SHEET_COLUMNS, i // SHEET_COLUMNS, cloud)
-        _frame(axes, SHEET_COLUMNS, -(-len(values) // SHEET_COLUMNS))
+            _scatter(axes, cloud, part, i % columns, i // columns, cloud)
+        for i, name in enumerate(names):
+            axes.text(i % columns, 0.47 - i // columns, shorten(name, 20), ha="center", va="top", fontsize=NAME_SIZE)
+        _frame(axes, columns, rows)
         return figure
     tiles = [_strip(sample) for sample in values]
-    columns = 3 if values.ndim == 5 else SHEET_COLUMNS
-    rows = [tiles[i : i + columns] for i in range(0, len(tiles), columns)]
-    return _show(_mosaic(rows), title)
+    height, width, _ = tiles[0].shape
+    figure = new_figure(7.6, 0.7 + rows * (7.2 / columns * height / width + 0.2))
+    figure.suptitle(title, x=0.01, ha="left", fontsize=10)
+    places = figure.subplots(rows, columns, squeeze=False)
+    for i, axes in enumerate(places.flat):
+        if i >= len(tiles):
+            axes.set_visible(False)
+            continue
+        axes.imshow(tiles[i], interpolation="none")
+        if names:
+            axes.set_title("\n".join(wrap(plain(names[i]), 20 if columns == SHEET_COLUMNS else 40)[:2]), loc="center",
+                           fontsize=NAME_SIZE, pad=2)
+        if "seconds" in pictures:
+            _measure(axes, float(pictures["seconds"][0]), pictures["hertz"], width, first=i % columns == 0,
+                     last=i + columns >= len(tiles))
+        else:
+            axes.set_axis_off()
+    if "seconds" in pictures:
+        figure.supxlabel("seconds", fontsize=8)
+        figure.supylabel("hertz", fontsize=8)
+    return figure
 
 
-def draw_reconstructions(modality: str, text: str, pictures: Mapping[str, NDArray[Any]]) -> Figure:
-    """Of each sample the input, what pretraining is shown of it, and its reconstruction of the rest."""
+def _frames(count: int) -> list[int]:
+    """The places of the frames of a clip that are shown"""
+    return [int(place) for place in np.linspace(0, count - 1, min(FRAMES, count)).round()]
+
+
+def _measure(axes: Axes, seconds: float, hertz: NDArray[Any], width: int, *, first: bool, last: bool) -> None:
+    """Axes of a spectrogram, whose highest bin is its uppermost row: said at the left of a row and at the foot of a column"""
+    inside = [value for value in TICKS_HZ if hertz[0] <= value <= hertz[-1]]
+    axes.set_yticks([len(hertz) - 1 - float(np.interp(value, hertz, np.arange(len(hertz)))) for value in inside],
+                    [f"{value:,}".replace(",", "\N{NARROW NO-BREAK SPACE}") for value in inside] if first else [])
+    times = [value for value in MaxNLocator(2, steps=[1, 5, 10]).tick_values(0, seconds) if 0 <= value <= seconds]
+    axes.set_xticks([width * value / seconds - 0.5 for value in times], [f"{value:g}" for value in times] if last else [])
+    axes.tick_params(length=2, labelsize=6, pad=1)
+    axes.spines[:].set_visible(False)
+
+
+def draw_reconstructions(modality: str, text: str, pictures: Mapping[str, NDArray[Any]],
+                         sheet: Mapping[str, NDArray[Any]] | None = None) -> Figure:
+    """Of each sample the input, what pretraining is shown of it, and its reconstruction of the rest.
+
+    `sheet`: the contact sheet of the same data, which says how long a sound is and which pitches its bins are.
+    """
     title = f"Masked pretraining, {shorten(modality)}: input, what is seen, reconstruction\n{shorten(text, 100)}"
+    if pictures["input"].ndim == 5:
+        frames = pictures["input"].shape[1]
+        title += f"\nFrames {', '.join(str(place + 1) for place in _frames(frames))} of {frames}, from left to right"
+    if sheet and "seconds" in sheet:
+        title += (f"\n{float(sheet['seconds'][0]):.3g} seconds from left to right, {sheet['hertz'][0]:.0f} to "
+                  f"{sheet['hertz'][-1]:.0f} hertz (mel scale) from bottom to top")
     count = len(pictures["input"])
     if "visible" in pictures:
         rows = -(-count // ABREAST)
@@ -70,8 +129,7 @@ def draw_reconstructions(modality: str, text: str, pictures: Mapping[str, NDArra
 def _strip(sample: NDArray[Any], turn: bool = False) -> NDArray[Any]:
     """([T,] H, W, C) -> (h, w, 3): some frames side by side; one channel as colours, time to the right, as `turn` makes it"""
     if sample.ndim == 4:
-        chosen = np.linspace(0, len(sample) - 1, min(FRAMES, len(sample))).round().astype(int)
-        return np.concatenate([_strip(sample[i]) for i in chosen], 1)
+        return np.concatenate([_strip(sample[i]) for i in _frames(len(sample))], 1)
     if sample.shape[-1] == 1:
         coloured = matplotlib.colormaps[SPECTROGRAM](sample[..., 0])
         return _strip(np.round(255 * coloured[..., :3]).astype(np.uint8), turn=True)

@@ -22,8 +22,13 @@ RECONSTRUCTED = 4  # samples of the validation split
 
 def depict_samples(spec: RunSpec, task: Task) -> Pictures:
     """A contact sheet of the run's training split, spread evenly over it; {} where inputs are neither grids nor points."""
+    import numpy as np
     import torch
 
+    from benchmark.data.names import sample_names
+    from benchmark.spec.sounds import SoundProfile
+
+    profile = task.profiles[spec.profile]
     examples = task.load(spec.profile)["train"].configured(spec.shape, spec.recipe).take(SHOWN)
     batch = examples.batch(torch.arange(len(examples)))
     values, label = batch["input"], batch.get("label")
@@ -37,6 +42,10 @@ def depict_samples(spec: RunSpec, task: Task) -> Pictures:
         return {}
     if label is not None and not label.is_floating_point() and label.ndim <= 2:
         pictures["label"] = label.numpy().astype("int16")
+    if names := sample_names(profile, batch):
+        pictures["name"] = np.array(names)
+    if isinstance(profile, SoundProfile):
+        pictures |= {"seconds": np.array([profile.seconds]), "hertz": np.array(profile.bin_hertz())}
     return pictures
 
 

@@ -1,13 +1,14 @@
 """Data, sizes and recipes of audioset, by profile: values only, which enter every run's spec as they are."""
 
-from benchmark.spec.contracts import ProfileSpec
 from benchmark.spec.recipes import ModelShape, PretrainRecipe, TrainRecipe
+from benchmark.spec.sounds import SoundProfile
 
 _CLIP_AUGMENT = {"gain_db": 3.0, "roll": 0.125, "time_mask": 6.0, "freq_mask": 6.0}
 
 _TINY_TRAIN = TrainRecipe(epochs=32, batch_size=32, lr=3e-3, warmup_epochs=3, layer_decay=0.65, eval_every=8,
                          augment=_CLIP_AUGMENT)
-TINY = ProfileSpec(
+TINY = SoundProfile(
+    seconds=1.024, lowest_hz=50, highest_hz=7800,  # as `clip_log_mel` of waveform.py makes them
     data_sets=("audio_tags",), reader="tasks.audioset.embedded",
     num_classes=38,
     chance=5.67,
@@ -26,7 +27,8 @@ TINY = ProfileSpec(
 
 _SMALL_TRAIN = TrainRecipe(epochs=60, batch_size=64, lr=1e-3, min_lr=1e-6, warmup_epochs=5, layer_decay=0.75,
                            drop_path_rate=0.1, mixup=0.8, augment=_CLIP_AUGMENT)
-SMALL = ProfileSpec(
+SMALL = SoundProfile(
+    seconds=TINY.seconds, lowest_hz=TINY.lowest_hz, highest_hz=TINY.highest_hz,
     data_sets=TINY.data_sets, reader="tasks.audioset.embedded",
     num_classes=TINY.num_classes,
     chance=TINY.chance,
@@ -51,7 +53,8 @@ _PAPER_TRAIN = TrainRecipe(epochs=60, batch_size=64, lr=2.5e-4, min_lr=1e-6, war
                            layer_decay=0.75, drop_path_rate=0.1, precision="bf16",
                            augment={"gain_db": 2.0, "roll": 1.0, "time_mask": 192.0, "freq_mask": 48.0, "mix": 0.5,
                                     "drop_time": 0.2, "drop_frequency": 0.2})
-PAPER = ProfileSpec(
+PAPER = SoundProfile(
+    seconds=10.24, lowest_hz=20, highest_hz=8000,  # 1024 steps of 10 ms; the range is that of Kaldi at 16 kHz
     data_sets=("audioset_20k",), reader="tasks.audioset.official",
     num_classes=527,
     chance=0.4,  # mean number of labels of a clip, about 2, over 527
