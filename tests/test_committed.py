@@ -9,11 +9,18 @@ from readme import FIGURE, README, RESULTS, ROOT, analysis, figure, parts, shown
 
 from baselines import STUDY
 from benchmark.cli.main import main
+from benchmark.evidence.detectable import MEANS, heading
 from benchmark.evidence.frames import first_row, rows_of
 from benchmark.evidence.means import ALL, printed_gains
 from benchmark.evidence.rule import BASELINE, HELPS, NO_EVIDENCE
 from benchmark.evidence.rule2 import PLANNING
 from benchmark.records.record import read_record, records_under
+from benchmark.report.answer import answer_table
+from benchmark.report.first import first_matrix
+from benchmark.report.means import means_table
+from benchmark.report.ranks import power_table
+from benchmark.report.rule2 import rule2_table
+from benchmark.report.tables import contrasts_table, effects_table
 
 FORMATS = "md,csv,html,png"  # of the report; the others would double its size, and one command writes them
 LARGEST = 15 * 2**20  # bytes of all that is committed below results/
@@ -61,13 +68,13 @@ def test_what_the_readme_says_in_words_is_what_the_records_say():
     assert (len(verdicts), set(verdicts["verdict"])) == (36, {NO_EVIDENCE})
     assert "in none of 36 comparisons" in text
     whole = first_row(found.means, {"section": 0, "task": ALL, "arm": STUDY.method, "reference": BASELINE})
-    assert whole.mde < whole.published
+    assert whole.found_alone_from < whole.published
     gains = printed_gains(found.claims)
     effects = [row for row in rows_of(found.effects) if (row.section, row.arm) == (0, STUDY.method)
                and ((row.task, "pretrained", row.auxiliary, row.metric) in gains)
                and row.metric == found.collection.tasks[row.task].metrics[0].name]
     assert len(effects) == 12
-    able = {row.task for row in effects if row.mde_holm <= gains[row.task, "pretrained", row.auxiliary, row.metric]}
+    able = {row.task for row in effects if row.found_from <= gains[row.task, "pretrained", row.auxiliary, row.metric]}
     assert able == {"shapenet"}, "of the pairs by themselves only those of parts would"
     planted = found.verdicts[found.verdicts["arm"] == "merge-whole"].set_index("task")["verdict"]
     assert planted.to_dict() == {"imagenet": HELPS, "shapenet": NO_EVIDENCE, "kinetics": HELPS, "audioset": HELPS}
@@ -85,9 +92,9 @@ def test_what_the_readme_says_in_words_is_what_the_records_say():
 def test_figures_of_the_review_are_what_the_evidence_computes():
     """What a review of these records found, by hand, before there was a table of it"""
     found = analysis()
-    first = found.verdicts[(found.verdicts["arm"] == STUDY.method) & (found.verdicts["section"] == 0)]["found_from"]
+    first = found.verdicts[(found.verdicts["arm"] == STUDY.method) & (found.verdicts["section"] == 0)]["found_beyond_all_from"]
     assert (first.min(), first.median(), first.max()) == pytest.approx((0.9, 4.1, 7.6), abs=0.06)
-    assert list(found.second["found_alone"][:4]) == pytest.approx([0.36, 0.17, 0.62, 0.72], abs=0.02)
+    assert list(found.second["found_alone_from"][:4]) == pytest.approx([0.36, 0.17, 0.62, 0.72], abs=0.02)
     whole = first_row(found.means, {"section": 0, "task": ALL, "arm": STUDY.method, "reference": BASELINE})
     assert (whole.difference, whole.low, whole.high, whole.published) == pytest.approx((-0.05, -0.39, 0.29, 0.72), abs=0.005)
     scales = {(row.section, row.arm): row for row in rows_of(found.scales)}
@@ -98,6 +105,36 @@ def test_figures_of_the_review_are_what_the_evidence_computes():
              for task in (ALL, "kinetics")]
     assert [bound for row in leads for bound in (row.difference, row.low, row.high)] == pytest.approx(
         [0.20, 0.00, 0.39, 0.56, 0.28, 0.84], abs=0.006)
+
+
+def test_each_detectable_effect_has_one_name_and_one_value_wherever_it_stands():
+    found = analysis()
+    tables = {"matrix": first_matrix(found, 0), "differences": effects_table(found.collection, found.effects, 0),
+              "power": power_table(found.collection, found.power, 0), "pairs": answer_table(found),
+              "means": means_table(found, 0), "controls": contrasts_table(found.collection, found.contrasts, found.verdicts, 0),
+              "second": rule2_table(found)}
+    names = {name: {head for head in table.header if "found" in head.lower()} for name, table in tables.items()}
+    assert names == {"matrix": set(), "differences": {"Found from"}, "power": {"Found from"}, "pairs": {"Found from"},
+                     "means": {"Found alone from"}, "controls": {"Found beyond all from"},
+                     "second": {"Mean found from", "Mean found beyond each from"}}
+    assert {heading(name) for name in MEANS} == set().union(*names.values())
+    for heads, table in zip(names.values(), tables.values(), strict=True):
+        assert all(f"{head}: " in " ".join(table.notes) for head in heads), "the note says which it is"
+
+    def column(name, head):
+        table = tables[name]
+        return {(row[0][0].text, row[1][0].text): row[table.header.index(head)][0].text for row in table.rows}
+
+    pairs = {place: text for place, text in column("differences", "Found from").items() if place[1].startswith("m2pt(")}
+    assert len(pairs) == 12
+    assert pairs == {place: text for place, text in column("power", "Found from").items() if place in pairs}
+    cells = [re.search(r"found from (\S+)$", line.text)[1] for row in tables["matrix"].rows for cell in row for line in cell
+             if "found" in line.text]
+    assert sorted(cells) == sorted(pairs.values())
+    least, most = tables["pairs"].rows[0][-1][0].text.split(" to ")
+    assert (least, most) == (min(cells, key=float), max(cells, key=float))
+    glossary = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+    assert all(f"\n| {name} |" in glossary for name in MEANS)
 
 
 def test_planning_values_of_the_protocol_are_those_of_the_records():

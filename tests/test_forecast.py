@@ -5,6 +5,7 @@ from __future__ import annotations
 from synthetic import TASKS, make_matrix, make_pretraining, make_spec
 
 from benchmark.evidence.collect import collect
+from benchmark.evidence.detectable import ALONE, show_points
 from benchmark.evidence.estimates import estimate_effects
 from benchmark.evidence.forecast import forecast_effects, forecast_time
 from benchmark.evidence.stats import minimal_detectable_effect
@@ -31,9 +32,10 @@ def test_effects_follow_the_measured_spread_and_the_chosen_seeds():
     main = effects[effects["metric"] == "top-1"]
     spread, freedom = (main["sd"] ** 2).mean() ** 0.5, int((main["n"] - 1).sum())
     (line,) = lines_of([make_spec("imagenet", seed=seed) for seed in range(10)], records, TASKS)
-    assert f"10 seeds would show effects from {minimal_detectable_effect(spread, 10, spread_df=freedom):.2g} % on" in line
+    effect = minimal_detectable_effect(spread, 10, spread_df=freedom)
+    assert f"with 10 seeds a pair is {ALONE} {show_points(effect)} points (power 0.8" in line
     (line,) = lines_of([make_spec("imagenet")], records, TASKS)
-    assert "one seed shows no effect" in line
+    assert "one seed tells nothing of chance" in line
     assert forecast_effects([make_spec("audioset")], records, TASKS) == []
 
 

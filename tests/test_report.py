@@ -69,7 +69,7 @@ def test_a_difference_is_the_mean_of_the_differences_of_equal_seeds():
     assert sorted(pairs.loc[pairs["metric"] == "top-1", "last"]) == pytest.approx([1.0, 1.1, 1.2])
     assert (effect["low"], effect["high"]) == pytest.approx(expected.interval)
     assert effect["p"] == pytest.approx(expected.p_value)
-    assert effect["mde"] == pytest.approx(expected.minimal_detectable_effect)
+    assert effect["found_alone_from"] == pytest.approx(expected.minimal_detectable_effect)
 
 
 def test_holm_counts_every_target_and_auxiliary_of_the_matrix_whatever_its_metric_is_called():
@@ -165,7 +165,7 @@ def test_stale_runs_are_marked():
 def test_one_seed_gives_no_interval_and_says_so():
     collection = collect(pair([40.0]), tasks=TASKS)
     effect = effect_of(collection)
-    assert effect[["low", "high", "p", "p_holm", "mde"]].isna().all()
+    assert effect[["low", "high", "p", "p_holm", "found_alone_from"]].isna().all()
     assert "40.0 (n=1)" in matrix_of(collection)
     assert "+1.00 (one seed: no interval)" in matrix_of(collection)
 

@@ -20,6 +20,7 @@ from benchmark.evidence.analysis import analyse
 from benchmark.evidence.claims import load_claims
 from benchmark.evidence.compare import compare
 from benchmark.evidence.inputs import Problem, TaskInfo
+from benchmark.evidence.means import printed_gains
 from benchmark.evidence.ranks import published_gains
 from benchmark.evidence.stats import equivalence_p, paired_difference, seeds_needed
 from benchmark.records.record import record_text
@@ -29,7 +30,7 @@ from benchmark.report.compare import summarise
 from benchmark.report.cost import cost_table
 from benchmark.report.curves import draw_scales
 from benchmark.report.document import FORMATS, Document, Heading, Paragraph, without_empty
-from benchmark.report.figures import draw_matrix
+from benchmark.report.figures import draw_forest, draw_matrix
 from benchmark.report.markup import to_markdown
 from benchmark.report.parts import PARTS
 from benchmark.report.provenance import command_of, facts
@@ -107,6 +108,22 @@ def test_every_learned_scale_lies_within_its_panel():
 def test_parts_without_a_file_of_the_formats_are_refused(tmp_path):
     with pytest.raises(ValueError, match="nothing to write: these parts have no file of these formats"):
         write_report(analysis_of(make_matrix(["imagenet"], ["audio"])), tmp_path, formats=("csv",), parts=("limits",))
+
+
+def test_the_forest_has_a_legend_what_was_published_and_what_noise_is_worth_and_no_interval_hides_the_others():
+    records = imagenet([40.0, 41.0, 42.0]) + imagenet([40.5, 41.4, 42.6], "m2pt", "audio") + imagenet(
+        [40.2, 41.1, 42.4], "random-norm", "audio") + imagenet([39.0, 46.0], "same-modality")
+    analysis = analysis_of(records)
+    gain = printed_gains(analysis.claims)["imagenet", "pretrained", "audio", "top1"]
+    figure = draw_forest(analysis.collection, analysis.effects, 0, "m2pt", printed_gains(analysis.claims))
+    axes, (legend,) = figure.axes[0], figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["+ audio", "method", "control", "published, other data and scale"]
+    points = {(line.get_marker(), round(float(line.get_xdata()[0]), 3)) for line in axes.lines if len(line.get_xdata()) == 1}
+    assert {("D", round(gain, 3)), ("o", 0.5), ("s", 0.233), ("s", 2.0)} < points
+    low, high = axes.get_xlim()
+    assert -3 < low < high < 3, "the interval of two seeds is 76 points long, and ends in arrows"
+    assert {("<", round(low, 3)), (">", round(high, 3))} < points
+    assert "arrow" in axes.get_xlabel()
 
 
 def test_a_cell_of_the_heat_map_is_coloured_where_its_interval_is_without_0():

@@ -98,7 +98,7 @@ def build_parser() -> Parser:
     run.add_argument("--allow-missing", action="store_true",
                      help="train on official data of which files are missing; every record and the report say how many")
     run.add_argument("--dry-run", action="store_true", help="list the runs, their states, the time that is left and the "
-                     "effects that these seeds could show, and stop")
+                     "difference from which on these seeds find a pair, and stop")
     told = run.add_mutually_exclusive_group()
     told.add_argument("-v", "--verbose", action="store_true", help="a line for every epoch, and the whole traceback of what "
                       "failed")

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
+from benchmark.evidence.detectable import PAIR, show_points
 from benchmark.evidence.stats import ALPHA
 from benchmark.plan.study import Study
 from benchmark.spec.recipes import Frozen, Setting
@@ -111,7 +112,7 @@ class Evidence:
     low: float | None  # 95 % t-interval; None for one seed, or values without spread
     high: float | None
     p_holm: float | None = None  # of a gain
-    minimal_detectable_effect: float | None = None  # of a gain
+    found_from: float | None = None  # of a gain, see `benchmark.evidence.detectable`
 
 
 @dataclass(frozen=True)
@@ -191,19 +192,18 @@ def judge_gain(published: float, evidence: Evidence) -> Judgement:
         return Judgement(Verdict.DIRECTION_ONLY, f"{_shown(evidence)} is less than the {printed} published")
     if significant and sign * evidence.mean < 0:
         return Judgement(Verdict.CONTRADICTED, f"{_shown(evidence)} against {printed} published")
-    mde = evidence.minimal_detectable_effect
+    found = evidence.found_from
     near = evidence.low if sign > 0 else -evidence.high
     if near > 0 and far >= abs(published):
         return Judgement(Verdict.INCONCLUSIVE, f"{_shown(evidence)} holds {printed} and not 0, but is not significant "
                                                "among so many tests (Holm)")
-    if mde is not None and mde <= abs(published):
+    if found is not None and found <= abs(published):
         if far >= abs(published):
             return Judgement(Verdict.INCONCLUSIVE, f"{_shown(evidence)} holds both 0 and {printed}")
-        return Judgement(Verdict.NOT_REPRODUCED, f"{_shown(evidence)}, which excludes {printed}; an effect of {mde:.2g} "
-                                                 "would have been found")
-    needed = "unknown" if mde is None else f"{mde:.2g}"
-    return Judgement(Verdict.INCONCLUSIVE,
-                     f"{_shown(evidence)}; the smallest effect that could be found is {needed}, published {printed}")
+        return Judgement(Verdict.NOT_REPRODUCED, f"{_shown(evidence)}, which excludes {printed}; {PAIR} "
+                                                 f"{show_points(found)}")
+    needed = "an unknown size" if found is None else show_points(found)
+    return Judgement(Verdict.INCONCLUSIVE, f"{_shown(evidence)}; {PAIR} {needed}, published {printed}")
 
 
 def judge_value(published: float, evidence: Evidence) -> Judgement:

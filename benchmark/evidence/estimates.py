@@ -20,8 +20,8 @@ from benchmark.evidence.stats import (
 from benchmark.records.record import Selection
 
 ESTIMATE = ["n", "mean", "sd", "low", "high"]
-DIFFERENCE = ["n", "difference", "sd", "low", "high", "p", "mde", "seeds"]
-ADJUSTED = ["p_holm", "tests", "mde_holm"]  # by `adjust`
+DIFFERENCE = ["n", "difference", "sd", "low", "high", "p", "found_alone_from", "seeds"]
+ADJUSTED = ["p_holm", "tests", "found_from"]  # by `adjust`
 CELL_COLUMNS = [*CELL, "role", "stale", "metric"]
 CELL_COLUMNS += [f"{name}_{key}" for name in (*SELECTIONS, "optimism") for key in ESTIMATE]
 EFFECT_COLUMNS = [*CELL, "role", "stale", "metric", "select", *DIFFERENCE, *ADJUSTED]
@@ -121,13 +121,14 @@ def difference_of(seeds: Iterable[int], treated: Iterable[float], reference: Ite
 
 
 def adjust(frame: pd.DataFrame, family: Sequence[str]) -> pd.DataFrame:
-    """`p_holm` from `p`, over the `tests` rows with a p that share the columns `family`, and `mde_holm`: what a test of so
+    """`p_holm` from `p`, over the `tests` rows with a p that share the columns `family`, and `found_from`: what a test of so
     many finds where it finds nothing else, as it is then held to ALPHA over their number."""
     groups = frame["p"].astype(float).groupby([frame[name] for name in family], sort=False, dropna=False)
     tests = groups.transform("count")
     found = [None if pd.isna(p) else minimal_detectable_effect(float(sd), int(n), ALPHA / of, spread_df=int(n) - 1)
              for n, sd, p, of in zip(frame["n"], frame["sd"], frame["p"], tests, strict=True)]
-    return frame.assign(p_holm=groups.transform(holm_of), tests=tests, mde_holm=pd.Series(found, frame.index, dtype="float64"))
+    return frame.assign(p_holm=groups.transform(holm_of), tests=tests,
+                        found_from=pd.Series(found, frame.index, dtype="float64"))
 
 
 def holm_of(p_values: pd.Series) -> pd.Series:

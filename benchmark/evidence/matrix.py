@@ -60,7 +60,7 @@ def matrix_frame(
             row |= {"state": state}
             fields = ("n", "mean", "sd", "low", "high")
             row |= {field: None if mean is None else getattr(mean, f"{select}_{field}") for field in fields}
-            paired = ("difference", "low", "high", "p", "p_holm", "mde_holm")
+            paired = ("difference", "low", "high", "p", "p_holm", "found_from")
             names = [name if name == "difference" else f"difference_{name}" for name in paired]
             row |= {"pairs": None if effect is None else effect.n}
             row |= {n: None if effect is None else getattr(effect, f) for n, f in zip(names, paired, strict=True)}

@@ -22,7 +22,7 @@ from benchmark.evidence.stats import (
 from benchmark.records.record import Selection
 
 RANK_COLUMNS = [*CELL, "metric", "select", "n", "mean", "ties"]
-POWER_COLUMNS = [*CELL, "metric", "select", "n", "sd", "mde_holm", "published", "p_equivalent", "seeds_needed"]
+POWER_COLUMNS = [*CELL, "metric", "select", "n", "sd", "found_from", "published", "p_equivalent", "seeds_needed"]
 MOST_RANKED = 60  # cells of one target; more pairs than that tell nothing after their adjustment
 
 
@@ -93,7 +93,8 @@ def estimate_power(collection: Collection, effects: pd.DataFrame, claims: Iterab
         if effect.metric != main[effect.task]:
             continue
         gain = gains.get((effect.task, collection.sections[effect.section].setting, effect.metric))
-        row = {name: getattr(effect, name) for name in (*CELL, "metric", "select", "n", "sd", "mde_holm")} | {"published": gain}
+        row = {name: getattr(effect, name) for name in (*CELL, "metric", "select", "n", "sd", "found_from")}
+        row |= {"published": gain}
         if gain is not None and effect.n > 1 and effect.sd > 0:
             row["p_equivalent"] = equivalence_p(effect.difference, effect.sd, effect.n, gain)
             row["seeds_needed"] = seeds_needed(gain, effect.sd, ALPHA / max(effect.tests, 1), spread_df=effect.n - 1)

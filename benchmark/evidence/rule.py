@@ -40,7 +40,8 @@ from benchmark.records.record import Selection
 Place = tuple[str, str, str, str]  # comparison, arm, auxiliary, variant
 NOWHERE: Place = ("", "", "", "")
 CONTRAST_COLUMNS = [*CELL, "tuned", "metric", "select", "reference", "in_rule", *DIFFERENCE]
-VERDICT_COLUMNS = [*CELL, "tuned", "metric", "references", "missing", "p", "p_holm", "found_from", "verdict", "excluded_above"]
+VERDICT_COLUMNS = [*CELL, "tuned", "metric", "references", "missing", "p", "p_holm", "found_beyond_all_from",
+                   "verdict", "excluded_above"]
 VERDICT_COLUMNS += ["shared_sources"]
 BASELINE, TUNED = "baseline", "tuned-baseline"
 HELPS, NO_EVIDENCE, NOT_JUDGED, ONE_SEED = "helps", "no evidence", "controls missing", "one seed"
@@ -166,7 +167,8 @@ def judge_contrasts(collection: Collection, contrasts: pd.DataFrame) -> pd.DataF
                  else str(number) for number, section in enumerate(collection.sections)}
     families = frame["p"].groupby([frame["section"].map(family_of), frame["arm"], altered, frame["tuned"]], sort=False)
     found = [_found_from(group, tests) for group, tests in zip(groups, families.transform("count"), strict=True)]
-    frame = frame.assign(p_holm=families.transform(holm_of), found_from=pd.Series(found, frame.index, dtype="float64"))
+    frame = frame.assign(p_holm=families.transform(holm_of),
+                         found_beyond_all_from=pd.Series(found, frame.index, dtype="float64"))
     frame.loc[(frame["verdict"] == HELPS) & ~(frame["p_holm"] < ALPHA), "verdict"] = NO_EVIDENCE
     return frame
 

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 HELPS, AHEAD, NO_EVIDENCE, PLANNING = "helps", "ahead of the controls' mean alone", "no evidence", "planning values"
 RULE2_COLUMNS = ["section", "task", "pairs", "seeds", "spread", "df", "widened", "difference", "low", "high", "p", "p_holm",
-                 "found_from", "found_alone", "p_each", "p_each_holm", "found_each", "over_baseline", "over_low", "over_high",
-                 "published", "p_equivalent", "verdict"]
+                 "mean_found_from", "found_alone_from", "p_each", "p_each_holm", "mean_found_beyond_each_from", "over_baseline",
+                 "over_low", "over_high", "published", "p_equivalent", "verdict"]
 
 
 @dataclass(frozen=True)
@@ -160,10 +160,10 @@ def _row(judged: Judged, index: int | None, tests: int, gains: Sequence[float | 
     return {
         "spread": at(judged.spread), "df": df, "widened": at(judged.widened), "difference": at(contrast.difference),
         "low": at(contrast.difference) - half * at(contrast.error), "high": at(contrast.difference) + half * at(contrast.error),
-        "p": at(contrast.p), "found_from": detectable(at(contrast.error) / at(judged.widened), df, ALPHA / tests),
-        "found_alone": detectable(at(contrast.error) / at(judged.widened), df, ALPHA / 2),  # two-sided, one target by itself
+        "p": at(contrast.p), "mean_found_from": detectable(at(contrast.error) / at(judged.widened), df, ALPHA / tests),
+        "found_alone_from": detectable(at(contrast.error) / at(judged.widened), df, ALPHA / 2),  # two-sided, of one target
         "p_each": max(at(test.p) for test in judged.each.values()),
-        "found_each": max(detectable(at(test.error) / at(judged.widened), df, ALPHA / tests, each_power)
+        "mean_found_beyond_each_from": max(detectable(at(test.error) / at(judged.widened), df, ALPHA / tests, each_power)
                           for test in judged.each.values()),
         "over_baseline": at(base.difference), "over_low": at(base.difference) - half * at(base.error),
         "over_high": at(base.difference) + half * at(base.error), "published": published, "p_equivalent": equivalent}

@@ -20,7 +20,7 @@ from benchmark.evidence.stats import (
 )
 
 CLAIM_COLUMNS = ["id", "source", "target", "setting", "method", "published", "verdict", "reason", "consistent", "notes"]
-CLAIM_COLUMNS += ["profile", "n", "measured", "low", "high", "p_holm", "mde"]
+CLAIM_COLUMNS += ["profile", "n", "measured", "low", "high", "p_holm", "found_from"]
 
 
 def judge_claims(
@@ -42,7 +42,7 @@ def judge_claims(
         judgement: Judgement = judge(claim, found.get(claim.test.profile) if claim.test else None, elsewhere)
         evidence = found.get(profile or "")
         values = (None,) * 6 if evidence is None else (
-            evidence.n, evidence.mean, evidence.low, evidence.high, evidence.p_holm, evidence.minimal_detectable_effect)
+            evidence.n, evidence.mean, evidence.low, evidence.high, evidence.p_holm, evidence.found_from)
         names = (claim.id, claim.source, claim.target_dataset, claim.setting, claim.method, claim.published)
         rows.append((*names, str(judgement.verdict), judgement.reason, claim.gain_consistent is not False, claim.notes, profile,
                      *values))
@@ -96,8 +96,8 @@ def _evidence(
             return None
         row = frame.iloc[0]
         if test.quantity == "gain":
-            n, mean, low, high, p, mde = (row[name] for name in ("n", "difference", "low", "high", "p_holm", "mde_holm"))
-            return Evidence(int(n), float(mean), known(low), known(high), known(p), known(mde))
+            n, mean, low, high, p, found = (row[name] for name in ("n", "difference", "low", "high", "p_holm", "found_from"))
+            return Evidence(int(n), float(mean), known(low), known(high), known(p), known(found))
         n, mean, low, high = (row[f"{prefix}{name}"] for name in ("n", "mean", "low", "high"))
         return Evidence(int(n), float(mean), known(low), known(high))
     if test.quantity.endswith(" time"):

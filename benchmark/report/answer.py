@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from benchmark.evidence.analysis import Analysis
+from benchmark.evidence.detectable import PAIR, heading, show_points
 from benchmark.evidence.rule import HELPS, NO_EVIDENCE, NOT_JUDGED, ONE_SEED, shared_sources
 from benchmark.evidence.sanity import WRONG
 from benchmark.evidence.stats import ALPHA
@@ -35,7 +36,7 @@ class Counts:
     gain: int
     lose: int
     apart: tuple[int, int, int] | None  # the same three of the pairs that share no data source; None: none does
-    edges: tuple[tuple[str, float], ...]  # from which effect on one is found in each pair, by what the data are
+    edges: tuple[tuple[str, float, float], ...]  # what the data of a target are, and from what its pairs are found: least, most
     single: int  # pairs of one seed, which are not counted
     judged: str  # what the rule says of them; "" where it says nothing
 
@@ -57,15 +58,15 @@ def count_pairs(analysis: Analysis) -> list[Counts]:
         ours = ours[ours["n"].astype(float) >= 2]
         sign = [1 if main[task].higher_is_better else -1 for task in ours["task"]]
         found, better = ours["p_holm"].astype(float) < ALPHA, ours["difference"] * sign > 0
-        largest = {task: ours.loc[ours["task"] == task, "mde_holm"].astype(float).max() for task in dict.fromkeys(ours["task"])}
+        edges = {str(task): column.astype(float).dropna() for task, column in ours.groupby("task", sort=False)["found_from"]}
         apart = [not shared_sources(collection, str(task), str(name)) for task, name in zip(ours["task"], ours["auxiliary"],
                                                                                             strict=True)]
         judged = dict(control_verdicts(analysis, number)).get(str(arm), "")
         counts.append(Counts(
             title, len(ours), int((found & better).sum()), int((found & ~better).sum()),
             None if all(apart) else (sum(apart), int((found & better)[apart].sum()), int((found & ~better)[apart].sum())),
-            tuple((analysis.data_of(number, str(task)).partition(" (")[0], float(edge)) for task, edge in largest.items()
-                  if not pd.isna(edge)),
+            tuple((analysis.data_of(number, task).partition(" (")[0], float(column.min()), float(column.max()))
+                  for task, column in edges.items() if len(column)),
             single, "" if judged.startswith("Not judged") else judged))
     return counts
 
@@ -82,8 +83,8 @@ def answer(analysis: Analysis) -> list[str]:
             continue
         text = (f"{found.title}: of {found.pairs} target x auxiliary pairs, {found.gain} gain over their baseline and "
                 f"{found.lose} lose beyond chance (paired by seed, Holm-adjusted")
-        edges = ", ".join(f"{data} {edge:.1f}" for data, edge in found.edges)
-        text += f"; effects found in each pair: from {edges})." if edges else ")."
+        edges = ", ".join(f"{data} {show_points(high)}" for data, _, high in found.edges)
+        text += f"; every pair of a target is {PAIR}: {edges})." if edges else ")."
         if found.apart:
             text += " Of the {} that share no data source, {} gain and {} lose.".format(*found.apart)
         if found.single:
@@ -104,12 +105,13 @@ def answer_table(analysis: Analysis) -> Table | None:
             gain, lose = (f"{text} ({apart} of {found.apart[0]})" for text, apart in zip((gain, lose), found.apart[1:],
                                                                                        strict=True))
         beyond = re.match(r"(\d+) of", found.judged)
-        edges = sorted(edge for _, edge in found.edges)
         rows.append([found.title.removeprefix("Profile "), str(found.pairs), gain, lose, beyond[1] if beyond else "not judged",
-                     f"{edges[0]:.1f} to {edges[-1]:.1f}" if edges else NONE])
-    header = ("Profile", "Pairs", "Gain over the plain model", "Lose", "Gain beyond every control", "Found from")
-    notes = ("Paired by seed, Holm-adjusted, level 0.05. Found from: the smallest and the largest effect that a target's pairs "
-             "are found from; a smaller one may be there and missed.",
+                     " to ".join(map(show_points, (min(low for _, low, _ in found.edges),
+                                                   max(high for *_, high in found.edges)))) if found.edges else NONE])
+    header = ("Profile", "Pairs", "Gain over the plain model", "Lose", "Gain beyond every control", heading(PAIR))
+    notes = ("Paired by seed, Holm-adjusted, level 0.05. "
+             f"{heading(PAIR)}: the smallest and the largest of what stands in the cells of the pairs; a smaller gain may be "
+             "there and missed.",
              *(["In brackets: of the pairs that share no data source."] if any(found.apart for found in counts) else []),
              *([f"{sum(found.single for found in counts)} more pairs ran in one seed, which tells nothing of chance."]
                if any(found.single for found in counts) else []))

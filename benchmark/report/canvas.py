@@ -83,13 +83,16 @@ def modality_colours(collection: Collection) -> dict[str, str]:
     return {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(collection.modalities)}
 
 
-def add_legend(figure: Figure, collection: Collection, used: set[str]) -> None:
-    """`used`: auxiliaries, "" for the baseline"""
+def add_legend(figure: Figure, collection: Collection, used: set[str],
+               marks: Sequence[tuple[str, str, str]] = ()) -> None:
+    """`used`: auxiliaries, "" for the baseline; `marks`: marker, its filling, and what it stands for"""
     handles = [Line2D([], [], color=BASELINE, linestyle="--", label="baseline")] if "" in used else []
     for name, colour in modality_colours(collection).items():
         if name in used:
             handles.append(Line2D([], [], color=colour, linewidth=2, label=f"+ {shorten(name)}"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(6, max(1, len(handles))))
+    handles += [Line2D([], [], color=BASELINE, linestyle="none", marker=marker, markersize=5, markerfacecolor=filling,
+                       label=text) for marker, filling, text in marks]
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(4 if marks else 6, max(1, len(handles))))
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -110,8 +113,12 @@ class Interval:
     reference: float | None = None  # a second value, marked by a hollow diamond
 
 
-def forest(groups: Mapping[str, Sequence[Interval]], null: float, label: str) -> Figure:
-    """Values with their intervals, a row each, under the titles of their groups; a line at `null`, what no effect would be."""
+def forest(groups: Mapping[str, Sequence[Interval]], null: float, label: str,
+           limits: tuple[float, float] | None = None) -> Figure:
+    """Values with their intervals, a row each, under the titles of their groups; a line at `null`, what no effect would be.
+
+    An interval that leaves `limits` of the axis ends there in an arrow.
+    """
     rows = sum(map(len, groups.values()))
     figure = new_figure(7.6, min(60.0, 1.2 + 0.24 * rows + 0.32 * len(groups)))
     axes = figure.add_subplot()
@@ -123,6 +130,10 @@ def forest(groups: Mapping[str, Sequence[Interval]], null: float, label: str) ->
             y += 1
             if row.low is not None and row.high is not None:
                 axes.plot([row.low, row.high], [y, y], color=row.colour, linewidth=1.8, solid_capstyle="butt")
+                cut = [] if limits is None else [(limits[0], "<")] * (row.low < limits[0]) + [(limits[1], ">")] * (
+                    row.high > limits[1])
+                for end, mark in cut:
+                    axes.plot([end], [y], mark, color=row.colour, markersize=6, clip_on=False, zorder=4)
             face = "white" if row.low is None else row.colour
             axes.plot([row.value], [y], row.marker, color=row.colour, markersize=5.5, markerfacecolor=face)
             if row.reference is not None:
@@ -132,6 +143,8 @@ def forest(groups: Mapping[str, Sequence[Interval]], null: float, label: str) ->
         y += 1.6
     axes.set_yticks(ticks, labels)
     axes.set_ylim(y - 0.6, -0.9)
+    if limits:
+        axes.set_xlim(limits)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     axes.grid(axis="x", color=FAINT, linewidth=0.6)

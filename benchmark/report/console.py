@@ -10,6 +10,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from benchmark.evidence.collect import collect
+from benchmark.evidence.detectable import ALONE
 from benchmark.evidence.estimates import estimate_cells, estimate_effects
 from benchmark.evidence.forecast import Detectable, TimeLeft
 from benchmark.evidence.inputs import Problem, TaskInfo
@@ -17,7 +18,9 @@ from benchmark.evidence.matrix import list_matrices
 from benchmark.evidence.stats import POWER
 from benchmark.provenance.currency import Standing
 from benchmark.records.record import Record
+from benchmark.report.markup import show_spread
 from benchmark.report.tables import matrix_table
+from benchmark.spec.contracts import Metric
 
 
 def print_matrices(
@@ -55,7 +58,11 @@ def time_text(left: TimeLeft, jobs: int, elsewhere: str = "") -> str:
 
 
 def detectable_text(found: Detectable) -> str:
-    """Which effects a target's seeds would show."""
-    shown = "one seed shows no effect" if found.effect is None else f"effects from {found.effect:.2g} {found.unit} on"
-    return (f"{found.task}, {found.setting}: {found.seeds} seeds would show {shown} (power {POWER:g}, tested alone; "
-            f"differences to the baseline spread by {found.spread:.2g} in {found.cells} cells)")
+    """From which difference on a target's seeds find a pair."""
+    unit = "points" if found.unit == "%" else found.unit
+    spread = f"differences to the plain model spread by {found.spread:.2g} in {found.cells} cells"
+    if found.effect is None:
+        return f"{found.task}, {found.setting}: one seed tells nothing of chance ({spread})"
+    effect = show_spread(found.effect, Metric("", found.unit))
+    return (f"{found.task}, {found.setting}: with {found.seeds} seeds a pair is {ALONE} {effect} {unit} "
+            f"(power {POWER:g}; among several pairs it takes more; {spread})")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -92,8 +93,13 @@ def draw_matrix(
     return figure
 
 
-def draw_forest(collection: Collection, effects: pd.DataFrame, section: int) -> Figure | None:
-    """Paired differences of the main metrics with their intervals; None where the section has none."""
+def draw_forest(collection: Collection, effects: pd.DataFrame, section: int, method: str = "",
+                printed: Mapping[tuple[str, str, str, str], float] | None = None) -> Figure | None:
+    """Paired differences of the main metrics with their intervals; None where the section has none.
+
+    `printed`: gains that were published of the arm `method`, by task, setting, auxiliary and metric: hollow diamonds.
+    """
+    setting = collection.sections[section].setting
     main = {task: info.metrics[0] for task, info in collection.tasks.items()}
     ours = rows_of(effects[effects["section"] == section])
     rows = [row for row in ours if row.metric == main[row.task].name]
@@ -103,14 +109,35 @@ def draw_forest(collection: Collection, effects: pd.DataFrame, section: int) -> 
     colours, tasks = modality_colours(collection), list(dict.fromkeys(row.task for row in rows))
     groups = {f"{task}, {unit_label(main[task])}": [
         Interval(shorten(cell_label(row.arm, row.auxiliary, row.variant), 34) + f"  n={row.n}", row.difference, known(row.low),
-                 known(row.high), colours.get(row.auxiliary, INK), MARKERS.get(row.role, "D"))
+                 known(row.high), colours.get(row.auxiliary, INK), MARKERS.get(row.role, "D"),
+                 (printed or {}).get((task, setting, row.auxiliary, row.metric)) if row.arm == method else None)
         for row in rows if row.task == task] for task in tasks}
-    figure = forest(groups, 0, f"difference to the baseline ({_common_unit(collection, tasks)}); hollow: no interval")
-    add_legend(figure, collection, {row.auxiliary for row in rows} - {""})
-    title = make_title("Paired differences with 95 % intervals; round: method, square: control", collection, section,
-                       _selection(effects))
+    limits = _limits(rows, groups)
+    arrows = "; arrow: the interval goes on" if limits else ""
+    figure = forest(groups, 0, f"difference to the baseline ({_common_unit(collection, tasks)}); hollow: no interval{arrows}",
+                    limits)
+    roles = {row.role for row in rows}
+    marks = [(mark, INK, role) for role, mark in MARKERS.items() if role in roles]
+    marks += [("D", "white", "published, other data and scale")] \
+        if any(row.reference is not None for group in groups.values() for row in group) else []
+    add_legend(figure, collection, {row.auxiliary for row in rows} - {""}, marks)
+    title = make_title("Paired differences with 95 % intervals", collection, section, _selection(effects))
     figure.suptitle(title, x=0.01, ha="left", fontsize=10)
     return figure
+
+
+def _limits(rows: Sequence[Any], groups: Mapping[str, Sequence[Interval]]) -> tuple[float, float] | None:
+    """Of an axis that shows every value, and every interval of three seeds or more; None where that is no less than all: one
+    of two seeds may be so long that nothing else is to be seen beside it.
+    """
+    shown = [0.0, *(value for group in groups.values() for row in group for value in (row.value, row.reference)
+                    if value is not None)]
+    ends = [end for row in rows if not pd.isna(row.low) for end in (row.low, row.high)]
+    inside = shown + [end for row in rows if row.n > 2 and not pd.isna(row.low) for end in (row.low, row.high)]
+    low, high = min(inside), max(inside)
+    space = 0.06 * (high - low)
+    cut = ends and (min(ends) < low - space or max(ends) > high + space)
+    return (low - space, high + space) if cut and len(inside) > len(shown) else None
 
 
 def draw_seeds(collection: Collection, section: int, select: Selection) -> Figure | None:

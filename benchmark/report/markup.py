@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from benchmark.evidence import detectable
 from benchmark.spec.contracts import Metric
 
 NONE = "—"
@@ -151,7 +152,7 @@ def show_points(value: float) -> str:
 
 def show_spread(value: float, metric: Metric) -> str:
     """A detectable effect: one decimal of percent, two where it is small."""
-    return f"{value:.{1 if round(value, 2) >= 1 else 2}f}" if metric.unit == "%" else f"{value:.2g}"
+    return detectable.show_points(value) if metric.unit == "%" else f"{value:.2g}"
 
 
 def show_interval(row: Any, metric: Metric) -> str:

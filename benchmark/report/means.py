@@ -7,10 +7,12 @@ from typing import Any
 import pandas as pd
 
 from benchmark.evidence.analysis import Analysis
+from benchmark.evidence.detectable import ALONE, explain, heading
+from benchmark.evidence.estimates import known
 from benchmark.evidence.frames import first_row, rows_of
 from benchmark.evidence.means import ALL
 from benchmark.evidence.rule import BASELINE
-from benchmark.report.markup import NONE, Table, show_interval, show_p, show_points, text_rows
+from benchmark.report.markup import NONE, Table, show_interval, show_p, show_points, show_spread, text_rows
 from benchmark.spec.contracts import Metric
 
 POINTS = Metric("points")  # of a mean over targets
@@ -70,16 +72,18 @@ def means_table(analysis: Analysis, section: int) -> Table:
         metric = POINTS if task == ALL else analysis.collection.tasks[task].metrics[0]
         label = "All targets" if task == ALL else analysis.data_of(section, task)
         published = NONE if pd.isna(first.published) else show_points(first.published)
-        rows.append([label, str(first.pairs), str(first.n), published,
+        value = None if found[0] is None else known(found[0].found_alone_from)
+        alone = NONE if value is None else show_spread(value, metric)
+        rows.append([label, str(first.pairs), str(first.n), published, alone,
                      *(NONE if row is None else f"{show_interval(row, metric)}, p {show_p(row.p)}" for row in found)])
-    header = ("Target", "Pairs", "Seeds", "Published mean gain", *(
+    header = ("Target", "Pairs", "Seeds", "Published mean gain", heading(ALONE), *(
         f"{study.called.get(arm, arm)}: gain over the plain model" if reference == BASELINE and arm != study.method else
         "Gain over the plain model" if reference == BASELINE else f"Beyond {study.called.get(reference, reference)}"
         for arm, reference in columns))
     notes = ("Each seed gives one value: the mean over the pairs of a row, so that what pairs share counts once. Their mean "
              "over seeds with its 95 % t-interval, and the p of a two-sided t-test, unadjusted: a row by itself is no "
-             "verdict. Published: the mean of the gains that are printed for the same pairs, on other data and at another "
-             "scale.",)
+             f"verdict. {explain(ALONE)} Here it is of the gain over the plain model. Published: the mean of the gains that "
+             "are printed for the same pairs, on other data and at another scale.",)
     return Table(f"Mean effect: {analysis.collection.sections[section].title}", header, text_rows(rows), notes, num_labels=1)
 
 

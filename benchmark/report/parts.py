@@ -15,6 +15,7 @@ from benchmark.evidence.claims import Verdict
 from benchmark.evidence.curves import curves_frame, scales_frame
 from benchmark.evidence.inputs import Remark
 from benchmark.evidence.matrix import list_matrices, matrix_frame
+from benchmark.evidence.means import printed_gains
 from benchmark.evidence.rule import shared_sources
 from benchmark.evidence.sections import PROFILES, rank_in, slugify, unique_slugs
 from benchmark.report import curves, figures
@@ -74,8 +75,9 @@ def add_matrices(document: Document, analysis: Analysis) -> None:
             document.frame(f"matrix-{name}", matrix_frame(*what))
             document.figure(f"matrix-{name}", figures.draw_matrix(*what),
                             f"Paired differences of {arm} {variant}".rstrip() + " by target and auxiliary, as a heat map")
-        document.figure(f"forest-{place.slug}", figures.draw_forest(collection, effects, place.number),
-                        "Paired differences to the baseline with 95 % intervals")
+        document.figure(f"forest-{place.slug}", figures.draw_forest(
+            collection, effects, place.number, analysis.study.method, printed_gains(analysis.claims)),
+                        "Paired differences to the baseline with 95 % intervals, and what was published")
         document.figure(f"seeds-{place.slug}", figures.draw_seeds(collection, place.number, analysis.select),
                         "Main metric on test of every run, a dot a seed")
         document.table(f"differences-{place.slug}", effects_table(collection, effects, place.number))

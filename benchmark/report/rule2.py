@@ -7,10 +7,11 @@ import hashlib
 import pandas as pd
 
 from benchmark.evidence.analysis import Analysis
+from benchmark.evidence.detectable import EACH, MEAN, explain, heading
 from benchmark.evidence.frames import rows_of
 from benchmark.evidence.means import ALL
 from benchmark.evidence.rule2 import PLANNING
-from benchmark.evidence.stats import ALPHA, POWER
+from benchmark.evidence.stats import ALPHA
 from benchmark.report.markup import NONE, Table, show_p, show_points, text_rows
 from benchmark.report.means import count
 
@@ -38,16 +39,15 @@ def rule2_table(analysis: Analysis) -> Table:
         base = f"{show_points(row.over_baseline)} [{show_points(row.over_low)}, {show_points(row.over_high)}]"
         published = NONE if pd.isna(row.published) else f"{show_points(row.published)}, p {show_p(row.p_equivalent)}"
         rows.append([label, row.verdict, f"{row.spread:.2f} ({int(row.df)})", f"{row.widened:.2f}", interval,
-                     show_p(row.p_holm), f"{row.found_from:.2f}", show_p(row.p_each_holm), f"{row.found_each:.2f}", base,
-                     published])
-    header = ("Target", "Verdict", "Spread (df)", "Widened by", "Minus the controls' mean", "p (Holm)", "Found from",
-              "p, beyond each", "Found from, beyond each", "Minus the plain model", "Published mean, p (within it)")
+                     show_p(row.p_holm), f"{row.mean_found_from:.2f}", show_p(row.p_each_holm),
+                     f"{row.mean_found_beyond_each_from:.2f}", base, published])
+    header = ("Target", "Verdict", "Spread (df)", "Widened by", "Minus the controls' mean", "p (Holm)", heading(MEAN),
+              "p, beyond each", heading(EACH), "Minus the plain model", "Published mean, p (within it)")
     notes = (
         "The mean of the method's auxiliaries against the mean of all reference arms, and against each reference. Spread: of "
         "one run around its arm and seed, pooled over arms. Widened: errors, where contrasts scatter over seeds more. "
-        f"p: one-sided, Holm-adjusted over targets. Found from: what the adjusted test finds with probability {POWER:g} in as "
-        "many new seeds, if arms scatter alike. Beyond each: the largest p over the references, without which nothing is "
-        "another modality's knowledge, as one control may do the same. p (within it): two one-sided tests that the gain over "
-        f"the plain model is smaller than the published mean; below {ALPHA:g}, it is. Intervals: 95 %, two-sided, each by "
-        "itself.",)
+        f"p: one-sided, Holm-adjusted over targets. {explain(MEAN)} p, beyond each: the largest p over the references, without "
+        f"which nothing is another modality's knowledge, as one control may do the same. {explain(EACH)} "
+        "p (within it): two one-sided tests that the gain over the plain model is smaller than the published mean; below "
+        f"{ALPHA:g}, it is. Intervals: 95 %, two-sided, each by itself.",)
     return Table("The second rule: any other modality", header, text_rows(rows), notes, num_labels=1)

@@ -8,9 +8,10 @@ from typing import Any
 import pandas as pd
 
 from benchmark.evidence.collect import SELECTIONS, Collection, chance_of, find_metric
+from benchmark.evidence.detectable import BEYOND, PAIR, explain, heading
 from benchmark.evidence.frames import first_row, rows_of
 from benchmark.evidence.matrix import MISSING, SAME, list_auxiliaries, list_targets, state_of
-from benchmark.evidence.stats import ALPHA, POWER
+from benchmark.evidence.stats import ALPHA
 from benchmark.records.record import Selection
 from benchmark.report.markup import (
     NONE,
@@ -33,10 +34,7 @@ READ_DIFFERENCE = (
     "Difference to {reference}, paired by the seeds that both have, with its 95 % t-interval (each by itself); p: paired "
     "t-test, Holm-adjusted over every {family}. "
 )
-READ_FOUND = (f"Found from: the true difference that this test, adjusted as its p is, finds with probability {POWER:g} in a "
-              f"new experiment of as many seeds (level {ALPHA:g}), as the spread is known from these seeds only; what is "
-              "smaller may be there and missed.")
-READ_DIFFERENCE += READ_FOUND
+READ_DIFFERENCE += explain(PAIR)
 READ_EFFECT = READ_DIFFERENCE.format(
     reference="the baseline", family="target and auxiliary of the arm (all its variants: one family)")
 READ_SHORTCUT = "Below chance: what shortcuts reach on the test split without learning the task."
@@ -126,10 +124,10 @@ def effects_table(collection: Collection, effects: pd.DataFrame, section: int) -
         metric = find_metric(collection, row.task, row.metric)
         if metric == collection.tasks[row.task].metrics[0]:
             label = cell_label(row.arm, row.auxiliary, row.variant) + (" †" if row.stale else "")
-            found = NONE if pd.isna(row.mde_holm) else show_spread(row.mde_holm, metric)
+            found = NONE if pd.isna(row.found_from) else show_spread(row.found_from, metric)
             p_values = (show_p(row.p), show_p(row.p_holm))
             rows.append([row.task, label, unit_label(metric), str(row.n), show_interval(row, metric), *p_values, found])
-    header = ("Target", "Cell", "Metric", "n", "Difference to baseline", "p", "p (Holm)", "Found from")
+    header = ("Target", "Cell", "Metric", "n", "Difference to baseline", "p", "p (Holm)", heading(PAIR))
     title = f"Paired differences: {collection.sections[section].title}"
     return Table(title, header, text_rows(rows), (READ_EFFECT,), num_labels=3)
 
@@ -150,18 +148,17 @@ def contrasts_table(collection: Collection, contrasts: pd.DataFrame, verdicts: p
                          entry(show_interval(row, metric), f"p {show_p(row.p)} (n={row.n})"))
         label = cell_label(verdict.arm, verdict.auxiliary, verdict.variant) + (", chosen on val" if verdict.tuned else "")
         shared = entry(*(verdict.shared_sources.split(", ") if verdict.shared_sources else [NONE]))
-        edges = [NONE if pd.isna(verdict.found_from) else show_spread(verdict.found_from, metric),
+        edges = [NONE if pd.isna(verdict.found_beyond_all_from) else show_spread(verdict.found_beyond_all_from, metric),
                  NONE if pd.isna(verdict.excluded_above) else show_difference(verdict.excluded_above, metric)]
         left = (verdict.task, label, verdict.verdict, show_p(verdict.p_holm), *edges, unit_label(metric))
         rows.append((*map(entry, left), *texts, shared))
-    header = ("Target", "Cell", "Verdict", "p (Holm)", "Found beyond all from", "Excluded above", "Metric",
+    header = ("Target", "Cell", "Verdict", "p (Holm)", heading(BEYOND), "Excluded above", "Metric",
               *(f"Minus {name}" + (" (not in the rule)" if name in beside else "") for name in references), "Shared sources")
     notes = (
         "Differences paired by seed, each with its 95 % t-interval and the p of its own test. Helps: every difference of the "
         f"rule is positive, and the largest p, Holm-adjusted over all targets and auxiliaries of the arm, is below {ALPHA:g}. "
-        "Otherwise there is no evidence at this scale, which is no proof that there is no effect. Found beyond all from: an "
-        f"advantage over every reference that this rule would find with probability {POWER:g} or more in a new experiment of "
-        "as many seeds. Excluded above: the smallest upper end of the intervals, as what helps must be ahead of every "
+        "Otherwise there is no evidence at this scale, which is no proof that there is no effect. "
+        f"{explain(BEYOND)} Excluded above: the smallest upper end of the intervals, as what helps must be ahead of every "
         "reference; each interval by itself, unadjusted.",
         *(("Chosen on val: each arm in the variant that the validation split preferred, out of the same variants; "
            "tuned-baseline is the plain model, so chosen out of as many.",) if frame["tuned"].any() else ()),
@@ -206,12 +203,12 @@ def pretraining_table(collection: Collection, frame: pd.DataFrame) -> Table:
     for row in rows_of(frame):
         metric = find_metric(collection, row.task, row.metric)
         limit = "" if pd.isna(row.limit) else f", at most {int(row.limit)} samples"
-        found = NONE if pd.isna(row.mde_holm) else show_spread(row.mde_holm, metric)
+        found = NONE if pd.isna(row.found_from) else show_spread(row.found_from, metric)
         sides = [show_value(value, metric) for value in (row.pretrained, row.scratch)]
         chance = chance_text(collection, row.task, row.profile)
         labels = [row.task, f"{row.profile}{limit}", unit_label(metric), str(row.n)]
         rows.append([*labels, *sides, chance, show_interval(row, metric), show_p(row.p_holm), found])
-    header = ("Target", "Profile", "Metric", "n", "Pretrained", "Scratch", "Chance", "Difference", "p (Holm)", "Found from")
+    header = ("Target", "Profile", "Metric", "n", "Pretrained", "Scratch", "Chance", "Difference", "p (Holm)", heading(PAIR))
     difference = READ_DIFFERENCE.format(reference="scratch", family="target")
     notes = ("Arm finetune against arm scratch on the test split.", difference)
     title = "What masked pretraining on the target's own modality is worth"
@@ -255,5 +252,5 @@ def _printed(published: Mapping[tuple[str, str, str], str], task: str, auxiliary
 
 def _evidence(effect: Any, metric: Metric) -> tuple[str, ...]:
     details = [] if pd.isna(effect.p_holm) else [f"p {show_p(effect.p_holm)}"]
-    details += [] if pd.isna(effect.mde_holm) else [f"found from {show_spread(effect.mde_holm, metric)}"]
+    details += [] if pd.isna(effect.found_from) else [f"{PAIR} {show_spread(effect.found_from, metric)}"]
     return (show_interval(effect, metric), *([", ".join(details)] if details else []))
