@@ -24,8 +24,12 @@ from benchmark.report.write import write_report
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 DARK = ("--blink-settings=preferredColorScheme=0",)
+FRAME = """<!doctype html><meta name="color-scheme" content="light dark"><body style="margin: 0"><script>
+addEventListener("message", event => { document.title = event.data; });
+</script><iframe src="%s" style="width: %dpx; height: 900px; border: 0; color-scheme: light dark"></iframe>"""  # a window is 500 wide
 SIZE = """<script>
 const said = {};
+said.width = innerWidth;
 said.requests = performance.getEntriesByType("resource").length;
 said.wide = document.documentElement.scrollWidth > document.documentElement.clientWidth;
 said.screens = document.documentElement.scrollHeight / 900;
@@ -47,11 +51,12 @@ Promise.all([...saved.map(blob => blob.text()), axe.run(document, {resultTypes: 
   said.saved = all.map(text => text.split("\\n")[0]);
   said.axe = found.violations.map(rule => [rule.id, rule.nodes.map(node => node.target.join(" "))]);
   said.looked = found.passes.length;
-  document.title = JSON.stringify(said);
+  parent.postMessage(JSON.stringify(said), "*");
 });
 </script></body>"""
 PROBE = """<script>
 const said = {};
+said.width = innerWidth;
 const table = [...document.querySelectorAll("table.sortable")].find(t => t.id.startsWith("t-differences"));
 const column = [...table.tHead.rows[0].cells].findIndex(cell => cell.textContent.startsWith("Difference"));
 const head = table.tHead.rows[0].cells[column];
@@ -65,7 +70,7 @@ said.count = input.closest("p").querySelector(".count").textContent;
 said.requests = performance.getEntriesByType("resource").length;
 said.wide = document.documentElement.scrollWidth > document.documentElement.clientWidth;
 said.figures = [...document.querySelectorAll("figure svg")].filter(svg => svg.getBoundingClientRect().width > 0).length;
-document.title = JSON.stringify(said);
+parent.postMessage(JSON.stringify(said), "*");
 </script></body>"""
 
 
@@ -73,14 +78,18 @@ def opened(page: Path, probe: str, width: int, *options: str) -> dict[str, Any]:
     """What the probe says of a page in a browser that reaches no network"""
     assert BROWSER is not None, "no Chromium: apt-get install chromium"
     page.write_text(page.read_text(encoding="utf-8").replace("</body>", probe), encoding="utf-8")
+    frame = page.with_name("frame.html")
+    frame.write_text(FRAME % (page.name, width), encoding="utf-8")
     done = subprocess.run(
         [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--proxy-server=127.0.0.1:9", "--enable-logging=stderr",
-         "--v=0", "--virtual-time-budget=60000", *options, f"--window-size={width},900",
-         f"--user-data-dir={page.parent / 'profile'}", "--dump-dom", page.as_uri()],
+         "--v=0", "--virtual-time-budget=60000", *options, "--window-size=1300,900",
+         f"--user-data-dir={page.parent / 'profile'}", "--dump-dom", frame.as_uri()],
         capture_output=True, text=True, timeout=1500, check=True)
     assert "CONSOLE" not in done.stderr
     (title,) = re.findall(r"<title>(.*?)</title>", done.stdout)
-    return json.loads(html.unescape(title))
+    said = json.loads(html.unescape(title))
+    assert said["width"] == width
+    return said
 
 
 @pytest.mark.skipif(BROWSER is None and "CI" not in os.environ, reason="there is no Chromium here (.ci/run installs it)")
