@@ -118,7 +118,7 @@ def test_the_answer_to_the_committed_records_is_read_in_a_few_screens(tmp_path, 
 @pytest.mark.parametrize("width", [1280, 390])
 def test_the_page_works_without_a_network(tmp_path, width):
     analysis = analyse(make_matrix(), [], tasks=TASKS, study=replace(STUDY, rivals={}, beside={}))
-    write_report(analysis, tmp_path, formats=("html",), parts=("matrix", "claims"))
+    write_report(analysis, tmp_path, formats=("html",), parts=("matrix", "claims", "provenance"))
     said = opened(tmp_path / "appendix.html", PROBE, width)
     assert said["up"] == sorted(said["up"])
     assert said["down"] == sorted(said["up"], reverse=True)
