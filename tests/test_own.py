@@ -19,6 +19,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from baselines.m2pt import M2PT
+from baselines.plain import FINETUNE
 from benchmark.check.arms import STEP, carry_out, check_cell
 from benchmark.check.data import check_chance, check_duplicates, check_labels, check_task
 from benchmark.cli.context import load_registry
@@ -231,6 +232,21 @@ def test_a_fusion_of_one_s_own_is_exported_as_a_plain_model(tmp_path):
     assert record.merge_difference == 0.0, "it was looked at, and torch computes the same sum"
     with pytest.raises(ValueError, match="the arm merges its model itself"):
         Member(plan.jobs[-1].spec, tasks["imagenet"], GATED, tmp_path, {}).build()
+
+
+def test_layers_that_are_one_are_refused_before_anything_is_trained():
+    tasks, _ = load_registry()
+
+    class Tied(type(tasks["imagenet"])):
+        def head(self, shape, num_classes, setting):
+            head = super().head(shape, num_classes, setting)
+            head.again = nn.Linear(1, 1)
+            head.again.bias = head.head.bias
+            return head
+
+    plan = Planner(tasks, "tiny", []).plan([Cell(tasks["imagenet"], FINETUNE, "scratch", None)], [0])
+    with pytest.raises(ValueError, match="head.head.bias and head.again.bias share memory, and weights are exported each by its name"):
+        build_model(plan.jobs[-1].spec, Tied())
 
 
 def test_a_file_of_another_kind_is_no_plugin(tmp_path, capsys):

@@ -21,6 +21,16 @@ def layout_of(model: TransformerModel) -> Layout:
     return {name: tensor.shape for name, tensor in model.state_dict().items() if f".{CHILD}." not in name}
 
 
+def check_apart(model: nn.Module) -> None:
+    """Raises `ValueError`, before anything is trained, where two tensors of a model are one: their file would refuse them."""
+    known: dict[int, str] = {}
+    for name, tensor in model.state_dict().items():
+        other = known.setdefault(tensor.data_ptr(), name) if tensor.numel() else name
+        if other != name:
+            raise ValueError(f"{other} and {name} share memory, and weights are exported each by its name: give one of them a "
+                             "weight of its own, or keep the layer under one name")
+
+
 def merges_itself(arm: Arm) -> bool:
     """Whether an arm has a `merge` of its own"""
     return type(arm).merge is not Arm.merge

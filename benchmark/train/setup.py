@@ -24,7 +24,7 @@ from benchmark.model.weights import load_blocks, load_encoder
 from benchmark.spec.contracts import Arm, Task
 from benchmark.spec.recipes import PretrainRecipe, Split, TrainRecipe
 from benchmark.spec.runspec import Pretrained, RunSpec, Site
-from benchmark.train.plain import Layout, check_built, layout_of
+from benchmark.train.plain import Layout, check_apart, check_built, layout_of
 
 Part = TypeVar("Part", bound=nn.Module)
 
@@ -76,6 +76,7 @@ def build_model(spec: RunSpec, task: Task) -> TransformerModel:
     head = _seeded(spec, "head", lambda: task.head(spec.shape, num_classes, setting))
     model = _seeded(spec, "blocks", lambda: TransformerModel(tokenizer, head, spec.shape, recipe.drop_path_rate))
     model.checkpoint_blocks = bool(recipe.checkpoint_blocks)
+    check_apart(model)
     return model
 
 
@@ -86,6 +87,7 @@ def build_autoencoder(spec: RunSpec, task: Task) -> MaskedAutoencoder:
     rate = spec.recipe.drop_path_rate or 0.0
     model = _seeded(spec, "blocks", lambda: MaskedAutoencoder(tokenizer, target, spec.shape, rate))
     model.encoder.checkpoint_blocks = bool(spec.recipe.checkpoint_blocks)
+    check_apart(model.encoder)
     return model
 
 
