@@ -245,7 +245,7 @@ def test_layers_that_are_one_are_refused_before_anything_is_trained():
             return head
 
     plan = Planner(tasks, "tiny", []).plan([Cell(tasks["imagenet"], FINETUNE, "scratch", None)], [0])
-    with pytest.raises(ValueError, match="head.head.bias and head.again.bias share memory, and weights are exported each by its name"):
+    with pytest.raises(ValueError, match=r"head\.head\.bias and head\.again\.bias share memory"):
         build_model(plan.jobs[-1].spec, Tied())
 
 
