@@ -70,7 +70,8 @@ def carry_out(plan: Plan, folder: Path, limit: int = 32) -> Record:
 WITHOUT_PATHWAYS = {"finetune", "fix", "scratch", "higher-lr", "aux-init", "merge", "merge-own", "merge-random", "merge-whole",
                     "merge-whole-random", "finetune-linear", "tokenizer-only", "fpt", "fpt-random", "fpt-shuffled", "fpt-own",
                     "task-vector", "task-vector-noise", "task-vector-permuted", "task-vector-known",
-                    "frozen-block", "frozen-block-random", "frozen-block-none", "frozen-block-own"}
+                    "frozen-block", "frozen-block-random", "frozen-block-none", "frozen-block-own",
+                    "distil", "distil-random", "distil-own"}
 
 
 @every_task

@@ -18,14 +18,19 @@ from baselines.kin.matching import agreement, matched, reorder_stream, scrambled
 from baselines.kin.task_vector import TaskVector
 from baselines.m2pt import M2PT
 from baselines.solution import ROLE
+from benchmark.check.arms import STEP, carry_out
 from benchmark.data.seeds import generator
 from benchmark.model.connect import linear_layers
 from benchmark.model.encoder import build_blocks
+from benchmark.model.weights import read_weights
 from benchmark.plan.fit import check_blocks
 from benchmark.plan.matrix import Cell, Planner, parse_override
 from benchmark.plan.presets import narrow, plan_matrix
 from benchmark.plan.study import with_rivals
+from benchmark.records.record import Record
 from benchmark.spec.contracts import Start
+from benchmark.spec.runspec import RunSpec
+from benchmark.train.setup import build_model, count_parameters
 from tasks import TASKS
 
 FOLDER = Path(__file__).parents[1] / "baselines" / "kin"
@@ -304,9 +309,58 @@ def test_any_arm_of_the_matrix_can_be_chosen_alone(name):
 def test_controls_of_an_arm_are_declared_by_the_arm_and_answer_no_question():
     rivals = with_rivals(STUDY, ARMS).rivals
     methods = {arm.name: arm.rivals for arm in KIN if arm.is_method}
-    assert set(methods) == {"low-rank", "fpt", "aligned", "task-vector", "frozen-block"}
+    assert set(methods) == {"low-rank", "fpt", "aligned", "task-vector", "frozen-block", "distil"}
     for name, own in methods.items():
         assert tuple(rivals[name]) == own
         assert all(ARMS[rival] in KIN and not ARMS[rival].is_method for rival in own)
     assert isinstance(ARMS["aligned"], M2PT)
     assert "lora" not in rivals
+
+
+def run_of(arm, folder: Path, *overrides: str) -> tuple[RunSpec, Record]:
+    """One step of an arm on the image task, from scratch, from pretrainings that were never trained"""
+    changes = [parse_override(text, TASKS, may_fit_nothing=True) for text in (*STEP, *overrides)]
+    auxiliary = "audio" if arm.uses_auxiliary else None
+    plan = Planner(TASKS, "tiny", changes, limit=16).plan([Cell(TASKS["imagenet"], arm, "scratch", auxiliary)], [0])
+    return plan.specs[-1], carry_out(plan, folder)
+
+
+@pytest.mark.parametrize("name", ["distil", "distil-random", "distil-own"])
+def test_a_teacher_and_its_map_are_trained_with_and_not_exported(name, tmp_path):
+    spec, record = run_of(ARMS[name], tmp_path, "recipe.ema_decay=0.5")
+    plain = build_model(spec, TASKS["imagenet"])
+    shapes = {key.removeprefix("tokenizer.").removeprefix("head."): tensor.shape for key, tensor in plain.state_dict().items()}
+    assert {key: tensor.shape for key, tensor in read_weights(tmp_path / "run" / "weights.safetensors").items()} == shapes
+    width, counts = spec.shape.embed_dim, record.parameters
+    assert counts["trainable"] == count_parameters(plain, trainable=True) + width * (width + 1)
+    assert counts["training"] == counts["merged"] + width * (width + 1) + count_parameters(plain.blocks)
+    assert record.merge_difference == 0.0
+
+
+@pytest.mark.parametrize("name", ["distil", "distil-random", "distil-own"])
+def test_the_second_target_is_what_the_teachers_blocks_make_of_the_models_tokens(name):
+    task, arm = TASKS["imagenet"], type(ARMS[name])(weight=0.5)
+    spec = Planner(TASKS, "tiny").plan([Cell(task, ARMS["scratch"], "scratch", None)], [0]).specs[-1]
+    model, auxiliary = build_model(spec, task), build_model(spec.model_copy(update={"seed": 1}), task).blocks
+    given = copy.deepcopy(model.blocks)
+    assert arm.build(model, {"auxiliary": auxiliary} if name == "distil" else {}, stream(arm)) == []
+    taught_by = {"distil": auxiliary, "distil-own": given}.get(name, model.teacher.blocks)
+    for layer, weight in weights(model.teacher.blocks).items():
+        assert torch.equal(weight, weights(taught_by)[layer])
+        assert not torch.equal(weight, weights(model.blocks)[layer])
+    model.train()
+    assert not any(block.training for block in model.teacher.blocks), "a teacher drops no paths"
+    batch = task.augment(next(task.load("tiny")["train"].stream([torch.arange(3)])), None, {})
+    tokens, (prefix, place) = model.tokenizer(batch), model.tokenizer.prefix_tokens()
+    sequence = torch.cat([(prefix + place).expand(3, -1, -1), tokens.embedded + tokens.position], 1)
+    for block in copy.deepcopy(taught_by).eval():
+        sequence = block(sequence)
+    model.eval()
+    features = model.forward_features(batch)
+    own = model.teacher.map(features.sequence)
+    norm = nn.LayerNorm(spec.shape.embed_dim)
+    term = arm.further_loss(model, batch, features, model.head(features, batch))
+    torch.testing.assert_close(term, 0.5 * (norm(own) - norm(sequence)).square().mean())
+    term.backward()
+    assert all(parameter.grad is None for parameter in model.teacher.blocks.parameters())
+    assert all(parameter.grad is not None for parameter in [*model.teacher.map.parameters(), *model.blocks.parameters()])

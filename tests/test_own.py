@@ -21,7 +21,7 @@ from torch.nn.utils import parametrize
 from baselines.m2pt import M2PT
 from baselines.plain import FINETUNE
 from benchmark.check.arms import STEP, carry_out, check_cell
-from benchmark.check.data import check_chance, check_duplicates, check_labels, check_task
+from benchmark.check.data import Plain, check_chance, check_duplicates, check_labels, check_task
 from benchmark.cli.context import load_registry
 from benchmark.cli.main import main
 from benchmark.model.weights import export_weights, read_weights
@@ -247,6 +247,49 @@ def test_layers_that_are_one_are_refused_before_anything_is_trained():
     plan = Planner(tasks, "tiny", []).plan([Cell(tasks["imagenet"], FINETUNE, "scratch", None)], [0])
     with pytest.raises(ValueError, match=r"head\.head\.bias and head\.again\.bias share memory"):
         build_model(plan.jobs[-1].spec, Tied())
+
+
+class Penalised(Arm):
+    """A further term of the loss, and nothing beside the plain model"""
+
+    name: ClassVar[str] = "penalised"
+    summary: ClassVar[str] = "small logits"
+    source: ClassVar[str] = "a test"
+    settings: ClassVar = ("scratch",)
+
+    weight: float = 1.0
+
+    def further_loss(self, model, batch, features, logits):
+        assert features.sequence.shape[0] == len(logits) == len(batch["index"])
+        return self.weight * logits.float().square().mean()
+
+
+class Halved(Penalised):
+    """A term in the precision of the logits"""
+
+    def further_loss(self, model, batch, features, logits):
+        return logits.square().mean().to(torch.bfloat16)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_a_further_term_of_the_loss_is_trained_on_and_one_of_nothing_is_the_plain_model(precision, tmp_path):
+    """The plain model of a seed to the last bit where the term is 0 times something; its loss is what both terms make."""
+    tasks, _ = load_registry()
+    losses, digests = {}, {}
+    for arm in (Penalised(weight=0.0), Penalised(weight=100.0), Plain()):
+        overrides = [parse_override(text, tasks, may_fit_nothing=True) for text in [*STEP, f"recipe.precision={precision}"]]
+        plan = Planner(tasks, "tiny", overrides, limit=16).plan([Cell(tasks["imagenet"], arm, "scratch")], [0])
+        record = carry_out(plan, tmp_path / arm.name / arm.variant)
+        losses[arm.variant, arm.name], digests[arm.variant, arm.name] = record.curve("train", "loss")[-1][1], record.weights
+    plain, none, much = (("", "check-plain"), ("weight=0.0", "penalised"), ("weight=100.0", "penalised"))
+    assert digests[none] == digests[plain]
+    assert losses[none] == losses[plain]
+    assert digests[much] != digests[plain]
+    assert losses[much] > losses[plain] + 0.2
+    found = check_cell(Halved(), tasks["imagenet"], "scratch", tasks, "tiny")
+    assert "what arm penalised adds to the loss is () of torch.bfloat16; make it a scalar, and single precision" in found.what
+    with pytest.raises(ValueError, match="the arm adds a term to the loss, and a stack has the task's loss for all"):
+        Member(plan.jobs[-1].spec, tasks["imagenet"], Penalised(), tmp_path, {}).build()
 
 
 def test_a_file_of_another_kind_is_no_plugin(tmp_path, capsys):

@@ -72,6 +72,21 @@ def waveforms(task: Waveforms, tmp_path: Path, *changes: str, arm: str = "m2pt")
     return job
 
 
+def test_a_further_term_of_the_loss_is_that_of_whole_batches(tmp_path):
+    """With a teacher and its map: two processes with shares of each part of a batch, and one with the batch in two parts."""
+    job = waveforms(Waveforms(), tmp_path, "recipe.accumulation=2", arm="distil")
+    alone, shared = (carry_out(job, size, tmp_path / str(size)) for size in (1, 3))
+    assert max(differences(alone, shared, (tmp_path / "1", tmp_path / "3")).values()) <= 1e-10
+    plain = waveforms(Waveforms(), tmp_path, "recipe.accumulation=2", arm="scratch")
+    assert alone.curve("train", "loss")[0][1] > carry_out(plain, 1, tmp_path / "plain").curve("train", "loss")[0][1] + 0.1
+    found = []
+    for parts in (1, 2):
+        job = waveforms(Waveforms(), tmp_path, f"recipe.accumulation={parts}", "recipe.mixup=0", "recipe.drop_path_rate=0",
+                        arm="distil")
+        found.append(carry_out(job, 1, tmp_path / f"parts-{parts}"))
+    assert max(differences(*found, (tmp_path / "parts-1", tmp_path / "parts-2")).values()) <= 1e-10
+
+
 class Dropping(Waveforms):
     """With dropout"""
 

@@ -4,6 +4,7 @@ Importing this imports no torch.
 """
 
 from baselines.kin.aligned import Aligned, AlignedKnown, AlignedNoise, AlignedPermuted
+from baselines.kin.distil import Distil, DistilOwn, DistilRandom
 from baselines.kin.fpt import Fpt, FptOwn, FptRandom, FptShuffled
 from baselines.kin.frozen_block import FrozenBlock, FrozenBlockNone, FrozenBlockOwn, FrozenBlockRandom
 from baselines.kin.lora import Lora
@@ -15,4 +16,5 @@ KIN: tuple[Arm, ...] = (
     Lora(), LowRank(), LowRankNoise(), LowRankKnown(), Fpt(), FptRandom(), FptShuffled(), FptOwn(),
     Aligned(), AlignedNoise(), AlignedPermuted(), AlignedKnown(),
     TaskVector(), TaskVectorNoise(), TaskVectorPermuted(), TaskVectorKnown(),
-    FrozenBlock(), FrozenBlockRandom(), FrozenBlockNone(), FrozenBlockOwn())
+    FrozenBlock(), FrozenBlockRandom(), FrozenBlockNone(), FrozenBlockOwn(),
+    Distil(), DistilRandom(), DistilOwn())

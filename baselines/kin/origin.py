@@ -12,8 +12,11 @@ from benchmark.spec.recipes import Setting as Setting
 
 if TYPE_CHECKING:  # of what an arm is given, and gives
     import torch
+    from torch import Tensor as Tensor
     from torch.nn import ModuleList as ModuleList
 
+    from benchmark.data.examples import Batch as Batch
+    from benchmark.model.encoder import Features as Features
     from benchmark.model.encoder import TransformerModel
     from benchmark.model.pathway import Pathway
     from benchmark.spec.contracts import Start as Start

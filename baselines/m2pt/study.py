@@ -43,7 +43,7 @@ PLAIN_RATES: tuple[dict[str, Any], ...] = tuple({"lr_factor": factor} for factor
 PATHWAYS_KIN = ("lora", "low-rank", "low-rank-noise", "low-rank-known", "aligned", "aligned-noise", "aligned-permuted",
                 "aligned-known", "solution-noise")
 FROZEN_KIN = ("scratch", "fpt", "fpt-random", "fpt-shuffled", "fpt-own", "frozen-block", "frozen-block-random",
-              "frozen-block-none", "frozen-block-own")
+              "frozen-block-none", "frozen-block-own", "distil", "distil-random", "distil-own", "tokenizer-only")
 VECTORS = ("task-vector", "task-vector-noise", "task-vector-permuted")
 COEFFICIENTS: tuple[dict[str, Any], ...] = ({}, {"merge_scale": 0.3}, {"merge_scale": 0.1})  # as is: 1
 STRONGER = (*RATES, *({"scale_per_output": True, **rate} for rate in RATES), {"join_bias": True})
@@ -109,7 +109,7 @@ MATRICES: dict[str, Matrix] = {matrix.name: matrix for matrix in (
            seeds="0-5",
            groups=(group(arms=SOLVED, settings=("fix", "pretrained"), options=DOSES),)),
     Matrix(name="kin", summary="the next claims, each with its own controls: low rank, aligned units, frozen blocks of another "
-           "modality, task vectors",
+           "modality, teachers of another modality, task vectors",
            groups=(group(arms=("finetune", "fix", "m2pt", *PATHWAYS_KIN), settings=("fix", "pretrained")),
                    group(arms=FROZEN_KIN, settings=("scratch",)),  # options apart, so that arms can be chosen without them
                    group(arms=("fpt-own",), settings=("scratch",), options=({"tokenizer": "own"},)),
@@ -155,7 +155,7 @@ STUDY = Study(
         "merge-own": ("merge-random", "self-copy"), "merge-random": ("self-copy",),
         "solution": ("solution-noise", "self-copy")},
     beside={"m2pt": ("same-modality",), "low-rank": ("lora", "m2pt"), "aligned": ("m2pt",), "fpt": ("fpt-own",),
-            "frozen-block": ("frozen-block-own",)},
+            "frozen-block": ("frozen-block-own",), "distil": ("distil-own",)},
     tuned_baseline="higher-lr",
     noise=("random-norm",),
     dose=("solution", "rho"),

@@ -33,10 +33,11 @@ def check_arm(arm: Arm, tasks: Mapping[str, Task], profile: str) -> Iterator[Fin
 
 
 def check_steps(task: Task, tasks: Mapping[str, Task], arms: Mapping[str, Arm], profile: str) -> Iterator[Finding]:
-    """One step on a task, in its first setting, of every arm that builds, tunes or merges a model in a way of its own, as most
-    controls differ in what weights begin as alone; a scale that stays is the arm's affair.
+    """One step on a task, in its first setting, of every arm that builds, tunes or merges a model, or adds to its loss, in a
+    way of its own, as most controls differ in what weights begin as alone; a scale that stays is the arm's affair.
     """
-    ways = {(type(arm).build, type(arm).tune, type(arm).merge, arm.settings[0]): arm for arm in reversed([*arms.values()])}
+    ways = {(type(arm).build, type(arm).tune, type(arm).merge, type(arm).further_loss, arm.settings[0]): arm
+            for arm in reversed([*arms.values()])}
     for arm in reversed([*ways.values()]):  # of each way the first arm
         found = check_cell(arm, task, arm.settings[0], tasks, profile)
         yield replace(found, level="ok") if found.level == "note" else found

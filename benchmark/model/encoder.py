@@ -5,7 +5,7 @@ Shapes: B batch, N tokens, P prefix tokens, D embed_dim.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -120,24 +120,28 @@ class Encoder(nn.Module):
 
     def encode(self, tokens: Tokens, ids_keep: Tensor | None = None, taps: Sequence[int] = ()) -> Features:
         """Run the blocks over all tokens, or over those at `ids_keep` (B, K) only."""
+        outputs = []
+        for index, x in enumerate(self.through(self.blocks, tokens, ids_keep)):
+            if index in taps:
+                outputs.append(self.norm(x))
+        return Features(self.norm(x), outputs, self.tokenizer.num_prefix_tokens, tokens)
+
+    def through(self, blocks: nn.ModuleList, tokens: Tokens, ids_keep: Tensor | None = None) -> Iterator[Tensor]:
+        """The output (B, P+N, D) of each of `blocks`, the encoder's own or those of another, over the tokens."""
         x, position = tokens.embedded, tokens.position
         if ids_keep is not None:
             x, position = gather_tokens(x, ids_keep), gather_tokens(position, ids_keep)
-        num_prefix = self.tokenizer.num_prefix_tokens
-        if num_prefix:
+        if self.tokenizer.num_prefix_tokens:
             prefix, prefix_position = self.tokenizer.prefix_tokens()
             x = torch.cat([prefix.expand(len(x), -1, -1), x], 1)
             position = torch.cat([prefix_position.expand(len(position), -1, -1), position], 1)
         every_block = self.tokenizer.position_every_block
-        outputs = []
         if not every_block:
             x = x + position
-        for index, block in enumerate(self.blocks):
+        for block in blocks:
             x = x + position if every_block else x
             x = checkpoint(block, x, use_reentrant=False) if self.checkpoint_blocks and self.training else block(x)
-            if index in taps:
-                outputs.append(self.norm(x))
-        return Features(self.norm(x), outputs, num_prefix, tokens)
+            yield x
 
 
 def gather_tokens(x: Tensor, ids: Tensor) -> Tensor:
@@ -157,7 +161,10 @@ class TransformerModel(Encoder):
         super().__init__(tokenizer, shape, head.normalised, drop_path_rate)
         self.head = head
 
+    def forward_features(self, batch: Batch) -> Features:
+        """What the head is given."""
+        return self.encode(self.tokenizer(batch), batch.get("ids_keep"), taps=self.head.taps)
+
     def forward(self, batch: Batch) -> Tensor:
-        features = self.encode(self.tokenizer(batch), batch.get("ids_keep"), taps=self.head.taps)
-        logits: Tensor = self.head(features, batch)
+        logits: Tensor = self.head(self.forward_features(batch), batch)
         return logits

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from benchmark.data.examples import Batch, Examples
     from benchmark.data.seeds import SampleRandom
-    from benchmark.model.encoder import Head, Tokenizer, TransformerModel
+    from benchmark.model.encoder import Features, Head, Tokenizer, TransformerModel
     from benchmark.model.mae import MaskedTarget
     from benchmark.model.pathway import Pathway
 
@@ -243,3 +243,11 @@ class Arm(Frozen, ABC):
     def tune(self, name: str, lr_scale: float, weight_decay: float) -> tuple[float, float]:
         """(lr_scale, weight_decay) of the parameter `name` of the built model, where the recipe gives those passed in."""
         return lr_scale, weight_decay
+
+    def further_loss(self, model: TransformerModel, batch: Batch, features: Features, logits: Tensor) -> Tensor:
+        """A scalar in single precision that is added to the task's loss of a micro-batch: a mean over its samples.
+
+        Of an arm that does not override this nothing is computed. What it trains beside the plain model, such as a map of
+        features, is made by `build` as a part of `model`, and removed by `merge`. Such runs train one by one.
+        """
+        raise TypeError(f"arm {self.name} adds nothing to the loss")

@@ -33,6 +33,7 @@ from benchmark.train.optim import WeightAverage, autocast, clear_gradients
 from benchmark.train.plain import check_difference, check_plain, make_plain, merges_itself, part_classes
 from benchmark.train.signed import Watch
 from benchmark.train.team import ALONE, Team
+from benchmark.train.terms import loss_of, trained_as
 
 
 def execute(spec: RunSpec, task: Task, arm: Arm | None, site: Site, work: Path, starts: Mapping[str, Pretrained],
@@ -98,14 +99,14 @@ def _train(spec: RunSpec, task: Task, arm: Arm | None, device: torch.device, wor
     tested = model if average is None else average.module
     if average is not None:
         part_classes(tested)
-    joined = team.join(model)
+    joined = team.join(trained_as(model, arm))
     splits = setup.load_splits(spec, task)
     strengths = splits["train"].remaining(recipe.augment)
 
     def compute_loss(batch: Batch, random: SampleRandom) -> Tensor:
         batch = setup.prepare(task, spec, batch, random, strengths, team.pairs)
         with autocast(recipe, device):
-            return task.loss(*team.whole(joined(batch), batch), recipe)
+            return loss_of(task, joined, batch, recipe, team)
 
     def measure(progress: Progress, kept: Kept | None = None) -> None:
         began = time.perf_counter()

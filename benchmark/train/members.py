@@ -18,6 +18,7 @@ from benchmark.train.evaluate import logits_of
 from benchmark.train.optim import Tune
 from benchmark.train.plain import merges_itself
 from benchmark.train.stacked_model import StackedModel
+from benchmark.train.terms import adds_loss
 
 SAME = 1e-2  # of the largest logit: rounding is less, though GPUs cut what convolutions multiply to 10 bits
 
@@ -47,6 +48,8 @@ class Member:
             self.model = setup.build_autoencoder(self.spec, self.task)
             self.parameters = {"training": setup.count_parameters(self.model)}
             return
+        if adds_loss(self.arm):
+            raise ValueError("the arm adds a term to the loss, and a stack has the task's loss for all")
         if merges_itself(self.arm):
             raise ValueError("the arm merges its model itself, and a stack merges all alike")
         built = setup.build(self.spec, self.task, self.arm, self.starts)
