@@ -6,22 +6,24 @@ import ast
 import copy
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from baselines import ARMS, STUDY
 from baselines.kin import KIN
+from baselines.kin.activations import in_order_of, on_inputs
 from baselines.kin.lora import Lora
 from baselines.kin.low_rank import LowRank
-from baselines.kin.matching import agreement, matched, reorder_stream, scrambled
+from baselines.kin.matching import agreement, by_weights, matched, reorder_stream, scrambled
 from baselines.kin.task_vector import TaskVector
 from baselines.m2pt import M2PT
 from baselines.solution import ROLE
 from benchmark.check.arms import STEP, carry_out
 from benchmark.data.seeds import generator
 from benchmark.model.connect import linear_layers
-from benchmark.model.encoder import build_blocks
+from benchmark.model.encoder import TransformerModel, build_blocks
 from benchmark.model.weights import read_weights
 from benchmark.plan.fit import check_blocks
 from benchmark.plan.matrix import Cell, Planner, parse_override
@@ -30,7 +32,7 @@ from benchmark.plan.study import with_rivals
 from benchmark.records.record import Record
 from benchmark.spec.contracts import Start
 from benchmark.spec.runspec import RunSpec
-from benchmark.train.setup import build_model, count_parameters
+from benchmark.train.setup import build, build_model, count_parameters, load_inputs
 from tasks import TASKS
 
 FOLDER = Path(__file__).parents[1] / "baselines" / "kin"
@@ -39,6 +41,8 @@ FILES = sorted({FOLDER / f"{type(arm).__module__.rpartition('.')[2]}.py" for arm
 
 class Model(nn.Module):
     """As much of a model as an arm touches."""
+
+    inputs = None
 
     def __init__(self, seed: int, frozen: bool = False):
         super().__init__()
@@ -156,7 +160,9 @@ def test_units_in_another_order_are_the_same_network_and_are_found_again():
 def test_another_network_is_brought_nearer_and_stays_the_same_network():
     target, other = Model(0).blocks, Model(1).blocks
     found = matched(other, target)
-    assert agreement(found, target) > abs(agreement(other, target)) + 0.1 * agreement(target, target)
+    (before, after), most = (agreement(by_weights(blocks), by_weights(target)) for blocks in (other, found)), agreement(
+        by_weights(target), by_weights(target))
+    assert after > abs(before) + 0.1 * most
     order = [int((found[0].norm1.weight == value).nonzero()) for value in other[0].norm1.weight]  # where each unit is now
     x, y = torch.randn(2, 5, 16), None
     y = torch.empty_like(x)
@@ -364,3 +370,109 @@ def test_the_second_target_is_what_the_teachers_blocks_make_of_the_models_tokens
     term.backward()
     assert all(parameter.grad is None for parameter in model.teacher.blocks.parameters())
     assert all(parameter.grad is not None for parameter in [*model.teacher.map.parameters(), *model.blocks.parameters()])
+
+
+def seeing(seed: int = 0) -> TransformerModel:
+    """A model of some training, with inputs as an arm that asks for them finds them"""
+    spec = Planner(TASKS, "tiny").plan([Cell(TASKS["imagenet"], ARMS["scratch"], "scratch", None)], [seed]).specs[-1]
+    model = build_model(spec, TASKS["imagenet"])
+    model.inputs = load_inputs(spec, TASKS["imagenet"], 8)
+    shift(model.blocks, 0.03, seed)
+    return model
+
+
+def shift(blocks: nn.ModuleList, size: float, seed: int) -> None:
+    random = generator(seed)
+    for parameter in blocks.parameters():
+        parameter.data += size * torch.randn(parameter.shape, generator=random)
+
+
+def test_units_are_found_again_by_what_they_do_on_inputs():
+    model = seeing()
+    tuned = copy.deepcopy(model.blocks)
+    shift(tuned, 0.01, 1)
+    found = in_order_of(model, scrambled(tuned, generator(2)))
+    for name, tensor in found.state_dict().items():
+        assert torch.equal(tensor, tuned.state_dict()[name]), name
+
+
+def test_a_search_by_activations_agrees_in_them_more_than_one_by_weights_and_keeps_the_network():
+    model, other = seeing(), seeing(1).blocks
+    state = copy.deepcopy(model.state_dict())
+    found = in_order_of(model, other)
+    goals = on_inputs(model, model.inputs, model.blocks)
+    own, weights_alone = (agreement(on_inputs(model, model.inputs, blocks), goals)
+                          for blocks in (found, matched(other, model.blocks)))
+    assert own > 2 * weights_alone > 0
+    assert all(torch.equal(tensor, state[name]) for name, tensor in model.state_dict().items()), "it was only looked at"
+    assert all(module.training for module in model.modules())
+    assert not any(module._forward_hooks for module in [*model.modules(), *other.modules()])
+    order = [int((other[0].norm1.weight == value).nonzero()) for value in found[0].norm1.weight]
+    x = torch.randn(2, 5, len(order))
+    y = x[..., order]
+    for one, moved in zip(other.eval(), found.eval(), strict=True):
+        x, y = one(x), moved(y)
+        torch.testing.assert_close(y, x[..., order], rtol=1e-4, atol=1e-4)
+
+
+def test_what_a_unit_does_is_what_its_layer_gives_on_every_token():
+    """Of the first block, whose input is at hand: units have mean 0 and norm 1 over tokens, so products are correlations."""
+    model = seeing()
+    tokens, (prefix, place) = model.tokenizer(model.inputs), model.tokenizer.prefix_tokens()
+    x = torch.cat([(prefix + place).expand(8, -1, -1), tokens.embedded + tokens.position], 1)
+    block, seen = model.blocks[0], on_inputs(model, model.inputs, model.blocks)[0]
+    values = block.attn.qkv(block.norm1(x)).flatten(0, 1).detach().numpy()
+    heads = block.attn.num_heads
+    size = values.shape[1] // 3 // heads
+    for kind in range(3):
+        units = seen.heads[kind].flatten(0, 1)
+        expected = values[:, kind * heads * size : (kind + 1) * heads * size]
+        assert (units @ units.T).numpy() == pytest.approx(np.corrcoef(expected.T), abs=1e-4)
+    x = x + block.attn(block.norm1(x))
+    hidden = block.mlp.fc1(block.norm2(x)).flatten(0, 1).detach().numpy()
+    assert (seen.hidden[0] @ seen.hidden[0].T).numpy() == pytest.approx(np.corrcoef(hidden.T), abs=1e-4)
+
+
+@pytest.mark.parametrize("task", [task for task in TASKS.values() if "tiny" in task.profiles], ids=lambda task: task.name)
+def test_an_arm_that_asks_for_inputs_finds_them_without_labels_while_it_builds(task, tmp_path):
+    seen = []
+
+    class Asking(type(ARMS["scratch"])):
+        name = "asking"
+
+        @property
+        def num_inputs(self):
+            return 5
+
+        def build(self, model, blocks, random):
+            seen.append(model.inputs)
+            assert len(model.tokenizer(model.inputs).embedded) == 5
+            return []
+
+    plan = Planner(TASKS, "tiny", limit=16).plan([Cell(task, Asking(), "scratch", None)], [0, 1])
+    for spec in (*plan.specs, plan.specs[0]):
+        assert build(spec, task, Asking(), {}).model.inputs is None
+    first, other, again = seen
+    assert first.keys() == {"input", "index"}
+    assert torch.equal(first["input"], again["input"])
+    assert first["index"].tolist() != other["index"].tolist()
+    assert set(first["index"].tolist()) <= set(range(16))
+
+
+@pytest.mark.parametrize("name", ["aligned", "aligned-noise", "aligned-permuted", "aligned-known"])
+def test_runs_aligned_by_activations_are_of_another_variant_and_end_in_another_model(name, tmp_path):
+    arms = ARMS[name], type(ARMS[name])(by="activations")
+    assert [arm.variant for arm in arms] == ["", "by=activations"]
+    assert "by" not in arms[0].options(), "runs before had no such option"
+    assert [arm.num_inputs for arm in arms] == [0, 32]
+    built, model, other = [], seeing(), seeing(1).blocks
+    for arm in arms:
+        target = copy.deepcopy(model)
+        target.inputs = model.inputs if arm.num_inputs else None
+        pathways = arm.build(target, {"auxiliary": other, ROLE: other}, stream(arm))
+        built.append({pathway.name: pathway.cross_modal.auxiliary.detach() for pathway in pathways})
+    assert not any(torch.equal(built[0][layer], built[1][layer]) for layer in built[0])
+    for layer, weight in built[0].items():  # the same units in another order
+        sizes = [one[layer].square().sum().item() for one in built]
+        assert sizes[0] == pytest.approx(sizes[1], rel=1e-4 if name != "aligned-known" else 0.2), layer
+        assert weight.shape == built[1][layer].shape

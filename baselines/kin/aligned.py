@@ -1,15 +1,13 @@
 """Pathways from units in the target's order: is A of another origin of use once it is permuted towards W0?
 
-Git Re-Basin (Ainsworth et al., ICLR 2023, section 3.2) puts units of one network into the order of another's before weights are
-added. Here A is permuted so, by weights (`baselines.kin.matching`), then a pathway as in the method; by activations it cannot
-be, as `build` is given no samples. Controls: the same search on noise, and on A with rows and columns of every weight permuted.
-Positive control, `aligned-known`: the target's own fine-tuned blocks, units in random order; less W0, what the search makes of
-them is the known solution if it finds every unit. Cost: a pathway's, and the search before training; nothing once merged.
-"""
+Git Re-Basin (Ainsworth et al., ICLR 2023, section 3) puts units of one network into the order of another's before weights are
+added: by weights or, with `by=activations`, by what they do on the target's training inputs. Then comes a pathway. Controls:
+the same search on noise, and on A with rows and columns permuted. Positive control: the target's own fine-tuned blocks in
+random order; less W0, what is found is the known solution. Cost: a pathway's, and the search before; nothing once merged."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from baselines.controls import Permuted, RandomNorm
 from baselines.kin.origin import M2PT, Control, Kin, Setting
@@ -21,16 +19,20 @@ if TYPE_CHECKING:
 
 class Aligned(Kin, M2PT):
     name: ClassVar[str] = "aligned"
-    summary: ClassVar[str] = "pathways from the auxiliary's blocks, their units permuted towards the target's by weights"
-    source: ClassVar[str] = "Git Re-Basin (Ainsworth et al., ICLR 2023), section 3.2"
+    summary: ClassVar[str] = "pathways from the auxiliary's blocks, their units permuted towards the target's"
+    source: ClassVar[str] = "Git Re-Basin (Ainsworth et al., ICLR 2023), section 3"
     settings: ClassVar[tuple[Setting, ...]] = ("pretrained", "fix")
     rivals: ClassVar[tuple[str, ...]] = ("aligned-noise", "aligned-permuted")
+    later: ClassVar[frozenset[str]] = M2PT.later | {"by"}
+    by: Literal["weights", "activations"] = "weights"
+
+    @property
+    def num_inputs(self) -> int:
+        return 32 if self.by == "activations" else 0
 
     def auxiliary_blocks(self, model: Model, blocks: Blocks, random: Random) -> ModuleList:
-        from baselines.kin.matching import matched
-
-        found: ModuleList = matched(super().auxiliary_blocks(model, blocks, random), model.blocks)
-        return found
+        from baselines.kin.activations import in_order_of
+        return in_order_of(model, super().auxiliary_blocks(model, blocks, random))
 
 
 class AlignedNoise(Control, Aligned):
@@ -53,7 +55,6 @@ class AlignedKnown(AlignedNoise):
     rivals: ClassVar[tuple[str, ...]] = ("solution-noise",)
 
     def auxiliary_blocks(self, model: Model, blocks: Blocks, random: Random) -> ModuleList:
-        from baselines.kin.matching import matched, scrambled
+        from baselines.kin.activations import in_order_of, scrambled
 
-        found = matched(scrambled(blocks[ROLE], random), model.blocks)
-        return self.whose.auxiliary_blocks(model, {ROLE: found}, random)
+        return self.whose.auxiliary_blocks(model, {ROLE: in_order_of(model, scrambled(blocks[ROLE], random))}, random)

@@ -1,12 +1,15 @@
 """Blocks of two transformers in, those of one in the order of units of the other out. Imports torch and scipy.
 
-Matching weights of Git Re-Basin (Ainsworth et al., ICLR 2023, section 3.2), for pre-norm transformer blocks: in turn each kind
-of units is put into the order that makes the inner product with the other's weights largest (a linear assignment), until none
-gains. Kinds are what all blocks read and write (the residual stream, D units), the hidden units of each MLP (F), the heads of
-each attention (H), and inside a head the units (d) that queries share with keys, and values with the projection.
+Git Re-Basin (Ainsworth et al., ICLR 2023, section 3), for pre-norm transformer blocks: in turn each kind of units is put into
+the order that makes the inner product with the other's largest (a linear assignment), until none gains. What stands for a unit
+is its weights (section 3.2), or what it does on inputs (section 3.1: `baselines.kin.activations`). Kinds are what all blocks
+read and write (the residual stream, D units), the hidden units of each MLP (F), the heads of each attention (H), and inside a
+head the units (d) that queries share with keys, and values with the projection.
 """
 
 import copy
+from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import product
 from typing import Any, TypeAlias
 
@@ -18,26 +21,59 @@ Blocks: TypeAlias = Any  # an `nn.ModuleList` of timm's blocks, of which it has 
 SWEEPS = 50  # at most
 
 
-@torch.no_grad()
-def matched(blocks: Blocks, towards: Blocks) -> Blocks:
-    """A copy of `blocks`, units in the order of those of `towards`: the same function, of inputs and outputs in the order that
-    the residual stream got. Begun from the stream as it is, and in the order that sizes of units suggest; the better is kept.
-    """
-    goals, sizes = (torch.stack([part.norm(dim=0) for part in by_stream(each)], 1) for each in (towards, blocks))
+@dataclass(frozen=True)
+class Units:
+    """What stands for the units of a block, by kind; a number of the one is multiplied by the same number of the other."""
+
+    stream: list[Tensor]  # (any, D) each
+    hidden: list[Tensor]  # (F, any) each
+    heads: Tensor  # (q k v proj, H, d, any)
+
+    @property
+    def all(self) -> list[Tensor]:
+        """Of every kind"""
+        return [*self.stream, *self.hidden, self.heads]
+
+
+View: TypeAlias = Callable[[Blocks], list[Units]]  # of blocks, block by block
+
+
+def by_weights(blocks: Blocks) -> list[Units]:
+    """A unit is its weights: of every linear layer that has it."""
     found = []
-    for order in (torch.arange(len(sizes)), _best(-torch.cdist(goals, sizes))):
-        moved, value = copy.deepcopy(blocks), float("-inf")
-        reorder_stream(moved, order)
+    for block in blocks:
+        parts = by_stream([block])
+        found.append(Units(parts, parts[2:], torch.cat(parts[:2]).unflatten(0, (4, block.attn.num_heads, -1))))
+    return found
+
+
+@torch.no_grad()
+def matched(blocks: Blocks, towards: Blocks, view: View = by_weights) -> Blocks:
+    """A copy of `blocks`, units in the order of those of `towards`: the same function, of inputs and outputs in the order that
+    the residual stream got. Begun from the stream as it is, in the order that sizes of units suggest and, by another view than
+    that of weights, in the order that weights give; the best is kept.
+    """
+    sizes, theirs = (torch.stack([part.norm(dim=0) for part in by_stream(each)], 1) for each in (blocks, towards))
+    starts = [] if view is by_weights else [matched(blocks, towards)]
+    for order in (torch.arange(len(sizes)), _best(-torch.cdist(theirs, sizes))):
+        starts.append(copy.deepcopy(blocks))
+        reorder_stream(starts[-1], order)
+    goals, best, kept = view(towards), float("-inf"), starts[0]
+    for moved in starts:
+        before = float("-inf")
         for _ in range(SWEEPS):
-            for block, other in zip(moved, towards, strict=True):
-                reorder_units(block, *_orders(block, other))
-            pairs = list(zip(by_stream(towards), by_stream(moved), strict=True))
-            reorder_stream(moved, _best(torch.stack([goal.T @ own for goal, own in pairs]).sum(0)))
-            before, value = value, agreement(moved, towards)
+            for block, goal, own in zip(moved, goals, view(moved), strict=True):
+                reorder_units(block, *_orders(own, goal))
+            units = view(moved)
+            value = agreement(units, goals)
+            if value > best:
+                best, kept = value, copy.deepcopy(moved)
             if value <= before:
                 break
-        found.append((value, moved))
-    return max(found, key=lambda one: one[0])[1]
+            before = value
+            pairs = [pair for goal, own in zip(goals, units, strict=True) for pair in zip(goal.stream, own.stream, strict=True)]
+            reorder_stream(moved, _best(torch.stack([goal.T @ own for goal, own in pairs]).sum(0)))
+    return kept
 
 
 def scrambled(blocks: Blocks, random: torch.Generator) -> Blocks:
@@ -52,9 +88,10 @@ def scrambled(blocks: Blocks, random: torch.Generator) -> Blocks:
     return moved
 
 
-def agreement(blocks: Blocks, towards: Blocks) -> float:
-    """The inner product of the weights of all linear layers"""
-    return sum(float((own * goal).sum()) for own, goal in zip(by_stream(blocks), by_stream(towards), strict=True))
+def agreement(units: list[Units], goals: list[Units]) -> float:
+    """The inner product of the units of all kinds"""
+    return sum(float((one * other).sum()) for own, goal in zip(units, goals, strict=True)
+               for one, other in zip(own.all, goal.all, strict=True))
 
 
 def by_stream(blocks: Blocks) -> list[Tensor]:
@@ -84,12 +121,11 @@ def reorder_units(block: Any, hidden: Tensor, keys: Tensor, values: Tensor) -> N
         reader.weight.data = reader.weight.data[:, read]
 
 
-def _orders(block: Any, other: Any) -> tuple[Tensor, Tensor, Tensor]:
+def _orders(own: Units, goal: Units) -> tuple[Tensor, Tensor, Tensor]:
     """The orders of `reorder_units` that are best for a block beside the other"""
-    own, goal = by_stream([block]), by_stream([other])
-    hidden = _best(goal[2] @ own[2].T + goal[3] @ own[3].T)
-    heads = block.attn.num_heads
-    ours, theirs = (torch.cat(side[:2]).unflatten(0, (4, heads, -1)) for side in (own, goal))  # (q k v proj, H, d, D)
+    hidden = _best(torch.stack([other @ one.T for one, other in zip(own.hidden, goal.hidden, strict=True)]).sum(0))
+    ours, theirs = own.heads, goal.heads
+    heads = ours.shape[1]
     gains, inner = torch.zeros(heads, heads, dtype=ours.dtype), {}
     for kind in (0, 1):  # of queries and keys, and of values and projection
         pairs = torch.einsum("kgid,khjd->ghij", *(side[2 * kind : 2 * kind + 2] for side in (theirs, ours)))

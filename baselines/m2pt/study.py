@@ -40,8 +40,8 @@ REAL = (("speech", 4, 6), ("text", 6, 12))  # auxiliaries that no task has, with
 LABEL_SHARES = (0.05, 0.1, 0.25, 0.5, 1.0)
 RATES: tuple[dict[str, Any], ...] = ({}, {"scale_lr_factor": 10.0}, {"scale_lr_factor": 100.0})
 PLAIN_RATES: tuple[dict[str, Any], ...] = tuple({"lr_factor": factor} for factor in (0.25, 0.5, 0.7, 1.4, 2.0, 4.0))
-PATHWAYS_KIN = ("lora", "low-rank", "low-rank-noise", "low-rank-known", "aligned", "aligned-noise", "aligned-permuted",
-                "aligned-known", "solution-noise")
+ALIGNED = ("aligned", "aligned-noise", "aligned-permuted", "aligned-known")
+PATHWAYS_KIN = ("lora", "low-rank", "low-rank-noise", "low-rank-known", *ALIGNED, "solution-noise")
 FROZEN_KIN = ("scratch", "fpt", "fpt-random", "fpt-shuffled", "fpt-own", "frozen-block", "frozen-block-random",
               "frozen-block-none", "frozen-block-own", "distil", "distil-random", "distil-own", "tokenizer-only")
 VECTORS = ("task-vector", "task-vector-noise", "task-vector-permuted")
@@ -111,6 +111,7 @@ MATRICES: dict[str, Matrix] = {matrix.name: matrix for matrix in (
     Matrix(name="kin", summary="the next claims, each with its own controls: low rank, aligned units, frozen blocks of another "
            "modality, teachers of another modality, task vectors",
            groups=(group(arms=("finetune", "fix", "m2pt", *PATHWAYS_KIN), settings=("fix", "pretrained")),
+                   group(arms=ALIGNED, settings=("fix", "pretrained"), options=({"by": "activations"},)),
                    group(arms=FROZEN_KIN, settings=("scratch",)),  # options apart, so that arms can be chosen without them
                    group(arms=("fpt-own",), settings=("scratch",), options=({"tokenizer": "own"},)),
                    group(arms=(*VECTORS, "task-vector-known"), settings=("fix",), options=COEFFICIENTS),

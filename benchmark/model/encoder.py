@@ -157,6 +157,8 @@ class TransformerModel(Encoder):
     Where a batch names tokens under "ids_keep" (B, K), as an augmentation that drops some does, the blocks see these only.
     """
 
+    inputs: Batch | None = None  # while an arm builds: training inputs, where it asks for some
+
     def __init__(self, tokenizer: Tokenizer, head: Head, shape: ModelShape, drop_path_rate: float = 0.0):
         super().__init__(tokenizer, shape, head.normalised, drop_path_rate)
         self.head = head

@@ -215,6 +215,12 @@ class Arm(Frozen, ABC):
         return ("arm", self.name)
 
     @property
+    def num_inputs(self) -> int:
+        """How many of the target's training inputs `build` finds in `model.inputs`, ready for its tokenizer and without labels:
+        the same ones for every arm of a seed."""
+        return 0
+
+    @property
     def variant(self) -> str:
         """The options that differ from their defaults, e.g. "scale_init=0.0001"."""
         changed = [(name, getattr(self, name)) for name, info in type(self).model_fields.items()

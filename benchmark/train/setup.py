@@ -60,7 +60,9 @@ def build(spec: RunSpec, task: Task, arm: Arm, starts: Mapping[str, Pretrained])
     set_trainable(model, spec, recipe)
     stream = arm.stream(spec.task, spec.setting or "pretrained", spec.auxiliary)
     plain = layout_of(model)
+    model.inputs = load_inputs(spec, task, arm.num_inputs) if arm.num_inputs else None
     pathways = arm.build(model, blocks, generator(spec.seed, *stream))
+    model.inputs = None
     check_built(model, plain, arm)
     if spec.setting == "fix":
         for pathway in pathways:
@@ -129,6 +131,13 @@ def load_splits(spec: RunSpec, task: Task) -> dict[Split, Examples]:
     splits = {split: examples.take(spec.limit) for split, examples in task.load(spec.profile).items()}
     splits["train"] = splits["train"].labelled(recipe.label_share, recipe.shuffle_labels, generator(spec.seed, "labels"))
     return {split: examples.configured(spec.shape, recipe) for split, examples in splits.items()}
+
+
+def load_inputs(spec: RunSpec, task: Task, count: int) -> Batch:
+    """So many of a training's inputs (all, where it has fewer), drawn by its seed: as they are tested, and no column beside."""
+    examples = load_splits(spec, task)["train"].unlabelled()
+    chosen = torch.randperm(len(examples), generator=generator(spec.seed, "inputs"))[:count]
+    return task.augment(next(iter(examples.stream([chosen]))), None, {})
 
 
 def load_pool(spec: RunSpec, task: Task) -> Examples:
