@@ -24,9 +24,10 @@ from benchmark.report.write import write_report
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 DARK = ("--blink-settings=preferredColorScheme=0",)
+# a window is 500 wide at least
 FRAME = """<!doctype html><meta name="color-scheme" content="light dark"><body style="margin: 0"><script>
 addEventListener("message", event => { document.title = event.data; });
-</script><iframe src="%s" style="width: %dpx; height: 900px; border: 0; color-scheme: light dark"></iframe>"""  # a window is 500 wide
+</script><iframe src="%s" style="width: %dpx; height: 900px; border: 0; color-scheme: light dark"></iframe>"""
 SIZE = """<script>
 const said = {};
 said.width = innerWidth;

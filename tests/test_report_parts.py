@@ -117,7 +117,8 @@ def test_the_forest_has_a_legend_what_was_published_and_what_noise_is_worth_and_
     gain = printed_gains(analysis.claims)["imagenet", "pretrained", "audio", "top1"]
     figure = draw_forest(analysis.collection, analysis.effects, 0, "m2pt", printed_gains(analysis.claims))
     axes, (legend,) = figure.axes[0], figure.legends
-    assert [text.get_text() for text in legend.get_texts()] == ["+ audio", "method", "control", "published, other data and scale"]
+    texts = [text.get_text() for text in legend.get_texts()]
+    assert texts == ["+ audio", "method", "control", "published, other data and scale"]
     points = {(line.get_marker(), round(float(line.get_xdata()[0]), 3)) for line in axes.lines if len(line.get_xdata()) == 1}
     assert {("D", round(gain, 3)), ("o", 0.5), ("s", 0.233), ("s", 2.0)} < points
     low, high = axes.get_xlim()
