@@ -93,6 +93,19 @@ def test_bad_choices_are_refused_with_what_would_fit(refused, tmp_path, command,
     (["info", "ImageNet"], "unknown name 'ImageNet'; did you mean 'imagenet'?"),
     (["data", "list", "imagnet"], "unknown task 'imagnet'; did you mean 'imagenet'?"),
     (["list", "armz"], "invalid choice: 'armz'"),
+    (["run", "--task", "imagenet"], "unrecognized arguments: --task imagenet; did you mean --target?"),
+    (["run", "quick"], "unrecognized arguments: quick; did you mean --matrix quick?"),
+    (["run", "my_arm.py"], "did you mean --plugins my_arm.py?"),
+    (["report", "results/quick"], "unrecognized arguments: results/quick; did you mean --results results/quick?; see benchmark "
+                                  "report --help"),
+    (["view", "RUN", "--plot"], "unrecognized arguments: --plot; see benchmark view --help"),
+    (["--matrix", "quick"], "--matrix is given before a command; options follow it, such as benchmark run --matrix quick"),
+    (["new"], "required: arm|task, NAME; see benchmark new --help"),
+    (["check", "mine/my_arm.py"], "is a file, and what it defines is checked by its name: benchmark check NAME "),
+    (["check", "my-arm"], "unknown task or arm 'my-arm'; "),
+    (["run", "--arm", "my-arm", "--dry-run"], "; one of your own is found with --plugins FILE"),
+    (["run", "-t", "my-task", "--dry-run"], "; one of your own is found with --plugins FILE"),
+    (["view", "RUN", "--results", "no/such/folder"], "no run 'RUN': there is no record in this results folder"),
     (["run", "--device", "gpu"], "--device gpu: expected auto, cpu, cuda or cuda:N"),
     (["run", "-j", "-1"], "--jobs -1: expected at least 1"),
     (["run", "-j", "0"], "--jobs 0: expected at least 1"),
@@ -174,8 +187,8 @@ def test_a_results_folder_that_cannot_be_written_is_refused(refused, tmp_path, p
 @pytest.mark.parametrize(("name", "text", "said"), [
     ("broken.py", "def (:\n", "broken.py cannot be imported (SyntaxError"),
     ("needy.py", "import no_such_module\n", "needy.py cannot be imported (ModuleNotFoundError: No module named"),
-    ("nothing.py", "VALUE = 1\n", "nothing.py defines neither TASK nor ARM"),
-    ("number.py", "TASK = 1\n", "plugin 1 is neither a Task nor an Arm"),
+    ("nothing.py", "VALUE = 1\n", "nothing.py defines neither TASK nor ARM; end it with one, such as ARM = MyArm()"),
+    ("number.py", "TASK = 1\n", "an object of int is neither a Task nor an Arm; let the class inherit"),
     ("double.py", "from baselines.m2pt import ARM\n", "plugin 'm2pt': there is one of this name already"),
     ("random.py", "ARM = 1\n", "random.py has the name of another module"),
 ])
@@ -442,6 +455,17 @@ def test_every_command_has_help(command, capsys):
         main([command, "--help"])
     assert done.value.code == 0
     assert capsys.readouterr().out.startswith(f"usage: benchmark {command} ")
+    parser = build_parser().commands[command]
+    assert (parser.description or "").endswith("."), "a sentence that says what it does"
+    assert [action.dest for action in parser._actions if not action.help] == [], "each argument says what it is"
+
+
+def test_help_says_what_a_command_does_without_a_matrix(capsys):
+    said = {"run": "(default: full)", "status": "what the folder holds is counted", "cancel": "all jobs of the folder"}
+    for command, text in said.items():
+        with pytest.raises(SystemExit):
+            main([command, "--help"])
+        assert text in " ".join(capsys.readouterr().out.split())
 
 
 def test_records_and_failures_of_a_folder_are_found_again(states, tmp_path):

@@ -22,6 +22,7 @@ from benchmark.evidence.compare import compare
 from benchmark.evidence.inputs import Problem, TaskInfo
 from benchmark.evidence.means import printed_gains
 from benchmark.evidence.ranks import published_gains
+from benchmark.evidence.sections import stated_conditions
 from benchmark.evidence.stats import equivalence_p, paired_difference, seeds_needed
 from benchmark.records.record import record_text
 from benchmark.records.store import Store
@@ -134,6 +135,23 @@ def test_a_cell_of_the_heat_map_is_coloured_where_its_interval_is_without_0():
     (shown,) = figure.axes[0].images[0].get_array()
     marks = [label.get_text() for label in figure.axes[0].get_xticklabels()]
     assert [marks[place] for place, hidden in enumerate(shown.mask) if not hidden] == ["+ point"]
+
+
+def test_what_quick_gives_is_an_answer_that_settles_nothing_until_there_is_a_whole_one():
+    short = make_matrix(["imagenet"], ["audio"], range(2), {("imagenet", "audio"): 0.5}, epochs=5)
+    own = make_spec("imagenet")
+    stated = stated_conditions(own.shape, own.recipe.model_dump(mode="json", exclude={"scale_lr"}), own.num_classes)
+    tasks = SYNTHETIC | {"imagenet": replace(SYNTHETIC["imagenet"], conditions={("tiny", "pretrained"): stated})}
+    (said,) = answer(analyse(short, [], tasks=tasks, study=STUDY))
+    assert said.startswith("Profile tiny, setting pretrained, epochs=5: of 1 target x auxiliary pairs, ")
+    assert re.search(r"Gain over the plain model: emoji \+ audio .[\d.]+ \[\S+, \S+\]\.", said)
+    assert said.endswith("A first answer, by another recipe than the profile's own: it settles nothing.")
+    assert answer_table(analyse(short, [], tasks=tasks, study=STUDY)) is None
+    (whole,) = answer(analyse(short + make_matrix(["imagenet"], ["audio"], range(2)), [], tasks=tasks, study=STUDY))
+    assert "epochs=5" not in whole
+    trial = make_matrix(["imagenet"], ["audio"], range(2), limit=16)
+    assert answer(analyse(trial, [], tasks=tasks, study=STUDY)) == [
+        "No target x auxiliary pair has been measured on all data yet."]
 
 
 def test_the_counts_of_the_first_screen_are_those_of_its_sentences():

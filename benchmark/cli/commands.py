@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
 
 from benchmark import __version__
@@ -32,22 +33,18 @@ EPILOG = """flow: data source -> tokenizer -> blocks (with pathways) -> head -> 
 start with:  benchmark run --matrix smoke, then benchmark run --matrix quick"""
 
 
-def build_parser() -> Parser:
-    """Every command and option."""
-    study = load_study()
-    parser = Parser(prog="benchmark", epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
-                    description=study.summary)
-    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    verbs = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
-
+def plan_options(matrices: Iterable[str], without: str) -> Parser:
+    """The options that choose runs, of a parser to inherit from; `without` says what is meant where no matrix is named."""
     plan = Parser(add_help=False)
     chosen = plan.add_argument_group("which runs")
-    chosen.add_argument("--matrix", metavar="NAME",
-                        help=f"{', '.join(study.matrices)}, or a .yaml file (default: {DEFAULT_MATRIX})")
-    chosen.add_argument("--profile", choices=PROFILES, default="tiny", help="data and sizes (default: %(default)s)")
-    chosen.add_argument("-t", "--target", action="append", metavar="TASK", help="only these tasks; may be repeated")
-    chosen.add_argument("-x", "--aux", action="append", metavar="MODALITY", help="only these auxiliaries; may be repeated")
-    chosen.add_argument("--arm", action="append", metavar="ARM", help="these arms instead of the matrix's; may be repeated")
+    chosen.add_argument("--matrix", metavar="NAME", help=f"{', '.join(matrices)}, or a .yaml file ({without})")
+    chosen.add_argument("--profile", choices=PROFILES, default="tiny", help="data and sizes: embedded for a CPU, embedded for "
+                        "a GPU, or the official data with ViT-B (default: %(default)s)")
+    chosen.add_argument("-t", "--target", action="append", metavar="TASK", help="only these tasks, with commas between, or "
+                        "repeated; so with -x and --arm")
+    chosen.add_argument("-x", "--aux", action="append", metavar="MODALITY", help="only these auxiliaries, such as audio")
+    chosen.add_argument("--arm", action="append", metavar="ARM", help="these arms instead of the matrix's; a gain is a "
+                        "difference to a baseline, such as finetune, so that belongs among them")
     chosen.add_argument("--setting", action="append", choices=SETTINGS, help="these settings instead of the matrix's")
     chosen.add_argument("--seeds", metavar="SEEDS", help="such as 0-2 or 0,3 (default: the matrix's)")
     chosen.add_argument("--limit", type=int, metavar="N", help="at most this many samples of each split: a trial, whose "
@@ -60,12 +57,26 @@ def build_parser() -> Parser:
                         "(see list variants)")
     chosen.add_argument("--start", action="append", default=[], metavar="MODALITY=FILE",
                         help="begin from these weights instead of pretraining the modality; may be repeated (see convert)")
-    config = Parser(add_help=False)
-    config.add_argument("--config", type=Path, metavar="FILE", help="options by their names, from a .yaml or .toml file; those "
-                        "that are typed win")
     where = plan.add_argument_group("where")
     where.add_argument("--results", type=Path, metavar="DIR", help="results folder (default: results/PROFILE, "
                        "results/smoke for the smoke matrix and with --limit, results/quick for the quick matrix)")
+    return plan
+
+
+def build_parser() -> Parser:
+    """Every command and option."""
+    study = load_study()
+    parser = Parser(prog="benchmark", epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
+                    description=study.summary)
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    verbs = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
+
+    plan, counted, queued = (plan_options(study.matrices, without) for without in (
+        f"default: {DEFAULT_MATRIX}", "without any of these, what the folder holds is counted",
+        "without any of these, all jobs of the folder"))
+    config = Parser(add_help=False)
+    config.add_argument("--config", type=Path, metavar="FILE", help="options by their names, from a .yaml or .toml file; those "
+                        "that are typed win")
     plugins = Parser(add_help=False)
     plugins.add_argument("--plugins", type=Path, action="append", metavar="PATH", help="a Python file that defines TASK or "
                          "ARM, or a folder of such; may be repeated")
@@ -117,13 +128,17 @@ def build_parser() -> Parser:
     cluster.add_argument("--detach", action="store_true", help="submit everything and return; see status and cancel")
     run.set_defaults(run=running.run_matrix)
 
-    status = verbs.add_parser("status", parents=[plan, plugins, as_json, config],
+    status = verbs.add_parser("status", parents=[counted, plugins, as_json, config],
                               help="what a results folder holds, or which runs of a matrix are up to date, carried, of other "
-                              "code or data, failed or missing")
+                              "code or data, failed or missing",
+                              description="What a results folder holds; of a matrix, run by run: up to date, carried, of other "
+                              "code or data, failed with its error, or missing (docs/how-results-stay-valid.md). Nothing is "
+                              "computed.")
     status.set_defaults(run=standing.show_status)
 
-    stop = verbs.add_parser("cancel", parents=[plan, plugins], help="end the jobs of a results folder on Slurm, or those of "
-                            "the runs that are named")
+    stop = verbs.add_parser("cancel", parents=[queued, plugins], help="end the jobs of a results folder on Slurm, or those of "
+                            "the runs that are named", description="End jobs that run --executor slurm submitted. What has a "
+                            "checkpoint goes on from it when it is run again.")
     stop.set_defaults(run=cluster_jobs.cancel_jobs)
 
     certificate = verbs.add_parser(
@@ -146,23 +161,29 @@ def build_parser() -> Parser:
     certificate.add_argument("--out", type=Path, metavar="DIR", help="where the certificate is written")
     certificate.set_defaults(run=certifying.certify)
 
-    listing = verbs.add_parser("list", parents=[plugins, as_json], help="tasks, arms, matrices, variants, claims")
+    listing = verbs.add_parser("list", parents=[plugins, as_json], help="tasks, arms, matrices, variants, claims",
+                               description="The names that other commands take, each with a line; info NAME says the rest.")
     listing.add_argument("what", nargs="?", choices=("tasks", "arms", "matrices", "variants", "claims"),
                          help="default: tasks, arms and matrices")
     listing.add_argument("--results", type=Path, action="append", metavar="DIR",
                          help="of claims: also the verdicts by these records; may be repeated")
     listing.set_defaults(run=reading.show_list)
 
-    info = verbs.add_parser("info", parents=[plugins, as_json], help="everything about one task, arm, matrix, variant or claim")
-    info.add_argument("name", metavar="NAME")
+    info = verbs.add_parser("info", parents=[plugins, as_json], help="everything about one task, arm, matrix, variant or claim",
+                            description="Of a task its data, sizes and recipes; of an arm its options; a matrix as a file to "
+                            "start from; of a claim what was published, the command that tests it and what came out.")
+    info.add_argument("name", metavar="NAME", help="as list, list variants and list claims have it")
     info.add_argument("--profile", choices=PROFILES, help="of a task (default: tiny, or the one it has)")
     info.add_argument("--results", type=Path, action="append", metavar="DIR",
                       help="by whose records a claim is judged; may be repeated (default: all below results/)")
     info.set_defaults(run=reading.show_info)
 
-    new = verbs.add_parser("new", help="write a commented file for an arm or a task of your own, and its test")
-    new.add_argument("kind", choices=("arm", "task"))
-    new.add_argument("name", metavar="NAME", help="such as low-rank: small letters, digits and dashes")
+    new = verbs.add_parser("new", help="write a commented file for an arm or a task of your own, and its test",
+                           description="Write a commented file to alter, and its test beside it; nothing is written over. "
+                           "Every command finds what it defines with --plugins FILE (docs/own-arm.md, docs/own-task.md).")
+    new.add_argument("kind", choices=("arm", "task"), metavar="arm|task",
+                     help="a method or control; or a data set with its model's two ends")
+    new.add_argument("name", metavar="NAME", help="such as my-arm: small letters, digits and single dashes")
     new.add_argument("--out", type=Path, default=Path("."), metavar="DIR", help="default: this folder")
     new.set_defaults(run=own.write_new)
 
@@ -174,16 +195,19 @@ def build_parser() -> Parser:
     examine.set_defaults(run=own.check)
 
     report = verbs.add_parser("report", parents=[plugins, as_json, config],
-                             help="the answer, its appendix, tables and figures from records")
+                             help="the answer, its appendix, tables and figures from records",
+                             description="Print the answer that records give, and write it with its appendix as pages, tables "
+                             "and figures. Nothing is computed but statistics (docs/read-a-report.md).")
     report.add_argument("--results", type=Path, action="append", metavar="DIR",
                         help="results folder; may be repeated (default: results/tiny)")
     report.add_argument("--out", type=Path, metavar="DIR", help="default: RESULTS/report")
     report.add_argument("--select", choices=("last", "best-val", "oracle"), default="last",
                         help="which epoch counts (default: %(default)s)")
-    report.add_argument("--format", metavar="LIST", help="of md,latex,csv,json,html,png,svg,pdf (default: all)")
-    report.add_argument("--only", metavar="LIST", help="parts, of gains,verdicts,mechanism,limits,"
-                        "matrix,controls,secondary,sanity,labels,power,paper,cost,claims,"
-                        "pretraining,selection,curves,scales,samples,compare,left-out,provenance (default: all)")
+    report.add_argument("--format", metavar="LIST", help="some of md, latex, csv, json, html, png, svg, pdf, with commas "
+                        "between (default: all)")
+    report.add_argument("--only", metavar="LIST", help="these parts, with commas between: gains, verdicts, mechanism, limits, "
+                        "matrix, controls, secondary, sanity, labels, power, paper, cost, claims, pretraining, selection, "
+                        "curves, scales, samples, compare, left-out, provenance (default: all)")
     report.add_argument("--compare", type=Path, action="append", metavar="DIR",
                         help="another results folder, to set beside these cell by cell; may be repeated")
     report.add_argument("--fail-on", metavar="LIST", help="exit with 1 where there is any of contradicted, not-reproduced, "
@@ -205,7 +229,7 @@ def build_parser() -> Parser:
     complete = verbs.add_parser("completion", help="a script by which a shell completes commands, options and names",
                                 description="Print it: eval \"$(benchmark completion bash)\" in ~/.bashrc; for zsh, "
                                 "benchmark completion zsh > a folder of $fpath/_benchmark.")
-    complete.add_argument("shell", choices=completing.SHELLS)
+    complete.add_argument("shell", choices=completing.SHELLS, help="the one that you type commands into")
     complete.set_defaults(run=completing.print_completion, parser=parser)
 
     sides = verbs.add_parser("view", parents=[plugins], help="the test samples on which a run and its baseline differ",
@@ -230,8 +254,10 @@ def build_parser() -> Parser:
     data = verbs.add_parser("data", parents=[plugins], help="official data sets: list, prepare, verify, stats, view",
                             description="Official data sets for --profile paper. `prepare` looks at every file once and writes "
                             "what is there, with a digest, into the catalogue (./data, or M2PT_DATA); `verify` looks again.")
-    data.add_argument("action", choices=("list", "prepare", "verify", "stats", "view"))
-    data.add_argument("task", nargs="?", metavar="TASK")
+    data.add_argument("action", choices=("list", "prepare", "verify", "stats", "view"),
+                      help="what there is and how it lies on disk; look at every file; look again; what a data set's numbers "
+                      "are made of; samples as a picture, also of embedded data")
+    data.add_argument("task", nargs="?", metavar="TASK", help="needed by all but list")
     data.add_argument("--root", type=Path, metavar="DIR", help="where the data set lies, as it was distributed")
     data.add_argument("--set", metavar="NAME", help="which, of a task with several")
     data.add_argument("-j", "--jobs", type=int, default=1, metavar="N", help="files at once (default: %(default)s)")
@@ -251,10 +277,12 @@ def build_parser() -> Parser:
                                "AudioMAE, Hugging Face, Whisper) under our names",
                                description="Rewrite a published checkpoint under our names, every key accounted for. "
                                "Reads tensors only: no code in a file is run, and one that calls any is refused.")
-    convert.add_argument("file", type=Path, metavar="FILE")
+    convert.add_argument("file", type=Path, metavar="FILE", help="the checkpoint as published: .pth, .pt, .bin, .safetensors, "
+                         "or the .index.json of one in parts")
     convert.add_argument("task", metavar="TASK", help="whose encoder it is for; with --blocks-only also a name of your own for "
                          "a modality that no task has, such as speech")
-    convert.add_argument("--out", type=Path, required=True, metavar="FILE.safetensors")
+    convert.add_argument("--out", type=Path, required=True, metavar="FILE.safetensors",
+                         help="the weights under our names, with their sizes and the digest of what they came from")
     convert.add_argument("--profile", choices=PROFILES, default="paper", help="default: %(default)s")
     convert.add_argument("--set", action="append", default=[], metavar="shape.FIELD=VALUE", dest="overrides",
                          help="where the model is of another shape; may be repeated")
@@ -284,8 +312,9 @@ def build_parser() -> Parser:
     bench = verbs.add_parser("bench", help="measure speed and memory on this machine",
                              description="Measure what the suite costs on this machine: pathways beside the plain model, the "
                              "trainer, points, planning, reading. Medians of alternating repeats, as a table and a figure.")
-    bench.add_argument("--only", metavar="LIST", help="of check,optimizer,steps,tiny,trainer,memory,inference,points,planning,"
-                       "inputs,smoke,stack,sharing,evidence (default: all but evidence, which takes hours on a CPU)")
+    bench.add_argument("--only", metavar="LIST", help="some of check, optimizer, steps, tiny, trainer, memory, inference, "
+                       "points, planning, inputs, smoke, stack, sharing, evidence, with commas between (default: all but "
+                       "evidence, which takes hours on a CPU)")
     bench.add_argument("--gpu", action="store_true", help="what a GPU has to show, each measurement in a process and under a "
                        "time limit of its own, six minutes in all; what is found is kept as it comes")
     bench.add_argument("--time-limit", type=parse_duration, metavar="TIME", help="of --gpu as a whole, such as 5m")
@@ -299,7 +328,9 @@ def build_parser() -> Parser:
                        "measurement was not finished")
     bench.set_defaults(run=speed.run_bench)
 
-    export = verbs.add_parser("export", help="copy a finished run's merged weights, named as timm names them")
+    export = verbs.add_parser("export", help="copy a finished run's merged weights, named as timm names them",
+                              description="Copy a finished run's merged weights, and print the call of timm that takes them. "
+                              "Weights stay where a run was computed; no repository holds those of committed records.")
     export.add_argument("run_name", metavar="RUN", help="name or id of a run, as under RESULTS/runs")
     export.add_argument("--results", type=Path, default=Path("results/tiny"), metavar="DIR", help="default: %(default)s")
     export.add_argument("--out", type=Path, metavar="FILE", help="default: RUN.safetensors")

@@ -52,14 +52,14 @@ def make_plan(options: argparse.Namespace, unprepared: dict[str, str] | None = N
     """
     tasks, arms = load_registry(options.plugins)
     study = load_study()
-    chosen = pick(options.arm, arms, "arm")
+    chosen = _pick_own(options.arm, arms, "arm")
     settings = options.setting or ()
     if chosen and not settings and all(arms[name].is_baseline for name in chosen):
         settings = SETTINGS  # a baseline names its setting
     matrix = find_matrix(options.matrix or DEFAULT_MATRIX, study)
     named = {*",".join(options.aux or ()).split(","), *(name for group in matrix.groups for name in group.auxiliaries)}
     given = _parse_given(options.start, tasks, named)
-    matrix = narrow(matrix, settings=settings, arms=chosen, targets=pick(options.target, tasks, "task"),
+    matrix = narrow(matrix, settings=settings, arms=chosen, targets=_pick_own(options.target, tasks, "task"),
                     auxiliaries=pick_auxiliaries(options.aux, tasks, given), known=arms)
     folder = options.results or Path("results") / folder_of(matrix, options.profile, options.limit)
     variants = [name for text in options.variants for name in text.split(",")]
@@ -72,6 +72,14 @@ def make_plan(options: argparse.Namespace, unprepared: dict[str, str] | None = N
     check_use(study, variants, plan)
     check_blocks(plan)
     return plan, Store(folder)
+
+
+def _pick_own(names: Sequence[str] | None, known: Mapping[str, Task] | Mapping[str, Arm], what: str) -> list[str]:
+    """As `pick`, of what may be defined in a file, too"""
+    try:
+        return pick(names, known, what)
+    except ValueError as error:
+        raise ValueError(f"{error}; one of your own is found with --plugins FILE") from error
 
 
 def _parse_given(texts: Sequence[str], tasks: Mapping[str, Task], named: Collection[str]) -> dict[str, Path]:

@@ -46,21 +46,24 @@ def write_new(options: argparse.Namespace, command: str) -> int:
 def check(options: argparse.Namespace, command: str) -> int:
     """Exit code 1 where something is wrong with the task or arm."""
     require_torch()
-    from benchmark.check.arms import check_arm, check_steps
+    tasks, arms = load_registry(options.plugins)
+    if options.name not in tasks and options.name not in arms:
+        if options.name.endswith(".py"):
+            raise ValueError(f"{options.name} is a file, and what it defines is checked by its name: benchmark check NAME "
+                             f"--plugins {options.name}")
+        raise ValueError(f"unknown task or arm {options.name!r}; {nearest(options.name, [*tasks, *arms])}; one of your own is "
+                         "found with --plugins FILE")
+    from benchmark.check.arms import check_arm, check_steps  # which take seconds to import
     from benchmark.check.data import check_task
 
-    tasks, arms = load_registry(options.plugins)
     if options.name in tasks:
         task = tasks[options.name]
         if options.profile not in task.profiles:
             raise ValueError(f"task {task.name} has no profile {options.profile!r}; it has {', '.join(task.profiles)}; "
                              "choose one with --profile")
         findings = [check_task(task, options.profile), check_steps(task, tasks, arms, options.profile)]
-    elif options.name in arms:
-        findings = [check_arm(arms[options.name], tasks, options.profile)]
     else:
-        raise ValueError(f"unknown task or arm {options.name!r}; {nearest(options.name, [*tasks, *arms])}; one of your own is "
-                         "found with --plugins FILE")
+        findings = [check_arm(arms[options.name], tasks, options.profile)]
     wrong = doubtful = 0
     for finding in (finding for part in findings for finding in part):
         print(f"{finding.level:<5}  {finding.what}", flush=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
@@ -41,6 +42,28 @@ class Parser(argparse.ArgumentParser):
         names = set(given)
         groups = [{action.dest for action in group._group_actions} for group in self._mutually_exclusive_groups]
         return names.union(*(group for group in groups if group & names))
+
+    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
+        """Raises `ValueError` for what is not taken, with what it may be meant for."""
+        first = args[0] if self.commands and args else ""
+        if first.startswith("-") and first not in self.options():
+            self.error(f"{first} is given before a command; options follow it, such as {self.prog} run {' '.join(args or ())}")
+        options, rest = self.parse_known_args(args, namespace)
+        if rest:
+            own = next((self.commands[word] for word in args or () if word in self.commands), self)
+            own.error(f"unrecognized arguments: {' '.join(rest)}{own.meant(rest[0])}")
+        return options
+
+    def meant(self, word: str) -> str:
+        """What may be meant by a word that is not taken: an option of a name like it, or one that takes it as its value."""
+        name, options = word.partition("=")[0], self.options()
+        if word.startswith("-"):
+            long = {option.strip("-"): option for option in options if option.startswith("--")}
+            values = {str(action.metavar).lower(): option for option, action in options.items() if option.startswith("--")}
+            close = difflib.get_close_matches(name.strip("-"), {**values, **long}, n=1)
+            return f"; did you mean {({**values, **long})[close[0]]}?" if close else ""
+        taken = "--results" if "/" in word else "--plugins" if word.endswith(".py") else "--matrix"
+        return f"; did you mean {taken} {word}?" if taken in options else ""
 
     def error(self, message: str) -> NoReturn:
         """Raises `ValueError`."""

@@ -20,14 +20,15 @@ def extend(tasks: Mapping[str, Task], arms: Mapping[str, Arm],
     Raises `ValueError` for a file that cannot be imported or defines neither, and for a name that is taken.
     """
     tasks, arms = dict(tasks), dict(arms)
-    found: list[object] = [point.load() for group in ("benchmark.tasks", "benchmark.arms")
-                           for point in entry_points(group=group)]
+    found: list[tuple[str, object]] = [(point.name, point.load()) for group in ("benchmark.tasks", "benchmark.arms")
+                                       for point in entry_points(group=group)]
     files = {file.resolve(): file for place in places for file in _files_of(place)}
     for file in files.values():
-        found += _defined_in(file)
-    for value in found:
+        found += [(str(file), value) for value in _defined_in(file)]
+    for place, value in found:
         if not isinstance(value, Task | Arm):
-            raise ValueError(f"plugin {value!r} is neither a Task nor an Arm")
+            raise ValueError(f"plugin {place}: an object of {type(value).__name__} is neither a Task nor an Arm; let the class "
+                             "inherit from one of benchmark.spec.contracts")
         if value.name in (tasks if isinstance(value, Task) else arms):
             raise ValueError(f"plugin {value.name!r}: there is one of this name already")
         if isinstance(value, Task):
@@ -54,7 +55,7 @@ def _defined_in(file: Path) -> list[object]:
     module = _import_plugin(file)
     defined = [value for name in ("TASK", "ARM") if (value := getattr(module, name, None)) is not None]
     if not defined:
-        raise ValueError(f"--plugins: {file} defines neither TASK nor ARM")
+        raise ValueError(f"--plugins: {file} defines neither TASK nor ARM; end it with one, such as ARM = MyArm()")
     return defined
 
 

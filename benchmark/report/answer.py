@@ -9,11 +9,15 @@ import pandas as pd
 
 from benchmark.evidence.analysis import Analysis
 from benchmark.evidence.detectable import PAIR, heading, show_points
+from benchmark.evidence.frames import rows_of
 from benchmark.evidence.rule import HELPS, NO_EVIDENCE, NOT_JUDGED, ONE_SEED, shared_sources
 from benchmark.evidence.sanity import WRONG
 from benchmark.evidence.stats import ALPHA
 from benchmark.provenance.currency import carried_note
-from benchmark.report.markup import NONE, Table, text_rows
+from benchmark.report.markup import NONE, Table, show_interval, text_rows
+
+FEW = 3  # pairs that are told one by one
+FIRST = "A first answer, by another recipe than the profile's own: it settles nothing."
 
 
 def control_verdicts(analysis: Analysis, section: int) -> list[tuple[str, str]]:
@@ -39,10 +43,12 @@ class Counts:
     edges: tuple[tuple[str, float, float], ...]  # what the data of a target are, and from what its pairs are found: least, most
     single: int  # pairs of one seed, which are not counted
     judged: str  # what the rule says of them; "" where it says nothing
+    each: tuple[str, ...]  # the difference of every pair
 
 
-def count_pairs(analysis: Analysis) -> list[Counts]:
-    """Of every complete section and method, the study's own first"""
+def count_pairs(analysis: Analysis, *, altered: bool = False) -> list[Counts]:
+    """Of every section of all samples and method, the study's own first: by the profile's own recipe, or else by an `altered`
+    one."""
     collection, effects = analysis.collection, analysis.effects
     main = {task: info.metrics[0] for task, info in collection.tasks.items()}
     counts = []
@@ -51,7 +57,7 @@ def count_pairs(analysis: Analysis) -> list[Counts]:
                                             key=lambda place: (place[0], place[1] != analysis.study.method))):
         section, ours = collection.sections[number], methods[(methods["section"] == number) & (methods["arm"] == arm)]
         ours = ours[[metric == main[task].name for task, metric in zip(ours["task"], ours["metric"], strict=True)]]
-        if section.conditions or section.limit is not None or ours.empty:
+        if bool(section.conditions) != altered or section.limit is not None or ours.empty:
             continue
         title = section.title[0].upper() + section.title[1:] + (f", {arm}" if arm != (analysis.study.method or arm) else "")
         single = int((ours["n"].astype(float) < 2).sum())
@@ -61,13 +67,15 @@ def count_pairs(analysis: Analysis) -> list[Counts]:
         edges = {str(task): column.astype(float).dropna() for task, column in ours.groupby("task", sort=False)["found_from"]}
         apart = [not shared_sources(collection, str(task), str(name)) for task, name in zip(ours["task"], ours["auxiliary"],
                                                                                             strict=True)]
+        each = [f"{analysis.data_of(number, str(row.task)).partition(' (')[0]} + {row.auxiliary or 'none'} "
+                f"{show_interval(row, main[str(row.task)])}" for row in rows_of(ours)]
         judged = dict(control_verdicts(analysis, number)).get(str(arm), "")
         counts.append(Counts(
             title, len(ours), int((found & better).sum()), int((found & ~better).sum()),
             None if all(apart) else (sum(apart), int((found & better)[apart].sum()), int((found & ~better)[apart].sum())),
             tuple((analysis.data_of(number, task).partition(" (")[0], float(column.min()), float(column.max()))
                   for task, column in edges.items() if len(column)),
-            single, "" if judged.startswith("Not judged") else judged))
+            single, "" if judged.startswith("Not judged") else judged, tuple(each)))
     return counts
 
 
@@ -76,7 +84,9 @@ def answer(analysis: Analysis) -> list[str]:
     if not analysis.collection.records:
         return ["There is no finished run."]
     lines = []
-    for found in count_pairs(analysis):
+    counts = count_pairs(analysis)
+    first = not counts  # such as what the matrix quick gives: the question is answered, and nothing is settled
+    for found in counts or count_pairs(analysis, altered=True):
         if not found.pairs:
             lines.append(f"{found.title}: {found.single} target x auxiliary pairs ran in one seed, which tells nothing of "
                          "chance.")
@@ -87,9 +97,11 @@ def answer(analysis: Analysis) -> list[str]:
         text += f"; every pair of a target is {PAIR}: {edges})." if edges else ")."
         if found.apart:
             text += " Of the {} that share no data source, {} gain and {} lose.".format(*found.apart)
+        if first and len(found.each) <= FEW:
+            text += f" Gain over the plain model: {'; '.join(found.each)}."
         if found.single:
             text += f" {found.single} more ran in one seed, which tells nothing of chance."
-        lines.append(" ".join(filter(None, [text, found.judged])))
+        lines.append(" ".join(filter(None, [text, found.judged, FIRST if first else ""])))
     return lines or ["No target x auxiliary pair has been measured on all data yet."]
 
 
