@@ -15,13 +15,17 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import torch
+from timm.models.vision_transformer import Block
 from torch import nn
 from torch.nn.utils import parametrize
 
+from baselines.kin.factored import Factored, connect_low_rank
+from baselines.kin.low_rank import LowRank
 from baselines.m2pt import M2PT
 from baselines.plain import FINETUNE
 from benchmark.check.arms import STEP, carry_out, check_cell
 from benchmark.check.data import Plain, check_chance, check_duplicates, check_labels, check_task
+from benchmark.check.gradients import faults_of_pathways
 from benchmark.cli.context import load_registry
 from benchmark.cli.main import main
 from benchmark.model.weights import export_weights, read_weights
@@ -203,12 +207,59 @@ class Halfway(GatedPathways):
         parametrize.remove_parametrizations(model.blocks[0].mlp.fc1, "weight")
 
 
+class OtherGradient(Factored):
+    """dU of another sign"""
+
+    def pull_back(self):
+        super().pull_back()
+        self.left.grad.neg_()
+
+
+class NoGradient(Factored):
+    """V trains, and nothing says how"""
+
+    def pull_back(self):
+        super().pull_back()
+        self.right.grad = None
+
+
+class OtherSum(Factored):
+    """What is merged is another formula; at s = 0, where it begins, it is the same"""
+
+    @torch.no_grad()
+    def write_sum(self, rows=slice(None)):
+        self.linear.weight.data[rows] = self.weight[rows] + self.scale**2 * self.left[rows] @ self.right.T
+
+
+class Spoiled(LowRank):
+    def build(self, model, blocks, random):
+        pathways = super().build(model, blocks, random)
+        for pathway in pathways:
+            pathway.cross_modal.__class__ = OtherGradient
+        return pathways
+
+
+@pytest.mark.parametrize(("child", "said"), [
+    (OtherGradient, "the gradient of left is not that of apart, by its formula"),
+    (NoGradient, "right trains, and neither factors nor pull_back gives it a gradient"),
+    (OtherSum, "what write_sum writes is not what apart computes, at a scale of 0.3")])
+def test_a_sum_or_a_gradient_that_is_not_that_of_the_formula_is_found(child, said):
+    model, blocks = (nn.ModuleList(Block(16, 2) for _ in range(2)) for _ in range(2))
+    pathways = connect_low_rank(model, blocks, blocks, rank=4, train_factors=True)
+    assert list(faults_of_pathways(pathways)) == []
+    for pathway in pathways:
+        pathway.cross_modal.__class__ = child
+    (found,) = faults_of_pathways(pathways)
+    assert found == f"{child.__name__} of layer 0.attn.qkv: {said}"
+
+
 @pytest.mark.parametrize(("arm", "said"), [
     (Drawing(), "two executions end in different weights"),
     (Wrapping(), "the merged model of arm m2pt is not the plain one: without head.head.bias, without head.head.weight"),
     (Raising(), "RuntimeError: no such block"),
     (Unmerged(), "without blocks.0.attn.proj.weight, without blocks.0.attn.qkv.weight, with blocks.0.attn.proj."),
     (Appending(), "with blocks.2.added.bias, with blocks.2.added.weight"), (Replacing(), "without blocks.2.mlp.fc1.bias"),
+    (Spoiled(), "OtherGradient of layer 0.attn.qkv: the gradient of left"),
     (Forgetful(), "differs by "), (Halfway(), "let its `merge` undo what would be exported under other names")],
     ids=lambda value: getattr(type(value), "__name__", ""))
 def test_what_is_wrong_with_an_arm_is_found(arm, said):

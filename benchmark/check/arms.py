@@ -8,14 +8,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmark.check.finding import Finding
+from benchmark.check.gradients import faults_of_pathways
 from benchmark.model.weights import save_weights
-from benchmark.plan.matrix import Cell, Plan, Planner, parse_override, pretraining_tasks
+from benchmark.plan.matrix import Cell, Job, Plan, Planner, parse_override, pretraining_tasks
 from benchmark.records.record import Record
 from benchmark.spec.contracts import Arm, Task
 from benchmark.spec.recipes import Setting
 from benchmark.spec.runspec import Pretrained, Site
 from benchmark.train.execute import execute
-from benchmark.train.setup import build_autoencoder
+from benchmark.train.setup import build, build_autoencoder
 
 BATCH = 8
 SAMPLES = 2 * BATCH  # of each split: the second of two steps has a rate of 0
@@ -57,6 +58,8 @@ def check_cell(arm: Arm, task: Task, setting: Setting, tasks: Mapping[str, Task]
             place = Path(folder)
             record, again = (carry_out(plan, place / name) for name in ("one", "two"))
             faults = list(faults_of(record, again))
+            job = plan.jobs[-1]
+            faults += faults_of_pathways(build(job.spec, job.task, arm, starts_of(job, plan, place / "one")).pathways)
     except Exception as error:  # of whatever kind, it is what is looked for
         return Finding("error", f"{cell}: {type(error).__name__}: {' '.join(str(error).split())}")
     if faults:
@@ -68,17 +71,24 @@ def check_cell(arm: Arm, task: Task, setting: Setting, tasks: Mapping[str, Task]
 
 def carry_out(plan: Plan, folder: Path) -> Record:
     """The last run of a plan, from pretrainings that were never trained."""
-    paths = {}
     for job in plan.jobs:
-        work = folder / ("run" if job is plan.jobs[-1] else job.spec.name)
-        work.mkdir(parents=True)
-        paths[job.spec.run_id] = work / "weights.safetensors"
+        weights = _weights(job.spec.run_id, plan, folder)
+        weights.parent.mkdir(parents=True)
         if job.spec.kind == "pretrain":
-            save_weights(build_autoencoder(job.spec, job.task).encoder, paths[job.spec.run_id])
+            save_weights(build_autoencoder(job.spec, job.task).encoder, weights)
             continue
-        starts = {role: Pretrained(weights=paths[need.run_id], shape=need.shape) for role, need in job.needs}
-        record = execute(job.spec, job.task, job.arm, Site(results=""), work, starts)
+        record = execute(job.spec, job.task, job.arm, Site(results=""), weights.parent, starts_of(job, plan, folder))
     return record
+
+
+def starts_of(job: Job, plan: Plan, folder: Path) -> dict[str, Pretrained]:
+    """What a run of the plan that was carried out in `folder` starts from, by role"""
+    return {role: Pretrained(weights=_weights(need.run_id, plan, folder), shape=need.shape) for role, need in job.needs}
+
+
+def _weights(run_id: str, plan: Plan, folder: Path) -> Path:
+    names = {job.spec.run_id: job.spec.name for job in plan.jobs} | {plan.jobs[-1].spec.run_id: "run"}
+    return folder / names[run_id] / "weights.safetensors"
 
 
 def faults_of(record: Record, again: Record) -> Iterator[str]:
