@@ -84,6 +84,7 @@ def _make_report(options: argparse.Namespace, status: Status) -> int:
     from benchmark.evidence.alignment import alignments_of, compare_with_baselines
     from benchmark.evidence.analysis import FINDINGS, Extras, analyse
     from benchmark.evidence.cosines import noted_cosines
+    from benchmark.evidence.directions import kept_signed
     from benchmark.evidence.inputs import gather, gather_pictures
     from benchmark.evidence.secondary import kept_endpoints
     from benchmark.evidence.sides import unchanged_cells
@@ -117,7 +118,8 @@ def _make_report(options: argparse.Namespace, status: Status) -> int:
     others = gather([Store(folder) for folder in options.compare], tasks, arms)[0] if options.compare else None
     analysis = analyse(records, [*problems, *damaged, *unread], options.select.replace("-", "_"), tasks=infos,
                        study=study, standings=standings, compared=others,
-                       extras=Extras(alignments, samples, reconstructions, cosines, endpoints, unchanged))
+                       extras=Extras(alignments, samples, reconstructions, cosines, endpoints,
+                                     kept_signed(stores, records, study), unchanged))
     try:
         written = write_report(analysis, options.out or folders[0] / "report", _regenerating(options, folders), formats, parts,
                                lambda part: status.update(f"writing: {part}"))

@@ -13,7 +13,9 @@ from benchmark.evidence.claims import Claim, load_claims
 from benchmark.evidence.collect import Collection, collect
 from benchmark.evidence.compare import compare
 from benchmark.evidence.cost import estimate_cost
+from benchmark.evidence.directions import estimate_directions, predict_gains
 from benchmark.evidence.doses import DOSE_COLUMNS, detected_cosines, estimate_doses
+from benchmark.evidence.equal import estimate_equal_cost
 from benchmark.evidence.estimates import (
     estimate_cells,
     estimate_effects,
@@ -32,6 +34,7 @@ from benchmark.evidence.verdicts import judge_claims
 from benchmark.plan.study import Study
 from benchmark.provenance.currency import Standing
 from benchmark.records.record import Record, Selection
+from benchmark.records.signed import Signed
 
 if TYPE_CHECKING:
     from benchmark.records.pictures import Pictures
@@ -49,6 +52,7 @@ class Extras:
     reconstructions: Mapping[str, Pictures] = field(default_factory=dict)  # by run id of the pretraining
     cosines: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # of auxiliaries with what fine-tuning adds
     endpoints: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # secondary ones, by run id
+    signed: Mapping[str, Signed] = field(default_factory=dict)  # what pathways were worth to the loss, by run id
     unchanged: Mapping[str, int] = field(default_factory=dict)  # cells that answer as their baseline, with their seeds
 
 
@@ -72,9 +76,12 @@ class Analysis:
     ranks: pd.DataFrame
     power: pd.DataFrame
     cost: pd.DataFrame
+    equal: pd.DataFrame  # gains beside costs
     sanity: pd.DataFrame
     doses: pd.DataFrame  # of a known solution
     detected: pd.DataFrame  # the cosines that are found
+    directions: pd.DataFrame  # where A points
+    predicted: pd.DataFrame  # the gains that doses predict of it
     secondary: pd.DataFrame
     shares: pd.DataFrame
     claims: Sequence[Claim]
@@ -125,6 +132,9 @@ def analyse(
     rivals, beside = (tuple(named.get(study.method, ())) for named in (study.rivals, study.beside))
     extras = extras or Extras()
     verdicts = judge_contrasts(collection, contrasts)
+    cost = estimate_cost(collection)
+    equal = estimate_equal_cost(collection, cost, select)
+    directions = estimate_directions(collection, extras.signed, study)
     doses = (pd.DataFrame(columns=DOSE_COLUMNS) if study.dose is None else
              estimate_doses(collection, contrasts, verdicts, *study.dose))
     second = (pd.DataFrame(columns=RULE2_COLUMNS) if study.second_rule is None else
@@ -136,8 +146,8 @@ def analyse(
         estimate_means(collection, study.method, (*rivals, *beside), claims, select),
         estimate_null(collection, study.noise, (*rivals, *beside), select), scale_agreement(collection, study.method),
         layer_sizes(collection), rank_cells(collection, select), estimate_power(collection, effects, claims),
-        estimate_cost(collection), estimate_sanity(collection, study.equal, select),
-        doses, detected_cosines(collection, doses, extras.cosines),
+        cost, equal, estimate_sanity(collection, study.equal, select),
+        doses, detected_cosines(collection, doses, extras.cosines), directions, predict_gains(directions, equal, study),
         estimate_secondary(collection, extras.endpoints, study.rivals), estimate_shares(collection, effects),
         claims, judge_claims(collection, claims, cells, effects), extras, other,
         compare(collection, other, select) if other is not None else pd.DataFrame())

@@ -18,6 +18,7 @@ from benchmark.evidence.sections import slugify
 from benchmark.report.answer import control_verdicts
 from benchmark.report.canvas import BASELINE as BLACK
 from benchmark.report.canvas import FAINT, INK, make_title, modality_colours, new_figure, shorten
+from benchmark.report.directions import add_directions
 from benchmark.report.document import Document, Items, Paragraph, Tabular
 from benchmark.report.doses import add_doses
 from benchmark.report.markup import Table, escape_markdown, text_rows
@@ -62,6 +63,7 @@ def add_verdicts(document: Document, analysis: Analysis) -> None:
 def add_mechanism(document: Document, analysis: Analysis) -> None:
     """Whether learned scales tell an auxiliary from noise, and how often the tests see what is not there."""
     add_doses(document, analysis)
+    add_directions(document, analysis)
     document.table("scales-likeness", scales_table(analysis))
     document.table("null-pairs", null_table(analysis))
 

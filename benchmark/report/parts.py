@@ -23,6 +23,7 @@ from benchmark.report.answer import control_verdicts
 from benchmark.report.compare import comparison_table, summarise
 from benchmark.report.cost import cost_table, draw_cost
 from benchmark.report.document import Document, Heading, Items, Paragraph
+from benchmark.report.equal import draw_equal, equal_table
 from benchmark.report.first import add_gains, add_limits, add_mechanism, add_verdicts
 from benchmark.report.markup import NONE, Table, text_rows
 from benchmark.report.means import headline_section, means_table
@@ -173,12 +174,16 @@ def add_pretraining(document: Document, analysis: Analysis) -> None:
 
 
 def add_cost(document: Document, analysis: Analysis) -> None:
-    """Training time, memory and parameters beside the baseline's (Table 7)."""
+    """Training time, memory and parameters beside the baseline's (Table 7), and gains at equal cost."""
     for place in _sections(document, analysis, sorted(set(analysis.cost["section"]))):
         document.figure(f"cost-{place.slug}", draw_cost(analysis.collection, analysis.cost, place.number),
                         "Training time over the baseline's, with 95 % intervals")
         document.table(f"cost-{place.slug}", cost_table(analysis.collection, analysis.cost, place.number))
+        document.figure(f"equal-cost-{place.slug}", draw_equal(analysis, place.number),
+                        "Gain over the plain model against what trains, and against the time of a step")
+        document.table(f"equal-cost-{place.slug}", equal_table(analysis, place.number))
     document.frame("cost", _with_sections(analysis.cost, analysis))
+    document.frame("equal-cost", _with_sections(analysis.equal, analysis))
 
 
 def add_selection(document: Document, analysis: Analysis) -> None:

@@ -1,0 +1,117 @@
+"""What pathways were worth to the loss, layer by layer, in; how far A points where it is of use, before and after its units are
+put in order, and the gain that doses of a known solution predict of it, out. No torch.
+
+Of use is the way that the loss of the first batch falls (its gradient G before any step), which is the same for all arms of a
+seed, as pathways begin at 0; and what training changes. A scale may have either sign, so cosines count by their size.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from statistics import fmean
+
+import pandas as pd
+
+from benchmark.evidence.collect import Collection
+from benchmark.evidence.frames import rows_of
+from benchmark.evidence.pairing import Run
+from benchmark.plan.study import Study
+from benchmark.records.record import Record
+from benchmark.records.signed import FILE, Signed, read_signed
+from benchmark.records.store import Store
+
+ARM = ["section", "task", "arm", "variant"]
+DIRECTION_COLUMNS = [*ARM, "layer", "runs", "start", "change"]
+PREDICTED_COLUMNS = [*ARM, "runs", "start", "change", "predicted", "n", "difference", "low", "high", "p"]
+WHOLE = ""  # in place of a layer: all of them
+
+
+def arms_beside(study: Study) -> tuple[str, ...]:
+    """The method, the arms that are compared with it, and the rivals of these; none where no arm is."""
+    held = [arm for arm, others in study.beside.items() if study.method in others]
+    return tuple(dict.fromkeys([study.method, *held, *(rival for arm in held for rival in study.rivals.get(arm, ()))])) \
+        if held else ()
+
+
+def kept_signed(stores: Iterable[Store], records: Sequence[Record], study: Study) -> dict[str, Signed]:
+    """By run id: what was noted of runs whose A is compared, of doses and of their noise."""
+    dosed = () if study.dose is None else (study.dose[0], *study.rivals.get(study.dose[0], ()))
+    asked = [record for record in records if record.spec.arm in {*arms_beside(study), *dosed}]
+    found = {record.run_id: read_signed(store.run_folder(record.spec) / FILE) for store in stores for record in asked
+             if (store.run_folder(record.spec) / FILE).is_file()}
+    return {run_id: signed for run_id, signed in found.items() if signed is not None and signed.rows}
+
+
+def estimate_directions(collection: Collection, signed: Mapping[str, Signed], study: Study) -> pd.DataFrame:
+    """One row for each section, target, arm, variant and layer, and one for all layers (`WHOLE`); rms over `runs`, all seeds
+    and auxiliaries. `start` is the cosine of A with G before any step; `change` that of the first A with what training has
+    changed at the end. None where nothing trains, or a norm is 0."""
+    groups: dict[tuple[object, ...], list[Signed]] = {}
+    for run in collection.paired.runs:
+        if run.record.run_id in signed:
+            groups.setdefault(_place(collection, run), []).append(signed[run.record.run_id])
+    rows = []
+    for place, kept in sorted(groups.items(), key=lambda item: tuple(map(str, item[0]))):
+        layers = list(dict.fromkeys(layer for one in kept for layer in one.layers))
+        values = {layer: [_values(one, one.layers.index(layer)) for one in kept if layer in one.layers] for layer in layers}
+        values[WHOLE] = [pair for of_layer in values.values() for pair in of_layer]
+        for layer, pairs in values.items():
+            rows.append(dict(zip(ARM, place, strict=True)) | {"layer": layer, "runs": len(kept)}
+                        | {name: _rms(pair[side] for pair in pairs) for side, name in enumerate(("start", "change"))})
+    return pd.DataFrame(rows, columns=DIRECTION_COLUMNS)
+
+
+def predict_gains(directions: pd.DataFrame, equal: pd.DataFrame, study: Study) -> pd.DataFrame:
+    """One row for each section, target, arm and variant that is compared: its cosines over all layers, the gain that doses
+    `predicted` of `start`, and the gain that `equal` has.
+
+    Doses of a known solution, and noise of its size, have a cosine with G, too, and a gain: what lies between two of them is
+    interpolated, what lies outside is the nearest; None where fewer than two cosines are known.
+    """
+    whole = directions[directions["layer"] == WHOLE]
+    gains = {tuple(getattr(row, name) for name in ARM): row for row in rows_of(equal)}
+    dosed = () if study.dose is None else (study.dose[0], *(rival for rival in study.rivals.get(study.dose[0], ())
+                                                            if rival not in arms_beside(study)))
+    curves: dict[tuple[object, ...], list[tuple[float, float]]] = {}
+    for row in rows_of(whole[whole["arm"].isin(dosed)]):
+        gain = gains.get(tuple(getattr(row, name) for name in ARM))
+        if gain is not None and not pd.isna(row.start):
+            curves.setdefault((row.section, row.task), []).append((row.start, gain.difference))
+    rows, arms = [], arms_beside(study)
+    for row in sorted(rows_of(whole[whole["arm"].isin(arms)]), key=lambda row: (row.section, row.task, arms.index(row.arm))):
+        gain = gains.get(tuple(getattr(row, name) for name in ARM))
+        known = {name: None if gain is None else getattr(gain, name) for name in ("n", "difference", "low", "high", "p")}
+        rows.append({name: getattr(row, name) for name in (*ARM, "runs", "start", "change")} | known
+                    | {"predicted": predicted(curves.get((row.section, row.task), []), row.start)})
+    return pd.DataFrame(rows, columns=PREDICTED_COLUMNS)
+
+
+def predicted(curve: Sequence[tuple[float, float]], cosine: float | None) -> float | None:
+    """The gain at a cosine of a curve of (cosine, gain), straight between its points and level outside of them"""
+    points = sorted(curve)
+    if len({x for x, _ in points}) < 2 or cosine is None or pd.isna(cosine):
+        return None
+    if cosine <= points[0][0]:
+        return points[0][1]
+    for (left, low), (right, high) in pairwise(points):
+        if cosine <= right and right > left:
+            return low + (high - low) * (cosine - left) / (right - left)
+    return points[-1][1]
+
+
+def _place(collection: Collection, run: Run) -> tuple[object, ...]:
+    return collection.section_of[run.comparison], run.spec.task, run.spec.arm, run.spec.variant
+
+
+def _values(signed: Signed, place: int) -> tuple[float | None, float | None]:
+    """Of a layer: the cosine with G at the start, and that with what had changed at the end"""
+    first, last = min(signed.rows), max(signed.rows)
+    start = signed.rows[first]["gradient_cosine"][place] if first == 0 else None
+    return start, signed.rows[last]["change_cosine"][place] if last > 0 else None
+
+
+def _rms(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return math.sqrt(fmean(value**2 for value in known)) if known else None

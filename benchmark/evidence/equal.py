@@ -1,0 +1,59 @@
+"""Pairs with baselines and their costs in; what each arm gains beside what it trains and how long a step takes it, out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from benchmark.evidence.collect import Collection
+from benchmark.evidence.estimates import DIFFERENCE, difference_of
+from benchmark.evidence.stats import ratio_interval
+from benchmark.records.record import Selection
+
+ARM = ["section", "task", "arm", "variant"]
+EQUAL_COLUMNS = [*ARM, "auxiliaries", "trained", "trained_ratio", "time_ratio", "memory_ratio", *DIFFERENCE]
+
+
+def estimate_equal_cost(collection: Collection, cost: pd.DataFrame, select: Selection = "last") -> pd.DataFrame:
+    """One row for each target, arm and variant that has a baseline, of a target from few trained numbers to many.
+
+    The gain is that of the main metric, for each seed the mean over the auxiliaries of the arm, of seeds that all of them
+    have. `trained` counts what trains beyond the plain model (below 0: less does), mean over auxiliaries; ratios are over the
+    plain model, geometric means over auxiliaries of what `cost` has, None where nothing was timed.
+    """
+    main = {task: info.metrics[0].name for task, info in collection.tasks.items()}
+    pairs = collection.pairs.dropna(subset=[select])
+    pairs = pairs[pairs["metric"] == pairs["task"].map(main)]
+    costs = dict(iter(cost.groupby(ARM, sort=False)))
+    rows = []
+    for key, group in pairs.groupby(ARM, sort=False):
+        shared = set.intersection(*(set(cell["seed"]) for _, cell in group.groupby("auxiliary", sort=False)))
+        sides = [f"{side}_{select}" for side in ("treated", "baseline")]
+        by_seed = group[group["seed"].isin(shared)].groupby("seed")[sides].mean()
+        if by_seed.empty or key not in costs:
+            continue
+        paid = costs[key]
+        rows.append(dict(zip(ARM, key, strict=True)) | {
+            "auxiliaries": group["auxiliary"].nunique(), "trained": _mean(paid["trainable"] - paid["baseline_trainable"]),
+            "trained_ratio": _ratio(paid["trainable"] / paid["baseline_trainable"]), "time_ratio": _ratio(paid["time_ratio"]),
+            "memory_ratio": _ratio(paid["memory_ratio"])}
+            | difference_of(map(int, by_seed.index), *(by_seed[side] for side in sides)))
+    frame = pd.DataFrame(rows, columns=EQUAL_COLUMNS)
+    order = frame["task"].map({task: place for place, task in enumerate(collection.tasks)})
+    return frame.assign(order=order).sort_values(["section", "order", "trained", "arm", "variant"], kind="stable").drop(
+        columns="order").reset_index(drop=True)
+
+
+def _mean(values: pd.Series) -> float | None:
+    known = _known(values)
+    return sum(known) / len(known) if known else None
+
+
+def _ratio(values: pd.Series) -> float | None:
+    known = [value for value in _known(values) if value > 0]
+    return ratio_interval(known).mean if known else None
+
+
+def _known(values: pd.Series) -> Sequence[float]:
+    return [float(value) for value in values.dropna()]
