@@ -25,7 +25,7 @@ def equal_table(analysis: Analysis, section: int) -> Table:
         metric = analysis.collection.tasks[row.task].metrics[0]
         costs = ["" if pd.isna(value) else f"{value:.3g}" for value in (row.trained_ratio, row.time_ratio, row.memory_ratio)]
         rows.append([f"{analysis.data_of(section, row.task)}, {unit_label(metric)}", cell_label(row.arm, "", row.variant),
-                     str(row.auxiliaries), NONE if pd.isna(row.trained) else f"{row.trained:+,.0f}",
+                     str(row.auxiliaries), NONE if pd.isna(row.trained) else f"{row.trained:+,.0f}".replace("-", "−"),
                      *(cost or NONE for cost in costs), str(row.n), f"{show_interval(row, metric)}, p {show_p(row.p)}"])
     header = ("Target", "Arm", "Cells", "Trained numbers beyond the plain model's", "Trained numbers, ratio",
               "Time a step, ratio", "Peak memory, ratio", "Seeds", "Gain over the plain model")
