@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from benchmark.evidence.analysis import Analysis
 from benchmark.evidence.frames import rows_of
 from benchmark.report.canvas import FAINT, INK, PALETTE, new_figure
-from benchmark.report.markup import NONE, Table, show_interval, show_p, text_rows
+from benchmark.report.markup import MINUS, NONE, Table, show_interval, show_p, text_rows
 from benchmark.report.tables import cell_label, unit_label
 
 MARKS = "osD^vP"
@@ -25,7 +25,7 @@ def equal_table(analysis: Analysis, section: int) -> Table:
         metric = analysis.collection.tasks[row.task].metrics[0]
         costs = ["" if pd.isna(value) else f"{value:.3g}" for value in (row.trained_ratio, row.time_ratio, row.memory_ratio)]
         rows.append([f"{analysis.data_of(section, row.task)}, {unit_label(metric)}", cell_label(row.arm, "", row.variant),
-                     str(row.auxiliaries), NONE if pd.isna(row.trained) else f"{row.trained:+,.0f}".replace("-", "−"),
+                     str(row.auxiliaries), NONE if pd.isna(row.trained) else f"{row.trained:+,.0f}".replace("-", MINUS),
                      *(cost or NONE for cost in costs), str(row.n), f"{show_interval(row, metric)}, p {show_p(row.p)}"])
     header = ("Target", "Arm", "Cells", "Trained numbers beyond the plain model's", "Trained numbers, ratio",
               "Time a step, ratio", "Peak memory, ratio", "Seeds", "Gain over the plain model")
