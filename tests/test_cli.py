@@ -55,6 +55,7 @@ def refused(capsys):
     (["-t", "imagenet,audoset"], "unknown task 'audoset'; did you mean 'audioset'?"),
     (["--arm", "m2tp"], "unknown arm 'm2tp'; did you mean 'm2pt'?"),
     (["-x", "audoi"], "unknown auxiliary modality 'audoi'; did you mean 'audio'?"),
+    (["-x", "sound"], "unknown auxiliary modality 'sound'; known: image, "),
     (["-x", "imagenet"], "unknown auxiliary modality 'imagenet'; did you mean 'image'?"),
     (["--matrix", "smok"], "unknown matrix 'smok'; did you mean 'smoke'?"),
     (["--profile", "tinny"], "invalid choice: 'tinny' (choose from 'tiny', 'small', 'paper')"),

@@ -321,7 +321,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """ "did you mean X? known: ..." for an error message"""
     names = list(known)
     lower = {known.lower(): known for known in reversed(names)}
-    close = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.4)
+    close = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.5)
     hint = f"did you mean {lower[close[0]]!r}? " if close else ""
     return f"{hint}known: {', '.join(names)}"
 
