@@ -15,7 +15,7 @@ from benchmark.report.markup import MINUS, NONE, Table, show_interval, show_p, t
 from benchmark.report.tables import cell_label, unit_label
 
 MARKS = "osD^vP"
-COSTS = (("trained_ratio", "trained numbers over the plain model's"), ("time_ratio", "time a step over the plain model's"))
+COSTS = (("trained_ratio", "trained numbers\nover the plain model's"), ("time_ratio", "time a step\nover the plain model's"))
 
 
 def equal_table(analysis: Analysis, section: int) -> Table:
@@ -60,11 +60,13 @@ def draw_equal(analysis: Analysis, section: int) -> Figure | None:
                 (handles[row.arm],) = axes.plot([cost], [row.difference], mark, color=colour, markersize=5)
             if column == "trained_ratio":
                 axes.set_xscale("log")
+                least, most = axes.get_xlim()
+                axes.set_xlim(min(least, 0.5), max(most, 2))  # ratios that are equal stand in the middle
                 axes.xaxis.set_major_formatter(lambda value, place: f"{value:g}")
                 axes.xaxis.set_minor_formatter(lambda value, place: "")
             axes.set_xlabel(label, fontsize=7)
             if not line:
-                axes.set_title("\n".join(wrap(analysis.data_of(section, task), 30)), fontsize=8)
+                axes.set_title("\n".join(wrap(analysis.data_of(section, task), 26)), fontsize=8)
             if not place:
                 axes.set_ylabel("gain (points)")
     named = [analysis.study.called.get(arm, arm) for arm in handles]
