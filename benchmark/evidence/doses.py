@@ -14,7 +14,8 @@ from benchmark.evidence.frames import rows_of
 from benchmark.evidence.rule import BASELINE, HELPS
 
 DOSE_COLUMNS = ["section", "task", "cosine", "reference", "n", "difference", "low", "high", "p", "verdict"]
-DETECTED_COLUMNS = ["section", "task", "seeds", "detected", "smallest", "auxiliaries", "rms", "largest", "chance"]
+DETECTED_COLUMNS = ["section", "task", "detected", "seeds", "smallest", "smallest_seeds", "auxiliaries", "rms", "largest",
+                    "chance"]
 
 
 def estimate_doses(collection: Collection, contrasts: pd.DataFrame, verdicts: pd.DataFrame, arm: str,
@@ -35,8 +36,8 @@ def estimate_doses(collection: Collection, contrasts: pd.DataFrame, verdicts: pd
 def detected_cosines(collection: Collection, doses: pd.DataFrame, noted: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     """One row for each section and target with doses.
 
-    `detected`: the smallest cosine at which the rule finds help, as it does at all larger ones that were run; None where it
-    finds none. `auxiliaries`: how many real ones have a known cosine, under which setting ever; `rms` over their layers,
+    `detected`: the smallest cosine at which the rule finds help, as it does at all larger ones that were run, of so many `seeds`;
+    None where it finds none. `smallest`: the next one, at which it does not, of `smallest_seeds`. `auxiliaries`: how many real ones have a known cosine, under which setting ever; `rms` over their layers,
     `largest` of any of them over all its layers, in size; `chance`: 1 / sqrt of a layer's numbers, rms over layers.
     """
     by_task: dict[str, list[Mapping[str, Any]]] = {}
@@ -45,17 +46,18 @@ def detected_cosines(collection: Collection, doses: pd.DataFrame, noted: Mapping
             by_task.setdefault(run.spec.task, []).append(noted[run.record.run_id])
     rows = []
     for (section, task), group in doses[doses["reference"] == BASELINE].groupby(["section", "task"], sort=False):
-        found, smallest = None, None
+        found, seeds, smallest, smallest_seeds = None, 0, None, 0
         for row in sorted(rows_of(group), key=lambda row: -float(row.cosine)):
-            smallest = float(row.cosine)
+            smallest, smallest_seeds = float(row.cosine), int(row.n)
             if row.verdict != HELPS:
                 break
-            found = smallest
+            found, seeds = smallest, smallest_seeds
         # Runs of one auxiliary, seed and target are noted once, whatever their setting.
         known = list({tuple(one["cosine"]): one for one in by_task.get(str(task), [])}.values())
         layers = [value for one in known for value in one["cosine"]]
         rows.append({
-            "section": section, "task": task, "seeds": int(group["n"].min()), "detected": found, "smallest": smallest,
+            "section": section, "task": task, "detected": found, "seeds": seeds, "smallest": smallest,
+            "smallest_seeds": smallest_seeds,
             "auxiliaries": len(known), "rms": math.sqrt(fmean(value**2 for value in layers)) if layers else None,
             "largest": max((abs(one["all"]) for one in known), default=None),
             "chance": math.sqrt(fmean(1 / number for one in known for number in one["numbers"])) if layers else None})

@@ -38,11 +38,10 @@ def dose_line(analysis: Analysis, section: int) -> str:
     for row in rows_of(found[found["section"] == section]):
         name = analysis.data_of(section, row.task)
         if pd.isna(row.detected):
-            most = analysis.doses[(analysis.doses["section"] == section) & (analysis.doses["task"] == row.task)]["cosine"].max()
-            text = f"{name}: not even a cosine of {most:g} is found ({row.seeds} seeds)"
+            text = f"{name}: not even a cosine of {row.smallest:g} is found ({row.smallest_seeds} seeds)"
         else:
-            rest = "" if row.detected == row.smallest else f", {row.smallest:g} is not"
-            text = f"{name}: a cosine of {row.detected:g} is found{rest} ({row.seeds} seeds)"
+            rest = "" if row.detected == row.smallest else f", {row.smallest:g} is not ({row.smallest_seeds} seeds)"
+            text = f"{name}: a cosine of {row.detected:g} is found ({row.seeds} seeds){rest}"
         if row.auxiliaries:
             text += (f"; {row.auxiliaries} auxiliaries have {row.rms:.3f} a layer (rms; chance {row.chance:.3f}), and "
                      f"{row.largest:.3f} at most over all layers")
