@@ -52,8 +52,8 @@ def make_imagenet(root: Path, classes: int = 3, train: int = 12, val: int = 4, s
 def make_kinetics(root: Path, train: int = 12, val: int = 3) -> Path:
     """Videos of two classes, one of a folder with a space in its name; the first is short, the second portrait, the third WebM.
 
-    Lists quote what has spaces, as pandas does; one path is absolute, and lines end as on Windows. Clips of the two splits differ
-    by a frame: the encoder gives equal frames equal bytes now and then.
+    Lists quote what has spaces, as pandas does; one path is absolute, and lines end as on Windows. Clips of the two splits
+    differ by a frame: the encoder gives equal frames equal bytes now and then.
     """
     for split, count in (("train", train), ("val", val)):
         lines = []

@@ -36,9 +36,10 @@ def estimate_doses(collection: Collection, contrasts: pd.DataFrame, verdicts: pd
 def detected_cosines(collection: Collection, doses: pd.DataFrame, noted: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     """One row for each section and target with doses.
 
-    `detected`: the smallest cosine at which the rule finds help, as it does at all larger ones that were run, of so many `seeds`;
-    None where it finds none. `smallest`: the next one, at which it does not, of `smallest_seeds`. `auxiliaries`: how many real ones have a known cosine, under which setting ever; `rms` over their layers,
-    `largest` of any of them over all its layers, in size; `chance`: 1 / sqrt of a layer's numbers, rms over layers.
+    `detected`: the smallest cosine at which the rule finds help, as it does at all larger ones that were run, and its `seeds`;
+    None where it finds none. `smallest`: the next one, at which it does not, and its `smallest_seeds`. `auxiliaries`: how many
+    real ones have a known cosine, under which setting ever; `rms` over their layers, `largest` of any of them over all its
+    layers, in size; `chance`: 1 / sqrt of a layer's numbers, rms over layers.
     """
     by_task: dict[str, list[Mapping[str, Any]]] = {}
     for run in collection.paired.runs:
