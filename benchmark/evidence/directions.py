@@ -15,6 +15,7 @@ from statistics import fmean
 import pandas as pd
 
 from benchmark.evidence.collect import Collection
+from benchmark.evidence.equal import ARM
 from benchmark.evidence.frames import rows_of
 from benchmark.evidence.pairing import Run
 from benchmark.plan.study import Study
@@ -22,7 +23,6 @@ from benchmark.records.record import Record
 from benchmark.records.signed import FILE, Signed, read_signed
 from benchmark.records.store import Store
 
-ARM = ["section", "task", "arm", "variant"]
 DIRECTION_COLUMNS = [*ARM, "layer", "runs", "start", "change"]
 PREDICTED_COLUMNS = [*ARM, "runs", "start", "change", "predicted", "n", "difference", "low", "high", "p"]
 WHOLE = ""  # in place of a layer: all of them
@@ -35,13 +35,20 @@ def arms_beside(study: Study) -> tuple[str, ...]:
         if held else ()
 
 
+def dosed_arms(study: Study) -> tuple[str, ...]:
+    """The arm of doses and its rivals, but for what is compared with the method; none where no arm has doses."""
+    if study.dose is None:
+        return ()
+    arm, compared = study.dose[0], arms_beside(study)
+    return (arm, *(rival for rival in study.rivals.get(arm, ()) if rival not in compared))
+
+
 def kept_signed(stores: Iterable[Store], records: Sequence[Record], study: Study) -> dict[str, Signed]:
     """By run id: what was noted of runs whose A is compared, of doses and of their noise."""
-    dosed = () if study.dose is None else (study.dose[0], *study.rivals.get(study.dose[0], ()))
-    asked = [record for record in records if record.spec.arm in {*arms_beside(study), *dosed}]
-    found = {record.run_id: read_signed(store.run_folder(record.spec) / FILE) for store in stores for record in asked
-             if (store.run_folder(record.spec) / FILE).is_file()}
-    return {run_id: signed for run_id, signed in found.items() if signed is not None and signed.rows}
+    arms = {*arms_beside(study), *dosed_arms(study)}
+    found = [(record.run_id, read_signed(store.run_folder(record.spec) / FILE))
+             for store in stores for record in records if record.spec.arm in arms]
+    return {run_id: signed for run_id, signed in found if signed is not None and signed.rows}
 
 
 def estimate_directions(collection: Collection, signed: Mapping[str, Signed], study: Study) -> pd.DataFrame:
@@ -72,10 +79,8 @@ def predict_gains(directions: pd.DataFrame, equal: pd.DataFrame, study: Study) -
     """
     whole = directions[directions["layer"] == WHOLE]
     gains = {tuple(getattr(row, name) for name in ARM): row for row in rows_of(equal)}
-    dosed = () if study.dose is None else (study.dose[0], *(rival for rival in study.rivals.get(study.dose[0], ())
-                                                            if rival not in arms_beside(study)))
     curves: dict[tuple[object, ...], list[tuple[float, float]]] = {}
-    for row in rows_of(whole[whole["arm"].isin(dosed)]):
+    for row in rows_of(whole[whole["arm"].isin(dosed_arms(study))]):
         gain = gains.get(tuple(getattr(row, name) for name in ARM))
         if gain is not None and not pd.isna(row.start):
             curves.setdefault((row.section, row.task), []).append((row.start, gain.difference))

@@ -47,6 +47,7 @@ from benchmark.report.tables import (
 if TYPE_CHECKING:
     from benchmark.records.pictures import Pictures
 
+
 @dataclass(frozen=True)
 class Part:
     """A part of the report: what `report --only` calls it is its key in `PARTS`."""
