@@ -59,7 +59,7 @@ def refused(capsys):
     (["-x", "imagenet"], "unknown auxiliary modality 'imagenet'; did you mean 'image'?"),
     (["--matrix", "smok"], "unknown matrix 'smok'; did you mean 'smoke'?"),
     (["--profile", "tinny"], "invalid choice: 'tinny' (choose from 'tiny', 'small', 'paper')"),
-    (["--setting", "scrtach"], "invalid choice: 'scrtach' (choose from 'pretrained', 'fix', 'scratch')"),
+    (["--setting", "scrtach"], "unknown setting 'scrtach'; did you mean 'scratch'? known: pretrained, fix, scratch"),
     (["--seeds", "0..2"], "--seeds 0..2: expected numbers and ranges such as 0-2,5"),
     (["--seeds", "1,1"], "--seeds 1,1: names no seed, or one twice"),
     (["--set", "recipe.epoch=1"], "--set recipe.epoch: no such field; did you mean 'epochs'?"),

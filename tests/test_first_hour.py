@@ -14,10 +14,11 @@ from rich.console import Console
 from synthetic import make_matrix, make_record
 
 from benchmark.cli.commands import build_parser
-from benchmark.cli.context import load_registry, make_plan
+from benchmark.cli.context import load_registry, load_study, make_plan
 from benchmark.cli.main import main
 from benchmark.cli.terminal import write_plainly
 from benchmark.evidence.inputs import gather
+from benchmark.plan.fit import without_baseline
 from benchmark.provenance.code import used_code
 from benchmark.records.store import Store
 from benchmark.report import console
@@ -35,10 +36,7 @@ def planned(*arguments: str):
 def computed_elsewhere(tmp_path) -> tuple[str, ...]:
     """Every run of a matrix has a record of today's code, and none its weights, as in a clone."""
     options = (*SMALL, "--results", str(tmp_path / "theirs"))
-    plan, store = planned(*options)
-    store.prepare()
-    for job in plan.jobs:
-        store.save(make_record(job.spec, code=used_code(job.code, stacked=False, shared=False)))
+    save_records(*options)
     return options
 
 
@@ -61,6 +59,44 @@ def test_records_that_came_with_a_clone_are_said_to_be_whose_they_are(computed_e
     assert "note: nothing is computed: these are recorded results, of commit " in printed
     assert f"that came with {folder}. Your own: benchmark run --matrix smoke --results mine, " in printed
     assert f"then benchmark report --results mine --compare {folder}" in printed
+
+
+def save_records(*arguments: str) -> None:
+    plan, store = planned(*arguments)
+    store.prepare()
+    for job in plan.jobs:
+        store.save(make_record(job.spec, code=used_code(job.code, stacked=False, shared=False)))
+
+
+def test_runs_without_a_baseline_are_said_to_answer_nothing_until_there_is_one(tmp_path, capsys):
+    alone = (*SMALL, "--arm", "m2pt", "--results", str(tmp_path))
+    note = ("note: nothing can be compared: imagenet m2pt(audio) seed 0 has no baseline of its conditions, neither among these "
+            f"runs nor in {tmp_path}; add it: --arm finetune,m2pt")
+    assert main(["run", *alone, "--dry-run"]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == note
+    save_records(*alone)
+    assert main(["run", *alone]) == 0
+    printed = capsys.readouterr().out
+    assert note in printed
+    caption = "Nothing here is compared with a baseline of its seed: these numbers answer nothing."
+    assert caption in " ".join(printed.split())
+    save_records(*SMALL, "--arm", "finetune", "--results", str(tmp_path))
+    assert main(["run", *alone]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "can be compared" not in printed
+    assert caption not in printed
+    assert main(["run", *alone, "--set", "recipe.lr=1e-5", "--dry-run"]) == 0
+    assert "note: nothing can be compared" in capsys.readouterr().out, "one of other conditions does not serve"
+    some = ["--arm", "finetune,m2pt", "--setting", "pretrained,scratch", "--results", str(tmp_path)]
+    assert main(["run", *SMALL, *some, "--dry-run"]) == 0
+    assert "note: 1 of 2 runs cannot be compared: imagenet m2pt(audio) scratch seed 0 has no baseline of its conditions, " in (
+        said := capsys.readouterr().out)
+    assert "add it: --arm scratch,m2pt" in said
+
+
+@pytest.mark.parametrize("name", sorted(set(load_study().matrices) - {"real"}))  # which needs files
+def test_every_run_of_a_named_matrix_has_a_baseline(name):
+    assert without_baseline(planned("--matrix", name, "--seeds", "0")[0]) == []
 
 
 def test_a_trial_says_that_its_numbers_mean_nothing_and_smoke_leads_to_quick(computed_elsewhere, capsys):

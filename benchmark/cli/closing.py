@@ -14,9 +14,12 @@ from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 from benchmark.cli.context import load_registry, load_study, plugins_given
+from benchmark.plan.fit import without_baseline
 from benchmark.plan.matrix import Plan
-from benchmark.records.record import names_under
-from benchmark.records.store import Store
+from benchmark.records.earlier import RecordError
+from benchmark.records.record import names_under, read_record
+from benchmark.records.store import RECORD, Store
+from benchmark.spec.recipes import SETTINGS
 
 if TYPE_CHECKING:
     from benchmark.runner.pool import Todo
@@ -34,6 +37,31 @@ def say_why_again(work: Todo) -> None:
     """Say so where runs are computed of which there is something."""
     for state, count in work.counts().items():
         print(f"note: of these, {count} {'is' if count == 1 else 'are'} computed again: {WHY_AGAIN[state]}", flush=True)
+
+
+def lone_runs(plan: Plan, store: Store, options: argparse.Namespace) -> str:
+    """What is missing where runs of the plan will have no baseline, also not in the results folder; "" else."""
+    if not (lone := without_baseline(plan)):
+        return ""
+    _, arms = load_registry(options.plugins)
+    names = names_under(store.folder)
+    begun = {f"{spec.task}-{spec.setting}-{arm}-" for spec in lone for arm in arms if arms[arm].is_baseline}
+    held = []
+    for name in (name for name in names if name.startswith(tuple(begun))):
+        try:
+            held.append(read_record(store.folder / "runs" / name / RECORD).spec)
+        except RecordError:  # which the report names
+            continue
+    if not (lone := without_baseline(plan, held)):
+        return ""
+    compared = sum(spec.kind == "train" and spec.role != "baseline" for spec in plan.specs)
+    what = "nothing can" if len(lone) == compared else f"{len(lone)} of {compared} runs cannot"
+    wanted = [next(name for name, arm in arms.items() if arm.is_baseline and setting in arm.settings)
+              for setting in SETTINGS if setting in {spec.setting for spec in lone}]
+    given = dict.fromkeys([*wanted, *(spec.arm for spec in lone if spec.arm)])
+    return (f"note: {what} be compared: {lone[0].cell} seed {lone[0].seed} has no baseline of its conditions, neither among "
+            f"these runs nor in {store.folder}; "
+            + (f"add it: --arm {','.join(given)}" if options.arm else f"add {', '.join(wanted)} to its arms"))
 
 
 def close_matrix(options: argparse.Namespace, plan: Plan, store: Store, progress: View, most: int | None = None) -> None:

@@ -45,7 +45,8 @@ def plan_options(matrices: Iterable[str], without: str) -> Parser:
     chosen.add_argument("-x", "--aux", action="append", metavar="MODALITY", help="only these auxiliaries, such as audio")
     chosen.add_argument("--arm", action="append", metavar="ARM", help="these arms instead of the matrix's; a gain is a "
                         "difference to a baseline, such as finetune, so that belongs among them")
-    chosen.add_argument("--setting", action="append", choices=SETTINGS, help="these settings instead of the matrix's")
+    chosen.add_argument("--setting", action="append", metavar="SETTING",
+                        help=f"these settings instead of the matrix's, some of {', '.join(SETTINGS)}, with commas between")
     chosen.add_argument("--seeds", metavar="SEEDS", help="such as 0-2 or 0,3 (default: the matrix's)")
     chosen.add_argument("--limit", type=int, metavar="N", help="at most this many samples of each split: a trial, whose "
                         "results are kept and reported apart")

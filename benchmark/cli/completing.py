@@ -10,6 +10,7 @@ from benchmark.cli.context import load_registry, load_study
 from benchmark.cli.facts import names_of
 from benchmark.cli.parsing import Parser
 from benchmark.plan.matrix import pretraining_tasks
+from benchmark.spec.recipes import SETTINGS
 
 SHELLS = ("bash", "zsh")
 # A file or a name that is no option's choice, as others are taken, too; runs are looked up while one types.
@@ -34,7 +35,8 @@ def print_completion(options: argparse.Namespace, command: str) -> int:
     tasks, arms = load_registry()
     study = load_study()
     names = [name for kind in ("tasks", "arms", "matrices") for name in names_of(kind, tasks, arms, study)]
-    choices: dict[str, Iterable[str]] = {"target": tasks, "task": tasks, "arm": arms, "aux": pretraining_tasks(tasks)}
+    choices: dict[str, Iterable[str]] = {"target": tasks, "task": tasks, "arm": arms, "aux": pretraining_tasks(tasks),
+                                         "setting": SETTINGS}
     functions = {"matrix": "_benchmark_matrices", "run_name": "_benchmark_runs", "name": "_benchmark_names"}
     for own in parser.commands.values():
         for action in own.arguments():

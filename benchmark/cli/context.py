@@ -20,7 +20,7 @@ from benchmark.plan.variants import check_use, overrides_of
 from benchmark.records.store import Store
 from benchmark.runner.machine import count_gpus
 from benchmark.spec.contracts import Arm, Task
-from benchmark.spec.recipes import SETTINGS
+from benchmark.spec.recipes import SETTINGS, Setting
 
 DEFAULT_MATRIX = "full"
 
@@ -53,7 +53,8 @@ def make_plan(options: argparse.Namespace, unprepared: dict[str, str] | None = N
     tasks, arms = load_registry(options.plugins)
     study = load_study()
     chosen = _pick_own(options.arm, arms, "arm")
-    settings = options.setting or ()
+    known: dict[str, Setting] = {setting: setting for setting in SETTINGS}
+    settings = tuple(known[name] for name in pick(options.setting, known, "setting"))
     if chosen and not settings and all(arms[name].is_baseline for name in chosen):
         settings = SETTINGS  # a baseline names its setting
     matrix = find_matrix(options.matrix or DEFAULT_MATRIX, study)

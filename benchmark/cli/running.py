@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.cli.closing import close_matrix, say_why_again, stopped_like_ctrl_c
+from benchmark.cli.closing import close_matrix, lone_runs, say_why_again, stopped_like_ctrl_c
 from benchmark.cli.cluster import check_cluster, run_on_cluster, show_expense
 from benchmark.cli.context import (
     DEFAULT_MATRIX,
@@ -70,6 +70,8 @@ def run_matrix(options: argparse.Namespace, command: str) -> int:
         raise ValueError(f"--lockstep {lockstep}: expected at least 1, each run alone")
     if lockstep > 1 and plan.timed:
         raise ValueError(f"--lockstep {lockstep}: the runs of this matrix are compared by time, so each must train alone")
+    if alone := lone_runs(plan, store, options):
+        print(alone, flush=True)
     if options.dry_run and resources is not None:
         return show_expense(options, plan, store, resources, processes, unprepared)
     if options.dry_run:

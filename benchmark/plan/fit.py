@@ -1,8 +1,12 @@
-"""A plan in; whether blocks that are to be joined or loaded have one shape, said before anything is trained. No torch."""
+"""A plan in; whether blocks that are to be joined or loaded have one shape, and which runs will have no baseline, said before
+anything is trained. No torch."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from benchmark.plan.matrix import Plan
+from benchmark.spec.runspec import RunSpec
 
 SHARED = ("depth", "embed_dim", "num_heads", "mlp_ratio")  # of a shape: what blocks must have in common
 
@@ -19,3 +23,10 @@ def check_blocks(plan: Plan) -> None:
                 fields = " and ".join(f"shape.{name}" for name in wrong)
                 raise ValueError(f"{job.spec.cell} has blocks of {ours}, and its {role} of {theirs}: they are joined one "
                                  f"to one, so set {fields} alike, for every task or for none")
+
+
+def without_baseline(plan: Plan, held: Collection[RunSpec] = ()) -> list[RunSpec]:
+    """The plan's trainings that no baseline of their seed can be compared with, neither of the plan nor of those `held`."""
+    baselines = {(spec.comparison, spec.seed) for spec in (*plan.specs, *held) if spec.role == "baseline"}
+    return [spec for spec in plan.specs if spec.kind == "train" and spec.role != "baseline"
+            and (spec.comparison, spec.seed) not in baselines]
