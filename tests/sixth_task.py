@@ -10,12 +10,14 @@ from benchmark.data.seeds import generator
 from benchmark.model.classification import AccuracyMeter, MeanPoolHead, soft_cross_entropy
 from benchmark.model.encoder import Tokenizer, Tokens
 from benchmark.model.patches import PixelTarget, patchify, sincos_position
-from benchmark.spec.contracts import Metric, ProfileSpec, Task
+from benchmark.spec.contracts import Metric, Task
+from benchmark.spec.named import NamedProfile
 from benchmark.spec.recipes import SPLITS, ModelShape, PretrainRecipe, TrainRecipe
 
 TRAIN = TrainRecipe(epochs=12, batch_size=32, lr=3e-3, warmup_epochs=1, augment={"gain": 0.2})
-TINY = ProfileSpec(
+TINY = NamedProfile(
     data_sets=("waveforms",), num_classes=4, chance=25.0, train={"pretrained": TRAIN, "fix": TRAIN, "scratch": TRAIN},
+    class_names=("square", "sawtooth", "triangle", "pulse"),
     pretrain=PretrainRecipe(epochs=2, batch_size=32, lr=1e-3, warmup_epochs=1),
     shape=ModelShape(embed_dim=24, depth=2, num_heads=2, input_size=(64,), patch_size=(8,), decoder_embed_dim=16,
                      decoder_depth=1, decoder_num_heads=2))

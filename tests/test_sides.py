@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 
 import numpy as np
@@ -12,9 +13,11 @@ from synthetic import make_matrix, make_record
 from benchmark.cli.commands import build_parser
 from benchmark.cli.context import make_plan
 from benchmark.cli.main import main
+from benchmark.data.names import class_names
 from benchmark.evidence.sides import changes_of, unchanged_cells
 from benchmark.records.outputs import FILE, write_outputs
 from benchmark.records.store import Store
+from tasks import TASKS
 
 LABELS = np.arange(16, dtype=np.uint8) % 4
 
@@ -41,6 +44,15 @@ def test_tags_and_points_change_sides():
     points = changes_of({"correct": np.array([0.5, 0.25])}, {"correct": np.array([0.5, 0.75])})
     assert [(change.sample, change.gained, change.said) for change in points] == [
         (1, False, "75 -> 25 % of points right")]
+
+
+def test_classes_and_tags_are_told_by_name_where_these_are_known():
+    found = changes_of(answers([1]), answers([2]), ["apple", "bear", "cat", "dog"])
+    assert [change.said for change in found] == ["is bear: bear -> cat", "is cat: bear -> cat"]
+    label = np.array([[True, False]])
+    (tag,) = changes_of({"label": label, "score": np.array([[1.0, -1.0]])},
+                        {"label": label, "score": np.array([[-1.0, -1.0]])}, ["bell", "rain"])
+    assert tag.said == "bell on, right"
 
 
 def folder_of(tmp_path, wrong: dict[str, list[list[int]]]) -> Store:
@@ -95,7 +107,9 @@ def test_a_sheet_and_a_page_show_what_changed_sides(viewed, tmp_path, capsys):
     assert Image.open(sheet).width > 300
     assert main(["view", name, *folder, "--number", "2", "--out", str(page)]) == 0
     text = page.read_text(encoding="utf-8")
-    assert re.findall(r"<figcaption>(.*?)</figcaption>", text) == ["+ 2 is 2: 1 -&gt; 2", "- 5 is 1: 1 -&gt; 2"]
+    names = class_names(TASKS["imagenet"].profiles["tiny"])
+    assert [html.unescape(told) for told in re.findall(r"<figcaption>(.*?)</figcaption>", text)] == [
+        f"+ 2 is {names[2]}: {names[1]} -> {names[2]}", f"- 5 is {names[1]}: {names[1]} -> {names[2]}"]
     assert text.count('src="data:image/png;base64,') == text.count("<img") == 2
     assert "http" not in text
 

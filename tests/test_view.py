@@ -54,6 +54,10 @@ def test_tiles_are_the_samples():
     assert shown[:40, :140].mean() > 250
     assert shown[80:].mean() < 5
     assert shown[:, 180:].mean() < 5
+    rising = np.asarray(tile(np.arange(50, dtype=np.int64)[None]))[..., 0]
+    foot, top = (int(np.nonzero(rising[:, column] < 255)[0].mean()) for column in (2, 2 * TILE - 3))
+    assert foot > 0.9 * TILE, "a signal's least value is at the foot"
+    assert top < 0.1 * TILE
     with pytest.raises(ValueError, match=r"\(7,\) is no picture"):
         tile(np.zeros(7))
     assert contact_sheet(np.stack([picture] * 4)).size == (2 * TILE + 8, 2 * TILE + 8)

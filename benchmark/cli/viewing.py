@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.cli.context import load_registry, require_torch
 from benchmark.records.record import Record
 from benchmark.records.store import Store
+from benchmark.spec.contracts import Task
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 def view_run(options: argparse.Namespace, command: str) -> int:
     """Says how many changed sides, and shows the first of those that were gained and lost, half each where there are."""
+    from benchmark.data.names import label_names
     from benchmark.data.view import write_sheet
     from benchmark.evidence.sides import baseline_of, changes_of
     from benchmark.records.outputs import FILE, read_outputs
@@ -39,7 +41,9 @@ def view_run(options: argparse.Namespace, command: str) -> int:
             raise ValueError(f"{each.spec.name} left nothing of what it says of samples, as older runs did; compute both "
                              "anew in another folder: benchmark run ... --results mine")
         outputs.append(arrays)
-    changes = changes_of(*outputs)
+    task = task_of(run, options)
+    ours, theirs = outputs
+    changes = changes_of(ours, theirs, label_names(task.profiles[run.spec.profile]))
     gained, lost = ([change for change in changes if change.gained is side] for side in (True, False))
     print(f"{len(changes)} test samples changed sides against {baseline.spec.name}: {len(gained)} gained, {len(lost)} lost")
     if not changes:
@@ -48,25 +52,31 @@ def view_run(options: argparse.Namespace, command: str) -> int:
     chosen = [*gained[:half], *lost[: options.number - min(half, len(gained))]]
     captions = [f"{'+' if change.gained else '-'} {change.sample} {change.said}" for change in chosen]
     path = options.out or Path(f"{run.spec.name}.png")
-    write_sheet(inputs_of(run, [change.sample for change in chosen], options), captions, path)
+    write_sheet(inputs_of(run, task, [change.sample for change in chosen]), captions, path)
     print(f"{len(chosen)} of them, + gained and - lost, with the true answer, the baseline's and the run's: {path}")
     return 0
 
 
-def inputs_of(run: Record, samples: list[int], options: argparse.Namespace) -> NDArray[Any]:
-    """Inputs of the test split at these places, as arrays, unaltered; raises `ValueError` where the data are others now."""
-    require_torch()
-    import torch
-
-    from benchmark.spec.recipes import TrainRecipe
-
+def task_of(run: Record, options: argparse.Namespace) -> Task:
+    """Raises `ValueError` where it is not loaded, or its data are others now."""
     tasks, _ = load_registry(options.plugins)
     spec = run.spec
     if spec.task not in tasks:
         raise ValueError(f"{spec.name} is of a task that is not loaded; name its file with --plugins")
     if tasks[spec.task].data_digests(spec.profile) != dict(spec.data):
         raise ValueError(f"the data of {spec.task} have changed since {spec.name} was computed, so its samples are not these")
+    return tasks[spec.task]
+
+
+def inputs_of(run: Record, task: Task, samples: list[int]) -> NDArray[Any]:
+    """Inputs of the test split at these places, as arrays, unaltered."""
+    require_torch()
+    import torch
+
+    from benchmark.spec.recipes import TrainRecipe
+
+    spec = run.spec
     assert isinstance(spec.recipe, TrainRecipe)
-    test = tasks[spec.task].load(spec.profile)["test"].take(spec.limit).configured(spec.shape, spec.recipe)
+    test = task.load(spec.profile)["test"].take(spec.limit).configured(spec.shape, spec.recipe)
     inputs: NDArray[Any] = test.batch(torch.tensor(samples))["input"].numpy()
     return inputs

@@ -1,6 +1,6 @@
 """`benchmark data view`: samples of a split in, one picture of them out, or a window that shows clouds of points.
 
-Shapes: S samples, N points, F frames, M mel bins.
+Shapes: S samples, N points of a cloud or values of a signal, F frames, M mel bins.
 """
 
 from __future__ import annotations
@@ -85,7 +85,8 @@ def _page(inputs: NDArray[Any], captions: Sequence[str]) -> str:
 
 
 def contact_sheet(inputs: NDArray[Any], captions: Sequence[str] | None = None) -> Image.Image:
-    """A tile for each of S pictures (S, 3, H, W), clips (S, 3, F, H, W), spectrograms (S, F, M) or clouds (S, N, 3)."""
+    """A tile for each of S pictures (S, 3, H, W), clips (S, 3, F, H, W), spectrograms (S, F, M), signals (S, 1, N) or clouds
+    (S, N, 3)."""
     tiles = [tile(sample) for sample in inputs]
     if captions is not None:
         tiles = [_captioned(each, text) for each, text in zip(tiles, captions, strict=True)]
@@ -101,6 +102,8 @@ def tile(sample: NDArray[Any]) -> Image.Image:
     """One sample as a picture; raises `ValueError` for a shape that is none of those of `contact_sheet`."""
     if sample.ndim == 2 and sample.shape[1] == 3:
         return draw_cloud(sample)
+    if sample.ndim == 2 and len(sample) == 1 and sample.shape[1] > 1:
+        return draw_signal(sample[0])
     if sample.ndim == 2:
         low, high = float(sample.min()), float(sample.max())
         grey = (255 * (sample.T[::-1] - low) / (high - low or 1)).astype(np.uint8)  # time to the right, pitch upwards
@@ -111,7 +114,7 @@ def tile(sample: NDArray[Any]) -> Image.Image:
         chosen = np.linspace(0, sample.shape[1] - 1, min(FRAMES, sample.shape[1])).round().astype(int)
         beside = np.concatenate(list(sample[:, chosen].transpose(1, 0, 2, 3)), 2)
         return _fit(Image.fromarray(np.ascontiguousarray(beside.transpose(1, 2, 0))))
-    raise ValueError(f"a sample of shape {sample.shape} is no picture, clip, spectrogram or cloud of points")
+    raise ValueError(f"a sample of shape {sample.shape} is no picture, clip, spectrogram, signal or cloud of points")
 
 
 def _captioned(picture: Image.Image, text: str) -> Image.Image:
@@ -126,6 +129,17 @@ def _captioned(picture: Image.Image, text: str) -> Image.Image:
 def _fit(picture: Image.Image) -> Image.Image:
     """Of the height of a tile, small pixels kept square"""
     return picture.resize((max(1, round(picture.width * TILE / picture.height)), TILE), Image.Resampling.NEAREST)
+
+
+def draw_signal(values: NDArray[Any]) -> Image.Image:
+    """(N,) -> a line from left to right, from its least value at the foot to its greatest"""
+    values = values.astype(np.float64)
+    low, high = float(values.min()), float(values.max())
+    heights = (TILE - 1) * (0.95 - 0.9 * (values - low) / (high - low or 1))
+    places = np.linspace(0, 2 * TILE - 1, len(values))
+    held = Image.new("RGB", (2 * TILE, TILE), "white")
+    ImageDraw.Draw(held).line(list(zip(places.tolist(), heights.tolist(), strict=True)), fill="black")
+    return held
 
 
 def draw_cloud(points: NDArray[Any]) -> Image.Image:

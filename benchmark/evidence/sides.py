@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -29,31 +29,35 @@ class Change:
     said: str  # the true answer, the baseline's and the run's
 
 
-def changes_of(ours: Arrays, theirs: Arrays) -> list[Change]:
+def changes_of(ours: Arrays, theirs: Arrays, names: Sequence[str] = ()) -> list[Change]:
     """Every sample that changed sides from the baseline (`theirs`) to the run (`ours`), in the order of the split.
 
     Of one label: right on one side alone. Of tags: a score on the other side of 0. Of points: another share that is right.
+    `names` are of classes or tags, in the order of labels; without them their numbers are said.
     """
     if "predicted" in ours:
-        return [Change(place, bool(now == true), f"is {true}: {was} -> {now}")
+        called = dict(enumerate(names))
+        return [Change(place, bool(now == true), f"is {called.get(true, true)}: {called.get(was, was)} -> "
+                       f"{called.get(now, now)}")
                 for place, (true, was, now) in enumerate(zip(ours["label"].tolist(), theirs["predicted"].tolist(),
                                                              ours["predicted"].tolist(), strict=True))
                 if (was == true) != (now == true)]
     if "score" in ours:
-        return [change for place in range(len(ours["score"])) if (change := _of_tags(place, ours, theirs)) is not None]
+        return [change for place in range(len(ours["score"])) if (change := _of_tags(place, ours, theirs, names)) is not None]
     return [Change(place, now > was, f"{100 * was:.0f} -> {100 * now:.0f} % of points right")
             for place, (was, now) in enumerate(zip(theirs["correct"].tolist(), ours["correct"].tolist(), strict=True))
             if abs(now - was) >= SHOWN]
 
 
-def _of_tags(place: int, ours: Arrays, theirs: Arrays) -> Change | None:
+def _of_tags(place: int, ours: Arrays, theirs: Arrays, names: Sequence[str]) -> Change | None:
     """None where every tag is on the side where it was"""
     true = ours["label"][place]
     was, now = (arrays["score"][place] > 0 for arrays in (theirs, ours))
     tags = (was != now).nonzero()[0].tolist()
     right = sum(1 if now[tag] == true[tag] else -1 for tag in tags)
-    said = "; ".join(f"tag {tag} {'on' if now[tag] else 'off'}, {'right' if now[tag] == true[tag] else 'wrong'}"
-                     for tag in tags)
+    called = dict(enumerate(names))
+    said = "; ".join(f"{called.get(tag, f'tag {tag}')} {'on' if now[tag] else 'off'}, "
+                     f"{'right' if now[tag] == true[tag] else 'wrong'}" for tag in tags)
     return Change(place, right > 0, said) if tags else None
 
 

@@ -1,9 +1,10 @@
 """Small arrays to look at in, a file beside the records out, and back. No torch.
 
 Arrays of grids (images, clips, spectrograms): "input" and "reconstruction" (n, [T,] H, W, C) uint8, "hidden" (n, [T,] H, W)
-bool. Arrays of points: "input" (n, N, 3), "visible" and "reconstruction" (n, P, 3) float16. Contact sheets have "input" and,
-where there is one number a sample or a point, "label"; where it is known, the "name" (n,) of what each sample is; and of
-spectrograms (n, frames, bins, 1) the "seconds" (1,) that all frames last, and the "hertz" (bins,) of each bin's middle.
+bool. Arrays of points: "input" (n, N, 3), "visible" and "reconstruction" (n, P, 3) float16. Of signals: "input" (n, N) float16,
+as shares of their greatest magnitude. Contact sheets have "input" and, where there is one number a sample or a point, "label";
+where it is known, the "name" (n,) of what each sample is; and of spectrograms (n, frames, bins, 1) the "seconds" (1,) that all
+frames last, and the "hertz" (bins,) of each bin's middle.
 """
 
 from __future__ import annotations
@@ -44,6 +45,8 @@ def _is_sound(pictures: Mapping[str, NDArray[Any]]) -> bool:
     if not _are_told(told, values):
         return False
     others = {name: array for name, array in pictures.items() if name not in ("input", *SHEET)}
+    if values.dtype.kind == "f" and values.ndim == 2:
+        return not others and values.shape[1] > 1
     if values.dtype.kind == "f":
         sets = [values, *others.values()]
         return (set(others) in (set(), {"visible", "reconstruction"}) and len({len(array) for array in sets}) == 1

@@ -33,7 +33,8 @@ TURN = 0.6  # radians about the up axis, so that depth shows
 
 def draw_samples(task: str, profile: str, pictures: Mapping[str, NDArray[Any]]) -> Figure:
     """A contact sheet, each sample under its name where it has one: images, four frames a clip, clouds with their parts
-    coloured, spectrograms with seconds and hertz on their axes where these are known, else with time to the right.
+    coloured, signals as lines, spectrograms with seconds and hertz on their axes where these are known, else with time to the
+    right.
     """
     values, label, names = pictures["input"], pictures.get("label"), [str(name) for name in pictures.get("name", ())]
     points = values.shape[-1] == 3 and values.ndim == 3
@@ -52,8 +53,9 @@ def draw_samples(task: str, profile: str, pictures: Mapping[str, NDArray[Any]]) 
             axes.text(i % columns, 0.47 - i // columns, shorten(name, 20), ha="center", va="top", fontsize=NAME_SIZE)
         _frame(axes, columns, rows)
         return figure
-    tiles = [_strip(sample) for sample in values]
-    height, width, _ = tiles[0].shape
+    signals = values.ndim == 2
+    tiles = list(values) if signals else [_strip(sample) for sample in values]
+    height, width = (1, 2) if signals else tiles[0].shape[:2]
     figure = new_figure(7.6, 0.7 + rows * (7.2 / columns * height / width + 0.2))
     figure.suptitle(title, x=0.01, ha="left", fontsize=10)
     places = figure.subplots(rows, columns, squeeze=False)
@@ -61,7 +63,11 @@ def draw_samples(task: str, profile: str, pictures: Mapping[str, NDArray[Any]]) 
         if i >= len(tiles):
             axes.set_visible(False)
             continue
-        axes.imshow(tiles[i], interpolation="none")
+        if signals:
+            axes.plot(tiles[i].astype(float), linewidth=0.8)
+            axes.set_ylim(-1.05, 1.05)
+        else:
+            axes.imshow(tiles[i], interpolation="none")
         if names:
             axes.set_title("\n".join(wrap(plain(names[i]), 20 if columns == SHEET_COLUMNS else 40)[:2]), loc="center",
                            fontsize=NAME_SIZE, pad=2)

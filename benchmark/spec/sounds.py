@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from benchmark.spec.contracts import ProfileSpec
+from benchmark.spec.named import NamedProfile
 
 
 @dataclass(frozen=True, kw_only=True)
-class SoundProfile(ProfileSpec):
+class SoundProfile(NamedProfile):
     """A profile whose inputs are spectrograms of (frames, mel bins), as `shape.input_size` has them."""
 
     seconds: float  # that the frames of an input last, one after the other

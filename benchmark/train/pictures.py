@@ -21,7 +21,7 @@ RECONSTRUCTED = 4  # samples of the validation split
 
 
 def depict_samples(spec: RunSpec, task: Task) -> Pictures:
-    """A contact sheet of the run's training split, spread evenly over it; {} where inputs are neither grids nor points."""
+    """A contact sheet of the run's training split, spread evenly over it; {} where inputs are no grids, signals or points."""
     import numpy as np
     import torch
 
@@ -34,6 +34,8 @@ def depict_samples(spec: RunSpec, task: Task) -> Pictures:
     values, label = batch["input"], batch.get("label")
     if values.ndim == 3 and values.shape[-1] == 3:
         pictures = {"input": _points(values)}
+    elif values.ndim == 3 and values.shape[1] == 1 < values.shape[2]:
+        pictures = {"input": _signals(values[:, 0])}
     elif values.ndim == 3 and values.shape[1] > 1:
         pictures = {"input": _bytes(values[:, None], values[:, None])}
     elif values.ndim in (4, 5) and values.shape[1] in (1, 3):
@@ -124,6 +126,13 @@ def _bytes(x: Tensor, reference: Tensor) -> NDArray[Any]:
     low, high = reference.float().amin(axes, keepdim=True), reference.float().amax(axes, keepdim=True)
     scaled = 255 * (x.float() - low) / (high - low).clamp(min=1e-12)
     values: NDArray[Any] = scaled.clamp(0, 255).round().movedim(1, -1).numpy().astype("uint8")
+    return values
+
+
+def _signals(x: Tensor) -> NDArray[Any]:
+    """(n, N) -> the same as shares of the greatest of all magnitudes"""
+    x = x.double()
+    values: NDArray[Any] = (x / x.abs().max().clamp(min=1e-12)).numpy().astype("float16")
     return values
 
 
