@@ -14,13 +14,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from shared import SMALL, carry_out, counted, differences, make_auxiliary, make_files, plan_jobs
+from shared import SMALL, carry_out, counted, differences, largest_difference, make_auxiliary, make_files, plan_jobs
 from sixth_task import Waveforms
 from synthetic import make_record, make_spec
 from torch import nn
 
 from benchmark.cli.main import main
 from benchmark.evidence.pairing import Run, pair_runs
+from benchmark.records.signed import FILE as SIGNED
+from benchmark.records.signed import read_signed
 from benchmark.records.store import Store
 from benchmark.runner.together import ProcessLost, compute_together
 from benchmark.train.loop import Stopped
@@ -34,8 +36,10 @@ PAPER = {
     "shapenet": ("shape.input_size=[256]", "shape.patch_size=[16,8]", "recipe.augment.points=256", "shape.hidden_dim=32",
                  "shape.tokenizer_dim=16", "recipe.batch_size=6", "pretrain.batch_size=9", "pretrain.augment.points=128"),
     "kinetics": ("shape.input_size=[4,64,64]", "recipe.batch_size=4", "recipe.accumulation=1", "pretrain.batch_size=8",
-                 "pretrain.accumulation=2", "recipe.test_views.temporal=2", "recipe.test_views.spatial=1", "recipe.epochs=7"),
-    "audioset": ("shape.input_size=[96,64]", "recipe.batch_size=6", "pretrain.batch_size=8", "recipe.augment.time_mask=19"),
+                 "pretrain.accumulation=2", "recipe.test_views.temporal=2", "recipe.test_views.spatial=1",
+                 "recipe.epochs=10"),
+    "audioset": ("shape.input_size=[96,64]", "recipe.batch_size=6", "pretrain.batch_size=8", "recipe.augment.time_mask=19",
+                 "recipe.epochs=7"),
 }
 
 
@@ -51,16 +55,19 @@ def test_the_papers_recipes_give_the_losses_weights_and_metrics_of_one_process(n
                                       tmp_path / "auxiliary.safetensors", setting, limit=64)
     weights = tmp_path / "pretraining-1" / "weights.safetensors"
     for job, sizes in ((pretraining, (2,)), (training, (2, 4))):
-        alone = carry_out(job, 1, tmp_path / f"{job.spec.kind}ing-1".replace("eing", "ing"), weights)
-        assert alone.environment.processes is None
+        one = counted(job, 1, tmp_path / f"{job.spec.kind}ing-1".replace("eing", "ing"), weights)
+        assert one.record.environment.processes is None
+        assert job is pretraining or len(one.losses) >= 20
         for size in sizes if setting == "pretrained" else sizes[1:]:
-            shared = carry_out(job, size, tmp_path / f"{job.spec.kind}-{size}", weights)
-            found = differences(alone, shared, (tmp_path / f"{job.spec.kind}ing-1", tmp_path / f"{job.spec.kind}-{size}"))
-            assert shared.environment.processes == (size,)
+            several = counted(job, size, tmp_path / f"{job.spec.kind}-{size}", weights)
+            found = differences(one.record, several.record,
+                                (tmp_path / f"{job.spec.kind}ing-1", tmp_path / f"{job.spec.kind}-{size}"))
+            found["losses of steps"] = largest_difference(one.losses, several.losses)
+            assert several.record.environment.processes == (size,)
             assert found.pop("before norms") <= 1e-7
             assert max(found.values()) <= 1e-10, found
-            assert shared.samples_per_second > 0
-            assert 0 <= shared.seconds["input"] <= shared.seconds["train"]
+            assert several.record.samples_per_second > 0
+            assert 0 <= several.record.seconds["input"] <= several.record.seconds["train"]
 
 
 def waveforms(task: Waveforms, tmp_path: Path, *changes: str, arm: str = "m2pt"):
@@ -111,12 +118,50 @@ def test_a_pathway_costs_no_gradient_traffic_and_processes_stay_equal_to_the_las
     """That they do `execute` has checked after more than fifty steps, W, A and s included."""
     counts = {}
     for arm in ("scratch", "m2pt"):
-        record, exchanges, exchanged = counted(waveforms(Waveforms(), tmp_path, "recipe.epochs=7", arm=arm), 2,
-                                               tmp_path / arm, double=False)
-        assert exchanges >= 7 * 8
-        counts[arm] = exchanged / exchanges
-        assert counts[arm] == 4 * record.parameters["merged"]
+        run = counted(waveforms(Waveforms(), tmp_path, "recipe.epochs=7", arm=arm), 2, tmp_path / arm, double=False)
+        assert run.exchanges >= len(run.losses) == 7 * 8
+        counts[arm] = run.exchanged_bytes / run.exchanges
+        assert counts[arm] == 4 * run.record.parameters["merged"]
     assert counts["m2pt"] == counts["scratch"]
+
+
+@pytest.fixture(scope="module")
+def frozen(tmp_path_factory):
+    """Trainings of an arm with frozen blocks, and the encoder that all of them start from"""
+    folder = tmp_path_factory.mktemp("frozen")
+    make_auxiliary(folder / "auxiliary.safetensors", 24, heads=2)
+
+    def jobs_of(arm: str, *changes: str):
+        overrides = ["shape.embed_dim=24", "shape.depth=2", "shape.num_heads=2", "shape.mlp_ratio=4", "pretrain.epochs=1",
+                     "recipe.epochs=2", "recipe.eval_every=1", "recipe.warmup_epochs=0", "recipe.batch_size=30", *changes]
+        return plan_jobs(Waveforms(), "tiny", arm, overrides, folder / "auxiliary.safetensors", "fix", limit=90)
+
+    carry_out(jobs_of("fix")[0], 1, folder)
+    return lambda *options: (jobs_of(*options)[1], folder / "weights.safetensors")
+
+
+@pytest.mark.parametrize("options", [
+    ("fix",), ("m2pt",), ("m2pt", "arm.scale_per_output=true", "arm.join_bias=true"),
+    ("m2pt", "recipe.clip_norm=1e-2", "recipe.accumulation=2"), ("gain",), ("lora", "arm.rank=1")],
+    ids=lambda options: "-".join(options).replace("arm.", "").replace("recipe.", ""))
+def test_of_frozen_blocks_what_trains_is_exchanged_alone(tmp_path, frozen, options):
+    """Of a pathway its scales, and not the gradient of the sum, which three processes add up for a look at it; as one does."""
+    job, target = frozen(*options)
+    alone = carry_out(job, 1, tmp_path / "1", target)
+    run = counted(job, 3, tmp_path / "3", target)
+    trained = run.record.parameters["trainable"]
+    assert run.exchanged_bytes == run.exchanges * 8 * trained
+    assert alone.parameters["trainable"] == trained < run.record.parameters["merged"] / 4
+    assert max(differences(alone, run.record, (tmp_path / "1", tmp_path / "3")).values()) <= 1e-10
+    seen = [read_signed(tmp_path / size / SIGNED) for size in ("1", "3")]
+    assert [one is not None for one in seen] == [options[0] == "m2pt"] * 2
+    if options[0] == "m2pt":
+        assert list(seen[0].rows) == list(seen[1].rows) == [0, 1, 2]
+        for epoch, row in seen[0].rows.items():
+            for series, values in row.items():
+                near = [None if value is None else pytest.approx(value, rel=1.1e-4)  # five digits are kept
+                        for value in seen[1].rows[epoch][series]]
+                assert values == near, series
 
 
 def test_processes_that_do_not_hold_the_same_weights_are_found_out():

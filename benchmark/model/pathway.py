@@ -259,12 +259,23 @@ def is_auxiliary(name: str) -> bool:
     return f".{CHILD}.auxiliary" in name
 
 
-def names_behind_sums(module: nn.Module) -> list[str]:
-    """Names of W, A and s inside `module`: `DistributedDataParallel` is to ignore them, and so exchanges the gradients of
-    the sums alone; what is behind them is stepped alike by every process.
+def not_exchanged(module: nn.Module) -> list[str]:
+    """Names of what `DistributedDataParallel` is to ignore inside `module`: W, A and s, as it exchanges the gradients of the
+    sums, from which every process makes theirs; and sums over `stepped_without_sum`.
     """
-    return [f"{name}.{own}" for name, child in module.named_modules() if isinstance(child, (CrossModal, Gain))
-            for own, _ in child.named_parameters()]
+    ignored = {id(parameter) for child in connected(module) for parameter in child.parameters()}
+    ignored |= {id(merged) for child in stepped_without_sum(module) for merged in child.sums()}
+    return [name for name, parameter in module.named_parameters(remove_duplicate=False) if id(parameter) in ignored]
+
+
+def stepped_without_sum(module: nn.Module) -> list[CrossModal | Gain]:
+    """What stands behind the connected layers in which no weight trains that is stepped by G: a scale alone, say.
+
+    The gradients of a `pull_back` are all that their step needs, and as they are linear in G, the sum of those of several
+    processes is that of the summed G.
+    """
+    return [child for child in connected(module) if not child.factors(child.scale)
+            and any(parameter.requires_grad for parameter in child.parameters())]
 
 
 def merge(module: nn.Module) -> None:

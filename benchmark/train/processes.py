@@ -2,7 +2,8 @@
 
 Each computes its rows of every micro-batch, with the random numbers that these rows have in a run of one process. Losses are
 of all rows (logits are gathered), so that a mean over whatever they count is that of the whole batch. Gradients are summed by
-`DistributedDataParallel`: of a pathway those of the sum W + s A alone, from which every process makes those of W, A and s.
+`DistributedDataParallel`: of a pathway those of the sum W + s A alone, from which every process makes those of W, A and s;
+where W and A are frozen, that of s alone, to which each process adds what its own rows give.
 
 Shapes: B rows of a micro-batch, n of them a process's own, k values of a row.
 """
@@ -22,7 +23,7 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from benchmark.data.examples import Batch
-from benchmark.model.pathway import names_behind_sums
+from benchmark.model.pathway import CrossModal, Gain, not_exchanged, stepped_without_sum, sum_gradient
 from benchmark.train.shared_layers import AtHand, share_layers
 from benchmark.train.team import Rows, Team, Value
 
@@ -47,6 +48,7 @@ class Processes(Team):
         self.at_hand = AtHand(rank)
         self.exchanged_bytes = self.exchanges = 0  # of gradients, by this process
         self.joined: DistributedDataParallel | None = None
+        self.without_sum: list[CrossModal | Gain] = []
 
     def close(self) -> None:
         """Wait for the others, and leave."""
@@ -66,7 +68,9 @@ class Processes(Team):
         try:
             with nullcontext() if last else self.joined.no_sync():
                 yield
-            self.exchanges += last
+            if last:
+                self._exchange_pulled_back()
+                self.exchanges += 1
         finally:
             self.at_hand.rows = None
 
@@ -81,7 +85,8 @@ class Processes(Team):
         share_layers(model, self.at_hand)
         self.check_equal(model, "at the start")
         buffers = [name for name, _ in model.named_buffers()]  # which every process makes of all rows itself
-        DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(model, [*names_behind_sums(model), *buffers])
+        DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(model, [*not_exchanged(model), *buffers])
+        self.without_sum = stepped_without_sum(model)
         # Unused parameters are looked for as an arm may hold some; they keep no gradient, as in one process.
         self.joined = DistributedDataParallel(model, find_unused_parameters=True, init_sync=False)
         self.joined.register_comm_hook(None, lambda state, bucket: self._add_up(bucket))
@@ -94,6 +99,25 @@ class Processes(Team):
         work = distributed.all_reduce(gradients, async_op=True)
         assert work is not None
         return work.get_future().then(lambda future: future.value()[0])
+
+    def _exchange_pulled_back(self) -> None:
+        """Of layers that are stepped without the gradient of their sum: what each process pulled back of its own, added up"""
+        for child in self.without_sum:
+            child.pull_back()
+        gradients = [parameter.grad for child in self.without_sum for parameter in child.parameters()
+                     if parameter.requires_grad and parameter.grad is not None]
+        if not gradients:
+            return
+        joined = torch.cat([gradient.flatten() for gradient in gradients])
+        self.exchanged_bytes += joined.numel() * joined.element_size()
+        distributed.all_reduce(joined)
+        for gradient, added in zip(gradients, joined.split([gradient.numel() for gradient in gradients]), strict=True):
+            gradient.copy_(added.view_as(gradient))
+
+    def complete_sums(self) -> None:
+        """As of a team."""
+        for child in self.without_sum:
+            distributed.all_reduce(sum_gradient(child.linear.weight))
 
     def whole(self, logits: Tensor, batch: Batch) -> tuple[Tensor, Batch]:
         """As of a team; the columns are gathered when they are read."""

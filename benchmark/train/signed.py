@@ -35,6 +35,7 @@ class Watch:
             return
         self.model.eval()
         backward(self.compute_loss, next(self.feed.epoch(0, end=1)), team=self.feed.team)
+        self.feed.team.complete_sums()
         if self.feed.team.rank:
             clear_gradients(self.model)
             return

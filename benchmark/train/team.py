@@ -54,6 +54,9 @@ class Team:
         """Places of the own rows of the micro-batch at hand, and of what they are mixed with; None: each with the next."""
         return None
 
+    def complete_sums(self) -> None:
+        """After a backward pass make the gradients of those sums whole that steps do without: for a look at them."""
+
     def join(self, model: nn.Module) -> nn.Module:
         """What to call in the place of `model` while it trains, so that gradients become those of whole batches."""
         return model
