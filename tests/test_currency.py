@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -242,6 +243,11 @@ def test_an_edit_that_alters_nothing_is_carried_and_one_that_does_is_not(tmp_pat
     assert "2 runs in results/own: 2 carried" in (printed := suite.call(*status)[1]), printed
     assert "2 to do" not in suite.call("run", "--dry-run", "--matrix", "smoke", *CELL)[1]
     assert "nothing to certify" in suite.call("certify", "--results", "results/own")[1]
+    code, printed = suite.call("certify", "--check", "--results", "results/own")
+    assert code == 0, printed
+    assert re.search(r"^\S+\.json: 2 classes, before: [0-9a-f]{12}, after: this tree$", printed, re.M)
+    assert "2 of 2 classes are equal to the last bit (0 replayed whole, 2 short: evidence, and no proof)" in printed
+    assert printed.splitlines()[-1] == "it holds"
     suite.commit("a word, and a module's name")
     suite.edit("benchmark/train/optim.py", "lr=recipe.lr, betas=recipe.betas", "lr=recipe.lr, betas=recipe.betas, eps=1e-3")
     code, printed = suite.call("certify", "--results", "results/own", "--base", "HEAD~1")
