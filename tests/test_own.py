@@ -269,6 +269,25 @@ def test_what_is_wrong_with_an_arm_is_found(arm, said):
     assert said in found.what
 
 
+class Thawed(LowRank):
+    """Copies of W that train whatever the setting freezes"""
+
+    def build(self, model, blocks, random):
+        pathways = super().build(model, blocks, random)
+        for pathway in pathways:
+            pathway.cross_modal.weight.requires_grad_(True)
+        return pathways
+
+
+@pytest.mark.parametrize(("arm", "level"), [(Thawed(), "error"), (LowRank(), "ok")])
+def test_a_copy_of_a_frozen_weight_that_trains_is_found(arm, level):
+    tasks, _ = load_registry()
+    found = check_cell(arm, tasks["imagenet"], "fix", tasks, "tiny")
+    assert found.level == level
+    assert ("weight, the copy of the layer's, trains where the setting freezes the layer's: make it with "
+            "requires_grad=linear.weight.requires_grad" in found.what) == (level == "error")
+
+
 def test_a_fusion_of_one_s_own_is_exported_as_a_plain_model(tmp_path):
     """With averaged weights, which are merged, too."""
     tasks, _ = load_registry()

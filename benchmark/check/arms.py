@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmark.check.finding import Finding
-from benchmark.check.gradients import faults_of_pathways
+from benchmark.check.gradients import faults_of_pathways, thawed
 from benchmark.model.weights import save_weights
 from benchmark.plan.matrix import Cell, Job, Plan, Planner, parse_override, pretraining_tasks
 from benchmark.records.record import Record
@@ -59,14 +59,16 @@ def check_cell(arm: Arm, task: Task, setting: Setting, tasks: Mapping[str, Task]
             record, again = (carry_out(plan, place / name) for name in ("one", "two"))
             faults = list(faults_of(record, again))
             job = plan.jobs[-1]
-            faults += faults_of_pathways(build(job.spec, job.task, arm, starts_of(job, plan, place / "one")).pathways)
+            pathways = build(job.spec, job.task, arm, starts_of(job, plan, place / "one")).pathways
+            faults += thawed(pathways) if setting == "fix" else ()
+            faults += faults_of_pathways(pathways)
     except Exception as error:  # of whatever kind, it is what is looked for
         return Finding("error", f"{cell}: {type(error).__name__}: {' '.join(str(error).split())}")
     if faults:
         return Finding("error", f"{cell}: {'; '.join(faults)}")
-    pathways = f"{len(record.layers)} pathways, merged within {record.merge_difference:.0e}" if record.layers else "no pathway"
+    joined = f"{len(record.layers)} pathways, merged within {record.merge_difference:.0e}" if record.layers else "no pathway"
     still = record.layers and all(layer.scale == 0 for layer in record.layers)
-    return Finding("note" if still else "ok", f"{cell}: one step; {pathways}" + ("; no scale has moved" if still else ""))
+    return Finding("note" if still else "ok", f"{cell}: one step; {joined}" + ("; no scale has moved" if still else ""))
 
 
 def carry_out(plan: Plan, folder: Path) -> Record:

@@ -26,6 +26,16 @@ def faults_of_pathways(pathways: Sequence[Pathway]) -> Iterator[str]:
             yield from _faults_of(pathway)
 
 
+def thawed(pathways: Sequence[Pathway]) -> Iterator[str]:
+    """Of a setting that freezes the layers' weights: the first pathway whose copy of them trains all the same."""
+    for pathway in pathways:
+        if pathway.cross_modal.weight.requires_grad:
+            what = f"{type(pathway.cross_modal).__name__} of layer {pathway.name}"
+            yield (f"{what}: weight, the copy of the layer's, trains where the setting freezes the layer's: make it with "
+                   "requires_grad=linear.weight.requires_grad")
+            return
+
+
 def _faults_of(pathway: Pathway) -> Iterator[str]:
     child, linear = pathway.cross_modal, pathway.linear
     what = f"{type(child).__name__} of layer {pathway.name}"
