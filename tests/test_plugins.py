@@ -65,7 +65,8 @@ def test_what_comes_next_repeats_every_file(files, tmp_path, capsys):
         store.save(make_record(job.spec, code=used_code(job.code, stacked=False, shared=False)))
     assert main(["run", *small]) == 0
     printed = capsys.readouterr().out
-    assert printed.splitlines()[-1].endswith(" ".join(["benchmark run --matrix quick", *files]))
+    chosen = "-t imagenet -x audio --arm finetune,own-one,random-norm,self-copy"
+    assert printed.splitlines()[-1].endswith(" ".join(["benchmark run --matrix quick", chosen, *files]))
     assert " ".join(["benchmark report --results mine", *files, "--compare"]) in printed
 
 

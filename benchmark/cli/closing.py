@@ -104,9 +104,25 @@ def next_command(plan: Plan, store: Store, options: argparse.Namespace) -> str:
         return report
     trial = "the numbers above mean nothing, of a few samples each; "
     if options.matrix == "smoke":
-        quick = shlex.join(["benchmark", "run", "--matrix", "quick", *plugins_given(options)])
+        quick = shlex.join(["benchmark", "run", "--matrix", "quick", *own_choice(options), *plugins_given(options)])
         return f"{trial}for a first answer, in about three minutes: {quick}"
     return f"{trial}what they look like: {report}"
+
+
+def own_choice(options: argparse.Namespace) -> list[str]:
+    """The tasks, auxiliaries and arms that were typed, where files of one's own define some, which no matrix names; arms with a
+    baseline and the rivals that they must beat."""
+    if not options.plugins:
+        return []
+    _, arms = load_registry(options.plugins)
+    words = {"-t": options.target, "-x": options.aux, "--setting": options.setting}
+    if options.arm:
+        chosen, rivals = ",".join(options.arm).split(","), load_study(arms).rivals
+        settings = {*(options.setting or ["pretrained"])}
+        plain = [name for name, arm in arms.items() if arm.is_baseline and settings & {*arm.settings}]
+        has_plain = any(name in plain for name in chosen)
+        words["--arm"] = [*plain[: not has_plain], *chosen, *(rival for name in chosen for rival in rivals.get(name, ()))]
+    return [word for flag, typed in words.items() if typed for word in (flag, ",".join(dict.fromkeys(typed)))]
 
 
 def print_summary(progress: View, store: Store, following: str, verbose: bool = False,
