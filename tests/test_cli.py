@@ -132,7 +132,7 @@ def test_bad_commands_are_refused(refused, tmp_path, monkeypatch, arguments, sai
 def test_official_data_that_is_not_prepared_is_said_to_be(refused, tmp_path, monkeypatch):
     monkeypatch.setenv("M2PT_DATA", str(tmp_path))
     message = refused("status", "--profile", "paper", "-t", "imagenet")
-    assert "data set imagenet1k is not prepared; do so with: benchmark data prepare" in message
+    assert "data set imagenet1k is not prepared; do so with: benchmark data prepare imagenet --root DIR" in message
 
 
 @pytest.fixture

@@ -153,8 +153,7 @@ class Planner:
         return RunSpec(
             kind="train", task=cell.task.name, modality=cell.task.modality, profile=self.profile, seed=0,
             shape=self._override(profile.shape, "shape", cell.task),
-            recipe=recipe, num_classes=profile.num_classes,
-            limit=self._limit(profile), setting=cell.setting, arm=arm.name,
+            recipe=recipe, num_classes=profile.num_classes, limit=self._limit(profile), setting=cell.setting, arm=arm.name,
             options=arm.options(), auxiliary=cell.auxiliary,
             pretrained=dict(origins), published=files, data=self._data(cell.task), role=role, variant=arm.variant)
 
@@ -203,9 +202,10 @@ class Planner:
         try:
             return task.data_digests(self.profile)
         except ValueError as error:
+            said = str(error).replace(" prepare TASK ", f" prepare {task.name} ")
             if self.unprepared is None:
-                raise
-            self.unprepared[task.name] = str(error)
+                raise type(error)(said) from error
+            self.unprepared[task.name] = said
             return dict.fromkeys(self._profile(task).data_sets, "")
 
     def _limit(self, profile: ProfileSpec) -> int | None:
