@@ -129,6 +129,12 @@ def test_bad_commands_are_refused(refused, tmp_path, monkeypatch, arguments, sai
     assert said in refused(*arguments)
 
 
+def test_a_matrix_named_without_the_end_of_its_file_is_said_to_be_here(refused, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("mine.yaml").write_text("")
+    assert refused("run", "--matrix", "mine") == "benchmark: unknown matrix 'mine'; did you mean the file mine.yaml?"
+
+
 def test_official_data_that_is_not_prepared_is_said_to_be(refused, tmp_path, monkeypatch):
     monkeypatch.setenv("M2PT_DATA", str(tmp_path))
     message = refused("status", "--profile", "paper", "-t", "imagenet")

@@ -125,9 +125,13 @@ def test_status_of_a_matrix_as_json_has_every_run(computed_elsewhere, capsys):
     assert [run["seed"] for run in told["runs"]] == [0] * 4
 
 
-def test_status_of_an_empty_folder_says_how_to_begin(tmp_path, capsys):
-    assert main(["status", "--results", str(tmp_path)]) == 2
-    assert "no results in" in capsys.readouterr().err
+@pytest.mark.parametrize("folder", ["", "runs", "runs/begun"])
+@pytest.mark.parametrize("command", ["status", "report"])
+def test_a_folder_without_a_result_says_how_to_begin(command, folder, tmp_path, capsys):
+    (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+    assert main([command, "--results", str(tmp_path)]) == 2
+    assert f"no results in {tmp_path}; run a matrix first" in capsys.readouterr().err
+    assert not (tmp_path / "report").exists()
 
 
 def test_square_brackets_of_a_variant_are_shown(monkeypatch):

@@ -56,7 +56,9 @@ def test_a_matrix_means_what_its_author_meant(text, shown, tmp_path, capsys):
     ("seed: 0\n" + GROUP, "seed: there is no such field; did you mean 'seeds'?"),
     ("seeds: 0..2\n" + GROUP, "seeds 0..2: expected numbers and ranges"), ("seeds: 1.5\n" + GROUP, "seeds: "),
     (GROUP.replace("[scratch]", "[scrtach]"), "group 1: settings.1: 'scrtach' is none of these; 'pretrained', 'fix' or"),
-    ("groups: []\n", "groups: "), ("summary: x\n", "groups: is not there"), ("- a\n", "expected a mapping with groups"),
+    ("groups: []\n", "groups: "), ("summary: x\n", "groups: is not there"),
+    ("group:\n- arms: [finetune]\n", "group: there is no such field; did you mean 'groups'?"),
+    ("- a\n", "expected a mapping with groups"),
     ("groups:\n- arms\n", "group 1: expected fields such as arms and targets"), ("groups: [\n", "line 2: "),
     ("[" * 2000, "nested too deeply")])
 def test_what_does_not_fit_a_matrix_is_said_in_the_words_of_its_file(text, said, tmp_path, capsys):

@@ -68,8 +68,8 @@ def judge_all(options: argparse.Namespace) -> dict[str, Judgement]:
 
 
 def check_results(folder: Path) -> None:
-    """Raises `ValueError` for what is no results folder."""
-    if not (folder / "runs").is_dir():
+    """Raises `ValueError` for what is no results folder, or one in which no run has come to a record or a failure."""
+    if next((folder / "runs").glob("*/*.json"), None) is None:
         raise ValueError(f"no results in {folder}; run a matrix first, for example: benchmark run --matrix smoke")
 
 

@@ -62,8 +62,8 @@ class Matrix(Frozen):
 
 
 def explain(error: ValidationError) -> str:
-    """The first thing that is wrong with a matrix, in the words of its file"""
-    first = error.errors()[0]
+    """What is wrong with a matrix, in the words of its file: a field that there is not before one that is missing"""
+    first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
     place = [str(part + 1) if isinstance(part, int) else part for part in first["loc"]]
     where = f"group {place[1]}" if place[:1] == ["groups"] and len(place) > 1 else place[0] if place else ""
     where = ": ".join(filter(None, [where, ".".join(place[2:] if where.startswith("group ") else place[1:])]))

@@ -82,7 +82,10 @@ def find_matrix(name: str, study: Study) -> Matrix:
         return study.matrices[name]
     path = Path(name)
     if path.suffix not in (".yaml", ".yml"):
-        raise ValueError(f"unknown matrix {name!r}; {nearest(name, study.matrices)}; or a file that ends in .yaml")
+        here = next((file for file in map(Path, (f"{name}.yaml", f"{name}.yml")) if file.is_file()), None)
+        hint = (f"did you mean the file {here}?" if here is not None
+                else f"{nearest(name, study.matrices)}; or a file that ends in .yaml")
+        raise ValueError(f"unknown matrix {name!r}; {hint}")
     from benchmark.spec.yamlfile import read_yaml
 
     try:
