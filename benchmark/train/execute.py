@@ -28,8 +28,8 @@ from benchmark.spec.runspec import Pretrained, Report, RunSpec, Site
 from benchmark.train import setup
 from benchmark.train.evaluate import Kept, evaluate, logits_of, representations, seconds_per_sample
 from benchmark.train.feed import Feed
-from benchmark.train.loop import Loss, Progress, backward, fit
-from benchmark.train.optim import WeightAverage, autocast, clear_gradients
+from benchmark.train.loop import Progress, fit
+from benchmark.train.optim import WeightAverage, autocast
 from benchmark.train.plain import check_difference, check_plain, make_plain, merges_itself, part_classes
 from benchmark.train.signed import Watch
 from benchmark.train.team import ALONE, Team
@@ -125,8 +125,7 @@ def _train(spec: RunSpec, task: Task, arm: Arm | None, device: torch.device, wor
 
     feed = Feed([splits["train"]], [spec.seed], recipe, device, team)
     watch = Watch(model, pathways, compute_loss, feed, work / "initial.safetensors", work / SIGNED)
-    gradients = initial_gradients(model, pathways, compute_loss, feed)
-    watch.note(0)
+    gradients = watch.begin()
     progress = fit(model, compute_loss, recipe, spec.shape.depth, splits["train"], spec.seed, device,
                    work / "checkpoint.pt", spec.run_id, after_epoch, lambda: setup.set_train_mode(model, spec.setting),
                    arm.tune, average, team)
@@ -152,21 +151,6 @@ def _train(spec: RunSpec, task: Task, arm: Arm | None, device: torch.device, wor
     save_tensors({"val": representations(tested, task, splits["val"], spec, device)}, work / "representations.safetensors")
     return progress, {"layers": layers, "merge_difference": difference, "parameters": parameters, "weights": weights,
                       "loading": built.loading, "data_notes": setup.notes_of(splits)}
-
-
-def initial_gradients(model: TransformerModel, pathways: Sequence[Pathway], compute_loss: Loss, feed: Feed
-                      ) -> dict[str, dict[str, float]]:
-    """Gradient norms of every pathway by name, of the first batch before any step; leaves no trace in the model.
-
-    In evaluation mode, as batch norms would count the batch.
-    """
-    if not pathways:
-        return {}
-    model.eval()
-    backward(compute_loss, next(feed.epoch(0, end=1)), team=feed.team)
-    norms = {pathway.name: pathway.gradients() for pathway in pathways}
-    clear_gradients(model)
-    return norms
 
 
 def describe_layers(pathways: Sequence[Pathway], initial: Path, gradients: Mapping[str, dict[str, float]]) -> list[Layer]:

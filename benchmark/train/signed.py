@@ -23,28 +23,42 @@ class Watch:
                  file: Path):
         """`initial` is a safetensors file of `Pathway.weights` at the start; what has no A of its shape is not watched."""
         self.model, self.compute_loss, self.feed, self.initial, self.file = model, compute_loss, feed, initial, file
-        self.pathways = [pathway for pathway in pathways if (auxiliary := pathway.cross_modal.auxiliary) is not None
-                         and auxiliary.shape == pathway.linear.weight.shape]
-        layers = [f"blocks.{pathway.name}" for pathway in self.pathways]
+        self.pathways = pathways
+        self.watched = [pathway for pathway in pathways if (auxiliary := pathway.cross_modal.auxiliary) is not None
+                        and auxiliary.shape == pathway.linear.weight.shape]
+        layers = [f"blocks.{pathway.name}" for pathway in self.watched]
         known = read_signed(file)
         self.signed = known if known is not None and known.layers == layers else Signed(layers)
 
-    def note(self, epoch: int) -> None:
-        """Look at the first batch in evaluation mode, as batch norms would count it; of several processes the first notes."""
+    def begin(self) -> dict[str, dict[str, float]]:
+        """Gradient norms of every pathway by name before any step, of the first batch; what it shows is noted as epoch 0."""
         if not self.pathways:
-            return
+            return {}
+        self._look()
+        norms = {pathway.name: pathway.gradients() for pathway in self.pathways}
+        self._write(0)
+        return norms
+
+    def note(self, epoch: int) -> None:
+        """Look at the first batch; of several processes the first notes."""
+        if self.watched:
+            self._look()
+            self._write(epoch)
+
+    def _look(self) -> None:
+        """A backward pass in evaluation mode, as batch norms would count the batch"""
         self.model.eval()
         backward(self.compute_loss, next(self.feed.epoch(0, end=1)), team=self.feed.team)
         self.feed.team.complete_sums()
-        if self.feed.team.rank:
-            clear_gradients(self.model)
-            return
-        with safe_open(self.initial, "pt") as held:
-            rows = [signed_row(pathway, {part: held.get_tensor(f"{pathway.name}.{part}") for part in ("weight", "auxiliary")})
-                    for pathway in self.pathways]
+
+    def _write(self, epoch: int) -> None:
+        if self.watched and not self.feed.team.rank:
+            with safe_open(self.initial, "pt") as held:
+                rows = [signed_row(pathway, {part: held.get_tensor(f"{pathway.name}.{part}")
+                                             for part in ("weight", "auxiliary")}) for pathway in self.watched]
+            self.signed.note(epoch, _by_series(rows))
+            write_signed(self.file, self.signed)
         clear_gradients(self.model)
-        self.signed.note(epoch, _by_series(rows))
-        write_signed(self.file, self.signed)
 
 
 def _by_series(rows: Sequence[Mapping[str, float | None]]) -> Row:
