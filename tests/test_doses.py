@@ -108,9 +108,11 @@ def test_cosines_of_auxiliaries_are_noted_where_all_weights_are_here(tmp_path):
     linear = make_record(make_spec(arm="finetune-linear", starts={"target": image.run_id}))
     solution = make_record(make_spec(arm="solution", starts={"target": image.run_id, "solution": linear.run_id}))
     method = make_record(make_spec(arm="m2pt", auxiliary="audio", starts={"target": image.run_id, "auxiliary": audio.run_id}))
-    for record in (image, audio, linear, solution, method):
+    aligned = make_record(make_spec(arm="aligned", auxiliary="audio",
+                                    starts={"target": image.run_id, "auxiliary": audio.run_id}))
+    for record in (image, audio, linear, solution, method, aligned):
         store.save(record)
-    assert note_cosines(store) == 0, "no weights are here"
+    assert note_cosines(store, "m2pt") == 0, "no weights are here"
     generator = torch.Generator().manual_seed(0)
     start, tau, noise = ({f"blocks.{block}.attn.proj.weight": torch.randn(8, 8, generator=generator) for block in range(2)}
                          for _ in range(3))
@@ -119,9 +121,9 @@ def test_cosines_of_auxiliaries_are_noted_where_all_weights_are_here(tmp_path):
     for record in (image, audio, linear):
         save_file({**kept[record.run_id], "blocks.0.norm1.weight": torch.ones(8), "head.weight": torch.ones(3, 8)},
                   store.work(record.spec) / "weights.safetensors")
-    assert note_cosines(store) == 1
-    assert note_cosines(store) == 0, "it is noted already"
-    content = noted_cosines(store, [image, audio, linear, solution, method])
+    assert note_cosines(store, "m2pt") == 1
+    assert note_cosines(store, "m2pt") == 0, "it is noted already"
+    content = noted_cosines(store, [image, audio, linear, solution, method, aligned])
     assert content.keys() == {method.run_id}
     one = content[method.run_id]
     expected = {name: torch.nn.functional.cosine_similarity(kept[audio.run_id][name].flatten(), tau[name].flatten(), 0).item()

@@ -73,7 +73,7 @@ def close_matrix(options: argparse.Namespace, plan: Plan, store: Store, progress
         print(f"\nthe matrix of {held} runs is in the report alone")
     else:
         compare_with_baselines(store)
-        note_cosines(store)
+        note_cosines(store, load_study().method)
         print_matrix(store, options.plugins)
     print_summary(progress, store, next_command(plan, store, options), options.verbose, options.quiet)
 

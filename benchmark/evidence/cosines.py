@@ -21,8 +21,9 @@ FILE = "cosine.json"
 DIGITS = 6
 
 
-def note_cosines(store: Store) -> int:
-    """Write, for each run with an auxiliary as it is, cos(A, tau) by layer, and of all layers as one vector.
+def note_cosines(store: Store, method: str) -> int:
+    """Write, for each run of the arm `method`, which takes its auxiliary as it is, cos(A, tau) by layer, and of all layers as
+    one vector.
 
     The file names the training that tau is of. Returns how many were written.
     """
@@ -32,7 +33,7 @@ def note_cosines(store: Store) -> int:
     written = 0
     for record in by_id.values():
         starts = record.spec.starts
-        if record.spec.role != "method" or record.spec.variant or not {"target", "auxiliary"} <= starts.keys() <= by_id.keys() \
+        if record.spec.arm != method or record.spec.variant or not {"target", "auxiliary"} <= starts.keys() <= by_id.keys() \
                 | {"target", "auxiliary"} or starts["target"] not in trained:
             continue
         solution, target = trained[starts["target"]], store.run_folder(record.spec) / FILE
