@@ -16,7 +16,7 @@ from benchmark.data.names import class_names, sample_names
 from benchmark.model.patches import patchify
 from benchmark.plan.matrix import Cell, Planner, pretraining_tasks
 from benchmark.plan.presets import Group, cells_of
-from benchmark.records.pictures import read_pictures, write_pictures
+from benchmark.records.pictures import UNSEEN, read_pictures, write_pictures
 from benchmark.report.canvas import house_style
 from benchmark.report.pictures import draw_reconstructions, draw_samples
 from benchmark.spec.sounds import SoundProfile
@@ -112,7 +112,15 @@ def test_a_reconstruction_keeps_what_was_seen_and_makes_the_rest(modality, tmp_p
         spec.shape.depth, task.load_pretraining("tiny").take(8), 0, torch.device("cpu"), tmp_path / "checkpoint.pt")
     pictures = depict_reconstruction(spec, task, tmp_path / "checkpoint.pt")
     assert len(pictures["input"]) == RECONSTRUCTED
-    if "hidden" in pictures:
+    if pictures["input"].dtype.kind == "U":
+        texts = zip(*(pictures[name].tolist() for name in ("input", "visible", "reconstruction")), strict=True)
+        for whole, seen, made in texts:
+            assert len(whole) == len(seen) == len(made) == spec.shape.input_size[0]
+            assert [letter for letter, shown in zip(made, seen, strict=True) if shown != UNSEEN] == [
+                letter for letter in seen if letter != UNSEEN]
+            assert seen.count(UNSEEN) / len(seen) == recipe.mask_ratio
+            assert whole != made
+    elif "hidden" in pictures:
         hidden = pictures["hidden"]
         assert np.array_equal(pictures["reconstruction"][~hidden], pictures["input"][~hidden])
         assert (pictures["reconstruction"][hidden] != pictures["input"][hidden]).mean() > 0.2

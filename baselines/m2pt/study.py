@@ -130,6 +130,9 @@ MATRICES: dict[str, Matrix] = {matrix.name: matrix for matrix in (
                         for auxiliary, depth, heads in REAL
                         for arms, drawn in (((*BASELINES, "m2pt", "self-copy", "aux-init"), {}),
                                             (("random-norm", "shuffled"), OWN_DRAWS[0])))),
+    Matrix(name="fifth-modality", summary="a fifth modality as auxiliary, a manual's text, beside noise of its size "
+           "and a self-copy",
+           groups=(group(auxiliaries=("prose",), arms=("finetune", "m2pt", "random-norm", "self-copy"), options=OWN_DRAWS),)),
     Matrix(name="labels", summary="5, 10, 25, 50 and 100 % of the labels: does an auxiliary help where labels are few? (4.4.2)",
            groups=tuple(group(arms=("finetune", "m2pt", "random-norm", "self-copy"), set=(f"recipe.label_share={share:g}",))
                         for share in LABEL_SHARES)),

@@ -20,6 +20,7 @@ DIGESTS = {
     "image_emoji": "0ff420b8d64b7fd50400295b0cb506ecf9aa3539855df82fe52c548e46e3444f",
     "pointcloud_cls": "27368ef86f5a6490053013dd61c4c28255f9b9a82526ab6d3490a9b50eec0e75",
     "pointcloud_seg": "1a996ff571b07f0af3a9a2fb8bb05e6c2ef97f1c463226c34a79af35239b5a63",
+    "text_topics": "bc5d0fc1fb7fa5388ad1862e717d12bbe6a3d376196595f01dc344e8588e6b19",
     "video_actions": "9b32344120f49a583afec007c4d1f399bfee56f5346220b3b7ce19ef81932174",
 }
 
@@ -31,8 +32,8 @@ class DataError(ValueError):
 def check(name: str) -> tuple[Path, str]:
     """The path and SHA-256 of set `name`; raises `DataError` where its file is missing or damaged, or it is official."""
     if name not in DIGESTS:
-        raise DataError(f"data set {name} is not embedded, and official data sets are not wired up yet in this version; "
-                        "use --profile tiny or small")
+        raise DataError(f"data set {name} is not embedded; embedded are {', '.join(DIGESTS)}; a profile of "
+                        "official data names the module that reads it (reader)")
     path = FOLDER / f"{name}.npz"
     if not path.is_file():
         raise DataError(f"embedded data set {path} is missing; restore it with: git checkout -- {path.name}, or reinstall")

@@ -1,6 +1,6 @@
 """`benchmark data view`: samples of a split in, one picture of them out, or a window that shows clouds of points.
 
-Shapes: S samples, N points of a cloud or values of a signal, F frames, M mel bins.
+Shapes: S samples, N points of a cloud or values of a signal, L characters, F frames, M mel bins.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image, ImageDraw
 
+from benchmark.data.characters import as_texts
 from benchmark.data.embedded import DataError
 from benchmark.data.names import sample_names
 
@@ -85,8 +86,8 @@ def _page(inputs: NDArray[Any], captions: Sequence[str]) -> str:
 
 
 def contact_sheet(inputs: NDArray[Any], captions: Sequence[str] | None = None) -> Image.Image:
-    """A tile for each of S pictures (S, 3, H, W), clips (S, 3, F, H, W), spectrograms (S, F, M), signals (S, 1, N) or clouds
-    (S, N, 3)."""
+    """A tile for each of S pictures (S, 3, H, W), clips (S, 3, F, H, W), spectrograms (S, F, M), signals (S, 1, N), texts
+    (S, L) or clouds (S, N, 3)."""
     tiles = [tile(sample) for sample in inputs]
     if captions is not None:
         tiles = [_captioned(each, text) for each, text in zip(tiles, captions, strict=True)]
@@ -100,6 +101,8 @@ def contact_sheet(inputs: NDArray[Any], captions: Sequence[str] | None = None) -
 
 def tile(sample: NDArray[Any]) -> Image.Image:
     """One sample as a picture; raises `ValueError` for a shape that is none of those of `contact_sheet`."""
+    if sample.ndim == 1 and sample.dtype == np.uint8:
+        return draw_text(as_texts(sample[None])[0])
     if sample.ndim == 2 and sample.shape[1] == 3:
         return draw_cloud(sample)
     if sample.ndim == 2 and len(sample) == 1 and sample.shape[1] > 1:
@@ -114,7 +117,7 @@ def tile(sample: NDArray[Any]) -> Image.Image:
         chosen = np.linspace(0, sample.shape[1] - 1, min(FRAMES, sample.shape[1])).round().astype(int)
         beside = np.concatenate(list(sample[:, chosen].transpose(1, 0, 2, 3)), 2)
         return _fit(Image.fromarray(np.ascontiguousarray(beside.transpose(1, 2, 0))))
-    raise ValueError(f"a sample of shape {sample.shape} is no picture, clip, spectrogram, signal or cloud of points")
+    raise ValueError(f"a sample of shape {sample.shape} is no picture, clip, spectrogram, signal, text or cloud of points")
 
 
 def _captioned(picture: Image.Image, text: str) -> Image.Image:
@@ -139,6 +142,14 @@ def draw_signal(values: NDArray[Any]) -> Image.Image:
     places = np.linspace(0, 2 * TILE - 1, len(values))
     held = Image.new("RGB", (2 * TILE, TILE), "white")
     ImageDraw.Draw(held).line(list(zip(places.tolist(), heights.tolist(), strict=True)), fill="black")
+    return held
+
+
+def draw_text(text: str) -> Image.Image:
+    """Its lines, wrapped to the width of a tile"""
+    lines = [part for line in text.split("\n") for part in textwrap.wrap(line, 2 * TILE // 6) or [""]]
+    held = Image.new("RGB", (2 * TILE, TILE), "white")
+    ImageDraw.Draw(held).multiline_text((1, 1), "\n".join(lines), fill="black", spacing=1)
     return held
 
 

@@ -1,7 +1,7 @@
-"""Images, clips and spectrograms in, patch tokens and pixel targets out.
+"""Images, clips, spectrograms and passages in, patch tokens and pixel targets out.
 
-Shapes: B batch, C channels, S spatial axes ((H, W) or (T, H, W)), G grid = S / patch_size, N = product of G tokens,
-D embed_dim, E decoder_embed_dim, V = C * product of patch_size values per token.
+Shapes: B batch, C channels, S spatial axes ((H, W), (T, H, W), or (L,) of what lies along a line), G grid = S / patch_size,
+N = product of G tokens, D embed_dim, E decoder_embed_dim, V = C * product of patch_size values per token.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from benchmark.data.characters import CHARACTERS
 from benchmark.data.examples import Batch
 from benchmark.data.seeds import SampleRandom
 from benchmark.model.encoder import Tokenizer, Tokens, gather_tokens
@@ -68,10 +69,12 @@ class PatchEmbedding(nn.Module):
 
     def __init__(self, in_chans: int, patch_size: tuple[int, ...], embed_dim: int):
         super().__init__()
-        if len(patch_size) not in (2, 3):
-            raise ValueError(f"patches have 2 or 3 axes, got patch_size {patch_size}")
-        self.proj: nn.Conv2d | nn.Conv3d
-        if len(patch_size) == 2:
+        if len(patch_size) not in (1, 2, 3):
+            raise ValueError(f"patches have 1, 2 or 3 axes, got patch_size {patch_size}")
+        self.proj: nn.Conv1d | nn.Conv2d | nn.Conv3d
+        if len(patch_size) == 1:
+            self.proj = nn.Conv1d(in_chans, embed_dim, patch_size[0], patch_size[0])
+        elif len(patch_size) == 2:
             self.proj = nn.Conv2d(in_chans, embed_dim, (patch_size[0], patch_size[1]), (patch_size[0], patch_size[1]))
         else:
             tubelet = (patch_size[0], patch_size[1], patch_size[2])
@@ -150,3 +153,22 @@ class PixelTarget(MaskedTarget):
         """(B, M, V)"""
         patches = gather_tokens(tokens.geometry["patches"], ids_masked)
         return normalise_per_token(patches.unflatten(2, (self.in_chans if self.per_channel else 1, -1))).flatten(2)
+
+
+class CharacterTarget(PixelTarget):
+    """The characters of every patch of a text, whose channels are the kinds of characters: each has a score for every kind, and
+    the loss is their cross-entropy, as of hidden words in BERT.
+    """
+
+    def __init__(self, shape: ModelShape):
+        super().__init__(shape, in_chans=CHARACTERS)
+
+    @torch.no_grad()
+    def target(self, tokens: Tokens, ids_masked: Tensor) -> Tensor:
+        """(B, M, V), one-hot"""
+        return gather_tokens(tokens.geometry["patches"], ids_masked)
+
+    def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Scalar, in nats a character"""
+        scores, truth = (values.unflatten(2, (CHARACTERS, -1)).movedim(2, 1) for values in (prediction, target))
+        return nn.functional.cross_entropy(scores, truth.to(scores.dtype))

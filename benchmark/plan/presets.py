@@ -30,8 +30,8 @@ class Group(Frozen):
 
     arms: tuple[str, ...] = Field(min_length=1)
     settings: tuple[Setting, ...] = Field(("pretrained",), min_length=1)
-    targets: tuple[str, ...] | None = Field(None, min_length=1)  # None: every task that has the profile
-    auxiliaries: tuple[str, ...] = ()  # modalities; (): every other one
+    targets: tuple[str, ...] | None = Field(None, min_length=1)  # None: every task that has the profile, but those on request
+    auxiliaries: tuple[str, ...] = ()  # modalities; (): every other one, but those on request
     options: tuple[dict[str, Any], ...] = Field(({},), min_length=1)  # variants of the arms that have these options
     set: tuple[str, ...] = ()  # as --set has it
 
@@ -119,7 +119,7 @@ def plan_matrix(matrix: Matrix, tasks: Mapping[str, Task], arms: Mapping[str, Ar
     `unprepared` takes note of data that cannot be read (see `Planner`).
     """
     quick = [parse_override(text, tasks, may_fit_nothing=True) for text in matrix.quick]
-    every = tuple(name for name, task in tasks.items() if profile in task.profiles)
+    every = tuple(name for name, task in tasks.items() if profile in task.profiles and not task.on_request)
     parts = []
     for group in matrix.groups:
         own = [parse_override(text, tasks) for text in group.set]
@@ -148,7 +148,7 @@ def cells_of(tasks: Mapping[str, Task], arms: Mapping[str, Arm], group: Group, g
 
     An auxiliary that a group names is of a modality that a task pretrains, or that is `given`.
     """
-    modalities = list(group.auxiliaries) or list(pretraining_tasks(tasks))
+    modalities = list(group.auxiliaries) or [name for name, task in pretraining_tasks(tasks).items() if not task.on_request]
     pick(group.targets, tasks, "task")
     pick(group.arms, arms, "arm")
     pick_auxiliaries(group.auxiliaries, tasks, given)

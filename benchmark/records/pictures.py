@@ -2,7 +2,8 @@
 
 Arrays of grids (images, clips, spectrograms): "input" and "reconstruction" (n, [T,] H, W, C) uint8, "hidden" (n, [T,] H, W)
 bool. Arrays of points: "input" (n, N, 3), "visible" and "reconstruction" (n, P, 3) float16. Of signals: "input" (n, N) float16,
-as shares of their greatest magnitude. Contact sheets have "input" and, where there is one number a sample or a point, "label";
+as shares of their greatest magnitude. Of texts: "input", "visible", with `UNSEEN` for what is hidden, and "reconstruction"
+(n,). Contact sheets have "input" and, where there is one number a sample or a point, "label";
 where it is known, the "name" (n,) of what each sample is; and of spectrograms (n, frames, bins, 1) the "seconds" (1,) that all
 frames last, and the "hertz" (bins,) of each bin's middle.
 """
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     Pictures = dict[str, NDArray[Any]]
 
 FILE = "reconstruction.npz"  # beside the record of a pretraining
+UNSEEN = "\N{LIGHT SHADE}"  # in place of a character of a text that is hidden
 SHEET = ("label", "name", "seconds", "hertz")  # of a contact sheet, beside its samples
 MAX_BYTES = 64 * 2**20  # of a file that is read, unpacked: it holds a dozen samples
 
@@ -45,6 +47,9 @@ def _is_sound(pictures: Mapping[str, NDArray[Any]]) -> bool:
     if not _are_told(told, values):
         return False
     others = {name: array for name, array in pictures.items() if name not in ("input", *SHEET)}
+    if values.dtype.kind == "U":
+        return values.ndim == 1 and set(others) in (set(), {"visible", "reconstruction"}) and all(
+            array.dtype.kind == "U" and array.shape == values.shape for array in others.values())
     if values.dtype.kind == "f" and values.ndim == 2:
         return not others and values.shape[1] > 1
     if values.dtype.kind == "f":

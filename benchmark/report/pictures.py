@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from itertools import chain
+from collections.abc import Mapping, Sequence
+from itertools import chain, zip_longest
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
@@ -28,19 +28,23 @@ TICKS_HZ = (100, 500, 1000, 2000, 4000, 8000)
 ABREAST = 2  # samples in a row of reconstructions, three pictures each; of clips one
 SPECTROGRAM = "magma"
 UP, RIGHT, DEPTH = 1, 0, 2  # axes of a cloud
+LETTERS = 54  # of a text in a line
+LINE_END = "\N{DOWNWARDS ARROW WITH CORNER LEFTWARDS}"
 TURN = 0.6  # radians about the up axis, so that depth shows
 
 
 def draw_samples(task: str, profile: str, pictures: Mapping[str, NDArray[Any]]) -> Figure:
     """A contact sheet, each sample under its name where it has one: images, four frames a clip, clouds with their parts
-    coloured, signals as lines, spectrograms with seconds and hertz on their axes where these are known, else with time to the
-    right.
+    coloured, signals as lines, texts with an arrow for the end of a line, spectrograms with seconds and hertz on their axes
+    where these are known, else with time to the right.
     """
     values, label, names = pictures["input"], pictures.get("label"), [str(name) for name in pictures.get("name", ())]
     points = values.shape[-1] == 3 and values.ndim == 3
     columns = CLIP_COLUMNS if values.ndim == 5 else SHEET_COLUMNS
     rows = -(-len(values) // columns)
     title = f"Samples of the training split of {shorten(task, 60)} as they are stored, profile {shorten(profile)}"
+    if values.ndim == 1:
+        return _draw_texts(title, [[text] for text in values.tolist()], names)
     if values.ndim == 5:
         shown = _frames(values.shape[1])
         title += f"\nFrames {', '.join(str(place + 1) for place in shown)} of {values.shape[1]}, from left to right"
@@ -105,6 +109,9 @@ def draw_reconstructions(modality: str, text: str, pictures: Mapping[str, NDArra
     `sheet`: the contact sheet of the same data, which says how long a sound is and which pitches its bins are.
     """
     title = f"Masked pretraining, {shorten(modality)}: input, what is seen, reconstruction\n{shorten(text, 100)}"
+    if pictures["input"].ndim == 1:
+        parts = (pictures[name].tolist() for name in ("input", "visible", "reconstruction"))
+        return _draw_texts(title, list(zip(*parts, strict=True)), [])
     if pictures["input"].ndim == 5:
         frames = pictures["input"].shape[1]
         title += f"\nFrames {', '.join(str(place + 1) for place in _frames(frames))} of {frames}, from left to right"
@@ -130,6 +137,20 @@ def draw_reconstructions(modality: str, text: str, pictures: Mapping[str, NDArra
         tiles.append([whole, np.where(hidden, HIDDEN, whole), made])
     abreast = 1 if pictures["input"].ndim == 5 else ABREAST
     return _show(_mosaic([list(chain(*tiles[i : i + abreast])) for i in range(0, count, abreast)]), title)
+
+
+def _draw_texts(title: str, samples: Sequence[Sequence[str]], names: Sequence[str]) -> Figure:
+    """A box for each sample, two in a row; its texts below each other, in letters of one width"""
+    boxes = ["\n\n".join("\n".join(text[place:place + LETTERS] for place in range(0, len(text), LETTERS))
+                         for text in (plain(text.replace("\n", LINE_END)) for text in texts)) for texts in samples]
+    rows = -(-len(boxes) // 2)
+    figure = new_figure(7.6, 0.7 + rows * (0.3 + 0.105 * max(box.count("\n") + 1 for box in boxes)))
+    figure.suptitle(title, x=0.01, ha="left", fontsize=10)
+    for axes, box, name in zip_longest(figure.subplots(rows, 2, squeeze=False).flat, boxes, names):
+        axes.set_axis_off()
+        axes.text(0, 1, box or "", family="DejaVu Sans Mono", fontsize=6.5, va="top")
+        axes.set_title(plain(name or ""), fontsize=NAME_SIZE, pad=3)
+    return figure
 
 
 def _strip(sample: NDArray[Any], turn: bool = False) -> NDArray[Any]:

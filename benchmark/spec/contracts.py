@@ -79,6 +79,7 @@ class Task(ABC):
     sources: ClassVar[frozenset[str]]  # whose work the data is made of; a pair of tasks that shares one is disclosed
     profiles: ClassVar[Mapping[str, ProfileSpec]]
     mixable: ClassVar[bool] = True  # whether mixup and cutmix of two inputs make an input
+    on_request: ClassVar[bool] = False  # whether a matrix takes it, as target or auxiliary, only where it names it
     pretrained_by: ClassVar[str | None] = None  # name of the task whose masked pretraining this starts from; None: own
 
     @property

@@ -21,10 +21,11 @@ RECONSTRUCTED = 4  # samples of the validation split
 
 
 def depict_samples(spec: RunSpec, task: Task) -> Pictures:
-    """A contact sheet of the run's training split, spread evenly over it; {} where inputs are no grids, signals or points."""
+    """A contact sheet of the run's training split, spread evenly over it; {} for inputs of another kind."""
     import numpy as np
     import torch
 
+    from benchmark.data.characters import as_texts
     from benchmark.data.names import sample_names
     from benchmark.spec.sounds import SoundProfile
 
@@ -38,6 +39,8 @@ def depict_samples(spec: RunSpec, task: Task) -> Pictures:
         pictures = {"input": _signals(values[:, 0])}
     elif values.ndim == 3 and values.shape[1] > 1:
         pictures = {"input": _bytes(values[:, None], values[:, None])}
+    elif values.ndim == 2 and values.dtype == torch.uint8:
+        pictures = {"input": np.array(as_texts(values.numpy()))}
     elif values.ndim in (4, 5) and values.shape[1] in (1, 3):
         pictures = {"input": values.movedim(1, -1).numpy() if values.dtype == torch.uint8 else _bytes(values, values)}
     else:
@@ -62,7 +65,7 @@ def depict_reconstruction(spec: RunSpec, task: Task, checkpoint: Path) -> Pictur
     from benchmark.data.seeds import SampleRandom
     from benchmark.model.encoder import gather_tokens
     from benchmark.model.mae import random_masking
-    from benchmark.model.patches import PixelTarget
+    from benchmark.model.patches import CharacterTarget, PixelTarget
     from benchmark.model.points import ChamferTarget
     from benchmark.spec.recipes import PretrainRecipe
     from benchmark.train.checkpoint import load_checkpoint
@@ -83,6 +86,8 @@ def depict_reconstruction(spec: RunSpec, task: Task, checkpoint: Path) -> Pictur
         noise = model.target.mask_noise(tokens, random)
         ids_keep, ids_masked = random_masking(noise, spec.recipe.mask_ratio, model.target.mask_group)
         prediction = model.reconstruct(tokens, ids_keep, ids_masked).float()
+        if isinstance(model.target, CharacterTarget):
+            return _guessed(batch["input"].argmax(1), ids_masked, prediction)
         if isinstance(model.target, PixelTarget) and len(spec.shape.patch_size) > 1:
             patches = tokens.geometry["patches"]
             groups = model.target.in_chans if model.target.per_channel else 1
@@ -100,6 +105,24 @@ def depict_reconstruction(spec: RunSpec, task: Task, checkpoint: Path) -> Pictur
             return {"input": _points(batch["input"]), "visible": _points(kept.flatten(1, 2)),
                     "reconstruction": _points(made.flatten(1, 2))}
     return {}
+
+
+def _guessed(codes: Tensor, ids_masked: Tensor, prediction: Tensor) -> Pictures:
+    """Texts of (B, L) characters, of which (B, M, V) scores guess the hidden tokens"""
+    import numpy as np
+
+    from benchmark.data.characters import CHARACTERS, as_texts
+    from benchmark.records.pictures import UNSEEN
+
+    length = prediction.shape[2] // CHARACTERS
+    made, hidden = codes.unflatten(1, (-1, length)).clone(), codes.new_zeros(codes.shape).bool().unflatten(1, (-1, length))
+    places = ids_masked[:, :, None].expand(-1, -1, length)
+    made.scatter_(1, places, prediction.unflatten(2, (CHARACTERS, length)).argmax(2))
+    hidden.scatter_(1, places, True)
+    whole, guessed = as_texts(codes.numpy()), as_texts(made.flatten(1).numpy())
+    seen = ["".join(UNSEEN if cover else letter for letter, cover in zip(text, row, strict=True))
+            for text, row in zip(whole, hidden.flatten(1).tolist(), strict=True)]
+    return {"input": np.array(whole), "visible": np.array(seen), "reconstruction": np.array(guessed)}
 
 
 def as_seen(prediction: Tensor, patches: Tensor, groups: int) -> Tensor:
