@@ -137,7 +137,7 @@ def tiny_run(bench: Bench, task: Task) -> RunSpec:
 def measure_tiny(bench: Bench) -> Iterator[Result]:
     """Training steps of the tiny profile's models at batch 64, augmentation included, with pathways over plain ones."""
     device = bench.device
-    for task in pretraining_tasks(bench.tasks).values():
+    for task in (task for task in pretraining_tasks(bench.tasks).values() if not task.on_request):
         spec = tiny_run(bench, task)
         batch = task.load("tiny")["train"].batch(torch.arange(64), device)
         seconds = alternate_anew(partial(_tiny_works, task, spec, batch), 3 * bench.repeats, bench.wait)
