@@ -129,6 +129,13 @@ def test_bad_commands_are_refused(refused, tmp_path, monkeypatch, arguments, sai
     assert said in refused(*arguments)
 
 
+def test_names_may_have_spaces_after_their_commas():
+    chosen = ["-t", "imagenet, kinetics", "-x", "audio", "--arm", "finetune, m2pt"]
+    plan, _ = make_plan(build_parser().parse_args(["run", *chosen]))
+    assert {(spec.task, spec.arm) for spec in plan.specs if spec.kind == "train"} == {
+        (task, arm) for task in ("imagenet", "kinetics") for arm in ("finetune", "m2pt")}
+
+
 def test_a_matrix_named_without_the_end_of_its_file_is_said_to_be_here(refused, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("mine.yaml").write_text("")

@@ -118,6 +118,12 @@ def test_status_without_a_matrix_counts_what_the_folder_holds(computed_elsewhere
     assert told["cells"]["imagenet m2pt(audio)"] == {"up to date": 1}
 
 
+def test_the_folder_of_runs_is_told_from_the_results_folder(computed_elsewhere, capsys):
+    folder = computed_elsewhere[-1]
+    assert main(["report", "--results", f"{folder}/runs"]) == 2
+    assert f"which is the one above it: --results {folder}\n" in capsys.readouterr().err
+
+
 def test_status_of_a_matrix_as_json_has_every_run(computed_elsewhere, capsys):
     assert main(["status", *computed_elsewhere, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)

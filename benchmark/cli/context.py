@@ -58,7 +58,8 @@ def make_plan(options: argparse.Namespace, unprepared: dict[str, str] | None = N
     if chosen and not settings and all(arms[name].is_baseline for name in chosen):
         settings = SETTINGS  # a baseline names its setting
     matrix = find_matrix(options.matrix or DEFAULT_MATRIX, study)
-    named = {*",".join(options.aux or ()).split(","), *(name for group in matrix.groups for name in group.auxiliaries)}
+    named = {name.strip() for text in options.aux or () for name in text.split(",")}
+    named |= {name for group in matrix.groups for name in group.auxiliaries}
     given = _parse_given(options.start, tasks, named)
     matrix = narrow(matrix, settings=settings, arms=chosen, targets=_pick_own(options.target, tasks, "task"),
                     auxiliaries=pick_auxiliaries(options.aux, tasks, given), known=arms)

@@ -69,6 +69,8 @@ def judge_all(options: argparse.Namespace) -> dict[str, Judgement]:
 
 def check_results(folder: Path) -> None:
     """Raises `ValueError` for what is no results folder, or one in which no run has come to a record or a failure."""
+    if folder.name == "runs" and next(folder.glob("*/*.json"), None) is not None:
+        raise ValueError(f"{folder} has the runs of a results folder, which is the one above it: --results {folder.parent}")
     if next((folder / "runs").glob("*/*.json"), None) is None:
         raise ValueError(f"no results in {folder}; run a matrix first, for example: benchmark run --matrix smoke")
 

@@ -11,6 +11,8 @@ import html
 import importlib
 import io
 import math
+import os
+import sys
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -169,8 +171,10 @@ def draw_cloud(points: NDArray[Any]) -> Image.Image:
 
 
 def show_clouds(clouds: NDArray[Any]) -> None:
-    """A window with clouds (S, N, 3) side by side, until it is closed."""
+    """A window with clouds (S, N, 3) side by side, until it is closed; raises `ValueError` where nothing could show it."""
     open3d = load_open3d("a window")
+    if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        raise ValueError("--window needs a display, and there is none here; leave it out for a picture")
     shown = []
     for place, points in enumerate(clouds):
         scaled = points.astype(np.float64) / (np.abs(points).max() or 1)

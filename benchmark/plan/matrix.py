@@ -328,7 +328,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 def pick(names: Sequence[str] | None, known: Mapping[str, Value | Any], what: str) -> list[str]:
     """Check names (each may hold several, separated by commas) against what is known; None picks nothing."""
-    chosen = [name for text in names or () for name in text.split(",") if name]
+    chosen = [name for text in names or () for name in map(str.strip, text.split(",")) if name]
     for name in chosen:
         if name not in known:
             raise ValueError(f"unknown {what} {name!r}; {nearest(name, known)}")
