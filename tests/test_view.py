@@ -75,7 +75,8 @@ def test_clouds_stand_upright_and_near_points_hide_far_ones():
 @pytest.mark.parametrize(("arguments", "said"), [
     (["imagenet", "--number", "0"], "at least 1"), (["imagenet", "--window"], "imagenet has none"),
     (["modelnet", "--window"], "--window needs a display, and there is none here; leave it out for a picture"),
-    (["imagenet", "--profile", "paper"], "not prepared"), (["partnet", "--profile", "tiny"], "has no profile tiny"),
+    (["imagenet", "--profile", "paper"], "prepare imagenet --root DIR"),
+    (["partnet", "--profile", "tiny"], "has no profile tiny"),
     (["imagenet", "--out", "/nowhere/a.png"], "cannot be written"), (["imagenet", "--out", "sheet.what"], "cannot be written"),
 ])
 def test_what_cannot_be_shown_is_said(arguments, said, monkeypatch, tmp_path, capsys):

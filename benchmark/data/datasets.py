@@ -153,4 +153,8 @@ def run_data(tasks: Mapping[str, Task], options: argparse.Namespace) -> int:
     if options.task is None:
         raise ValueError(f"name a task: benchmark data {options.action} TASK, one of {', '.join(tasks)}")
     task = tasks[options.task]
-    return {"prepare": prepare_set, "verify": verify_set, "stats": show_stats, "view": view_set}[options.action](task, options)
+    act = {"prepare": prepare_set, "verify": verify_set, "stats": show_stats, "view": view_set}[options.action]
+    try:
+        return act(task, options)
+    except DataError as error:
+        raise DataError(str(error).replace(" prepare TASK ", f" prepare {task.name} ")) from error

@@ -5,8 +5,8 @@ from benchmark.spec.recipes import ModelShape, PretrainRecipe, TrainRecipe
 
 _AUGMENT = {"crop": 1.0, "typos": 0.05}
 
-# Tried on the validation split of the plain model, one seed each: from scratch at rates of 1e-3 (31.1) and 3e-3 (33.8), and after
-# 100 epochs of pretraining at 3e-3 (38.7). Hidden characters are then guessed hardly better than by how common they are.
+# Tried on the validation split of the plain model, one seed each: from scratch at rates of 1e-3 (31.1) and 3e-3 (33.8), and
+# after 100 epochs of pretraining at 3e-3 (38.7). Hidden characters are then guessed hardly better than by how common they are.
 _TINY_TRAIN = TrainRecipe(epochs=40, batch_size=32, lr=3e-3, warmup_epochs=3, layer_decay=0.8, label_smoothing=0.1,
                           drop_path_rate=0.1, eval_every=8, augment=_AUGMENT)
 TINY = ProfileSpec(
