@@ -147,12 +147,15 @@ class Cluster:
     def _own(self) -> str:
         return f"SLURM_CONF={self.folder}/slurm.conf"
 
-    def kill_job(self, job: str) -> None:
-        """All that a job such as 17_3 has started, as the kernel does when memory runs out."""
-        number, _, index = job.partition("_")
-        names = [f"SLURM_ARRAY_JOB_ID={number}", f"SLURM_ARRAY_TASK_ID={index}"] if index else [f"SLURM_JOB_ID={number}"]
-        for pid in processes_with([*names, self._own]):
-            kill(pid)
+    def signal_job(self, job: str, number: signal.Signals) -> None:
+        """To all that a job such as 17_3 has started; SIGKILL is what the kernel does when memory runs out."""
+        of_array, _, index = job.partition("_")
+        names = [f"SLURM_ARRAY_JOB_ID={of_array}", f"SLURM_ARRAY_TASK_ID={index}"] if index else [f"SLURM_JOB_ID={of_array}"]
+        reached: set[int] = set()
+        while found := set(processes_with([*names, self._own])) - reached:  # one may start another meanwhile
+            reached |= found
+            for pid in found:
+                kill(pid, number)
 
     def call(self, *command: str) -> str:
         """What a command of Slurm prints; raises `CalledProcessError`."""
@@ -200,9 +203,9 @@ def processes_with(held: Iterable[str], log: Path | None = None) -> list[int]:
     return found
 
 
-def kill(pid: int) -> None:
+def kill(pid: int, number: signal.Signals = signal.SIGKILL) -> None:
     with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, number)
 
 
 def await_(holds: Callable[[], bool], what: str, seconds: float = 60) -> None:

@@ -6,12 +6,14 @@ import io
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -23,20 +25,21 @@ from benchmark.cli.main import main
 from benchmark.records.record import Record
 from benchmark.records.store import Store
 from benchmark.runner.jobs import JobState, Submission, read_submissions, states_of_jobs
+from benchmark.runner.machine import count_cores
 from benchmark.runner.slurm import parse_resources, plan_arrays
+from benchmark.spec.runspec import RunSpec
 
 ROOT = Path(__file__).parents[1]
-MATRIX = ("--matrix", "smoke", "-t", "mortal", "-x", "signal", "--arm", "finetune,m2pt,random-norm,self-copy",
-          "--set", "shape.depth=1", "--set", "recipe.epochs=4")  # four trainings, by twos in an array, and two pretrainings
-PATIENCE = 900  # seconds that a test waits for what takes a few on an idle machine
+MATRIX = ("--matrix", "smoke")
+PATIENCE = 1800  # seconds that a test waits for what takes a few on an idle machine
 needs_slurm = pytest.mark.skipif(bool(lacking()) and "CI" not in os.environ, reason=f"no Slurm can be started: {lacking()}")
 
 
-def await_(holds: Callable[[], object], what: str) -> None:
+def await_(holds: Callable[[], object], what: str, every: float = 0.3) -> None:
     deadline = time.monotonic() + PATIENCE
     while not holds():
         assert time.monotonic() < deadline, f"no {what}"
-        time.sleep(0.3)
+        time.sleep(every)
 
 
 def outcome(record: Record) -> tuple:
@@ -55,42 +58,68 @@ def told_in(results: Path) -> list[dict]:
     return [json.loads(line) for path in sorted(results.glob("slurm/*/events/*.jsonl")) for line in path.open()]
 
 
+def end(process: subprocess.Popen[str], code: int = 0) -> str:
+    """What a command has printed that ends so."""
+    printed, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == code, printed
+    return printed
+
+
 class Calls:
-    """Commands of the suite for one matrix on one cluster."""
+    """Commands of the suite for the matrix, here and on a cluster, and its jobs there. What still runs at the end is ended."""
 
-    def __init__(self, cluster: Cluster, plugins: Path, results: Path):
-        self.environment = {**os.environ, **cluster.environment, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-        self.cluster, self.results = cluster, results
-        self.given = [*MATRIX, "--plugins", str(plugins), "--results", str(results)]
+    def __init__(self, cluster: Cluster, folder: Path):
+        self.cluster, self.here, self.there = cluster, folder / "here", folder / "there"
+        self.store, self.struck, self.started = Store(self.there), list[RunSpec](), list[subprocess.Popen[str]]()
 
-    def start(self, verb: str, *more: str) -> subprocess.Popen[str]:
-        """One command, its output to be read."""
-        return subprocess.Popen([sys.executable, "-m", "benchmark", verb, *self.given, *more], env=self.environment, cwd=ROOT,
-                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    def __enter__(self) -> Calls:
+        return self
 
-    def say(self, verb: str, *more: str) -> str:
-        """What a command prints that ends well."""
-        process = self.start(verb, *more)
-        printed, _ = process.communicate(timeout=PATIENCE)
-        assert process.returncode == 0, printed
-        return printed
+    def __exit__(self, *_: object) -> None:
+        for process in self.started:
+            process.terminate()
+            process.wait()
+
+    def start(self, verb: str, results: Path, *more: str) -> subprocess.Popen[str]:
+        """A command, its output to be read."""
+        self.started.append(subprocess.Popen(
+            [sys.executable, "-m", "benchmark", verb, *MATRIX, "--results", str(results), *more], cwd=ROOT,
+            env={**os.environ, **self.cluster.environment, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
+        return self.started[-1]
 
     def run(self, *more: str) -> subprocess.Popen[str]:
-        return self.start("run", "--executor", "slurm", "--slurm", "time=1h,cpus=1", *more)
+        return self.start("run", self.there, "--executor", "slurm", "--slurm", "time=1h,cpus=1", *more)
 
-    def in_third_epoch(self, besides: Collection[str] = ()) -> list[JobState]:
-        """The jobs of two trainings that have come there, other than those named."""
-        found: list[JobState] = []
+    def status(self) -> str:
+        return end(self.start("status", self.there))
+
+    def catch(self, saved: bool) -> JobState:
+        """The job of a training with pathways, its processes stopped: before it has `saved` its first epoch, or afterwards."""
+        tried = [spec.run_id for spec in self.struck]
 
         def look() -> bool:
-            epochs = Counter(told["run"] for told in told_in(self.results)
-                             if told["kind"] == "epoch" and told["total"] == 4)
-            found[:] = [state for run_id, state in states_of_jobs(Store(self.results)).items()
-                        if state.state == "running" and state.job not in besides and epochs[run_id] == 2]
-            return len(found) == 2
+            jobs = {run_id: JobState(one, index, "running").job for one in read_submissions(self.store)
+                    for index, group in enumerate(one.groups) for run_id in group}
+            for spec in smoke_plan().specs:
+                if spec.auxiliary and spec.run_id not in tried and spec.run_id in jobs and self.is_there(spec, saved):
+                    self.cluster.signal_job(jobs[spec.run_id], signal.SIGSTOP)
+                    if self.is_there(spec, saved):
+                        self.struck.append(spec)
+                        return True
+                    self.cluster.signal_job(jobs[spec.run_id], signal.SIGCONT)
+                    tried.append(spec.run_id)
+            return False
 
-        await_(look, "two trainings in their third epoch")
-        return found
+        await_(look, "training to be caught", every=0.02)
+        return states_of_jobs(self.store)[self.struck[-1].run_id]
+
+    def is_there(self, spec: RunSpec, saved: bool) -> bool:
+        """Whether a training is between its first weights and the end of its first epoch, or between that and its record."""
+        folder = self.store.weights(spec).parent
+        if saved:
+            return (folder / "checkpoint.pt").exists() and not self.store.is_complete(spec)
+        return (folder / "initial.safetensors").exists() and not (folder / "checkpoint.pt").exists()
 
 
 @pytest.fixture(scope="module")
@@ -103,56 +132,50 @@ def cluster(tmp_path_factory) -> Iterator[Cluster]:
 
 
 @needs_slurm
-def test_jobs_die_in_every_way_and_each_run_is_done_once_as_it_is_done_here(cluster, plugins, tmp_path):
-    """Of four trainings in their third epoch one is killed, one preempted, one cancelled, and one loses its node, while
-    three commands look after the matrix."""
-    printed_here = io.StringIO()
-    with redirect_stdout(printed_here):
-        here = main(["run", *MATRIX, "--plugins", str(plugins), "--results", str(tmp_path / "here"), "-j", "2"])
-    assert here == 0, printed_here.getvalue()
-    calls = Calls(cluster, plugins, tmp_path / "there")
-    store = Store(tmp_path / "there")
-    wait = plugins / "wait-at-2"
-    wait.touch()
-    try:
+def test_jobs_die_in_every_way_and_each_run_is_done_once_as_it_is_done_here(cluster, tmp_path):
+    """Of the smoke matrix's trainings one is killed, one preempted, one cancelled, and one loses its node, while two commands
+    look after it; and all records are those of a matrix that is carried out here."""
+    with Calls(cluster, tmp_path) as calls:
+        here = calls.start("run", calls.here, "-j", str(count_cores()))  # one thread each, as jobs of one core have
         first = calls.run()
-        killed, preempted = calls.in_third_epoch()
+        cluster.signal_job(calls.catch(saved=True).job, signal.SIGKILL)
         second = calls.run()  # from another login node
-        cluster.kill_job(killed.job)
+        preempted = calls.catch(saved=False)
         cluster.call("scancel", "--signal=USR2", preempted.job)
-        cancelled, unlucky = calls.in_third_epoch({killed.job, preempted.job})
+        cluster.signal_job(preempted.job, signal.SIGCONT)
+        cancelled = calls.catch(saved=False)
         cluster.call("scancel", cancelled.job)
+        cluster.signal_job(cancelled.job, signal.SIGCONT)
+        unlucky = calls.catch(saved=True)
         cluster.switch_off(unlucky.node)
-    finally:
-        wait.unlink()
-    await_(lambda: "down" in cluster.call("sinfo", "-hN", "-o", "%T"), "node that is down")
-    cluster.switch_on(unlucky.node)
-    for watching in (first, second):
-        printed = watching.communicate(timeout=PATIENCE)[0]
-        assert watching.returncode == 1, printed
-        assert re.search(r"\d runs done, \d kept, 1 failed", printed)
-        assert re.search(r"failed: mortal \S+ seed \d: its job \S+ ended without a result \(cancelled\)", printed), printed
-        assert "its job was preempted, or came near its time limit, and is tried again" in printed
-    assert "runs are in the queue already" in printed
-    submitted = len(read_submissions(store))
+        await_(lambda: "down" in cluster.call("sinfo", "-hN", "-o", "%T"), "node that is down")
+        cluster.switch_on(unlucky.node)
+        for watching in (first, second):
+            printed = end(watching, 1)
+            assert re.search(r"\d+ runs done, \d+ kept, 1 failed", printed), printed
+            assert re.search(r"failed: .*: its job \S+ ended without a result \(cancelled\)", printed), printed
+            assert "its job was preempted, or came near its time limit, and is tried again" in printed
+        assert "runs are in the queue already" in printed
+        submitted = len(read_submissions(calls.store))
 
-    last = calls.run("--detach")
-    printed = last.communicate(timeout=PATIENCE)[0]
-    assert last.returncode == 0, printed
-    assert "6 runs, 1 to do on Slurm" in printed
-    printed = calls.say("status")
-    assert re.search(r"^(queued|running)  ", printed, re.M), printed
-    assert "5 up to date, 1 " in printed
-    await_(lambda: len(store.records()[0]) == 6, "end of the matrix")
-    assert "6 runs in" in (printed := calls.say("status"))
-    assert "6 up to date" in printed
+        printed = end(calls.run("--detach"))
+        assert "20 runs, 1 to do on Slurm" in printed
+        printed = calls.status()
+        assert re.search(r"^(queued|running)  ", printed, re.M), printed
+        assert "19 up to date, 1 " in printed
+        end(here)
+        await_(lambda: len(calls.store.records()[0]) == 20, "end of the matrix")
+        assert "20 runs in" in (printed := calls.status())
+        assert "20 up to date" in printed
     with redirect_stdout(io.StringIO()):
-        assert main(["report", "--results", str(store.folder), "--plugins", str(plugins), "--format", "md"]) == 0
-    assert outcomes_of(store.folder) == outcomes_of(tmp_path / "here")
-    assert len(read_submissions(store)) == submitted + 1
-    told = told_in(store.folder)
-    assert Counter(one["run"] for one in told if one["kind"] == "done") == {
-        record.run_id: 1 for record in store.records()[0]}
+        assert main(["report", "--results", str(calls.there), "--format", "md"]) == 0
+    assert outcomes_of(calls.there) == outcomes_of(calls.here)
+    records = calls.store.records()[0]
+    resumed = {record.run_id for record in records if record.resumed}
+    assert resumed >= {calls.struck[place].run_id for place in (0, 1, 3)}  # a job that is cancelled has three seconds to save
+    assert len(read_submissions(calls.store)) == submitted + 1
+    told = told_in(calls.there)
+    assert Counter(one["run"] for one in told if one["kind"] == "done") == {record.run_id: 1 for record in records}
     epochs = Counter((one["run"], one["done"]) for one in told if one["kind"] == "epoch")
     assert max(epochs.values()) <= 2
     assert max(Counter(run for (run, _), count in epochs.items() if count > 1).values(), default=0) <= 1, (
@@ -205,6 +228,7 @@ def test_two_thousand_jobs_are_submitted_looked_at_and_cancelled_in_seconds(clus
 # --- without a Slurm -------------------------------------------------------------------------------------------------
 
 
+@cache
 def smoke_plan(*arguments: str):
     plan, _ = make_plan(build_parser().parse_args(["run", "--matrix", "smoke", *arguments]))
     return plan
@@ -297,8 +321,11 @@ def test_where_no_slurm_is_this_is_said_and_nothing_is_concluded(capsys, tmp_pat
     assert "submission.json cannot be read" in capsys.readouterr().err
 
 
-def test_ten_thousand_runs_are_planned_in_seconds_and_little_memory(tmp_path):
+def test_ten_thousand_runs_are_planned_and_looked_at_in_seconds_and_little_memory(tmp_path):
     printed, seconds = measure("run", "--seeds", "0-499", "--results", str(tmp_path), "--executor", "slurm", "--slurm",
                                "time=1h", "--dry-run")
     assert "in all: 10000 runs in 10000 jobs of 14 arrays" in printed
     assert seconds < 5 * SLOW
+    printed, seconds = measure("status", "--seeds", "0-499", "--results", str(tmp_path))
+    assert "10000 missing" in printed
+    assert seconds < 3 * SLOW
