@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from benchmark.data.characters import as_texts
+from benchmark.data.characters import CHARACTERS, as_texts
 from benchmark.data.embedded import DataError
 from benchmark.data.names import sample_names
 
@@ -103,7 +103,7 @@ def contact_sheet(inputs: NDArray[Any], captions: Sequence[str] | None = None) -
 
 def tile(sample: NDArray[Any]) -> Image.Image:
     """One sample as a picture; raises `ValueError` for a shape that is none of those of `contact_sheet`."""
-    if sample.ndim == 1 and sample.dtype == np.uint8:
+    if sample.ndim == 1 and sample.dtype == np.uint8 and sample.max(initial=0) < CHARACTERS:
         return draw_text(as_texts(sample[None])[0])
     if sample.ndim == 2 and sample.shape[1] == 3:
         return draw_cloud(sample)

@@ -27,6 +27,7 @@ def depict_samples(spec: RunSpec, task: Task) -> Pictures:
 
     from benchmark.data.characters import as_texts
     from benchmark.data.names import sample_names
+    from benchmark.model.patches import CharacterTarget
     from benchmark.spec.sounds import SoundProfile
 
     profile = task.profiles[spec.profile]
@@ -39,7 +40,7 @@ def depict_samples(spec: RunSpec, task: Task) -> Pictures:
         pictures = {"input": _signals(values[:, 0])}
     elif values.ndim == 3 and values.shape[1] > 1:
         pictures = {"input": _bytes(values[:, None], values[:, None])}
-    elif values.ndim == 2 and values.dtype == torch.uint8:
+    elif values.ndim == 2 and isinstance(task.masked_target(spec.shape), CharacterTarget):
         pictures = {"input": np.array(as_texts(values.numpy()))}
     elif values.ndim in (4, 5) and values.shape[1] in (1, 3):
         pictures = {"input": values.movedim(1, -1).numpy() if values.dtype == torch.uint8 else _bytes(values, values)}
