@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
 import pytest
 from readme import FIGURE, README, RESULTS, ROOT, analysis, figure, parts, shown
+from scipy.stats import t
 
 from baselines import STUDY
 from benchmark.cli.main import main
@@ -87,6 +89,26 @@ def test_what_the_readme_says_in_words_is_what_the_records_say():
     assert lead.low > 0, "pathways are ahead of noise on video"
     noise = found.null[found.null["arms"] == "random-norm"]
     assert (noise["comparisons"].sum(), noise["significant"].sum(), set(noise["draws"])) == (36, 1, {6})
+
+
+def test_the_lead_on_video_needs_no_structure_that_training_gave():
+    """By seed the mean over auxiliaries; where noise is below, so it is below weights permuted, shuffled and untrained"""
+    found, values = analysis(), {}
+    section = next(each for each in found.collection.sections if each.setting == "fix" and each.profile == "tiny")
+    for record in found.collection.records:
+        spec = record.spec
+        if (spec.kind, spec.task, spec.setting) == ("train", "kinetics", section.setting) and not spec.variant:
+            tested = [row.value for row in record.measurements if (row.split, row.metric) == ("test", "top1")]
+            values.setdefault((spec.arm, spec.seed), []).append(tested[-1])
+    means = {arm: np.array([np.mean(values[arm, seed]) for seed in range(6)])
+             for arm in ("m2pt", "random-norm", "permuted", "shuffled", "random-init")}
+    text = " ".join(README.read_text(encoding="utf-8").split())
+    for other in ("random-norm", "permuted", "shuffled", "random-init"):
+        apart = means["m2pt"] - means[other]
+        low, high = t.interval(0.95, 5, apart.mean(), apart.std(ddof=1) / 6**0.5)
+        assert (low > 0) == (other == "random-norm")
+        said = f"{apart.mean():+.2f} \\[{low:+.2f}, {high:+.2f}\\]".replace("-", "\N{MINUS SIGN}")
+        assert said in text, other
 
 
 def test_figures_of_the_review_are_what_the_evidence_computes():
