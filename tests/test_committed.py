@@ -177,11 +177,22 @@ def test_committed_records_are_whole_small_and_from_committed_code():
     assert folders == {path.name for path in (RESULTS / "runs").iterdir()}
 
 
-def test_all_results_together_stay_small():
+FOLDERS = {".ci", ".github", "baselines", "benchmark", "docs", "findings", "results", "tasks", "tests"}
+
+
+def committed(*under: str) -> list[str]:
+    """Names of all files, or of those under some folders; skips where this is no clone"""
     import subprocess
 
-    listed = subprocess.run(["git", "ls-files", "-z", "results"], capture_output=True, cwd=ROOT, check=False)
+    listed = subprocess.run(["git", "ls-files", "-z", *under], capture_output=True, cwd=ROOT, check=False)
     if listed.returncode:
         pytest.skip("not a clone")
-    sizes = [(ROOT / name).stat().st_size for name in listed.stdout.decode().split("\0") if name and (ROOT / name).is_file()]
-    assert sum(sizes) < LARGEST
+    return [name for name in listed.stdout.decode().split("\0") if name]
+
+
+def test_all_results_together_stay_small():
+    assert sum((ROOT / name).stat().st_size for name in committed("results") if (ROOT / name).is_file()) < LARGEST
+
+
+def test_no_folder_has_come_beside_those_of_the_project():
+    assert {folder for folder, slash, _ in (name.partition("/") for name in committed()) if slash} == FOLDERS

@@ -10,7 +10,7 @@ _AUGMENT = {"crop": 1.0, "typos": 0.05}
 _TINY_TRAIN = TrainRecipe(epochs=40, batch_size=32, lr=3e-3, warmup_epochs=3, layer_decay=0.8, label_smoothing=0.1,
                           drop_path_rate=0.1, eval_every=8, augment=_AUGMENT)
 TINY = ProfileSpec(
-    data_sets=("text_topics",), reader="tasks.prose.embedded",
+    data_sets=("text_topics",), reader="benchmark.data.pixels",  # (N, 160) codes have no channels that it would move
     num_classes=12,
     chance=17.12,
     shape=ModelShape(embed_dim=96, depth=3, num_heads=3, mlp_ratio=2, input_size=(128,), patch_size=(4,),
