@@ -28,7 +28,7 @@ from benchmark.train.setup import build_autoencoder, build_model
 from benchmark.transfer.exported import export
 from tasks import TASKS
 
-SMALL = ["recipe.epochs=1", "pretrain.epochs=1", "recipe.batch_size=16", "pretrain.batch_size=16", "shape.depth=2",
+SMALL = ["recipe.epochs=1", "pretrain.epochs=1", "recipe.batch_size=8", "pretrain.batch_size=8", "shape.depth=2",
          "recipe.warmup_epochs=0", "pretrain.warmup_epochs=0"]
 EMBEDDED = [task for task in TASKS.values() if "tiny" in task.profiles]
 every_task = pytest.mark.parametrize("task", EMBEDDED, ids=lambda task: task.name)
@@ -53,7 +53,7 @@ def folder(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("contracts")
 
 
-def carry_out(plan: Plan, folder: Path, limit: int = 32) -> Record:
+def carry_out(plan: Plan, folder: Path, limit: int = 16) -> Record:
     """Run a plan in this process, on `limit` samples of each split; its last run is the cell's."""
     paths = {}
     for job in plan.jobs:
@@ -213,7 +213,7 @@ def test_what_is_recorded_of_a_split_is_what_the_exported_weights_reach_on_it(fo
                            for name in model.state_dict()})
     reached = {}
     for split in ("val", "test"):
-        reached[split] = evaluate(model, task, task.load("tiny")[split].take(32), spec, torch.device("cpu"))["mAP"]
+        reached[split] = evaluate(model, task, task.load("tiny")[split].take(16), spec, torch.device("cpu"))["mAP"]
         assert record.curve(split, "mAP")[-1][1] == reached[split]
     assert reached["val"] != reached["test"]
 
