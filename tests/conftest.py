@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import ctypes.util
 import os
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import hypothesis
 import pytest
 import sixth_task
 import slurm
+
+from benchmark.spec.contracts import Task
 
 hypothesis.settings.register_profile("suite", deadline=None)
 hypothesis.settings.load_profile("suite")
@@ -45,6 +49,15 @@ def pytest_report_header() -> list[str]:
         return ["open3d: its tests run", told]
     lacking = ", ".join(f"lib{name}" for name in LACKING)
     return [f"open3d: left out are {', '.join(WITH_OPEN3D)}, as this machine lacks {lacking} (.ci/run installs them)", told]
+
+
+@pytest.fixture(scope="module")
+def loaded_once() -> Iterator[None]:
+    """A module's runs in this process share their data, which nobody changes: short ones would take half their time to read it."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("load", "load_pretraining"):
+            patch.setattr(Task, name, cache(getattr(Task, name)))
+        yield
 
 
 PLUGINS = {
