@@ -53,7 +53,7 @@ def pytest_report_header() -> list[str]:
 
 @pytest.fixture(scope="module")
 def loaded_once() -> Iterator[None]:
-    """A module's runs in this process share their data, which nobody changes: short ones would take half their time to read it."""
+    """The runs of a module in this process share their data, which nobody changes: to read it takes half of a short run."""
     with pytest.MonkeyPatch.context() as patch:
         for name in ("load", "load_pretraining"):
             patch.setattr(Task, name, cache(getattr(Task, name)))
