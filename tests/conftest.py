@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ctypes.util
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -51,12 +51,16 @@ def pytest_report_header() -> list[str]:
     return [f"open3d: left out are {', '.join(WITH_OPEN3D)}, as this machine lacks {lacking} (.ci/run installs them)", told]
 
 
-@pytest.fixture(scope="module")
-def loaded_once() -> Iterator[None]:
-    """The runs of a module in this process share their data, which nobody changes: to read it takes half of a short run."""
+@pytest.fixture(scope="session", autouse=True)
+def embedded_once() -> Iterator[None]:
+    """Runs in this process share embedded data, which nobody changes: to read it takes half of a short run."""
+    def once(load: Callable[[Task, str], object]) -> Callable[[Task, str], object]:
+        kept = cache(load)
+        return lambda task, profile: (kept if profile == "tiny" else load)(task, profile)
+
     with pytest.MonkeyPatch.context() as patch:
         for name in ("load", "load_pretraining"):
-            patch.setattr(Task, name, cache(getattr(Task, name)))
+            patch.setattr(Task, name, once(getattr(Task, name)))
         yield
 
 

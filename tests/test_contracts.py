@@ -31,7 +31,6 @@ from tasks import TASKS
 SMALL = ["recipe.epochs=1", "pretrain.epochs=1", "recipe.batch_size=8", "pretrain.batch_size=8", "shape.depth=2",
          "recipe.warmup_epochs=0", "pretrain.warmup_epochs=0"]
 EMBEDDED = [task for task in TASKS.values() if "tiny" in task.profiles]
-pytestmark = pytest.mark.usefixtures("loaded_once")
 every_task = pytest.mark.parametrize("task", EMBEDDED, ids=lambda task: task.name)
 # Arms that differ in what their A begins as alone go through one task; each other one through all.
 STRUCTURES = {arm.name for arm in ARMS.values() if arm.is_baseline} | {

@@ -48,8 +48,7 @@ EMBEDDED = [task for task in TASKS.values() if "tiny" in task.profiles]
 CPU = torch.device("cpu")
 M2PT = type(ARMS["m2pt"])
 
-pytestmark = [pytest.mark.usefixtures("loaded_once"),
-              pytest.mark.filterwarnings("ignore:There is a performance drop")]  # torch stacks attention on a GPU only
+pytestmark = pytest.mark.filterwarnings("ignore:There is a performance drop")  # torch stacks attention on a GPU only
 
 
 @pytest.fixture(scope="module")
