@@ -15,10 +15,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
-import sixth_task
 import slurm
-
-from benchmark.spec.contracts import Task
 
 hypothesis.settings.register_profile("suite", deadline=None)
 hypothesis.settings.load_profile("suite")
@@ -54,6 +51,8 @@ def pytest_report_header() -> list[str]:
 @pytest.fixture(scope="session", autouse=True)
 def embedded_once() -> Iterator[None]:
     """Runs in this process share embedded data, which nobody changes: to read it takes half of a short run."""
+    from benchmark.spec.contracts import Task  # with torch, which the process that only shares the tests out need not load
+
     def once(load: Callable[[Task, str], object]) -> Callable[[Task, str], object]:
         kept = cache(load)
         return lambda task, profile: (kept if profile == "tiny" else load)(task, profile)
@@ -142,7 +141,7 @@ ARM = Leaving()
 @pytest.fixture(scope="session")
 def plugins(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("plugins")
-    (folder / "sixth_task.py").symlink_to(sixth_task.__file__)
+    (folder / "sixth_task.py").symlink_to(Path(__file__).with_name("sixth_task.py"))
     for name, text in PLUGINS.items():
         (folder / name).write_text(text, encoding="utf-8")
     return folder
