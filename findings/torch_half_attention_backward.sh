@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # On a CPU, torch's fused attention is there to be faster than its parts, and in half precision more so. Forward it is. Backward, in
-# bfloat16 and float16, it takes about 0.14 ms for every head of every sample before it does any work, so that with few tokens it is
+# bfloat16 and float16, it takes about 0.13 ms for every head of every sample before it does any work, so that with few tokens it is
 # slower than its parts one after another (SDPBackend.MATH), and slower than in float32: of 64 samples, 6 heads of size 64 and 17
 # tokens, forward and backward take 48 ms fused and 8 in parts in bfloat16, 52 and 8 in float16, 8 and 6 in float32. At 1,024
 # tokens the fused kernel is ahead in all three. Four blocks of a transformer of width 384 spend four fifths of a step in bfloat16
