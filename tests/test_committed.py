@@ -7,7 +7,6 @@ import re
 import numpy as np
 import pytest
 from readme import FIGURE, README, RESULTS, ROOT, analysis, figure, parts, shown
-from scipy.stats import t
 
 from baselines import STUDY
 from benchmark.cli.main import main
@@ -16,14 +15,15 @@ from benchmark.evidence.frames import first_row, rows_of
 from benchmark.evidence.means import ALL, printed_gains
 from benchmark.evidence.rule import BASELINE, HELPS, NO_EVIDENCE
 from benchmark.evidence.rule2 import PLANNING
+from benchmark.evidence.stats import mean_interval
 from benchmark.records.record import read_record, records_under
 from benchmark.report.answer import answer_table
 from benchmark.report.first import first_matrix
+from benchmark.report.markup import show_interval, show_points
 from benchmark.report.means import means_table
 from benchmark.report.ranks import power_table
 from benchmark.report.rule2 import rule2_table
 from benchmark.report.tables import contrasts_table, effects_table
-from tasks import TASKS
 
 FORMATS = "md,csv,html,png"  # of the report; the others would double its size, and one command writes them
 LARGEST = 25 * 2**20  # bytes of all that is committed below results/
@@ -62,8 +62,13 @@ def test_the_first_screen_is_in_order_and_says_what_a_pathway_is_before_it_uses_
     assert re.search(r"(?i)pathway", text.partition("-->")[2]).start() == text.partition("-->")[2].index("pathway), ")
 
 
+def readme_in_words() -> str:
+    """On one line, brackets as a reader sees them"""
+    return re.sub(r"\\([\[\]])", r"\1", " ".join(README.read_text(encoding="utf-8").split()))
+
+
 def test_what_the_readme_says_in_words_is_what_the_records_say():
-    found, text = analysis(), " ".join(README.read_text(encoding="utf-8").split())
+    found, text = analysis(), readme_in_words()
     trainings = [record.spec for record in found.collection.records if record.spec.kind == "train"]
     assert {spec.shape.depth for spec in trainings} == {3}
     assert "models here have three blocks" in text
@@ -103,26 +108,24 @@ def test_the_lead_on_video_needs_no_structure_that_training_gave():
             values.setdefault((spec.arm, spec.seed), []).append(tested[-1])
     means = {arm: np.array([np.mean(values[arm, seed]) for seed in range(6)])
              for arm in ("m2pt", "random-norm", "permuted", "shuffled", "random-init")}
-    text = " ".join(README.read_text(encoding="utf-8").split())
+    text = readme_in_words()
     for other in ("random-norm", "permuted", "shuffled", "random-init"):
-        apart = means["m2pt"] - means[other]
-        low, high = t.interval(0.95, 5, apart.mean(), apart.std(ddof=1) / 6**0.5)
+        apart = mean_interval([*(means["m2pt"] - means[other])])
+        low, high = apart.interval
         assert (low > 0) == (other == "random-norm")
-        said = f"{apart.mean():+.2f} \\[{low:+.2f}, {high:+.2f}\\]".replace("-", "\N{MINUS SIGN}")
-        assert said in text, other
+        assert f"{show_points(apart.mean)} [{show_points(low)}, {show_points(high)}]" in text, other
 
 
 def test_how_far_an_auxiliary_was_trained_and_the_order_of_its_blocks_are_not_shown_to_matter():
-    text = " ".join(README.read_text(encoding="utf-8").split())
+    found, text = analysis(), readme_in_words()
     changed = [(task, variant) for task in ("imagenet", "shapenet")
                for variant in ("maturity=0.06666666666666667", "maturity=0.7333333333333333", "order=reversed")]
-    effects = analysis().effects
-    for task, variant in changed:  # the first metric of a task is its own
-        row = first_row(effects, {"section": 0, "task": task, "arm": STUDY.method, "variant": variant,
-                                  "metric": TASKS[task].metric.name, "select": "last"})
+    for task, variant in changed:
+        metric = found.collection.tasks[task].metrics[0]
+        row = first_row(found.effects, {"section": 0, "task": task, "arm": STUDY.method, "variant": variant,
+                                        "metric": metric.name, "select": "last"})
         assert row.low < 0 < row.high
-        said = f"{row.difference:+.2f} \\[{row.low:+.2f}, {row.high:+.2f}\\]".replace("-", "\N{MINUS SIGN}")
-        assert said in text, (task, variant)
+        assert show_interval(row, metric) in text, (task, variant)
 
 
 def test_figures_of_the_review_are_what_the_evidence_computes():
