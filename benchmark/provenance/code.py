@@ -97,51 +97,60 @@ def _source(module: str) -> Path | None:
 @functools.cache
 def _parse(path: Path, _modified_ns: int, module: str) -> tuple[str, tuple[str, ...]]:
     """(digest of the syntax tree without docstrings, names that may be imported modules)"""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    found: list[ast.Import | ast.ImportFrom] = []
+    text = spelled(ast.parse(path.read_text(encoding="utf-8")), found)
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     imports: list[str] = []
-    stripped = _Stripper().visit(tree)
-    for node in ast.walk(stripped):
+    for node in found:
         if isinstance(node, ast.Import):
             imports += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
+        else:
             origin = node.module or ""
             if node.level:
                 origin = ".".join([*package.split(".")[: len(package.split(".")) - node.level + 1], origin]).rstrip(".")
             imports += [origin, *(f"{origin}.{alias.name}" for alias in node.names)]
-    return hashlib.sha256(spelled(stripped).encode()).hexdigest(), tuple(dict.fromkeys(imports))
+    return hashlib.sha256(text.encode()).hexdigest(), tuple(dict.fromkeys(imports))
 
 
-def spelled(value: object) -> str:
-    """A syntax tree as text that every version of Python agrees on.
+def spelled(value: object, imports: list[ast.Import | ast.ImportFrom]) -> str:
+    """A syntax tree as text that every version of Python agrees on, without docstrings and what is for types alone.
 
     `ast.dump` of some tells fields that are empty, and 3.12 ends the format of a nested f-string with
-    an empty text.
+    an empty text. One walk does it all, as every command begins with it: the imports met are added to `imports`.
     """
-    if isinstance(value, ast.JoinedStr):
-        parts = [part for part in value.values if not isinstance(part, ast.Constant) or part.value != ""]
-        return f"JoinedStr({spelled(parts)})"
-    if isinstance(value, ast.Constant):
-        return f"Constant({value.value!r})"
     if isinstance(value, ast.AST):
-        fields = ((name, part) for name, part in ast.iter_fields(value) if part is not None and part != [])
-        return f"{type(value).__name__}({', '.join(f'{name}={spelled(part)}' for name, part in fields)})"
+        kind = type(value)
+        if kind is ast.Constant:
+            return f"Constant({value.value!r})"  # type: ignore[attr-defined]
+        if isinstance(value, ast.JoinedStr):
+            parts = [part for part in value.values if not isinstance(part, ast.Constant) or part.value != ""]
+            return f"JoinedStr({spelled(parts, imports)})"
+        if isinstance(value, (ast.Import, ast.ImportFrom)):
+            imports.append(value)
+        told = []
+        for name in kind._fields:
+            part = getattr(value, name, None)
+            if type(part) is list:
+                part = _told(value, name, part)
+            if part is not None and part != []:
+                told.append(f"{name}={spelled(part, imports)}")
+        return f"{kind.__name__}({', '.join(told)})"
     if isinstance(value, list):
-        return f"[{', '.join(map(spelled, value))}]"
+        return f"[{', '.join([spelled(part, imports) for part in value])}]"
     return repr(value)
 
 
-class _Stripper(ast.NodeTransformer):
-    """Removes docstrings and `if TYPE_CHECKING` blocks."""
+def _told(node: ast.AST, name: str, parts: list[ast.AST]) -> list[ast.AST]:
+    """What counts of a list of statements, or of anything else, in a field of a node."""
+    if any(type(part) is ast.If for part in parts):
+        parts = [each for part in parts for each in _without_types(part)]
+    if (name == "body" and parts and isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
+            and type(parts[0]) is ast.Expr and type(parts[0].value) is ast.Constant and type(parts[0].value.value) is str):
+        return parts[1:]
+    return parts
 
-    def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
-        if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
-            return [self.visit(statement) for statement in node.orelse]
-        return self.generic_visit(node)
 
-    def generic_visit(self, node: ast.AST) -> ast.AST:
-        super().generic_visit(node)
-        if (isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
-                and ast.get_docstring(node, clean=False) is not None):
-            del node.body[0]
-        return node
+def _without_types(statement: ast.AST) -> list[ast.AST]:
+    if isinstance(statement, ast.If) and isinstance(statement.test, ast.Name) and statement.test.id == "TYPE_CHECKING":
+        return [each for part in statement.orelse for each in _without_types(part)]
+    return [statement]
