@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors import safe_open
 from synthetic import make_record
+from timm.models.vision_transformer import Attention
 from torch import nn
 
 from baselines import ARMS
@@ -20,11 +21,12 @@ from benchmark.plan.matrix import Cell, Plan, Planner, parse_override, pretraini
 from benchmark.records.record import Record
 from benchmark.records.signed import read_signed
 from benchmark.spec.contracts import Arm, Task
-from benchmark.spec.recipes import SETTINGS, SPLITS, ModelShape
+from benchmark.spec.recipes import SETTINGS, SPLITS, ModelShape, TrainRecipe
 from benchmark.spec.runspec import Pretrained, Site
 from benchmark.train.evaluate import evaluate, scores
 from benchmark.train.execute import execute
-from benchmark.train.setup import build_autoencoder, build_model
+from benchmark.train.optim import autocast
+from benchmark.train.setup import build_autoencoder, build_model, place
 from benchmark.transfer.exported import export
 from tasks import TASKS
 
@@ -222,10 +224,33 @@ def test_what_is_recorded_of_a_split_is_what_the_exported_weights_reach_on_it(fo
 @every_task
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_every_task_runs_in_half_precision_on_inputs_in_full(task, precision, folder):
-    """A few of them, as a CPU is many times slower in half precision."""
+    """A few of them, as a CPU without instructions for it is many times slower."""
     plan = plan_of(task, ARMS["m2pt"], "pretrained", f"recipe.precision={precision}", f"pretrain.precision={precision}",
                    "recipe.batch_size=4", "pretrain.batch_size=4")
     assert math.isfinite(carry_out(plan, folder, limit=8).measurements[-1].value)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_attention_of_half_precision_is_in_parts_on_a_cpu_and_no_less_exact(precision):
+    spec = plan_of(TASKS["imagenet"], ARMS["scratch"], "scratch", f"recipe.precision={precision}").specs[-1]
+    task = TASKS["imagenet"]
+    batch = task.augment(task.load("tiny")["train"].batch(torch.arange(64)), None, {})
+
+    def gradients(model: nn.Module, used: TrainRecipe) -> torch.Tensor:
+        with autocast(used, torch.device("cpu")):
+            loss = task.loss(model(batch), batch, used)
+        loss.backward()
+        return torch.cat([parameter.grad.flatten() for parameter in model.parameters() if parameter.grad is not None])
+
+    exact = gradients(build_model(spec, task), spec.recipe.model_copy(update={"precision": "fp32"}))
+    fused = gradients(build_model(spec, task), spec.recipe)
+    placed = place(build_model(spec, task), spec.recipe, torch.device("cpu"))
+    assert {module.fused_attn for module in placed.modules() if isinstance(module, Attention)} == {precision == "fp32"}
+    ours = gradients(placed, spec.recipe)
+    if precision == "fp32":
+        assert torch.equal(ours, fused)
+    else:
+        assert 0 < (ours - exact).norm() < 1.2 * (fused - exact).norm()
 
 
 def test_checkpointing_blocks_and_dropping_tokens_change_memory_and_tokens_alone():

@@ -87,7 +87,7 @@ def one_alone(job: Job, device: torch.device) -> Stepping:
     """The same training of one run"""
     spec, task, recipe = job.spec, job.task, setup.train_recipe(job.spec)
     assert job.arm is not None
-    model = setup.build(spec, task, job.arm, {}).model.to(device)
+    model = setup.place(setup.build(spec, task, job.arm, {}).model, recipe, device)
     examples = setup.load_splits(spec, task)["train"]
     strengths = examples.remaining(recipe.augment)
 

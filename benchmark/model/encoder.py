@@ -95,6 +95,15 @@ def build_blocks(dim: int, depth: int, num_heads: int, mlp_ratio: float, qkv_bia
     return blocks
 
 
+def write_out_attention(model: nn.Module) -> None:
+    """Let attention be computed in parts instead of by torch's fused function."""
+    from timm.models.vision_transformer import Attention
+
+    for module in model.modules():
+        if isinstance(module, Attention):
+            module.fused_attn = False  # type: ignore[misc]
+
+
 def initialise_linear(linear: nn.Linear, std: float | None = None) -> None:
     if std is None:
         nn.init.xavier_uniform_(linear.weight)

@@ -60,7 +60,7 @@ def execute(spec: RunSpec, task: Task, arm: Arm | None, site: Site, work: Path, 
 def _pretrain(spec: RunSpec, task: Task, arm: Arm | None, device: torch.device, work: Path, starts: Mapping[str, Pretrained],
               report: Report, team: Team) -> tuple[Progress, dict[str, Any]]:
     recipe = setup.pretrain_recipe(spec)
-    model = setup.build_autoencoder(spec, task).to(device)
+    model = setup.place(setup.build_autoencoder(spec, task), recipe, device)
     joined = team.join(model)
     examples = setup.load_pool(spec, task)
     strengths = examples.remaining(recipe.augment)
@@ -92,7 +92,7 @@ def _train(spec: RunSpec, task: Task, arm: Arm | None, device: torch.device, wor
     if pathways and not team.rank:  # on the disk, as these weights, twice the size of all blocks, are wanted once, at the end
         save_tensors({f"{pathway.name}.{part}": value for pathway in pathways for part, value in pathway.weights().items()},
                      work / "initial.safetensors")
-    model.to(device)
+    setup.place(model, recipe, device)
     parameters = {"training": setup.count_parameters(model), "trainable": setup.count_parameters(model, trainable=True)}
     # What is tested and exported is the average, where there is one; scales and the merge difference are the model's.
     average = WeightAverage(model, recipe.ema_decay) if recipe.ema_decay is not None else None

@@ -18,12 +18,12 @@ from typing import Any
 
 import torch
 from timm.layers import DropPath
-from timm.models.vision_transformer import Attention
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from benchmark.data.examples import Batch
 from benchmark.data.seeds import SampleRandom, derive_seed, seed_torch
+from benchmark.model.encoder import write_out_attention
 from benchmark.model.pathway import CHILD, merge
 
 ATTENTION = "written out"
@@ -43,9 +43,8 @@ def merged_copy(model: nn.Module) -> nn.Module:
 def stackable_copy(merged: nn.Module) -> nn.Module:
     """A copy of a merged model for a stack: attention written out, and what it drops taken from `Multiplied.mask`"""
     base = copy.deepcopy(merged)
+    write_out_attention(base)
     for module in list(base.modules()):
-        if isinstance(module, Attention):
-            module.fused_attn = False  # type: ignore[misc]
         for name, child in module.named_children():
             if (isinstance(child, DropPath) and child.drop_prob) or (isinstance(child, nn.Dropout) and child.p):
                 setattr(module, name, Multiplied(child))
