@@ -225,9 +225,11 @@ def test_what_is_recorded_of_a_split_is_what_the_exported_weights_reach_on_it(fo
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_every_task_runs_in_half_precision_on_inputs_in_full(task, precision, folder):
     """A few of them, as a CPU without instructions for it is many times slower."""
-    plan = plan_of(task, ARMS["m2pt"], "pretrained", f"recipe.precision={precision}", f"pretrain.precision={precision}",
-                   "recipe.batch_size=4", "pretrain.batch_size=4")
-    assert math.isfinite(carry_out(plan, folder, limit=8).measurements[-1].value)
+    arms = [("m2pt", "pretrained"), *([("distil", "scratch")] if task.name == "imagenet" else [])]  # one with a teacher, too
+    for arm, setting in arms:
+        plan = plan_of(task, ARMS[arm], setting, f"recipe.precision={precision}", f"pretrain.precision={precision}",
+                       "recipe.batch_size=4", "pretrain.batch_size=4")
+        assert math.isfinite(carry_out(plan, folder, limit=8).measurements[-1].value)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])

@@ -15,6 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from baselines import ARMS
 from baselines.kin import KIN
+from baselines.kin.aligned import Aligned
 from benchmark.cli.context import load_registry
 from benchmark.cli.main import main
 from benchmark.evidence.inputs import standing_of
@@ -213,7 +214,7 @@ def two_steps(job: Job, task: Task, model: torch.nn.Module, feed: Feed) -> tuple
 
 
 @pytest.mark.parametrize(("task", "setting", "arms", "overrides", "tolerance"), [
-    ("imagenet", "pretrained", ("finetune", "m2pt", "zero", "gain"), SHORT, 1e-6),
+    ("imagenet", "pretrained", ("finetune", "m2pt", "zero", "gain", Aligned(by="activations")), SHORT, 1e-6),
     ("imagenet", "scratch", ("scratch", "m2pt", "zero", "higher-lr"), (*SHORT, *ALTERED), 1e-3),
     ("audioset", "scratch", ("scratch", "m2pt", "zero", M2PT(scale_per_output=True, join_bias=True)), SHORT, 1e-6)])
 def test_a_run_is_the_one_that_it_is_alone_whatever_its_neighbours(
