@@ -37,6 +37,8 @@ OWN_DRAWS: tuple[dict[str, Any], ...] = ({"draws": "own"},)  # noise of its own 
 SOLVED = ("finetune", "fix", "finetune-linear", "solution", "solution-noise")
 DOSES: tuple[dict[str, Any], ...] = tuple({"rho": rho} for rho in (1.0, 0.3, 0.1, 0.03))
 REAL = (("speech", 4, 6), ("text", 6, 12))  # auxiliaries that no task has, with the blocks and heads of their files
+REAL_RECIPES = ((("pretrained", "fix"), ("pretrain.precision=bf16",)),  # the second: chosen as docs/real-auxiliaries.md says
+                (("scratch",), ("recipe.epochs=16", "recipe.warmup_epochs=2", "recipe.lr=0.0003")))
 LABEL_SHARES = (0.05, 0.1, 0.25, 0.5, 1.0)
 RATES: tuple[dict[str, Any], ...] = ({}, {"scale_lr_factor": 10.0}, {"scale_lr_factor": 100.0})
 PLAIN_RATES: tuple[dict[str, Any], ...] = tuple({"lr_factor": factor} for factor in (0.25, 0.5, 0.7, 1.4, 2.0, 4.0))
@@ -124,10 +126,11 @@ MATRICES: dict[str, Matrix] = {matrix.name: matrix for matrix in (
            groups=(group(set=("recipe.shuffle_labels=true",)),)),
     Matrix(name="real", summary="auxiliaries that were trained elsewhere, from files: the encoders of Whisper tiny.en (speech) "
            "and MiniLM (text), into targets of their sizes (docs/real-auxiliaries.md)",
-           groups=tuple(group(targets=("imagenet", "audioset"), auxiliaries=(auxiliary,), arms=arms, settings=SETTINGS,
+           groups=tuple(group(targets=("imagenet", "audioset"), auxiliaries=(auxiliary,), arms=arms, settings=settings,
                               options=(drawn,), set=("shape.embed_dim=384", f"shape.depth={depth}", f"shape.num_heads={heads}",
-                                                     "shape.mlp_ratio=4"))
+                                                     "shape.mlp_ratio=4", "recipe.precision=bf16", *recipe))
                         for auxiliary, depth, heads in REAL
+                        for settings, recipe in REAL_RECIPES
                         for arms, drawn in (((*BASELINES, "m2pt", "self-copy", "aux-init"), {}),
                                             (("random-norm", "shuffled"), OWN_DRAWS[0])))),
     Matrix(name="fifth-modality", summary="a fifth modality as auxiliary, a manual's text, beside noise of its size "
