@@ -25,7 +25,7 @@ from benchmark.evidence.stats import paired_difference
 from benchmark.records.earlier import RecordError
 from benchmark.records.record import Measurement, Record, read_record, record_text
 from benchmark.report.markup import MINUS, Table, entry, escape_latex, escape_markdown, show_p, to_latex, to_markdown
-from benchmark.report.tables import matrix_table
+from benchmark.report.tables import cell_label, matrix_table
 from benchmark.report.write import write_report
 from benchmark.spec.contracts import Metric
 from benchmark.spec.runspec import canonical_json
@@ -496,3 +496,11 @@ def test_a_baseline_from_another_target_checkpoint_is_no_partner(what):
     collection = collect([baseline, treated], tasks=TASKS)
     assert not len(collection.pairs)
     assert [r.kind for r in collection.remarks] == ["Not paired: the baseline started from another checkpoint"]
+
+
+@pytest.mark.parametrize(("variant", "shown"), [
+    ("maturity=0.06666666666666667", " [maturity=0.0667]"), ("layers=attn.qkv", " [layers=attn.qkv]"), ("", ""),
+    ("scale_init=0.0001,join_bias=True", " [scale_init=0.0001,join_bias=True]"),
+    ("maturity=0.7333333333333333,rho=0.03", " [maturity=0.733,rho=0.03]")])
+def test_long_numbers_of_a_variant_are_shown_in_three_digits(variant, shown):
+    assert cell_label("m2pt", "point", variant) == f"m2pt(point){shown}"

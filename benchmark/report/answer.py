@@ -15,6 +15,7 @@ from benchmark.evidence.sanity import WRONG
 from benchmark.evidence.stats import ALPHA
 from benchmark.provenance.currency import carried_note
 from benchmark.report.markup import NONE, Table, show_interval, text_rows
+from benchmark.report.tables import cell_label
 
 FEW = 3  # pairs that are told one by one
 FIRST = "A first answer, by another recipe than the profile's own: it settles nothing."
@@ -25,7 +26,7 @@ def control_verdicts(analysis: Analysis, section: int) -> list[tuple[str, str]]:
     ours = analysis.verdicts[analysis.verdicts["section"] == section]
     found: dict[str, str] = {}
     for arm, variant, tuned in dict.fromkeys(zip(ours["arm"], ours["variant"], ours["tuned"], strict=True)):
-        name = f"{arm}, each in the variant chosen on val" if tuned else f"{arm} [{variant}]" if variant else arm
+        name = f"{arm}, each in the variant chosen on val" if tuned else cell_label(arm, "", variant)
         same = ours[(ours["arm"] == arm) & (ours["tuned"] == tuned) & (tuned | (ours["variant"] == variant))]
         found.setdefault(name, summarise_verdicts(same))
     return list(found.items())

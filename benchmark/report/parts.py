@@ -36,6 +36,7 @@ from benchmark.report.secondary import add_secondary
 from benchmark.report.shares import draw_shares, shares_table
 from benchmark.report.tables import (
     alignment_table,
+    cell_label,
     cells_table,
     claims_table,
     contrasts_table,
@@ -76,7 +77,7 @@ def add_matrices(document: Document, analysis: Analysis) -> None:
                                                           analysis.stand_ins(place.number)))
             document.frame(f"matrix-{name}", matrix_frame(*what))
             document.figure(f"matrix-{name}", figures.draw_matrix(*what),
-                            f"Paired differences of {arm} {variant}".rstrip() + " by target and auxiliary, as a heat map")
+                            f"Paired differences of {cell_label(arm, '', variant)} by target and auxiliary, as a heat map")
         document.figure(f"forest-{place.slug}", figures.draw_forest(
             collection, effects, place.number, analysis.study.method, printed_gains(analysis.claims)),
                         "Paired differences to the baseline with 95 % intervals, and what was published")
@@ -207,7 +208,7 @@ def add_scales(document: Document, analysis: Analysis) -> None:
     for place in _sections(document, analysis):
         for name, arm, variant in _matrices(analysis, place):
             document.figure(f"scales-{name}", curves.draw_scales(collection, place.number, arm, variant),
-                            f"Learned cross-modal scales of {arm} {variant}".rstrip() + " by layer, a panel per target")
+                            f"Learned cross-modal scales of {cell_label(arm, '', variant)} by layer, a panel per target")
         document.frame(f"scales-{place.slug}", _with_sections(scales_frame(collection, place.number), analysis))
         document.table(f"alignment-{place.slug}", alignment_table(collection, analysis.extras.alignments, place.number))
 

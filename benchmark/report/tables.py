@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -77,7 +78,7 @@ def matrix_table(
                 lines = (_mean_text(mean, metric, select), *_evidence(effect, metric))
                 row.append(entry(lines[0], lines[1], bold=significant) + entry(*lines[2:], *paper))
         rows.append(tuple(row))
-    title = f"{arm}{f' [{variant}]' if variant else ''}: {collection.sections[section].title}, {SELECTED[select]}"
+    title = f"{cell_label(arm, '', variant)}: {collection.sections[section].title}, {SELECTED[select]}"
     header = ("Target", "Baseline", *(f"+ {auxiliary}" for auxiliary in auxiliaries))
     stale = [READ_STALE] if cells.loc[cells["section"] == section, "stale"].any() else []
     profile = collection.sections[section].profile
@@ -216,7 +217,8 @@ def pretraining_table(collection: Collection, frame: pd.DataFrame) -> Table:
 
 
 def cell_label(arm: str, auxiliary: str, variant: str) -> str:
-    """E.g. "method(audio) [option=0.0001]"."""
+    """E.g. "method(audio) [option=0.0001]"; of long numbers three digits, as in tables beside it."""
+    variant = re.sub(r"\d+\.\d{6,}(e-?\d+)?", lambda number: f"{float(number[0]):.3g}", variant)
     return arm + (f"({auxiliary})" if auxiliary else "") + (f" [{variant}]" if variant else "")
 
 
