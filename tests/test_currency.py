@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -11,10 +12,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from safetensors.torch import save_file
 from synthetic import CODE, OTHER_CODE, TASKS, make_record, make_spec, standings_of
 
 from benchmark.evidence.collect import collect
 from benchmark.evidence.pairing import Run, pair_runs
+from benchmark.model.encoder import build_blocks
 from benchmark.provenance.certificates import (
     Certificate,
     Certificates,
@@ -27,7 +30,9 @@ from benchmark.provenance.certificates import (
 from benchmark.provenance.currency import Judge, Standing, carried_note
 from benchmark.records.record import Environment
 from benchmark.records.store import Store
-from benchmark.runner.certify import certificate_text, compare, write_certificate
+from benchmark.runner.certify import certificate_text, compare, files_of, replayable, write_certificate
+from benchmark.spec.weightfile import NAME, BlockShape, Origin
+from tasks import TASKS as REAL_TASKS
 
 THIRD_CODE = {"engine": "0123" * 4}
 ROOT = Path(__file__).parents[1]
@@ -189,7 +194,40 @@ def test_a_report_marks_what_is_of_other_code():
                                                              (run.record for run in collection.paired.runs)]
 
 
-CELL = ("-t", "imagenet", "--arm", "finetune", "--results", "results/own")
+CELL = ("-t", "imagenet", "-x", "speech", "--arm", "finetune,m2pt", "--setting", "pretrained", "--start",
+        "speech=speech.safetensors", "--results", "results/own")
+CERTIFY = ("certify", "--results", "results/own", "--start", "speech=speech.safetensors")
+
+
+def test_a_run_that_starts_from_a_file_is_replayed_with_that_file_alone(tmp_path):
+    (path := tmp_path / "speech.safetensors").write_bytes(b"weights")
+    digest = hashlib.sha256(b"weights").hexdigest()
+    plain = make_record(make_spec())
+    joined = make_record(make_spec("imagenet", "m2pt", "speech", starts={"target": "0" * 12, "auxiliary": digest[:12]}),
+                         weights={"auxiliary": digest, "target": "1" * 64})
+    own = make_record(make_spec(starts={"target": digest[:12]}), weights={"target": digest})
+    grouped = {"plain": [plain], "joined": [joined]}
+    assert files_of(plain, {"speech": path}) == {}
+    assert files_of(joined, {"speech": path, "image": path}) == {"speech": path}
+    assert files_of(own, {"speech": path, "image": path}) == {"image": path}
+    said: list[str] = []
+    assert replayable(grouped, {"speech": path}, said.append) == grouped
+    assert replayable(grouped, {}, said.append) == {"plain": [plain]}
+    assert said == [f"not compared: joined: it starts from a file with SHA-256 {digest}; give that by --start speech=FILE"]
+    with pytest.raises(ValueError, match=r"--start audio=\S+: none of these records starts from this file"):
+        replayable(grouped, {"audio": path}, said.append)
+    path.with_name("other").write_bytes(b"others")
+    with pytest.raises(ValueError, match="none of these records starts from this file"):
+        replayable(grouped, {"speech": path.with_name("other")}, said.append)
+
+
+def write_blocks(path: Path) -> None:
+    """Untrained blocks as images have them, of a modality that no task has, as benchmark convert writes them"""
+    shape = REAL_TASKS["imagenet"].profiles["tiny"].shape
+    blocks = build_blocks(shape.embed_dim, shape.depth, shape.num_heads, shape.mlp_ratio, shape.qkv_bias)
+    made = BlockShape(depth=shape.depth, embed_dim=shape.embed_dim, num_heads=shape.num_heads, mlp_ratio=shape.mlp_ratio)
+    said = Origin(blocks=made, format="x", sources={"published.bin": "ab" * 32})
+    save_file({f"blocks.{name}": value for name, value in blocks.state_dict().items()}, path, {NAME: said.text()})
 
 
 class Checkout:
@@ -226,6 +264,7 @@ class Checkout:
 def test_an_edit_that_alters_nothing_is_carried_and_one_that_does_is_not(tmp_path):
     """Through the whole path: runs, an edit, `certify`, `status`, `report`."""
     suite = Checkout(tmp_path / "suite")
+    write_blocks(suite.folder / "speech.safetensors")
     code, printed = suite.call("run", "--matrix", "smoke", *CELL, "-j", "2")
     assert code == 0, printed
     suite.edit("benchmark/model/connect.py", "but auxiliary has", "and the auxiliary has")
@@ -235,18 +274,18 @@ def test_an_edit_that_alters_nothing_is_carried_and_one_that_does_is_not(tmp_pat
         moved = text.replace("from benchmark.model import loops", "from benchmark.model import compiled as loops")
         path.write_text(moved.replace("benchmark.model.loops", "benchmark.model.compiled"), encoding="utf-8")
     status = ("status", "--matrix", "smoke", *CELL)
-    assert "2 other code" in (printed := suite.call(*status)[1]), printed
+    assert "3 other code" in (printed := suite.call(*status)[1]), printed
     assert "engine" in printed
-    code, printed = suite.call("certify", "--results", "results/own")
+    code, printed = suite.call(*CERTIFY)
     assert code == 0, printed
-    assert "2 of 2 records are carried" in printed
-    assert "2 runs in results/own: 2 carried" in (printed := suite.call(*status)[1]), printed
-    assert "2 to do" not in suite.call("run", "--dry-run", "--matrix", "smoke", *CELL)[1]
+    assert "3 of 3 records are carried" in printed
+    assert "3 runs in results/own: 3 carried" in (printed := suite.call(*status)[1]), printed
+    assert "3 to do" not in suite.call("run", "--dry-run", "--matrix", "smoke", *CELL)[1]
     assert "nothing to certify" in suite.call("certify", "--results", "results/own")[1]
-    code, printed = suite.call("certify", "--check", "--results", "results/own")
+    code, printed = suite.call(*CERTIFY, "--check")
     assert code == 0, printed
-    assert re.search(r"^\S+\.json: 2 classes, before: [0-9a-f]{12}, after: this tree$", printed, re.M)
-    assert "2 of 2 classes are equal to the last bit (0 replayed whole, 2 short: evidence, and no proof)" in printed
+    assert re.search(r"^\S+\.json: 3 classes, before: [0-9a-f]{12}, after: this tree$", printed, re.M)
+    assert "3 of 3 classes are equal to the last bit (0 replayed whole, 3 short: evidence, and no proof)" in printed
     assert printed.splitlines()[-1] == "it holds"
     suite.commit("a word, and a module's name")
     suite.edit("benchmark/train/optim.py", "lr=recipe.lr, betas=recipe.betas", "lr=recipe.lr, betas=recipe.betas, eps=1e-3")
@@ -255,4 +294,6 @@ def test_an_edit_that_alters_nothing_is_carried_and_one_that_does_is_not(tmp_pat
     assert "nothing is carried, and no certificate is written" in printed
     assert "differs: " in printed
     assert "before, " in printed
-    assert "2 other code" in suite.call(*status)[1]
+    assert re.search(r"^not compared: train imagenet tiny m2pt .*: it starts from a file with SHA-256 [0-9a-f]{64}; "
+                     "give that by --start speech=FILE$", printed, re.M)
+    assert "3 other code" in suite.call(*status)[1]

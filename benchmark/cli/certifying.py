@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmark.cli.context import load_registry, require_torch
+from benchmark.cli.context import load_registry, parse_given, require_torch
 from benchmark.evidence.inputs import standing_of
 from benchmark.provenance.certificates import FOLDER, SUITE, Replay, read_certificate
 from benchmark.provenance.currency import Judge
@@ -27,6 +27,7 @@ from benchmark.runner.certify import (
     classes,
     compare,
     replay,
+    replayable,
     write_certificate,
 )
 from benchmark.runner.machine import count_cores
@@ -54,7 +55,8 @@ def certify(options: argparse.Namespace, command: str) -> int:
             + "; --all replays their classes all the same")
         return 0
     grouped = classes(wanted)
-    samples = choose(grouped, options.full, tasks)
+    given = given_to(records, options, tasks)
+    samples = choose(replayable(grouped, given, say), options.full, tasks, given)
     base = options.base or last_known(judge, wanted)
     with sides(options, base) as (before, after, out):
         other = f"with {before.python}" if options.python else base[:12]
@@ -72,6 +74,11 @@ def certify(options: argparse.Namespace, command: str) -> int:
     else:
         say("nothing is carried, and no certificate is written")
     return 0 if len(equal) == len(grouped) else 1
+
+
+def given_to(records: Sequence[Record], options: argparse.Namespace, tasks: Mapping[str, Task]) -> dict[str, Path]:
+    """The files by modality that --start names"""
+    return parse_given(options.start, tasks, {record.spec.auxiliary for record in records if record.spec.auxiliary})
 
 
 def last_known(judge: Judge, records: Sequence[Record]) -> str:
@@ -151,14 +158,15 @@ def check(options: argparse.Namespace) -> int:
         raise ValueError(f"{path} cannot be checked here: "
                          + ("it names no commit" if base is None else f"no record in {options.results} is of its classes"))
     options.base = base
-    samples = choose(grouped, 0, tasks)
+    given = given_to(records, options, tasks)
+    samples = choose(replayable(grouped, given, say), 0, tasks, given)
     with sides(options, base) as (before, after, out):
         say(f"{path.name}: {len(samples)} classes, before: {base[:12]}, after: this tree")
         judge = Judge.beside(Store(options.results))
         replays, _ = compare_sides(samples, before, after, out, tasks, arms, options, judge)
     if missing:
         say(f"not checked: {len(missing)} classes of which there is no record here, such as {missing[0]}")
-    holds = len(replays) == len(samples) and all(one.difference is None for one in replays)
+    holds = len(replays) == len(grouped) and all(one.difference is None for one in replays)
     say("it holds" if holds else "it does not hold for this tree")
     return 0 if holds else 1
 

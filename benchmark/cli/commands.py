@@ -155,6 +155,8 @@ def build_parser() -> Parser:
     certificate.add_argument("--all", action="store_true", help="replay all classes, also those of today's code")
     certificate.add_argument("--check", nargs="?", const="", metavar="FILE",
                              help="replay what a certificate says (default: the newest) and say whether it holds")
+    certificate.add_argument("--start", action="append", default=[], metavar="MODALITY=FILE", help="weights that runs start "
+                             "from, as they were given to them; may be repeated")
     certificate.add_argument("--results", type=Path, default=Path("results/tiny"), metavar="DIR",
                              help="the records (default: %(default)s)")
     certificate.add_argument("--device", default="cpu", help="cpu, cuda, cuda:N (default: %(default)s)")

@@ -60,7 +60,7 @@ def make_plan(options: argparse.Namespace, unprepared: dict[str, str] | None = N
     matrix = find_matrix(options.matrix or DEFAULT_MATRIX, study)
     named = {name.strip() for text in options.aux or () for name in text.split(",")}
     named |= {name for group in matrix.groups for name in group.auxiliaries}
-    given = _parse_given(options.start, tasks, named)
+    given = parse_given(options.start, tasks, named)
     matrix = narrow(matrix, settings=settings, arms=chosen, targets=_pick_own(options.target, tasks, "task"),
                     auxiliaries=pick_auxiliaries(options.aux, tasks, given), known=arms)
     folder = options.results or Path("results") / folder_of(matrix, options.profile, options.limit)
@@ -84,7 +84,7 @@ def _pick_own(names: Sequence[str] | None, known: Mapping[str, Task] | Mapping[s
         raise ValueError(f"{error}; one of your own is found with --plugins FILE") from error
 
 
-def _parse_given(texts: Sequence[str], tasks: Mapping[str, Task], named: Collection[str]) -> dict[str, Path]:
+def parse_given(texts: Sequence[str], tasks: Mapping[str, Task], named: Collection[str]) -> dict[str, Path]:
     """Files by modality, as `--start MODALITY=FILE` has them; a modality that no task pretrains must be `named` elsewhere, too,
     as an auxiliary, or it is taken for a slip."""
     given = {}

@@ -17,6 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from benchmark.plan.matrix import file_digest, pretraining_tasks
 from benchmark.provenance.certificates import Certificate, Extent, Replay, Side, class_of, reads_files
 from benchmark.records.record import Record, record_text, write_json
 from benchmark.records.store import Store
@@ -47,6 +48,7 @@ class Sample:
     record: Record
     extent: Extent
     expected: RunSpec  # what both sides are asked
+    files: Mapping[str, Path]  # by modality, what it starts from instead of pretraining
 
 
 @contextmanager
@@ -75,12 +77,54 @@ def group_of(record: Record) -> str:
                     record.environment.processes or (1,))
 
 
-def choose(grouped: Mapping[str, Sequence[Record]], full: int, tasks: Mapping[str, Task]) -> list[Sample]:
+def files_of(record: Record, given: Mapping[str, Path]) -> dict[str, Path]:
+    """Of the files that are `given` by modality those that the run of a record starts from.
+
+    Raises `ValueError` where one of them is missing.
+    """
+    found: dict[str, Path] = {}
+    for role in record.spec.starts:
+        if digest := record.given(role):
+            modality = record.spec.modality if role == "target" else record.spec.auxiliary or record.spec.modality
+            path = given.get(modality)
+            if path is None or not digest.startswith(file_digest(path)):
+                raise ValueError(f"it starts from a file with SHA-256 {digest}; give that by --start {modality}=FILE")
+            found[modality] = path
+    return found
+
+
+def replayable(grouped: Mapping[str, Sequence[Record]], given: Mapping[str, Path], say: Say) -> dict[str, list[Record]]:
+    """The records by class without those whose files are not given; says which classes are left out.
+
+    Raises `ValueError` where a file is given that nothing starts from.
+    """
+    found: dict[str, list[Record]] = {}
+    unused = dict(given)
+    for group, records in grouped.items():
+        fault = ""
+        for record in records:
+            try:
+                files = files_of(record, given)
+            except ValueError as error:
+                fault = fault or str(error)
+                continue
+            found.setdefault(group, []).append(record)
+            unused = {name: path for name, path in unused.items() if name not in files}
+        if group not in found:
+            say(f"not compared: {group}: {fault}")
+    for name, path in unused.items():
+        raise ValueError(f"--start {name}={path}: none of these records starts from this file")
+    return found
+
+
+def choose(grouped: Mapping[str, Sequence[Record]], full: int, tasks: Mapping[str, Task],
+           given: Mapping[str, Path]) -> list[Sample]:
     """One run of each class to replay; the `full` that took least time at their recorded size, the others short."""
     first = {group: records[0] for group, records in grouped.items()}
     cheapest = sorted(first, key=lambda group: first[group].seconds.get("wall", 0.0))[:full]
-    return [Sample(group, record, "whole", record.spec) if group in cheapest
-            else Sample(group, record, "short", shortened(record.spec, tasks)) for group, record in first.items()]
+    return [Sample(group, record, "whole", record.spec, files_of(record, given)) if group in cheapest
+            else Sample(group, record, "short", shortened(record.spec, tasks), files_of(record, given))
+            for group, record in first.items()]
 
 
 def shortened(spec: RunSpec, tasks: Mapping[str, Task]) -> RunSpec:
@@ -95,15 +139,17 @@ def replay(samples: Sequence[Sample], tree: Tree, out: Path, tasks: Mapping[str,
     """Compute the samples with a tree; returns what was computed by `RunSpec.asked`. What is in `out` already is kept."""
     out.mkdir(parents=True, exist_ok=True)
     found: dict[str, Record] = {}
-    calls: dict[tuple[str, int, int, int, int, Extent], list[Sample]] = {}
+    calls: dict[tuple[str, int, int, int, int, Extent, tuple[tuple[str, Path], ...]], list[Sample]] = {}
+    pretrained = pretraining_tasks(tasks)
     for sample in samples:
         spec, where = sample.record.spec, sample.record.environment
         if spec.kind == "train":  # pretrainings are computed for what starts from them
-            key = (spec.profile, spec.seed, where.threads, where.lockstep or 1, (where.processes or (1,))[-1], sample.extent)
+            key = (spec.profile, spec.seed, where.threads, where.lockstep or 1, (where.processes or (1,))[-1], sample.extent,
+                   tuple((name, path) for name, path in sorted(sample.files.items()) if name in pretrained))
             calls.setdefault(key, []).append(sample)
-    for (profile, seed, threads, lockstep, processes, extent), chosen in calls.items():
+    for (profile, seed, threads, lockstep, processes, extent, instead), chosen in calls.items():
         shared = [] if processes == 1 else [f"--{'processes' if device == 'cpu' else 'gpus'}-per-run", str(processes)]
-        place = out / "-".join([f"{profile}-{seed}-{threads}-{lockstep}", *shared[1:], extent])
+        place = out / "-".join([f"{profile}-{seed}-{threads}-{lockstep}", *shared[1:], extent, *(name for name, _ in instead)])
         place.mkdir(exist_ok=True)
         matrix = place / "replay.yaml"
         groups = [group_text(sample.record.spec, tasks, arms) for sample in chosen]
@@ -115,6 +161,8 @@ def replay(samples: Sequence[Sample], tree: Tree, out: Path, tasks: Mapping[str,
         command = [str(tree.python), "-m", "benchmark", "run", "--matrix", str(matrix), "--profile", profile, "--device",
                    device, "--results", str(place), "-j", str(max(1, cores // (threads * processes))),
                    "--lockstep", str(lockstep), *shared]
+        for name, path in {name: path for sample in chosen for name, path in sample.files.items()}.items():
+            command += ["--start", f"{name}={path}"]
         with (place / "log.txt").open("a", encoding="utf-8") as log:
             done = subprocess.run(command, cwd=tree.folder, stdout=log, stderr=subprocess.STDOUT, check=False,
                                   env={**os.environ, "PYTHONPATH": str(tree.folder)})
