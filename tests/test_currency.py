@@ -15,9 +15,11 @@ import pytest
 from safetensors.torch import save_file
 from synthetic import CODE, OTHER_CODE, TASKS, make_record, make_spec, standings_of
 
+from baselines import ARMS, STUDY
 from benchmark.evidence.collect import collect
 from benchmark.evidence.pairing import Run, pair_runs
 from benchmark.model.encoder import build_blocks
+from benchmark.plan.presets import plan_matrix
 from benchmark.provenance.certificates import (
     Certificate,
     Certificates,
@@ -30,7 +32,7 @@ from benchmark.provenance.certificates import (
 from benchmark.provenance.currency import Judge, Standing, carried_note
 from benchmark.records.record import Environment
 from benchmark.records.store import Store
-from benchmark.runner.certify import certificate_text, compare, files_of, replayable, write_certificate
+from benchmark.runner.certify import SHORT, certificate_text, compare, files_of, replayable, shortened, write_certificate
 from benchmark.spec.weightfile import NAME, BlockShape, Origin
 from tasks import TASKS as REAL_TASKS
 
@@ -219,6 +221,15 @@ def test_a_run_that_starts_from_a_file_is_replayed_with_that_file_alone(tmp_path
     path.with_name("other").write_bytes(b"others")
     with pytest.raises(ValueError, match="none of these records starts from this file"):
         replayable(grouped, {"speech": path.with_name("other")}, said.append)
+
+
+def test_a_pretraining_that_ends_early_is_replayed_for_that_share_of_the_short_schedule():
+    maturity = STUDY.matrices["maturity"]
+    brief = [f"{scope}.{name}={value}" for scope in ("recipe", "pretrain") for name, value in SHORT.items()]
+    asked = maturity.model_copy(update={"limited": True, "quick": tuple(brief)})
+    recorded, replayed = (plan_matrix(matrix, REAL_TASKS, ARMS, "tiny", [0]).specs for matrix in (maturity, asked))
+    assert {spec.recipe.stop_epoch for spec in recorded if spec.kind == "pretrain"} == {None, 2, 12, 22, 132}
+    assert {shortened(spec, REAL_TASKS).asked for spec in recorded} == {spec.asked for spec in replayed}
 
 
 def write_blocks(path: Path) -> None:

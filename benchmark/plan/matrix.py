@@ -183,7 +183,7 @@ class Planner:
         profile = self._profile(task)
         recipe = self._override(profile.pretrain, "pretrain", task)
         if share < 1:
-            recipe = recipe.model_copy(update={"stop_epoch": max(1, round(share * recipe.epochs))})
+            recipe = recipe.model_copy(update={"stop_epoch": stop_after(share, recipe.epochs)})
         if origin is not None and self.shape(pretraining_tasks(self.tasks)[origin]).init_std != self.shape(task).init_std:
             raise ValueError(f"blocks of {origin} and {task.modality} are initialised otherwise; set shape.init_std alike")
         named = {"stop_epoch": recipe.stop_epoch, "origin": origin}
@@ -267,6 +267,11 @@ def join_plans(parts: Sequence[tuple[Planner, Sequence[Cell]]], seeds: Sequence[
             raise ValueError(f"--set {override.key} changes nothing in this matrix{hint}")
     pretrainings = sorted((job for planner, _ in parts for job in planner.pretrainings), key=lambda job: job.spec.seed)
     return Plan(tuple({job.spec.run_id: job for job in (*pretrainings, *jobs)}.values()))
+
+
+def stop_after(share: float, epochs: int) -> int:
+    """The epoch after which a pretraining ends that goes through a share of its schedule"""
+    return max(1, round(share * epochs))
 
 
 @functools.lru_cache

@@ -17,12 +17,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from benchmark.plan.matrix import file_digest, pretraining_tasks
+from benchmark.plan.matrix import file_digest, pretraining_tasks, stop_after
 from benchmark.provenance.certificates import Certificate, Extent, Replay, Side, class_of, reads_files
 from benchmark.records.record import Record, record_text, write_json
 from benchmark.records.store import Store
 from benchmark.spec.contracts import Arm, Task
-from benchmark.spec.recipes import Frozen
+from benchmark.spec.recipes import Frozen, PretrainRecipe
 from benchmark.spec.runspec import RunSpec, canonical_json
 
 ROOT = Path(__file__).parents[2]
@@ -128,8 +128,11 @@ def choose(grouped: Mapping[str, Sequence[Record]], full: int, tasks: Mapping[st
 
 
 def shortened(spec: RunSpec, tasks: Mapping[str, Task]) -> RunSpec:
-    """The same on few samples for two epochs"""
+    """The same on few samples for two epochs, or for the same share of them"""
     recipe = spec.recipe.model_copy(update=SHORT)
+    if isinstance(recipe, PretrainRecipe) and recipe.stop_epoch is not None:
+        share = recipe.stop_epoch / spec.recipe.epochs
+        recipe = recipe.model_copy(update={"stop_epoch": stop_after(share, recipe.epochs)})
     limit = tasks[spec.task].profiles[spec.profile].smoke_limit
     return spec.model_copy(update={"recipe": recipe, "limit": limit})
 
