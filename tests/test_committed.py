@@ -128,6 +128,20 @@ def test_how_far_an_auxiliary_was_trained_and_the_order_of_its_blocks_are_not_sh
         assert show_interval(row, metric) in text, (task, variant)
 
 
+def test_which_layers_have_a_pathway_and_where_scales_start_are_not_shown_to_matter():
+    found, text = analysis(), readme_in_words()
+    places = [f"layers={layer}" for layer in ("attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2")]
+    starts = ["scale_init=0.01,train_scale=False", *(f"scale_init={start}" for start in ("0.01", "0.0001", "1e-06"))]
+    for task, said in (("imagenet", "between {} and {} on images"), ("shapenet", "between {} and {} on parts")):
+        metric = found.collection.tasks[task].metrics[0]
+        rows = [first_row(found.effects, {"section": 0, "task": task, "arm": STUDY.method, "variant": variant,
+                                          "metric": metric.name, "select": "last"}) for variant in (*places, *starts)]
+        assert {row.n for row in rows} == {3}
+        assert all(row.low < 0 < row.high for row in rows)
+        gains = [row.difference for row in rows]
+        assert said.format(show_points(min(gains)), show_points(max(gains))) in text
+
+
 def test_figures_of_the_review_are_what_the_evidence_computes():
     """What a review of these records found, by hand, before there was a table of it"""
     found = analysis()
