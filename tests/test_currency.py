@@ -30,9 +30,19 @@ from benchmark.provenance.certificates import (
     read_certificate,
 )
 from benchmark.provenance.currency import Judge, Standing, carried_note
-from benchmark.records.record import Environment
+from benchmark.records.record import Environment, Record
 from benchmark.records.store import Store
-from benchmark.runner.certify import SHORT, certificate_text, compare, files_of, replayable, shortened, write_certificate
+from benchmark.runner.certify import (
+    SHORT,
+    certificate_text,
+    compare,
+    files_of,
+    replayable,
+    representatives,
+    shortened,
+    write_certificate,
+)
+from benchmark.spec.recipes import PretrainRecipe
 from benchmark.spec.weightfile import NAME, BlockShape, Origin
 from tasks import TASKS as REAL_TASKS
 
@@ -230,6 +240,19 @@ def test_a_pretraining_that_ends_early_is_replayed_for_that_share_of_the_short_s
     recorded, replayed = (plan_matrix(matrix, REAL_TASKS, ARMS, "tiny", [0]).specs for matrix in (maturity, asked))
     assert {spec.recipe.stop_epoch for spec in recorded if spec.kind == "pretrain"} == {None, 2, 12, 22, 132}
     assert {shortened(spec, REAL_TASKS).asked for spec in recorded} == {spec.asked for spec in replayed}
+
+
+def test_of_each_class_that_run_is_replayed_which_has_its_pretraining_computed():
+    def started(name: str, seed: int, variant: str = "") -> Record:
+        return make_record(make_spec("imagenet", "m2pt", "audio", seed, starts={"auxiliary": name}, variant=variant))
+
+    whole, early = (make_record(make_spec(kind="pretrain", arm=None, setting=None, recipe=PretrainRecipe(
+        epochs=30, batch_size=32, lr=1e-3, stop_epoch=stop))) for stop in (None, 2))
+    plain, others = started(whole.run_id, 0), [started(early.run_id, seed, "maturity=0.1") for seed in (0, 1)]
+    noise = make_record(make_spec("imagenet", "random-norm", "audio", starts={"auxiliary": whole.run_id}))
+    grouped = {"m2pt": [plain, *others], "noise": [noise], "pretrain": [whole], "pretrain early": [early]}
+    assert representatives(grouped) == {"m2pt": others[0], "noise": noise, "pretrain": whole, "pretrain early": early}
+    assert representatives({**grouped, "m2pt": [plain]})["m2pt"] is plain
 
 
 def write_blocks(path: Path) -> None:

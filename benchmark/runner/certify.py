@@ -120,11 +120,29 @@ def replayable(grouped: Mapping[str, Sequence[Record]], given: Mapping[str, Path
 def choose(grouped: Mapping[str, Sequence[Record]], full: int, tasks: Mapping[str, Task],
            given: Mapping[str, Path]) -> list[Sample]:
     """One run of each class to replay; the `full` that took least time at their recorded size, the others short."""
-    first = {group: records[0] for group, records in grouped.items()}
+    first = representatives(grouped)
     cheapest = sorted(first, key=lambda group: first[group].seconds.get("wall", 0.0))[:full]
     return [Sample(group, record, "whole", record.spec, files_of(record, given)) if group in cheapest
             else Sample(group, record, "short", shortened(record.spec, tasks), files_of(record, given))
             for group, record in first.items()]
+
+
+def representatives(grouped: Mapping[str, Sequence[Record]]) -> dict[str, Record]:
+    """One record of each class: the first, or of a class of trainings one that starts from a pretraining that is one, too,
+    and that no other would have computed."""
+    found = {group: records[0] for group, records in grouped.items()}
+    starting = {record.run_id: {group: one for group, records in grouped.items() for one in reversed(records)
+                                if record.run_id in one.spec.starts.values()}
+                for record in found.values() if record.spec.kind == "pretrain"}
+    kept: set[str] = set()  # classes whose run is chosen for a pretraining
+    for run_id, by_group in sorted(starting.items(), key=lambda item: len(item[1])):  # those with the fewest choices first
+        there = [group for group in by_group if run_id in found[group].spec.starts.values()]
+        free = there or [group for group in by_group if group not in kept]
+        if free and kept.isdisjoint(there):
+            kept.add(free[0])
+            if not there:
+                found[free[0]] = by_group[free[0]]
+    return found
 
 
 def shortened(spec: RunSpec, tasks: Mapping[str, Task]) -> RunSpec:
