@@ -140,6 +140,14 @@ def test_which_layers_have_a_pathway_and_where_scales_start_are_not_shown_to_mat
         assert all(row.low < 0 < row.high for row in rows)
         gains = [row.difference for row in rows]
         assert said.format(show_points(min(gains)), show_points(max(gains))) in text
+    metric = found.collection.tasks["shapenet"].metrics[1]
+    second = [first_row(found.effects, {"section": 0, "task": "shapenet", "arm": STUDY.method, "variant": variant,
+                                        "metric": metric.name, "select": "last"}) for variant in (*places, *starts)]
+    (above,) = [row for row in second if not row.low < 0 < row.high]
+    assert metric.name == "class mIoU"
+    assert above.low > 0
+    layer = above.variant.removeprefix("layers=")
+    assert f"one interval of eight is above 0 (pathways in `{layer}`, {show_interval(above, metric)}" in text
 
 
 def test_figures_of_the_review_are_what_the_evidence_computes():

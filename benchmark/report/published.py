@@ -6,7 +6,7 @@ counts it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -18,6 +18,7 @@ from benchmark.evidence.frames import rows_of
 from benchmark.evidence.stats import ALPHA
 from benchmark.report.canvas import BASELINE, INK, PALETTE, Interval, forest, shorten
 from benchmark.report.markup import MINUS, NONE, Entry, Line, Table
+from benchmark.report.tables import cell_label
 
 SCRATCH = ", from scratch"
 
@@ -117,7 +118,7 @@ def draw_claims(claims: Sequence[Claim], judged: pd.DataFrame, profile: str) -> 
     for claim, row in ordered:
         task, setting, *_ = _place(claim)
         groups.setdefault(f"{task}, {setting}", []).append(
-            Interval(shorten(_label(claim), 52), row.measured, known(row.low), known(row.high), colours.get(row.profile, INK),
+            Interval(shorten(_label(claim), 58), row.measured, known(row.low), known(row.high), colours.get(row.profile, INK),
                      reference=claim.absolute_gain))
     figure = forest(groups, 0, "gain over the baseline (percentage points); hollow: no interval")
     (axes,) = figure.axes
@@ -138,6 +139,7 @@ def _place(claim: Claim) -> tuple[str, ...]:
 
 def _label(claim: Claim) -> str:
     assert claim.test is not None
-    test: Mapping[str, Any] = claim.test.model_dump()
-    options = ", ".join(f"{name}={value}" for name, value in test["options"].items())
-    return f"+ {test['auxiliary']}, {test['metric']}" + (f" [{options}]" if options else "")
+    test = claim.test
+    variant = ",".join(f"{name}={'+'.join(value) if isinstance(value, list | tuple) else value}"
+                       for name, value in test.options.items())
+    return cell_label(f"+ {test.auxiliary}, {test.metric}", "", variant)
