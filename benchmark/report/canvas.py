@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import re
+import textwrap
 from collections.abc import Collection as AbstractCollection
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -29,6 +30,7 @@ from benchmark.report.tables import SELECTED
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31", "#999999")
 DPI = 150
+AXIS = 48  # letters under an axis that long labels of rows leave half of a figure to
 BASELINE, INK, FAINT = "#000000", "#222222", "#D9D9D9"
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans", "font.size": 9, "text.color": INK, "text.parse_math": False, "legend.frameon": False,
@@ -149,7 +151,7 @@ def forest(groups: Mapping[str, Sequence[Interval]], null: float, label: str,
     axes.spines["left"].set_visible(False)
     axes.grid(axis="x", color=FAINT, linewidth=0.6)
     axes.set_axisbelow(True)
-    axes.set_xlabel(label)
+    axes.set_xlabel(textwrap.fill(label, AXIS))
     return figure
 
 
