@@ -8,6 +8,7 @@ of the system are missing.
 from __future__ import annotations
 
 import ctypes.util
+import gc
 import os
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -31,6 +32,14 @@ LONGEST = ["test_slurm.py", "test_runner.py", "test_own.py", "test_official_poin
            "test_official_audioset.py", "test_committed.py", "test_convert.py", "test_faults.py", "test_layers.py",
            "test_report_parts.py", "test_docs.py", "test_report.py", "test_data_files.py", "test_sixth_task.py", "test_cli.py",
            "test_kernels.py"]
+
+
+gc.disable()  # until all is imported and collected, of which nothing is garbage
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import shutil
@@ -21,7 +22,7 @@ from benchmark.cli import closing, reading
 from benchmark.cli.commands import build_parser
 from benchmark.cli.config import with_config
 from benchmark.cli.context import make_plan
-from benchmark.cli.main import main
+from benchmark.cli.main import SELDOM, main
 from benchmark.data import embedded
 from benchmark.model.weights import read_weights, save_tensors
 from benchmark.plan.variants import load_variants
@@ -566,3 +567,12 @@ def test_a_shell_completes_commands_options_names_and_files(tmp_path, capsys):
     assert done.stdout.splitlines() == list(wanted.values()), done.stderr
     assert main(["completion", "zsh"]) == 0
     assert capsys.readouterr().out.startswith("#compdef benchmark")
+
+
+@pytest.mark.parametrize("arguments", [["list", "tasks"], ["info", "nothing of that name"]])
+def test_a_command_leaves_the_garbage_collector_as_it_was(arguments, monkeypatch, capsys):
+    seen = []
+    monkeypatch.setattr("benchmark.cli.main.build_parser", lambda: seen.append(gc.get_threshold()) or build_parser())
+    before = gc.get_threshold()
+    main(arguments)
+    assert (seen, gc.get_threshold()) == ([SELDOM], before)

@@ -29,7 +29,7 @@ from benchmark.records.record import Record, read_record, record_text
 from benchmark.records.store import Store
 from benchmark.runner.budget import Budget
 from benchmark.runner.pool import Event, run_plan, todo
-from benchmark.runner.preload import ALWAYS, preloaded
+from benchmark.runner.preload import ALWAYS, FIRST, LAST, in_order, preloaded
 from benchmark.spec.runspec import Site
 from benchmark.train.checkpoint import load_checkpoint, save_checkpoint
 
@@ -64,7 +64,7 @@ def outcome(record: Record) -> tuple:
 
 def test_imported_for_all_is_what_these_runs_use_and_no_plugin(plugins, tmp_path):
     def imported(*arguments: str) -> set[str]:
-        return set(preloaded(plan_of(plugins, tmp_path, "--matrix", "smoke", *arguments)[0].jobs)) - set(ALWAYS)
+        return set(preloaded(plan_of(plugins, tmp_path, "--matrix", "smoke", *arguments)[0].jobs)) - set(in_order(ALWAYS))
 
     pictures = {"tasks.imagenet", "tasks.pixels"}
     assert pictures < imported("-t", "imagenet", "-x", "audio") >= {"tasks.audioset.metrics", "tasks.audioset.embedded"}
@@ -73,6 +73,14 @@ def test_imported_for_all_is_what_these_runs_use_and_no_plugin(plugins, tmp_path
 
 
 # --- a matrix that goes well -----------------------------------------------------------------------------------------
+
+
+def test_what_is_imported_for_all_is_not_searched_for_garbage(plugins, tmp_path):
+    names = preloaded(plan_of(plugins, tmp_path, "--matrix", "smoke", "-t", "imagenet", "-x", "audio")[0].jobs)
+    assert (names[0], names[-1]) == (FIRST, LAST)
+    program = (f"import gc, {FIRST}\nassert not gc.isenabled()\nimport json\nimport {LAST}\n"
+               "assert gc.isenabled()\nassert gc.get_freeze_count() > 1000")
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmark.bench.measure import Bench, Result
 from benchmark.bench.run import MEASUREMENTS, tell
-from benchmark.runner.preload import ALWAYS
+from benchmark.runner.preload import ALWAYS, in_order
 
 # Of a GPU of 80 GB: seconds for each, 360 in all; what is not done by then was never going to be.
 GPU_LIMITS = {"check": 40.0, "optimizer": 30.0, "points": 20.0, "steps": 90.0, "tiny": 50.0, "stack": 40.0,
@@ -30,7 +30,7 @@ def run_limited(bench: Bench, limits: Mapping[str, float], total: float, say: Ca
     `keep` is called with all results, and reasons by name of what was not measured, whenever there is more to keep.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([*ALWAYS, "sklearn.metrics", "benchmark.bench.run"])
+    context.set_forkserver_preload(in_order([*ALWAYS, "sklearn.metrics", "benchmark.bench.run"]))
     found: list[Result] = []
     missing: dict[str, str] = {}
     deadline = time.monotonic() + total

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 from benchmark.cli.context import load_registry, parse_given, require_torch
 from benchmark.evidence.inputs import standing_of
-from benchmark.plan.matrix import file_digest
+from benchmark.plan.given import file_digest
 from benchmark.provenance.certificates import FOLDER, SUITE, Replay, read_certificate
 from benchmark.provenance.currency import Judge
 from benchmark.records.record import Record

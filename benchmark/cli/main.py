@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from benchmark.cli.commands import build_parser
 from benchmark.cli.config import with_config
 from benchmark.cli.terminal import directed, write_plainly
+
+SELDOM = (50_000, 20, 100)  # objects, and generations, between two sweeps
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -17,15 +21,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = ["benchmark", *(sys.argv[1:] if arguments is None else arguments)]
     write_plainly()
     try:
-        parser = build_parser()
-        given = with_config(command[1:], parser)
-        options = parser.parse_args(given)
-        # A name of other bytes is no text for a record.
-        text = shlex.join([command[0], *given]).encode(errors="backslashreplace").decode()
-        with directed(getattr(options, "quiet", False), getattr(options, "log", None), text):
-            code = int(options.run(options, text))
-            sys.stdout.flush()  # here, where a reader that has gone is no error
-        return code
+        with sweeping_seldom():
+            return _call(command)
     except KeyboardInterrupt:
         print("\ninterrupted: finished runs are kept, unfinished ones go on from where they stopped; "
               "run the same command again", file=sys.stderr)
@@ -36,3 +33,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValueError as error:
         print(f"benchmark: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
+
+
+def _call(command: list[str]) -> int:
+    parser = build_parser()
+    given = with_config(command[1:], parser)
+    options = parser.parse_args(given)
+    # A name of other bytes is no text for a record.
+    text = shlex.join([command[0], *given]).encode(errors="backslashreplace").decode()
+    with directed(getattr(options, "quiet", False), getattr(options, "log", None), text):
+        code = int(options.run(options, text))
+        sys.stdout.flush()  # here, where a reader that has gone is no error
+    return code
+
+
+@contextmanager
+def sweeping_seldom() -> Iterator[None]:
+    """Let the garbage collector look through everything less often: of what a command imports, plans and reads next to
+    nothing is garbage, and looking takes up to a third of its time."""
+    usual = gc.get_threshold()
+    gc.set_threshold(*SELDOM)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*usual)

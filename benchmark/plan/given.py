@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -41,3 +43,13 @@ def published_files(files: Mapping[str, Pretrained]) -> Published | None:
     """By role, the SHA-256 of the published files that weights were converted from, by name; None where none is known"""
     origins = {role: read_origin(file.weights) for role, file in files.items()}
     return {role: origin.sources for role, origin in origins.items() if origin is not None} or None
+
+
+@functools.lru_cache
+def file_digest(path: Path) -> str:
+    """Twelve hex digits of a file's SHA-256; raises `ValueError` where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:12]
+    except OSError as error:
+        raise ValueError(f"weights {path} cannot be read ({error.strerror})") from error

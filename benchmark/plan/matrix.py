@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import functools
-import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,7 +16,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from benchmark.plan.given import Published, given_weights, published_files
+from benchmark.plan.given import Published, file_digest, given_weights, published_files
 from benchmark.plan.overrides import Override, as_field, scope_hint
 from benchmark.provenance.code import code_parts
 from benchmark.spec.contracts import Arm, ProfileSpec, Start, Task, Trained
@@ -272,16 +271,6 @@ def join_plans(parts: Sequence[tuple[Planner, Sequence[Cell]]], seeds: Sequence[
 def stop_after(share: float, epochs: int) -> int:
     """The epoch after which a pretraining ends that goes through a share of its schedule"""
     return max(1, round(share * epochs))
-
-
-@functools.lru_cache
-def file_digest(path: Path) -> str:
-    """Twelve hex digits of a file's SHA-256; raises `ValueError` where it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()[:12]
-    except OSError as error:
-        raise ValueError(f"weights {path} cannot be read ({error.strerror})") from error
 
 
 def code_of(task: Task, arm: Arm | None, profile: str) -> dict[str, str]:

@@ -17,7 +17,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from benchmark.plan.matrix import file_digest, pretraining_tasks, stop_after
+from benchmark.plan.given import file_digest
+from benchmark.plan.matrix import pretraining_tasks, stop_after
 from benchmark.provenance.certificates import Certificate, Extent, Replay, Side, class_of, reads_files
 from benchmark.records.record import Record, record_text, write_json
 from benchmark.records.store import Store
