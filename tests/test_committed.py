@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 from readme import FIGURE, README, RESULTS, ROOT, analysis, figure, parts, shown
 
-from baselines import STUDY
+from baselines import ARMS, STUDY
 from benchmark.cli.main import main
+from benchmark.evidence.analysis import analyse
 from benchmark.evidence.detectable import MEANS, heading
 from benchmark.evidence.frames import first_row, rows_of
+from benchmark.evidence.inputs import gather
 from benchmark.evidence.means import ALL, printed_gains
 from benchmark.evidence.rule import BASELINE, HELPS, NO_EVIDENCE
 from benchmark.evidence.rule2 import PLANNING
 from benchmark.evidence.stats import mean_interval
 from benchmark.records.record import read_record, records_under
+from benchmark.records.store import Store
 from benchmark.report.answer import answer_table
 from benchmark.report.first import first_matrix
 from benchmark.report.markup import show_interval, show_points
@@ -24,19 +28,21 @@ from benchmark.report.means import means_table
 from benchmark.report.ranks import power_table
 from benchmark.report.rule2 import rule2_table
 from benchmark.report.tables import contrasts_table, effects_table
+from tasks import TASKS
 
 FORMATS = "md,csv,html,png"  # of the report; the others would double its size, and one command writes them
 LARGEST = 27 * 2**20  # bytes of all that is committed below results/
 
 
-def test_the_report_is_what_the_records_give(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(("results", "formats"), [("results/tiny", FORMATS), ("results/real", "md,csv,png")])
+def test_the_report_is_what_the_records_give(results, formats, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
-    assert main(["report", "--results", "results/tiny", "--format", FORMATS, "--out", str(tmp_path)]) == 0
+    assert main(["report", "--results", results, "--format", formats, "--out", str(tmp_path)]) == 0
     made, committed = ({path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-                       for folder in (tmp_path, RESULTS / "report"))
+                       for folder in (tmp_path, ROOT / results / "report"))
     assert made.keys() == committed.keys()
     changed = [name for name in made if made[name] != committed[name]]
-    assert not changed, (f"regenerate it with: benchmark report --results results/tiny --format {FORMATS}; "
+    assert not changed, (f"regenerate it with: benchmark report --results {results} --format {formats}; "
                          f"other bytes in {', '.join(changed[:5])}")
 
 
@@ -63,8 +69,12 @@ def test_the_first_screen_is_in_order_and_says_what_a_pathway_is_before_it_uses_
 
 
 def readme_in_words() -> str:
+    return in_words(README)
+
+
+def in_words(page: Path) -> str:
     """On one line, brackets as a reader sees them"""
-    return re.sub(r"\\([\[\]])", r"\1", " ".join(README.read_text(encoding="utf-8").split()))
+    return re.sub(r"\\([\[\]])", r"\1", " ".join(page.read_text(encoding="utf-8").split()))
 
 
 def test_what_the_readme_says_in_words_is_what_the_records_say():
@@ -148,6 +158,33 @@ def test_which_layers_have_a_pathway_and_where_scales_start_are_not_shown_to_mat
     assert above.low > 0
     layer = above.variant.removeprefix("layers=")
     assert f"one interval of eight is above 0 (pathways in `{layer}`, {show_interval(above, metric)}" in text
+
+
+def test_the_page_on_real_auxiliaries_says_what_its_records_say():
+    records, problems, infos, _ = gather([Store(ROOT / "results" / "real")], TASKS, ARMS)
+    assert not problems
+    found, page = analyse(records, problems, tasks=infos, study=STUDY), in_words(ROOT / "docs" / "real-auxiliaries.md")
+    gains: dict[str, list[str]] = {}
+    assert {record.given("auxiliary")[:8] for record in records if record.spec.auxiliary} == {"132e735b"}
+    for task in ("imagenet", "audioset"):
+        metric = found.collection.tasks[task].metrics[0]
+        keys = {"section": 0, "task": task, "metric": metric.name, "select": "last"}
+        plain = first_row(found.cells, {"section": 0, "task": task, "metric": metric.name, "role": "baseline"})
+        assert f"{plain.last_mean:.1f}" in page
+        for arm in ("m2pt", "random-norm", "shuffled", "self-copy", "aux-init"):
+            row = first_row(found.effects, {**keys, "arm": arm})
+            assert row.n == 3
+            assert show_interval(row, metric) in page, (task, arm)
+            gains.setdefault(arm, []).append(show_interval(row, metric) if arm == STUDY.method else show_points(row.difference))
+    assert set(found.verdicts["verdict"]) == {NO_EVIDENCE}
+    assert "gain {} points on images and {} on sounds".format(*gains[STUDY.method]) in readme_in_words()
+    assert "noise in its place gains {} and {} (".format(*gains["random-norm"]) in readme_in_words()
+    seen_from = dict(zip(found.verdicts["task"], found.verdicts["found_beyond_all_from"], strict=True))
+    assert f"of {seen_from['imagenet']:.1f} points on, on sounds from {seen_from['audioset']:.0f}," in page
+    begun = [record for record in records if record.spec.arm == "aux-init" and record.spec.task == "audioset"]
+    plain = {record.spec.seed: record.curve("test", "mAP")[-1][1] for record in records
+             if (record.spec.arm, record.spec.task) == ("scratch", "audioset")}
+    assert all(record.curve("test", "mAP")[-1][1] > plain[record.spec.seed] for record in begun)
 
 
 def test_figures_of_the_review_are_what_the_evidence_computes():
