@@ -30,6 +30,7 @@ from benchmark.report.tables import SELECTED
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31", "#999999")
 DPI = 150
+TITLE = 90  # letters above a figure
 AXIS = 48  # letters under an axis that long labels of rows leave half of a figure to
 BASELINE, INK, FAINT = "#000000", "#222222", "#D9D9D9"
 STYLE: dict[Any, Any] = {
@@ -156,9 +157,9 @@ def forest(groups: Mapping[str, Sequence[Interval]], null: float, label: str,
 
 
 def make_title(text: str, collection: Collection, section: int, select: Selection | None = None) -> str:
-    """Two lines: what is shown, and under which conditions"""
+    """What is shown, and, on the next line or lines, under which conditions"""
     parts = [collection.sections[section].title, *([f"test split, {SELECTED[select]}"] if select else [])]
-    return f"{shorten(text, 110)}\n{shorten(', '.join(parts), 110)}"
+    return f"{shorten(text, 110)}\n{textwrap.fill(plain(', '.join(parts)), TITLE)}"
 
 
 def shorten(text: str, length: int = 24) -> str:
