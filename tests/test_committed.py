@@ -126,34 +126,35 @@ def test_the_lead_on_video_needs_no_structure_that_training_gave():
         assert f"{show_points(apart.mean)} [{show_points(low)}, {show_points(high)}]" in text, other
 
 
+def gain_of(task: str, variant: str, place: int = 0):
+    """The effect of a variant of the method on a target, by its main metric or another; and that metric"""
+    metric = analysis().collection.tasks[task].metrics[place]
+    return first_row(analysis().effects, {"section": 0, "task": task, "arm": STUDY.method, "variant": variant,
+                                          "metric": metric.name, "select": "last"}), metric
+
+
 def test_how_far_an_auxiliary_was_trained_and_the_order_of_its_blocks_are_not_shown_to_matter():
-    found, text = analysis(), readme_in_words()
+    text = readme_in_words()
     changed = [(task, variant) for task in ("imagenet", "shapenet")
                for variant in ("maturity=0.06666666666666667", "maturity=0.7333333333333333", "order=reversed")]
     for task, variant in changed:
-        metric = found.collection.tasks[task].metrics[0]
-        row = first_row(found.effects, {"section": 0, "task": task, "arm": STUDY.method, "variant": variant,
-                                        "metric": metric.name, "select": "last"})
+        row, metric = gain_of(task, variant)
         assert row.low < 0 < row.high
         assert show_interval(row, metric) in text, (task, variant)
 
 
 def test_which_layers_have_a_pathway_and_where_scales_start_are_not_shown_to_matter():
-    found, text = analysis(), readme_in_words()
+    text = readme_in_words()
     places = [f"layers={layer}" for layer in ("attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2")]
     starts = ["scale_init=0.01,train_scale=False", *(f"scale_init={start}" for start in ("0.01", "0.0001", "1e-06"))]
     for task, said in (("imagenet", "between {} and {} on images"), ("shapenet", "between {} and {} on parts")):
-        metric = found.collection.tasks[task].metrics[0]
-        rows = [first_row(found.effects, {"section": 0, "task": task, "arm": STUDY.method, "variant": variant,
-                                          "metric": metric.name, "select": "last"}) for variant in (*places, *starts)]
+        rows = [gain_of(task, variant)[0] for variant in (*places, *starts)]
         assert {row.n for row in rows} == {3}
         assert all(row.low < 0 < row.high for row in rows)
         gains = [row.difference for row in rows]
         assert said.format(show_points(min(gains)), show_points(max(gains))) in text
-    metric = found.collection.tasks["shapenet"].metrics[1]
-    second = [first_row(found.effects, {"section": 0, "task": "shapenet", "arm": STUDY.method, "variant": variant,
-                                        "metric": metric.name, "select": "last"}) for variant in (*places, *starts)]
-    (above,) = [row for row in second if not row.low < 0 < row.high]
+    second = [gain_of("shapenet", variant, 1) for variant in (*places, *starts)]
+    ((above, metric),) = [(row, metric) for row, metric in second if not row.low < 0 < row.high]
     assert metric.name == "class mIoU"
     assert above.low > 0
     layer = above.variant.removeprefix("layers=")

@@ -28,7 +28,6 @@ from benchmark.runner.certify import (
     classes,
     compare,
     replay,
-    replayable,
     write_certificate,
 )
 from benchmark.runner.machine import count_cores
@@ -57,7 +56,7 @@ def certify(options: argparse.Namespace, command: str) -> int:
             + "; --all replays their classes all the same")
         return 0
     grouped = classes(wanted)
-    samples = choose(replayable(grouped, given, say), options.full, tasks, given)
+    samples = choose(grouped, options.full, tasks, given, say)
     base = options.base or last_known(judge, wanted)
     with sides(options, base) as (before, after, out):
         other = f"with {before.python}" if options.python else base[:12]
@@ -163,7 +162,7 @@ def check(options: argparse.Namespace) -> int:
         raise ValueError(f"{path} cannot be checked here: "
                          + ("it names no commit" if base is None else f"no record in {options.results} is of its classes"))
     options.base = base
-    samples = choose(replayable(grouped, given, say), 0, tasks, given)
+    samples = choose(grouped, 0, tasks, given, say)
     with sides(options, base) as (before, after, out):
         say(f"{path.name}: {len(samples)} classes, before: {base[:12]}, after: this tree")
         judge = Judge.beside(Store(options.results))

@@ -118,13 +118,14 @@ def replayable(grouped: Mapping[str, Sequence[Record]], given: Mapping[str, Path
     return found
 
 
-def choose(grouped: Mapping[str, Sequence[Record]], full: int, tasks: Mapping[str, Task],
-           given: Mapping[str, Path]) -> list[Sample]:
-    """One run of each class to replay; the `full` that took least time at their recorded size, the others short."""
-    first = representatives(grouped)
+def choose(grouped: Mapping[str, Sequence[Record]], full: int, tasks: Mapping[str, Task], given: Mapping[str, Path],
+           say: Say) -> list[Sample]:
+    """One run to replay of each class whose files are `given`; the `full` that took least time at their recorded size, the
+    others short."""
+    first = representatives(replayable(grouped, given, say))
     cheapest = sorted(first, key=lambda group: first[group].seconds.get("wall", 0.0))[:full]
-    return [Sample(group, record, "whole", record.spec, files_of(record, given)) if group in cheapest
-            else Sample(group, record, "short", shortened(record.spec, tasks), files_of(record, given))
+    asked = {group: record.spec if group in cheapest else shortened(record.spec, tasks) for group, record in first.items()}
+    return [Sample(group, record, "whole" if group in cheapest else "short", asked[group], files_of(record, given))
             for group, record in first.items()]
 
 

@@ -45,9 +45,10 @@ def take_device(site: Site) -> torch.device:
 def place(model: Part, recipe: OptimRecipe, device: torch.device) -> Part:
     """The model, moved to its device; its attention as it is fast there in the recipe's precision.
 
-    On a CPU in half precision that is in parts, as a stack has it: backward, torch's fused attention takes 0.1 ms
-    there for each head of each sample, whatever there is to do (findings/torch_half_attention_backward.sh), and
-    was ahead at no count of tokens from 17 to 1,024.
+    On a CPU in half precision that is in timm's parts, as a stack has it: backward, torch's fused attention takes
+    0.1 ms there for each head of each sample, whatever there is to do. Parts took a sixth of its time at 17 tokens,
+    half at 197, as long at 512, and less again at 1,024. (findings/torch_half_attention_backward.sh compares it with
+    torch's own parts, which compute in single precision and are slower.)
     """
     if device.type == "cpu" and recipe.precision in AUTOCAST:
         write_out_attention(model)
