@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from synthetic import TASKS, make_matrix, make_pretraining, make_spec
+import pytest
+from synthetic import TASKS, make_matrix, make_pretraining, make_record, make_spec
 
 from benchmark.evidence.collect import collect
 from benchmark.evidence.detectable import ALONE, show_points
@@ -10,6 +11,7 @@ from benchmark.evidence.estimates import estimate_effects
 from benchmark.evidence.forecast import forecast_effects, forecast_time
 from benchmark.evidence.stats import minimal_detectable_effect
 from benchmark.report.console import detectable_text, time_text
+from benchmark.runner.budget import Budget
 
 
 def lines_of(specs, records, tasks):
@@ -24,6 +26,27 @@ def test_time_is_that_of_runs_of_the_same_kind():
     assert time_text(forecast_time([*todo, longer], records), 1).endswith("with 1 at once, and 1 runs of unknown length")
     assert time_text(forecast_time([longer], records), 2).startswith("1 runs to do; how long they take is not known")
     assert time_text(forecast_time([], records), 2) == "nothing left to compute"
+
+
+def test_a_pretraining_that_stops_early_takes_its_part_of_a_whole_one():
+    whole = make_pretraining("image")
+    long = whole.spec.model_copy(update={"recipe": whole.spec.recipe.model_copy(update={"epochs": 300})})
+    early = long.model_copy(update={"recipe": long.recipe.model_copy(update={"stop_epoch": 20})})
+    records = [whole.model_copy(update={"spec": long, "run_id": long.run_id, "seconds": {"wall": 300.0}})]
+    for here, elsewhere in ((records, []), ([], records)):
+        assert forecast_time([early], here, elsewhere).seconds == pytest.approx(20.0)
+        assert forecast_time([long], here, elsewhere).seconds == pytest.approx(300.0)
+    budget = Budget(100.0, records)
+    assert budget.forecast(early) == pytest.approx(20.0)
+    assert budget.allows(early)
+    stopped = records[0].model_copy(update={"spec": early, "run_id": early.run_id, "seconds": {"wall": 25.0}})
+    assert forecast_time([early, long], [*records, stopped]).seconds == pytest.approx(325.0), "each as it was recorded"
+
+
+def test_runs_on_few_labels_are_not_those_on_all():
+    few = make_spec(seed=1, recipe=make_spec().recipe.model_copy(update={"label_share": 0.01}))
+    found = forecast_time([few, make_spec(seed=1)], [make_record(make_spec())])
+    assert (found.seconds, found.known, found.unknown) == (61.0, 1, 1)
 
 
 def test_effects_follow_the_measured_spread_and_the_chosen_seeds():

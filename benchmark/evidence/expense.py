@@ -12,10 +12,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import fmean
 from typing import Literal
 
-from benchmark.evidence.lengths import length_of
+from benchmark.evidence.lengths import epochs_run, expected_length, length_of
 from benchmark.spec.recipes import ModelShape, PretrainRecipe
 from benchmark.spec.runspec import RunSpec
 
@@ -69,23 +68,26 @@ def load_speeds(folder: Path) -> Speeds:
 
 def expenses(pending: Sequence[RunSpec], lengths: Mapping[tuple[object, ...], Sequence[float]], speeds: Speeds,
              samples: Mapping[tuple[str, str], int]) -> list[Expense]:
-    """One row a cell.
+    """One row for runs of a cell that take equally long; of those on a share of the labels the row says so.
 
     `lengths`: seconds of recorded runs times the processes that shared each, by `length_of`. `samples`: of the training
     split, by task and kind of run.
     """
-    cells: dict[str, list[RunSpec]] = {}
+    cells: dict[tuple[str, tuple[object, ...]], list[RunSpec]] = {}
     for spec in pending:
-        cells.setdefault(spec.cell, []).append(spec)
+        cells.setdefault((spec.cell, length_of(spec)), []).append(spec)
     found = []
-    for cell, specs in cells.items():
+    for (cell, _), specs in cells.items():
         spec = specs[0]
+        if not isinstance(spec.recipe, PretrainRecipe) and spec.recipe.label_share < 1:
+            cell += f", {100 * spec.recipe.label_share:g} % of the labels"
         rate = _rate(spec, speeds)
         core = speeds.core_ms.get((spec.task, spec.kind))
         cores = math.ceil(rate * core / 1e3) if rate and core else None
         count = samples.get((spec.task, spec.kind)) if spec.limit is None else spec.limit
-        if length_of(spec) in lengths:
-            found.append(Expense(cell, len(specs), len(specs) * fmean(lengths[length_of(spec)]) / 3600, origin="recorded"))
+        seconds = expected_length(lengths, spec)
+        if seconds is not None:
+            found.append(Expense(cell, len(specs), len(specs) * seconds / 3600, origin="recorded"))
         elif rate and count and spec.profile == "paper":
             hours = len(specs) * count * epochs_of(spec) / rate / 3600
             found.append(Expense(cell, len(specs), hours, rate, cores, "measured"))
@@ -104,9 +106,8 @@ def _rate(spec: RunSpec, speeds: Speeds) -> float | None:
 def epochs_of(spec: RunSpec) -> float:
     """How often a run draws each sample"""
     recipe = spec.recipe
-    if isinstance(recipe, PretrainRecipe):
-        return (recipe.stop_epoch or recipe.epochs) * (recipe.repeats or 1)
-    return recipe.epochs * (recipe.repeats or 1) * recipe.label_share
+    share = 1.0 if isinstance(recipe, PretrainRecipe) else recipe.label_share
+    return epochs_run(spec) * (recipe.repeats or 1) * share
 
 
 def operations_of(spec: RunSpec) -> float:

@@ -10,7 +10,7 @@ from statistics import fmean
 from benchmark.evidence.collect import collect
 from benchmark.evidence.estimates import estimate_effects, pooled_spread
 from benchmark.evidence.inputs import TaskInfo
-from benchmark.evidence.lengths import known_lengths, length_of
+from benchmark.evidence.lengths import epochs_run, expected_length, known_lengths, length_of
 from benchmark.evidence.stats import minimal_detectable_effect
 from benchmark.records.record import Record
 from benchmark.spec.runspec import RunSpec
@@ -40,25 +40,24 @@ class Detectable:
 
 
 def forecast_time(pending: Sequence[RunSpec], records: Iterable[Record], elsewhere: Iterable[Record] = ()) -> TimeLeft:
-    """From finished runs of the same task, kind, setting, samples and epochs; where there are none, from those that are
-    recorded elsewhere, if need be of other epochs, whose time is then taken to be alike for each.
+    """From finished runs of the same task, kind, setting, samples, labels and epochs; where there are none, from those that
+    are recorded elsewhere, if need be of other epochs, whose time is then taken to be alike for each.
     """
     measured, others = known_lengths(records), known_lengths(elsewhere)
     by_epoch: dict[tuple[object, ...], list[float]] = {}
-    for (*kind, epochs, plain), seconds in others.items():
+    for (*kind, epochs, plain), lasted in others.items():
         assert isinstance(epochs, int)
-        by_epoch.setdefault((*kind, plain), []).extend(length / epochs for length in seconds)
+        by_epoch.setdefault((*kind, plain), []).extend(length / epochs for length in lasted)
     lengths, borrowed = [], 0
     for spec in pending:
-        asked = length_of(spec)
-        *kind, epochs, plain = asked
-        if asked in measured:
-            lengths.append(fmean(measured[asked]))
-        elif asked in others:
-            lengths.append(fmean(others[asked]))
+        *kind, _, plain = length_of(spec)
+        if (seconds := expected_length(measured, spec)) is not None:
+            lengths.append(seconds)
+        elif (seconds := expected_length(others, spec)) is not None:
+            lengths.append(seconds)
             borrowed += 1
         elif (*kind, plain) in by_epoch:
-            lengths.append(fmean(by_epoch[*kind, plain]) * spec.recipe.epochs)
+            lengths.append(fmean(by_epoch[*kind, plain]) * epochs_run(spec))
             borrowed += 1
     return TimeLeft(math.fsum(lengths), len(lengths), len(pending) - len(lengths), borrowed)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean
 
 from benchmark.records.record import Record
+from benchmark.spec.recipes import PretrainRecipe
 from benchmark.spec.runspec import RunSpec
 
 
@@ -19,4 +21,25 @@ def known_lengths(records: Iterable[Record]) -> dict[tuple[object, ...], list[fl
 
 def length_of(spec: RunSpec) -> tuple[object, ...]:
     """What runs that take about equally long have in common"""
-    return (spec.task, spec.kind, spec.profile, spec.setting, spec.limit, spec.recipe.epochs, spec.auxiliary is None)
+    recipe = spec.recipe
+    share = None if isinstance(recipe, PretrainRecipe) else recipe.label_share
+    return (spec.task, spec.kind, spec.profile, spec.setting, spec.limit, share, recipe.repeats, epochs_run(spec),
+            spec.auxiliary is None)
+
+
+def epochs_run(spec: RunSpec) -> int:
+    """Epochs after which a run ends: fewer than those of its schedule where it is to stop before"""
+    recipe = spec.recipe
+    return recipe.stop_epoch or recipe.epochs if isinstance(recipe, PretrainRecipe) else recipe.epochs
+
+
+def expected_length(known: Mapping[tuple[object, ...], Sequence[float]], spec: RunSpec) -> float | None:
+    """Seconds of a run, from `known_lengths`; of one that stops early, if need be, its part of those of the whole schedule.
+    None where neither has run."""
+    if (key := length_of(spec)) in known:
+        return fmean(known[key])
+    if isinstance(spec.recipe, PretrainRecipe) and spec.recipe.stop_epoch is not None:
+        whole = length_of(spec.model_copy(update={"recipe": spec.recipe.model_copy(update={"stop_epoch": None})}))
+        if whole in known:
+            return fmean(known[whole]) * epochs_run(spec) / spec.recipe.epochs
+    return None

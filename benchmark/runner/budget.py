@@ -5,10 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
-from statistics import fmean
 from typing import TYPE_CHECKING
 
-from benchmark.evidence.lengths import known_lengths, length_of
+from benchmark.evidence.lengths import expected_length, known_lengths, length_of
 from benchmark.records.record import Record
 from benchmark.spec.runspec import RunSpec
 
@@ -49,7 +48,7 @@ class Budget:
     def forecast(self, spec: RunSpec) -> float | None:
         """Seconds of a run, or its share of those of a stack; None where no run of its kind has shown it."""
         key = length_of(spec)
-        return fmean(self.known[key]) if key in self.known else self.seen.get(key)
+        return self.seen[key] if key in self.seen and key not in self.known else expected_length(self.known, spec)
 
     def allows(self, spec: RunSpec, together: int = 1) -> bool:
         """Whether a run, or so many at once, may begin: they will be done in time, nobody knows, or no whole limit would do
