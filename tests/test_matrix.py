@@ -268,6 +268,8 @@ def test_under_the_papers_profile_rates_follow_the_batch_unless_they_are_set():
     halved = recipe_of("paper", f"recipe.batch_size={published.batch_size // 2}")
     assert (halved.lr, halved.min_lr) == (pytest.approx(published.lr / 2), pytest.approx(published.min_lr / 2))
     assert recipe_of("paper", "recipe.batch_size=64", "recipe.lr=0.01").lr == 0.01
+    typed = recipe_of("paper", f"recipe.batch_size={published.batch_size // 4}", "recipe.min_lr=1e-5")
+    assert (typed.lr, typed.min_lr) == (pytest.approx(published.lr / 4), 1e-5)
     assert recipe_of("tiny", "recipe.batch_size=32").lr == TASKS["imagenet"].profiles["tiny"].train["pretrained"].lr
     with pytest.raises(ValueError, match="batch_size"):
         recipe_of("paper", "recipe.batch_size=many")

@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 from PIL import Image
-from synthetic import make_matrix, make_record
+from synthetic import make_matrix, make_record, make_spec
 
 from benchmark.cli.commands import build_parser
 from benchmark.cli.context import make_plan
@@ -75,6 +75,22 @@ def test_an_arm_that_answers_as_its_baseline_on_every_seed_is_said_so(m2pt, equa
         page = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
         said = "Answers as its baseline does on every test sample and seed: imagenet m2pt(audio) (2 seeds)"
         assert (said in page.replace("\\", "")) == bool(found)
+
+
+def test_a_cell_is_judged_in_each_profile_and_under_each_condition_by_itself(tmp_path):
+    store = Store(tmp_path)
+    store.prepare()
+    few = make_spec().recipe.model_copy(update={"label_share": 0.1})
+    records = []
+    for changes in ({}, {"profile": "small"}, {"recipe": few}):
+        for arm, auxiliary in (("finetune", None), ("m2pt", "audio")):
+            for seed in range(2):
+                records.append(make_record(make_spec(arm=arm, auxiliary=auxiliary, seed=seed, **changes)))
+                store.save(records[-1])
+                changed = auxiliary and "recipe" in changes
+                write_outputs(store.run_folder(records[-1].spec) / FILE, answers([3] if changed else [1]))
+    assert unchanged_cells(store, records) == {"imagenet m2pt(audio), profile tiny, label_share=1.0": 2,
+                                               "imagenet m2pt(audio), profile small": 2}
 
 
 def test_runs_that_left_no_outputs_are_not_judged(tmp_path):

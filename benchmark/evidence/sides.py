@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from benchmark.evidence.pairing import Run, pair_runs
+from benchmark.evidence.sections import conditions_of
 from benchmark.records.outputs import FILE, read_outputs
 from benchmark.records.record import Record
 from benchmark.records.store import Store
+from benchmark.spec.runspec import RunSpec
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -70,16 +72,36 @@ def baseline_of(run: Record, records: Iterable[Record]) -> Record | None:
 def unchanged_cells(store: Store, records: Iterable[Record], equal: Collection[str] = ()) -> dict[str, int]:
     """Cells whose answers are the baseline's on every sample and seed, each with how many seeds that is.
 
-    Of runs that left what they said; arms that are to be `equal` to their baseline are left out.
+    Of runs that left what they said; arms that are to be `equal` to their baseline are left out. A cell of several profiles
+    or conditions is judged in each by itself, and named with what it has there.
     """
     paired = pair_runs([Run(record) for record in records if record.spec.kind == "train" and record.spec.limit is None])
-    same: dict[str, list[bool]] = {}
+    same: dict[tuple[str, str], list[bool]] = {}
     for run, baseline in paired.baseline_of.items():
         if run.spec.arm in equal or not _has_outputs(store, run) or not _has_outputs(store, baseline):
             continue
-        if all(same.get(run.spec.cell, [True])):  # else one seed has shown a difference already
-            same.setdefault(run.spec.cell, []).append(_answers_alike(store, run, baseline))
-    return {cell: len(found) for cell, found in same.items() if all(found)}
+        place = run.comparison, run.spec.cell
+        if all(same.get(place, [True])):  # else one seed has shown a difference already
+            same.setdefault(place, []).append(_answers_alike(store, run, baseline))
+    named = _names_of(paired.baseline_of)
+    return {named[place]: len(found) for place, found in same.items() if all(found)}
+
+
+def _names_of(runs: Iterable[Run]) -> dict[tuple[str, str], str]:
+    """By comparison and cell: the cell's name, and where it has other ones, too, what it has and they have not"""
+    places: dict[str, dict[str, RunSpec]] = {}
+    for run in runs:
+        places.setdefault(run.spec.cell, {}).setdefault(run.comparison, run.spec)
+    names = {}
+    for cell, specs in places.items():
+        profiles = {spec.profile for spec in specs.values()}
+        for comparison, spec in specs.items():
+            ours = conditions_of(spec)
+            beside = [conditions_of(other) for other in specs.values() if other.profile == spec.profile]
+            names[comparison, cell] = ", ".join([
+                cell, *([f"profile {spec.profile}"] if len(profiles) > 1 else []),
+                *(f"{key}={value}" for key, value in ours.items() if any(other.get(key) != value for other in beside))])
+    return names
 
 
 def _has_outputs(store: Store, run: Run) -> bool:

@@ -239,7 +239,7 @@ class Planner:
             size = data["batch_size"]
             if isinstance(size, int) and size > 0:  # else the validation below says what is wrong
                 factor = size / value.batch_size  # type: ignore[attr-defined]
-                data["lr"], data["min_lr"] = data["lr"] * factor, data["min_lr"] * factor
+                data |= {rate: data[rate] * factor for rate in {"lr", "min_lr"} - names}
         try:
             return type(value).model_validate(data)
         except ValidationError as error:
