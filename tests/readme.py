@@ -32,7 +32,7 @@ FIGURE = RESULTS / "report" / "figures" / f"{FIRST}.png"
 @functools.cache
 def analysis() -> Analysis:
     """Of the committed records as they are, whatever code is today's: what they say does not depend on it"""
-    records, problems, infos, _ = gather([Store(RESULTS)], TASKS, ARMS)
+    records, problems, infos, *_ = gather([Store(RESULTS)], TASKS, ARMS)
     return analyse(records, problems, tasks=infos, study=STUDY)
 
 

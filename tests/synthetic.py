@@ -123,8 +123,8 @@ def make_matrix(
 
 def standings_of(records: Iterable[Record], outdated: Iterable[Record] = ()) -> dict[str, Standing]:
     """Every record of today's code but those that are `outdated`"""
-    other = {record.origin for record in outdated}
-    return {record.origin: Standing("other code") if record.origin in other else Standing("up to date") for record in records}
+    other = {record.identity for record in outdated}
+    return {record.identity: Standing("other code" if record.identity in other else "up to date") for record in records}
 
 
 def digest(*parts: object) -> str:

@@ -52,6 +52,6 @@ def test_runs_are_compared_with_their_baselines_once_and_shown(tmp_path):
     assert content["cka"] == pytest.approx([1.0, linear_cka(features(0), features(1))], abs=1e-5)
     assert compare_with_baselines(store) == 0
     alignments = alignments_of(store, records)
-    assert set(alignments) == {records[1].run_id}
+    assert set(alignments) == {records[1].identity}
     write_report(analyse(records, [], tasks=TASKS, extras=Extras(alignments=alignments)), tmp_path / "report")
     assert "| imagenet | m2pt(audio) | 1 | 1.000  " in (tmp_path / "report" / "report.md").read_text()

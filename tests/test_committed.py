@@ -162,7 +162,7 @@ def test_which_layers_have_a_pathway_and_where_scales_start_are_not_shown_to_mat
 
 
 def test_the_page_on_real_auxiliaries_says_what_its_records_say():
-    records, problems, infos, _ = gather([Store(ROOT / "results" / "real")], TASKS, ARMS)
+    records, problems, infos, *_ = gather([Store(ROOT / "results" / "real")], TASKS, ARMS)
     assert not problems
     found, page = analyse(records, problems, tasks=infos, study=STUDY), in_words(ROOT / "docs" / "real-auxiliaries.md")
     gains: dict[str, list[str]] = {}

@@ -43,7 +43,7 @@ def records_of(gains: dict[float, float] = GAINS, seeds=range(6), matrix: str = 
 
 def noted(records) -> dict:
     """As if a real auxiliary were known"""
-    return {record.run_id: {"solution": "x", "layers": ["a", "b"], "cosine": [0.003, -0.004], "all": -0.001,
+    return {record.identity: {"solution": "x", "layers": ["a", "b"], "cosine": [0.003, -0.004], "all": -0.001,
                             "numbers": [10000, 10000]} for record in records if record.spec.task == "imagenet"
             and record.spec.arm == "fix" and record.spec.seed == 0}
 
@@ -124,8 +124,8 @@ def test_cosines_of_auxiliaries_are_noted_where_all_weights_are_here(tmp_path):
     assert note_cosines(store, "m2pt") == 1
     assert note_cosines(store, "m2pt") == 0, "it is noted already"
     content = noted_cosines(store, [image, audio, linear, solution, method, aligned])
-    assert content.keys() == {method.run_id}
-    one = content[method.run_id]
+    assert content.keys() == {method.identity}
+    one = content[method.identity]
     expected = {name: torch.nn.functional.cosine_similarity(kept[audio.run_id][name].flatten(), tau[name].flatten(), 0).item()
                 for name in tau}
     assert dict(zip(one["layers"], one["cosine"], strict=True)) == pytest.approx(
@@ -156,7 +156,7 @@ def test_secondary_endpoints_are_shown_as_such_and_of_runs_that_left_outputs(tmp
         PROBABILITY: 37.5}
     assert endpoints_of({"correct": np.array([1.0, 0.5])}) == {POINTS: 75.0}
     records = [record for record in records_of() if record.spec.task == "imagenet"]
-    kept = {record.run_id: {PROBABILITY: 30 + record.spec.seed + (2.0 if record.spec.arm == "solution" else 0.0)}
+    kept = {record.identity: {PROBABILITY: 30 + record.spec.seed + (2.0 if record.spec.arm == "solution" else 0.0)}
             for record in records if record.spec.arm in ("solution", "solution-noise")}
     found = analyse(records, [], tasks=INFOS, study=STUDY, extras=Extras(endpoints=kept))
     rows = found.secondary[found.secondary["variant"] == ""].set_index("arm")

@@ -35,8 +35,8 @@ def made(tmp_path_factory) -> Path:
 
 
 def analysis_of(folder: Path, **changes):
-    records, problems, infos, standings = gather([Store(folder)], OWN, ARMS)
-    signed = kept_signed([Store(folder)], records, RIVALS)
+    records, problems, infos, standings, by_store = gather([Store(folder)], OWN, ARMS)
+    signed = kept_signed(by_store, RIVALS)
     return analyse(records, problems, tasks=infos, standings=standings, extras=Extras(signed=signed),
                    study=replace(RIVALS, **changes)), signed
 
@@ -84,12 +84,12 @@ def test_the_report_compares_arms_that_were_run_at_equal_cost(made, tmp_path):
 
 def test_cosines_before_and_after_alignment_are_those_that_runs_noted(made, tmp_path):
     analysis, signed = analysis_of(made)
-    records = {record.run_id: record for record in gather([Store(made)], OWN, ARMS)[0]}
-    assert {records[run_id].spec.arm for run_id in signed} == {"m2pt", "aligned", "aligned-noise"}
+    records = {record.identity: record for record in gather([Store(made)], OWN, ARMS)[0]}
+    assert {records[identity].spec.arm for identity in signed} == {"m2pt", "aligned", "aligned-noise"}
     frame = analysis.directions
     (pretrained,) = (number for number, section in enumerate(analysis.collection.sections) if section.setting == "pretrained")
     for arm, variant in (("m2pt", ""), ("aligned", ""), ("aligned", "by=activations")):
-        kept = [one for run_id, one in signed.items() if (spec := records[run_id].spec).setting == "pretrained"
+        kept = [one for identity, one in signed.items() if (spec := records[identity].spec).setting == "pretrained"
                 and (spec.arm, spec.variant) == (arm, variant)]
         assert len(kept) == 2
         ours = frame[(frame["section"] == pretrained) & (frame["arm"] == arm) & (frame["variant"] == variant)]
@@ -143,7 +143,7 @@ def test_doses_and_noise_of_their_size_predict_by_their_own_cosines_the_gain_of_
             records.append(record)
             if arm in cosines:
                 row = {name: [(-1) ** seed * cosines[arm]] for name in SERIES}
-                signed[record.run_id] = Signed(["blocks.0.attn.qkv"], {0: row, 12: row})
+                signed[record.identity] = Signed(["blocks.0.attn.qkv"], {0: row, 12: row})
     assert arms_beside(RIVALS)[0] == "m2pt"
     found = analyse(records, [], tasks=TASKS, study=RIVALS, extras=Extras(signed=signed)).predicted.set_index("arm")
     assert found["predicted"].to_dict() == {"m2pt": pytest.approx(-2.0), "aligned": pytest.approx(4.0)}

@@ -262,14 +262,40 @@ def test_a_pretraining_by_another_recipe_is_not_the_main_section_however_many_ru
     assert alone.conditions.startswith("start="), "also where nothing starts from the profile's own"
 
 
-def test_another_rate_of_the_scales_never_takes_the_place_of_the_profiles():
+def test_another_rate_of_the_scales_is_another_variant_and_never_averaged_with_the_profiles():
     tasks = TASKS | {"imagenet": replace(TASKS["imagenet"], scale_lr={("tiny", "pretrained"): None})}
     faster = make_spec().recipe.model_copy(update={"scale_lr": 0.1})
-    treated = make_record(make_spec("imagenet", "m2pt", "audio"), 41.0)
-    other = make_record(make_spec("imagenet", "m2pt", "audio", recipe=faster), 60.0, started="2030-01-01T00:00:00+00:00")
-    collection = collect([make_record(make_spec(), 40.0), treated, other], tasks=tasks)
-    assert effect_of(collection)["difference"] == pytest.approx(1.0)
-    assert "Repeats a cell and seed" in kinds(collection)
+    records = [make_record(make_spec(seed=seed), 40.0) for seed in range(4)]
+    records += [make_record(make_spec("imagenet", "m2pt", "audio", seed=seed), 41.0) for seed in range(2)]
+    records += [make_record(make_spec("imagenet", "m2pt", "audio", seed=seed, recipe=faster), 60.0,
+                            started="2030-01-01T00:00:00+00:00") for seed in range(1, 4)]
+    collection = collect(records, tasks=tasks)
+    effects = estimate_effects(collection)
+    found = {row.variant: (row.n, row.difference) for row in effects[effects["metric"] == "top-1"].itertuples()}
+    assert found == {"": (2, pytest.approx(1.0)), "scale_lr=0.1": (3, pytest.approx(20.0))}
+    assert not kinds(collection)
+
+
+def test_auxiliaries_pretrained_by_another_recipe_are_another_variant_and_never_averaged_with_the_profiles():
+    """Else seeds of either recipe made one mean, and runs of another recipe alone stood as the profile's own."""
+    pretraining = make_pretraining("audioset").spec
+    stated = stated_conditions(pretraining.shape, pretraining.recipe.model_dump(mode="json"), None)
+    tasks = TASKS | {"audioset": replace(TASKS["audioset"], pretraining={"tiny": stated})}
+    quick = pretraining.recipe.model_copy(update={"epochs": 1})
+    records = []
+    for seed, (recipe, gain) in enumerate([(pretraining.recipe, 0.0)] * 3 + [(quick, 5.0)] * 3):
+        start = make_pretraining("audioset", seed)
+        start = start.model_copy(update={"spec": start.spec.model_copy(update={"recipe": recipe})})
+        start = start.model_copy(update={"run_id": start.spec.run_id})
+        plain = make_spec(seed=seed)
+        starts = {**plain.starts, "auxiliary": start.run_id}
+        records += [start, make_record(plain, 40.0),
+                    make_record(make_spec("imagenet", "m2pt", "audio", seed=seed, starts=starts), 40.0 + gain)]
+    for these, expected in ((records, {"": (3, 0.0), "auxiliary.epochs=1": (3, 5.0)}),
+                            (records[9:], {"auxiliary.epochs=1": (3, 5.0)})):
+        effects = estimate_effects(collect(these, tasks=tasks))
+        shown = effects[effects["metric"] == "top-1"]
+        assert {row.variant: (row.n, pytest.approx(row.difference)) for row in shown.itertuples()} == expected
 
 
 def test_a_section_of_failures_alone_is_reported(tmp_path):

@@ -60,11 +60,11 @@ def judge_all(options: argparse.Namespace) -> dict[str, Judgement]:
     folders = options.results or sorted(path.parent for path in Path("results").glob("*/runs"))
     for folder in folders:
         check_results(folder)
-    records, _, tasks, standings = gather([Store(folder) for folder in folders], *load_registry(options.plugins))
-    collection = collect(records, tasks=tasks, standings=standings)
+    found = gather([Store(folder) for folder in folders], *load_registry(options.plugins))
+    collection = collect(found.records, tasks=found.tasks, standings=found.standings)
     judged = judge_claims(collection, load_claims(load_study()), estimate_cells(collection), estimate_effects(collection))
-    found = zip(*(judged[name].astype(str) for name in ("id", "verdict", "reason")), strict=True)
-    return {claim: Judgement(Verdict(verdict), reason) for claim, verdict, reason in found}
+    rows = zip(*(judged[name].astype(str) for name in ("id", "verdict", "reason")), strict=True)
+    return {claim: Judgement(Verdict(verdict), reason) for claim, verdict, reason in rows}
 
 
 def check_results(folder: Path) -> None:
@@ -107,21 +107,21 @@ def _make_report(options: argparse.Namespace, status: Status) -> int:
     for store in stores:
         if (store.folder / "slurm").is_dir():  # a matrix that nobody may have watched to its end
             compare_with_baselines(store)
-    records, problems, infos, standings = gather(stores, tasks, arms)
-    alignments = {run_id: values for store in stores for run_id, values in alignments_of(store, records).items()}
+    records, problems, infos, standings, by_store = gather(stores, tasks, arms)
+    alignments = {identity: values for place in by_store for identity, values in alignments_of(*place).items()}
     study = load_study(arms)
     unchanged: dict[str, int] = {}
-    for store in stores:
-        unchanged |= unchanged_cells(store, records, study.equal)
+    for store, own in by_store:
+        unchanged |= unchanged_cells(store, own, study.equal)
     status.update(f"looking at what {len(records)} records say")
-    samples, reconstructions, damaged = gather_pictures(stores, records)
-    cosines = {run_id: noted for store in stores for run_id, noted in noted_cosines(store, records).items()}
-    endpoints, unread = kept_endpoints(stores, records)
+    samples, reconstructions, damaged = gather_pictures(by_store)
+    cosines = {identity: noted for place in by_store for identity, noted in noted_cosines(*place).items()}
+    endpoints, unread = kept_endpoints(by_store)
     others = gather([Store(folder) for folder in options.compare], tasks, arms)[0] if options.compare else None
     analysis = analyse(records, [*problems, *damaged, *unread], options.select.replace("-", "_"), tasks=infos,
                        study=study, standings=standings, compared=others,
                        extras=Extras(alignments, samples, reconstructions, cosines, endpoints,
-                                     kept_signed(stores, records, study), unchanged))
+                                     kept_signed(by_store, study), unchanged))
     try:
         written = write_report(analysis, options.out or folders[0] / "report", _regenerating(options, folders), formats, parts,
                                lambda part: status.update(f"writing: {part}"))

@@ -154,7 +154,7 @@ def print_forecast(plan: Plan, store: Store, jobs: int, plugins: Sequence[Path] 
     from benchmark.report.console import detectable_text, time_text
     from benchmark.runner.pool import todo
 
-    records, _, tasks, _ = gather([store], *load_registry(plugins))
+    records, _, tasks, *_ = gather([store], *load_registry(plugins))
     pending = [job.spec for job in todo(plan, store).jobs]
     (profile,) = {spec.profile for spec in plan.specs}
     came = Store(Path("results") / profile)  # in a clone, what the suite's own results are

@@ -63,6 +63,7 @@ def read_alignment(path: Path) -> dict[str, Any] | None:
 
 
 def alignments_of(store: Store, records: Iterable[Record]) -> dict[str, list[float]]:
-    """By run id: the alignment of a run with its baseline after every block, first to last, where it was measured."""
-    found = {record.run_id: read_alignment(store.run_folder(record.spec) / FILE) for record in records}
-    return {run_id: [float(value) for value in content["cka"]] for run_id, content in found.items() if content}
+    """By the record's identity: the alignment of a run with its baseline after every block, first to last, where it was
+    measured. `records` are the folder's own."""
+    found = {record.identity: read_alignment(store.run_folder(record.spec) / FILE) for record in records}
+    return {identity: [float(value) for value in content["cka"]] for identity, content in found.items() if content}

@@ -45,14 +45,14 @@ FINDINGS = ("contradicted", "not-reproduced", "other-code", "other-data", "missi
 
 @dataclass(frozen=True)
 class Extras:
-    """What lies beside the records and is shown where it is there."""
+    """What lies beside the records and is shown where it is there: of a record by its identity, of a run's cell by its name."""
 
-    alignments: Mapping[str, Sequence[float]] = field(default_factory=dict)  # of runs with their baselines, by run id
+    alignments: Mapping[str, Sequence[float]] = field(default_factory=dict)  # of runs with their baselines
     samples: Mapping[tuple[str, str], Pictures] = field(default_factory=dict)  # by task and profile
-    reconstructions: Mapping[str, Pictures] = field(default_factory=dict)  # by run id of the pretraining
+    reconstructions: Mapping[str, Pictures] = field(default_factory=dict)  # of pretrainings
     cosines: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # of auxiliaries with what fine-tuning adds
-    endpoints: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # secondary ones, by run id
-    signed: Mapping[str, Signed] = field(default_factory=dict)  # what pathways were worth to the loss, by run id
+    endpoints: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # secondary ones
+    signed: Mapping[str, Signed] = field(default_factory=dict)  # what pathways were worth to the loss
     unchanged: Mapping[str, int] = field(default_factory=dict)  # cells that answer as their baseline, with their seeds
 
 

@@ -37,6 +37,7 @@ class Collection:
 
     records: tuple[Record, ...]
     paired: Paired
+    measured: Mapping[Run, Mapping[str, BySelection]]  # of every training, kept or not, by metric
     values: pd.DataFrame
     pairs: pd.DataFrame
     sections: tuple[Section, ...]
@@ -70,14 +71,17 @@ def collect(
 ) -> Collection:
     """Read, group, pair. A file that cannot be read becomes a problem.
 
-    `standings`: how each record stands to today's code and data by its origin, if known.
+    `standings`: how each record stands to today's code and data by its identity, if known.
     """
     records, unreadable = _read(sources)
     found = (*sorted(problems, key=lambda p: (p.name, p.state, p.reason)), *unreadable)
     infos, foreign = _with_foreign_tasks(records, found, tasks or {})
     pretrainings = {r.run_id: r.spec for r in records if r.spec.kind == "pretrain"}
-    runs = [Run(r, UP_TO_DATE if standings is None else standings[r.origin], is_own(r.spec, pretrainings, tasks or {}))
-            for r in records if r.spec.kind == "train"]
+    runs = []
+    for record in (record for record in records if record.spec.kind == "train"):
+        otherwise = alterations(record.spec, pretrainings, tasks or {})
+        standing = UP_TO_DATE if standings is None else standings[record.identity]
+        runs.append(Run(record, standing, not otherwise, ",".join(untold(record.spec, otherwise))))
     specs = [r.spec for r in runs] + [p.spec for p in found if p.spec is not None and p.spec.kind == "train"]
     own = {(task, *place): stated for task, info in infos.items() for place, stated in info.conditions.items()}
     by_comparison = assign_sections(specs, _weights(runs, standings is not None), own)
@@ -99,6 +103,7 @@ def collect(
     return Collection(
         records=tuple(records),
         paired=paired,
+        measured=measured,
         values=pd.DataFrame(values, columns=VALUE_COLUMNS),
         pairs=pd.DataFrame(_pair_rows(paired, measured, section_of), columns=PAIR_COLUMNS),
         sections=sections,
@@ -117,6 +122,14 @@ def main_values(collection: Collection, select: Selection) -> Iterator[tuple[Any
         value = getattr(row, select)
         if row.metric == main[str(row.task)] and not pd.isna(value):
             yield row, float(value)
+
+
+def values_of_runs(collection: Collection, select: Selection) -> dict[Run, float]:
+    """The value of its task's main metric of every run that has one, also of those that stand in no table: a run is compared
+    with the baseline of its own environment, which need not be the one that is shown."""
+    main = {task: info.metrics[0].name for task, info in collection.tasks.items()}
+    found = {run: by_metric.get(main[run.spec.task], {}).get(select) for run, by_metric in collection.measured.items()}
+    return {run: value for run, value in found.items() if value is not None and not math.isnan(value)}
 
 
 def find_metric(collection: Collection, task: str, name: str) -> Metric:
@@ -168,19 +181,31 @@ def _with_foreign_tasks(
     return infos, remarks
 
 
-def is_own(spec: RunSpec, pretrainings: Mapping[str, RunSpec], tasks: Mapping[str, TaskInfo]) -> bool:
-    """Whether a run has the scales' rate of its profile, and starts from pretrainings by its profile's recipe, as far as
-    that is known; `pretrainings` are those recorded, by run id. A maturity, which is the arm's choice, is no other recipe."""
+def alterations(spec: RunSpec, pretrainings: Mapping[str, RunSpec], tasks: Mapping[str, TaskInfo]) -> dict[str, str]:
+    """What a run has instead of its profile's rate of the scales ("scales") and of its profile's pretrainings, by the role
+    that they start, e.g. {"auxiliary": "auxiliary.epochs=2"}; as far as that is known.
+
+    `pretrainings` are those recorded, by run id. A maturity, which is the arm's choice, is no other recipe.
+    """
+    found = {}
     info, rate = tasks.get(spec.task), getattr(spec.recipe, "scale_lr", None)
     if info is not None and info.scale_lr.get((spec.profile, spec.setting or "none"), rate) != rate:
-        return False
-    for start in (pretrainings[run_id] for run_id in spec.starts.values() if run_id in pretrainings):
+        found["scales"] = f"scale_lr={rate}"
+    for role, start in ((role, pretrainings[run_id]) for role, run_id in spec.starts.items() if run_id in pretrainings):
         stated = tasks[start.task].pretraining.get(start.profile) if start.task in tasks else None
-        found = stated_conditions(start.shape, start.recipe.model_dump(mode="json"), None)
-        if stated is not None and start.limit == spec.limit and any(
-                found.get(name) != value for name, value in stated.items() if name != "stop_epoch"):
-            return False
-    return True
+        has = stated_conditions(start.shape, start.recipe.model_dump(mode="json"), None)
+        if stated is not None and start.limit == spec.limit:
+            others = {name: has.get(name, "absent") for name, value in stated.items()
+                      if name != "stop_epoch" and has.get(name) != value}
+            if others:
+                found[role] = ",".join(f"{role}.{name}={value.replace(',', '+')}" for name, value in sorted(others.items()))
+    return found
+
+
+def untold(spec: RunSpec, altered: Mapping[str, str]) -> list[str]:
+    """Of what is `altered` what the run's comparison does not tell, as the plain model has no part in it"""
+    told = {"target"} if spec.shares_start else set()
+    return [] if spec.role == "baseline" else [text for part, text in altered.items() if part not in told]
 
 
 def _weights(runs: Sequence[Run], current_is_known: bool) -> dict[str, tuple[int, int, int, str]]:
@@ -216,7 +241,7 @@ def _best_step(chosen_on: Mapping[int, float], known: Mapping[int, float], highe
 
 def _key(run: Run, section_of: Mapping[str, int]) -> dict[str, object]:
     spec = run.spec
-    cell = (section_of[run.comparison], spec.task, spec.arm or "none", spec.auxiliary or "", spec.variant)
+    cell = (section_of[run.comparison], spec.task, *run.cell[1:])
     return dict(zip(RUN_COLUMNS, (run.record.run_id, *cell, spec.role, spec.seed, run.stale), strict=True))
 
 

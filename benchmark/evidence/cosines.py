@@ -88,6 +88,6 @@ def read_cosines(path: Path) -> dict[str, Any] | None:
 
 
 def noted_cosines(store: Store, records: Iterable[Record]) -> dict[str, dict[str, Any]]:
-    """By run id: what was noted of a run"""
-    found = {record.run_id: read_cosines(store.run_folder(record.spec) / FILE) for record in records}
-    return {run_id: content for run_id, content in found.items() if content}
+    """By the record's identity: what was noted of a run. `records` are the folder's own."""
+    found = {record.identity: read_cosines(store.run_folder(record.spec) / FILE) for record in records}
+    return {identity: content for identity, content in found.items() if content}

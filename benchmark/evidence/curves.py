@@ -37,7 +37,7 @@ def curve_runs(collection: Collection, section: int, task: str) -> Mapping[tuple
     groups: dict[tuple[str, str, str], list[Run]] = {}
     for run in collection.runs_of(section):
         spec = run.spec
-        if spec.task == task and (spec.role == "baseline" or (spec.role == "method" and not spec.variant)):
-            groups.setdefault((spec.auxiliary or "", spec.arm or "none", spec.variant), []).append(run)
+        if spec.task == task and (spec.role == "baseline" or (spec.role == "method" and not run.variant)):
+            groups.setdefault((spec.auxiliary or "", spec.arm or "none", run.variant), []).append(run)
     order = ["", *collection.modalities]
     return dict(sorted(groups.items(), key=lambda item: (order.index(item[0][0]), item[0])))

@@ -43,12 +43,12 @@ def dosed_arms(study: Study) -> tuple[str, ...]:
     return (arm, *(rival for rival in study.rivals.get(arm, ()) if rival not in compared))
 
 
-def kept_signed(stores: Iterable[Store], records: Sequence[Record], study: Study) -> dict[str, Signed]:
-    """By run id: what was noted of runs whose A is compared, of doses and of their noise."""
+def kept_signed(by_store: Iterable[tuple[Store, Sequence[Record]]], study: Study) -> dict[str, Signed]:
+    """By the record's identity: what was noted of runs whose A is compared, of doses and of their noise."""
     arms = {*arms_beside(study), *dosed_arms(study)}
-    found = [(record.run_id, read_signed(store.run_folder(record.spec) / FILE))
-             for store in stores for record in records if record.spec.arm in arms]
-    return {run_id: signed for run_id, signed in found if signed is not None and signed.rows}
+    found = [(record.identity, read_signed(store.run_folder(record.spec) / FILE))
+             for store, records in by_store for record in records if record.spec.arm in arms]
+    return {identity: signed for identity, signed in found if signed is not None and signed.rows}
 
 
 def estimate_directions(collection: Collection, signed: Mapping[str, Signed], study: Study) -> pd.DataFrame:
@@ -57,8 +57,8 @@ def estimate_directions(collection: Collection, signed: Mapping[str, Signed], st
     changed at the end. None where nothing trains, or a norm is 0."""
     groups: dict[tuple[object, ...], list[Signed]] = {}
     for run in collection.paired.runs:
-        if run.record.run_id in signed:
-            groups.setdefault(_place(collection, run), []).append(signed[run.record.run_id])
+        if run.record.identity in signed:
+            groups.setdefault(_place(collection, run), []).append(signed[run.record.identity])
     rows = []
     for place, kept in sorted(groups.items(), key=lambda item: tuple(map(str, item[0]))):
         layers = list(dict.fromkeys(layer for one in kept for layer in one.layers))
@@ -107,7 +107,7 @@ def predicted(curve: Sequence[tuple[float, float]], cosine: float | None) -> flo
 
 
 def _place(collection: Collection, run: Run) -> tuple[object, ...]:
-    return collection.section_of[run.comparison], run.spec.task, run.spec.arm, run.spec.variant
+    return collection.section_of[run.comparison], run.spec.task, run.spec.arm, run.variant
 
 
 def _values(signed: Signed, place: int) -> tuple[float | None, float | None]:

@@ -23,7 +23,7 @@ def estimate_doses(collection: Collection, contrasts: pd.DataFrame, verdicts: pd
     """One row for each section, target, cosine and reference of an arm of which `option` is the cosine of A with the solution:
     the gain over the reference as `contrasts` has it, and the first rule's verdict on the cell."""
     dose = {(row.section, row.task, row.variant): row.verdict for row in rows_of(verdicts) if row.arm == arm and not row.tuned}
-    cosine = {(collection.section_of[run.comparison], run.spec.task, run.spec.variant): run.spec.options[option]
+    cosine = {(collection.section_of[run.comparison], run.spec.task, run.variant): run.spec.options[option]
               for run in collection.paired.runs if run.spec.arm == arm and option in run.spec.options}
     rows = [{"section": row.section, "task": row.task, "cosine": cosine[row.section, row.task, row.variant],
              **{name: getattr(row, name) for name in ("reference", "n", "difference", "low", "high", "p")},
@@ -43,8 +43,8 @@ def detected_cosines(collection: Collection, doses: pd.DataFrame, noted: Mapping
     """
     by_task: dict[str, list[Mapping[str, Any]]] = {}
     for run in collection.paired.runs:
-        if run.record.run_id in noted:
-            by_task.setdefault(run.spec.task, []).append(noted[run.record.run_id])
+        if run.record.identity in noted:
+            by_task.setdefault(run.spec.task, []).append(noted[run.record.identity])
     rows = []
     for (section, task), group in doses[doses["reference"] == BASELINE].groupby(["section", "task"], sort=False):
         found, seeds, smallest, smallest_seeds = None, 0, None, 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from benchmark.evidence.sections import Conditions, stated_conditions
 from benchmark.plan.matrix import code_of
@@ -56,17 +56,29 @@ class Remark:
     detail: str = ""
 
 
-def gather(stores: Sequence[Store], tasks: Mapping[str, Task], arms: Mapping[str, Arm],
-           ) -> tuple[list[Record], list[Problem], dict[str, TaskInfo], dict[str, Standing]]:
-    """Records, what has none, facts on the tasks, and how each record stands to today's code and data, by its origin."""
-    records, problems = [], []
+class Gathered(NamedTuple):
+    """What is in some results folders, and facts on the tasks."""
+
+    records: list[Record]
+    problems: list[Problem]  # what has no record
+    tasks: dict[str, TaskInfo]
+    standings: dict[str, Standing]  # how each record stands to today's code and data, by its identity
+    by_store: list[tuple[Store, list[Record]]]  # whose files are beside which records
+
+
+def gather(stores: Sequence[Store], tasks: Mapping[str, Task], arms: Mapping[str, Arm]) -> Gathered:
+    """Read results folders. A run that failed in one of them and has a record in another has no problem."""
+    problems, by_store = [], []
     for store in stores:
         found, unreadable = store.records()
-        records += found
+        by_store.append((store, found))
         for line in unreadable:
             place, _, reason = line.partition(": ")
             problems.append(Problem("/".join(Path(place).parts[-2:]), reason, "unreadable"))
         problems += [Problem(failure.spec.name, failure.error, "failed", failure.spec) for failure in store.failures()]
+    records = [record for _, found in by_store for record in found]
+    done = {record.run_id for record in records}
+    problems = [problem for problem in problems if problem.spec is None or problem.spec.run_id not in done]
     infos = {name: TaskInfo(
         task.modality, task.metrics,
         {profile: value.chance for profile, value in task.profiles.items() if value.chance is not None},
@@ -80,7 +92,8 @@ def gather(stores: Sequence[Store], tasks: Mapping[str, Task], arms: Mapping[str
          for setting, recipe in profile.train.items()})
         for name, task in tasks.items()}
     judge = Judge.beside(*stores)
-    return records, problems, infos, {record.origin: standing_of(record, tasks, arms, judge) for record in records}
+    standings = {record.identity: standing_of(record, tasks, arms, judge) for record in records}
+    return Gathered(records, problems, infos, standings, by_store)
 
 
 def profile_conditions(profile: ProfileSpec, setting: Setting) -> Conditions:
@@ -92,17 +105,17 @@ def profile_conditions(profile: ProfileSpec, setting: Setting) -> Conditions:
     return stated_conditions(profile.shape, recipe.model_dump(mode="json", exclude={"scale_lr"}), profile.num_classes)
 
 
-def gather_pictures(stores: Sequence[Store], records: Sequence[Record],
+def gather_pictures(by_store: Sequence[tuple[Store, Sequence[Record]]],
                     ) -> tuple[dict[tuple[str, str], Pictures], dict[str, Pictures], list[Problem]]:
-    """Contact sheets by task and profile, reconstructions by run id, and the files that cannot be read."""
+    """Contact sheets by task and profile, reconstructions by the record's identity, and the files that cannot be read."""
     samples: dict[tuple[str, str], Pictures] = {}
     reconstructions: dict[str, Pictures] = {}
     problems = []
-    for store in stores:
+    for store, records in by_store:
         places: list[tuple[Path, dict[Any, Pictures], object]] = []
         for task, profile in sorted({(r.spec.task, r.spec.profile) for r in records if r.spec.kind == "train"}):
             places.append((store.samples(task, profile), samples, (task, profile)))
-        places += [(store.run_folder(r.spec) / FILE, reconstructions, r.run_id) for r in records if r.spec.kind == "pretrain"]
+        places += [(store.run_folder(r.spec) / FILE, reconstructions, r.identity) for r in records if r.spec.kind == "pretrain"]
         for path, found, key in places:
             try:
                 pictures = read_pictures(path)

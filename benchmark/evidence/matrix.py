@@ -13,8 +13,9 @@ DONE, MISSING, SAME = "done", "missing", "same modality"  # states of a cell, be
 
 def list_matrices(collection: Collection, section: int) -> list[tuple[str, str]]:
     """The (arm, variant) of every matrix of a section: the methods' default variant, or their variants without one."""
-    specs = [run.spec for run in collection.runs_of(section)] + [spec for _, spec in collection.problems_of(section)]
-    methods = sorted({(s.arm or "none", s.variant) for s in specs if s.role == "method" and s.auxiliary})
+    named = [(run.spec, run.variant) for run in collection.runs_of(section)]
+    named += [(spec, spec.variant) for _, spec in collection.problems_of(section)]
+    methods = sorted({(s.arm or "none", variant) for s, variant in named if s.role == "method" and s.auxiliary})
     with_default = {arm for arm, variant in methods if not variant}
     return [(arm, variant) for arm, variant in methods if not variant or arm not in with_default]
 

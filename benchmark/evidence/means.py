@@ -13,7 +13,7 @@ from statistics import fmean
 import pandas as pd
 
 from benchmark.evidence.claims import Claim
-from benchmark.evidence.collect import Collection, main_values
+from benchmark.evidence.collect import Collection, values_of_runs
 from benchmark.evidence.estimates import DIFFERENCE, difference_of
 from benchmark.evidence.pairing import Run
 from benchmark.evidence.rule import BASELINE, alike
@@ -36,11 +36,11 @@ def cells_by_seed(
     collection: Collection, section: int, select: Selection = "last"
 ) -> dict[tuple[str, str, str], dict[int, Run]]:
     """The measured runs of a section, arms without options, by (task, arm, auxiliary) and seed."""
-    value = {row.run for row, _ in main_values(collection, select)}
+    measured = values_of_runs(collection, select)
     cells: dict[tuple[str, str, str], dict[int, Run]] = {}
     for run in collection.runs_of(section):
         spec = run.spec
-        if not spec.variant and run.record.run_id in value:
+        if not run.variant and run in measured:
             cells.setdefault((spec.task, spec.arm or "none", spec.auxiliary or ""), {})[spec.seed] = run
     return cells
 
@@ -53,7 +53,7 @@ def estimate_means(collection: Collection, method: str, references: Sequence[str
     gain that is printed for the same pairs, where one is printed for each. A pair counts where each seed of it, and of its
     reference, was run; seeds are those that all pairs have.
     """
-    values = {row.run: value for row, value in main_values(collection, select)}
+    values = values_of_runs(collection, select)
     printed = printed_gains(claims)
     rows = []
     for section in main_sections(collection):
@@ -79,7 +79,7 @@ def estimate_means(collection: Collection, method: str, references: Sequence[str
 
 
 def _differences(collection: Collection, cells: Mapping[tuple[str, str, str], Mapping[int, Run]], pair: tuple[str, str],
-                 arm: str, reference: str, values: Mapping[str, float]) -> dict[int, float]:
+                 arm: str, reference: str, values: Mapping[Run, float]) -> dict[int, float]:
     """By seed, of one pair of target and auxiliary; an arm without that auxiliary is taken as it is."""
     task, auxiliary = pair
     treated = cells.get((task, arm, auxiliary)) or cells.get((task, arm, "")) or {}
@@ -87,8 +87,8 @@ def _differences(collection: Collection, cells: Mapping[tuple[str, str, str], Ma
     found = {}
     for seed, run in sorted(treated.items()):
         other = collection.paired.baseline_of.get(run) if reference == BASELINE else others.get(seed)
-        if other is not None and alike(run, other) and other.record.run_id in values:
-            found[seed] = values[run.record.run_id] - values[other.record.run_id]
+        if other is not None and alike(run, other) and other in values:
+            found[seed] = values[run] - values[other]
     return found
 
 
@@ -117,7 +117,7 @@ def estimate_null(collection: Collection, noise: Sequence[str], references: Sequ
     `draws`: how many independent draws stand behind the comparisons with noise. Where a run's options do not say that its cell
     has draws of its own, all targets, auxiliaries and settings of a seed share one.
     """
-    values = {row.run: value for row, value in main_values(collection, select)}
+    values = values_of_runs(collection, select)
     rows = []
     for section in main_sections(collection):
         cells = cells_by_seed(collection, section, select)
@@ -130,7 +130,7 @@ def estimate_null(collection: Collection, noise: Sequence[str], references: Sequ
                     continue
                 seeds = sorted(seed for seed in cells[one].keys() & cells[other].keys()
                                if alike(cells[one][seed], cells[other][seed]))
-                sides = [[values[cells[cell][seed].record.run_id] for seed in seeds] for cell in (one, other)]
+                sides = [[values[cells[cell][seed]] for seed in seeds] for cell in (one, other)]
                 p = difference_of(seeds, *sides)["p"] if len(seeds) > 1 else None
                 tested += [] if p is None else [float(str(p))]
             if tested:

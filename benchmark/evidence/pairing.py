@@ -28,6 +28,7 @@ class Run:
     record: Record
     standing: Standing = UP_TO_DATE
     own: bool = True  # not known to have another rate of the scales, or to start from another pretraining, than its profile's
+    altered: str = ""  # what of that no comparison tells, e.g. "scale_lr=0.1": it makes another variant of the arm
 
     @property
     def stale(self) -> bool:
@@ -47,8 +48,13 @@ class Run:
         return self.spec.name
 
     @property
+    def variant(self) -> str:
+        """What differs from the arm as it is and from the profile's own recipe"""
+        return ",".join(filter(None, (self.spec.variant, self.altered)))
+
+    @property
     def cell(self) -> tuple[str, str, str, str]:
-        return (self.comparison, self.spec.arm or "none", self.spec.auxiliary or "", self.spec.variant)
+        return (self.comparison, self.spec.arm or "none", self.spec.auxiliary or "", self.variant)
 
     @property
     def environment(self) -> tuple[str, int, int, tuple[int, ...], str]:
@@ -166,7 +172,7 @@ def pair_with_baselines(runs: Sequence[Run]) -> tuple[dict[Run, Run], dict[Run, 
 
 def _narrow(baselines: list[Run], run: Run) -> list[Run]:
     """Of several baselines, those of the run's variant, if there are any."""
-    alike = [b for b in baselines if b.spec.variant == run.spec.variant]
+    alike = [b for b in baselines if b.variant == run.variant]
     return alike if len(baselines) > 1 and alike else baselines
 
 

@@ -21,7 +21,7 @@ from types import MappingProxyType
 
 import pandas as pd
 
-from benchmark.evidence.collect import CELL, Collection, find_metric, main_values
+from benchmark.evidence.collect import CELL, Collection, find_metric, values_of_runs
 from benchmark.evidence.estimates import (
     DIFFERENCE,
     difference_of,
@@ -60,10 +60,10 @@ def estimate_contrasts(
     chose; one more reference is then the baseline, tuned: the best by validation of itself and of the variants of
     `tuned_baseline`, the plain model under other options, of which there must be as many as of the arm.
     """
-    value = {row.run: value for row, value in main_values(collection, select)}
+    value = values_of_runs(collection, select)
     runs: dict[Place, dict[int, Run]] = {}
     for run in collection.paired.runs:
-        if run.record.run_id in value:
+        if run in value:
             runs.setdefault(run.cell, {})[run.spec.seed] = run
     rows = []
     for place, others, tuned in _contrasts(collection, rivals, runs, tuned_baseline, beside):
@@ -76,8 +76,8 @@ def estimate_contrasts(
             pairs: dict[int, tuple[float, float]] = {}
             for seed, run in sorted(treated.items()):
                 other = collection.paired.baseline_of.get(run) if other_place is None else runs.get(other_place, {}).get(seed)
-                if other is not None and alike(run, other) and other.record.run_id in value:
-                    pairs[seed] = (value[run.record.run_id], value[other.record.run_id])
+                if other is not None and alike(run, other) and other in value:
+                    pairs[seed] = (value[run], value[other])
             sides = zip(*pairs.values(), strict=True)
             measured = difference_of(pairs, *sides) if pairs else dict.fromkeys(DIFFERENCE) | {"n": 0}
             rows.append({**key, "reference": reference, "in_rule": reference not in beside.get(arm, ()), **measured})

@@ -11,7 +11,7 @@ Shapes: ... any leading dimensions (simulated experiments), T targets, A arms, S
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from benchmark.evidence.claims import Claim
-from benchmark.evidence.collect import Collection, main_values
+from benchmark.evidence.collect import Collection, values_of_runs
 from benchmark.evidence.means import ALL, cells_by_seed, main_sections, printed_gains
 from benchmark.evidence.pairing import Run
 from benchmark.evidence.rule import BASELINE, alike
@@ -114,7 +114,7 @@ def estimate_rule2(collection: Collection, method: str, rule: SecondRule, refere
     before, as planning values, and have no verdict.
     """
     printed = printed_gains(claims)
-    values = {row.run: value for row, value in main_values(collection, select)}
+    values = values_of_runs(collection, select)
     rows: list[dict[str, object]] = []
     for section in main_sections(collection):
         place = collection.sections[section]
@@ -187,7 +187,7 @@ class _Table:
     values: dict[str, list[dict[int, float]]]  # by task: of each arm by seed
 
     @classmethod
-    def of(cls, collection: Collection, section: int, method: str, others: Sequence[str], values: dict[str, float],
+    def of(cls, collection: Collection, section: int, method: str, others: Sequence[str], values: Mapping[Run, float],
            select: Selection) -> _Table:
         cells = cells_by_seed(collection, section, select)
         layouts: dict[str, dict[tuple[str, str], dict[int, Run]]] = {}
@@ -208,7 +208,7 @@ class _Table:
         return cls(
             tasks, named[tasks[0]] if tasks else (),
             {task: tuple(name for (arm, name), _ in found[task] if arm == method) for task in tasks}, tuple(sorted(seeds)),
-            {task: [{seed: values[by_seed[seed].record.run_id] for seed in seeds} for _, by_seed in found[task]]
+            {task: [{seed: values[by_seed[seed]] for seed in seeds} for _, by_seed in found[task]]
              for task in tasks})
 
     def array(self, seeds: Sequence[int]) -> NDArray[Any]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from benchmark.evidence.collect import CELL, Collection, chance_of, main_values
+from benchmark.evidence.collect import CELL, Collection, chance_of, values_of_runs
 from benchmark.evidence.estimates import (
     holm_of,
 )
@@ -40,18 +40,18 @@ def estimate_sanity(collection: Collection, equal: AbstractCollection[str], sele
     baseline: as expected where each measurement that both have and the weights are equal to the last bit; `measured` is how
     many of `n` pairs are.
     """
-    values = {row.run: value for row, value in main_values(collection, select)}
+    values = values_of_runs(collection, select)
     dealt: dict[tuple[object, ...], list[Run]] = {}
     same: dict[tuple[object, ...], list[Run]] = {}
     for run in collection.paired.runs:
         key = (collection.section_of[run.comparison], run.spec.task, *run.cell[1:])
         if run.spec.limit is not None:
             continue
-        if isinstance(run.spec.recipe, TrainRecipe) and run.spec.recipe.shuffle_labels and run.record.run_id in values:
+        if isinstance(run.spec.recipe, TrainRecipe) and run.spec.recipe.shuffle_labels and run in values:
             dealt.setdefault(key, []).append(run)
-        if run.spec.arm in equal and not run.spec.variant and run in collection.paired.baseline_of:
+        if run.spec.arm in equal and not run.variant and run in collection.paired.baseline_of:
             same.setdefault(key, []).append(run)
-    rows = [_against_chance(collection, key, [values[run.record.run_id] for run in runs]) for key, runs in dealt.items()]
+    rows = [_against_chance(collection, key, [values[run] for run in runs]) for key, runs in dealt.items()]
     rows += [_against_baseline(collection, key, runs) for key, runs in same.items()]
     frame = pd.DataFrame(rows, columns=SANITY_COLUMNS)
     frame["p_holm"] = holm_of(frame["p"])

@@ -54,20 +54,19 @@ def weighted_precision(scores: NDArray[Any], labels: NDArray[Any]) -> float:
     return total / float(positives.sum())
 
 
-def kept_endpoints(stores: Iterable[Store], records: Sequence[Record]) -> tuple[dict[str, dict[str, float]], list[Problem]]:
-    """Endpoints by run id of the runs that left outputs, and the files that cannot be read."""
+def kept_endpoints(by_store: Iterable[tuple[Store, Sequence[Record]]]) -> tuple[dict[str, dict[str, float]], list[Problem]]:
+    """Endpoints, by the record's identity, of the runs that left outputs, and the files that say nothing."""
     found: dict[str, dict[str, float]] = {}
     problems = []
-    for store in stores:
+    for store, records in by_store:
         for record in records:
             path = store.run_folder(record.spec) / FILE
             try:
                 arrays = read_outputs(path) if record.spec.kind == "train" else None
+                if arrays:
+                    found.setdefault(record.identity, endpoints_of(arrays))
             except ValueError as error:
                 problems.append(Problem("/".join(path.parts[-2:]), str(error), "unreadable"))
-                continue
-            if arrays:
-                found.setdefault(record.run_id, endpoints_of(arrays))
     return found, problems
 
 
@@ -77,17 +76,17 @@ def estimate_secondary(collection: Collection, kept: Mapping[str, Mapping[str, f
     they are; without a reference one row with its mean alone. Differences are paired by seed, unadjusted."""
     cells: dict[tuple[Any, ...], dict[int, Run]] = {}
     for run in collection.paired.runs:
-        if run.record.run_id in kept:
+        if run.record.identity in kept:
             spec = run.spec
-            key = (collection.section_of[run.comparison], spec.task, spec.arm or "", spec.auxiliary or "", spec.variant)
+            key = (collection.section_of[run.comparison], spec.task, spec.arm or "", spec.auxiliary or "", run.variant)
             cells.setdefault(key, {})[spec.seed] = run
     rows = []
     for key, by_seed in cells.items():
         section, task, arm, auxiliary, _ = key
         others = {name: cells.get((section, task, name, auxiliary, "")) or cells.get((section, task, name, "", "")) or {}
                   for name in rivals.get(arm, ())}
-        for endpoint in dict.fromkeys(name for run in by_seed.values() for name in kept[run.record.run_id]):
-            own = {seed: kept[run.record.run_id][endpoint] for seed, run in by_seed.items()}
+        for endpoint in dict.fromkeys(name for run in by_seed.values() for name in kept[run.record.identity]):
+            own = {seed: kept[run.record.identity][endpoint] for seed, run in by_seed.items()}
             row = dict(zip(CELL, key, strict=True)) | {
                 "endpoint": endpoint, "seeds_kept": len(own), "mean": sum(own.values()) / len(own)}
             measured = []
@@ -95,8 +94,8 @@ def estimate_secondary(collection: Collection, kept: Mapping[str, Mapping[str, f
                 pairs = {}
                 for seed, run in sorted(by_seed.items()):
                     other = (collection.paired.baseline_of.get(run) if reference == BASELINE else others[reference].get(seed))
-                    if other is not None and alike(run, other) and endpoint in kept.get(other.record.run_id, {}):
-                        pairs[seed] = (own[seed], kept[other.record.run_id][endpoint])
+                    if other is not None and alike(run, other) and endpoint in kept.get(other.record.identity, {}):
+                        pairs[seed] = (own[seed], kept[other.record.identity][endpoint])
                 if pairs:
                     measured.append({"reference": reference, **difference_of(pairs, *zip(*pairs.values(), strict=True))})
             rows += [row | one for one in measured or [{"reference": ""}]]

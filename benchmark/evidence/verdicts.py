@@ -70,9 +70,9 @@ def _find(
             continue
         if there.profile in found:
             continue
-        key = dict(zip(CELL, (section, test.task, test.arm, test.auxiliary or "", run.spec.variant), strict=True))
+        key = dict(zip(CELL, (section, test.task, test.arm, test.auxiliary or "", run.variant), strict=True))
         same = [other for other in runs[_cell_of(run)]
-                if (collection.section_of[other.comparison], other.spec.variant) == (section, run.spec.variant)]
+                if (collection.section_of[other.comparison], other.variant) == (section, run.variant)]
         evidence = _evidence(collection, test, key, same, cells, effects)
         if evidence is not None:
             found[there.profile] = evidence

@@ -111,6 +111,12 @@ class Record(Frozen):
         """What was asked and what computed it, as one name: one run can have been computed by two states of the code."""
         return f"{self.run_id}-{hashlib.sha256(canonical_json(self.code).encode()).hexdigest()[:8]}"
 
+    @functools.cached_property
+    def identity(self) -> str:
+        """One result, as a name: also where and when it was computed, as several folders can hold one run."""
+        place = canonical_json([self.environment.model_dump(mode="json"), self.started])
+        return f"{self.origin}-{hashlib.sha256(place.encode()).hexdigest()[:8]}"
+
     def given(self, role: str) -> str:
         """SHA-256 of the file that the run was given to start from in this role; "" where that was trained here."""
         digest = self.weights.get(role, "")  # a start is named by its run, or by the first digits of its file's digest

@@ -35,7 +35,7 @@ def print_matrices(
     for section, arm, variant in found:
         table = matrix_table(collection, cells, effects, section, arm, variant)
         grid = Grid(title=Text(table.title), title_justify="left", show_lines=True, caption_justify="left")
-        if not any((collection.section_of[run.comparison], run.spec.arm, run.spec.variant) == (section, arm, variant)
+        if not any((collection.section_of[run.comparison], run.spec.arm, run.variant) == (section, arm, variant)
                    for run in collection.paired.baseline_of):
             grid.caption = Text("Nothing here is compared with a baseline of its seed: these numbers answer nothing.")
         for heading in table.header:

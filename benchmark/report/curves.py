@@ -54,7 +54,7 @@ def draw_scales(collection: Collection, section: int, arm: str, variant: str) ->
     """Learned cross-modal scales by layer: |s|, median and range over seeds, a panel per target; None without any."""
     panels: dict[str, dict[str, list[Run]]] = {}
     for run in collection.runs_of(section):
-        if (run.spec.arm, run.spec.variant) == (arm, variant) and run.spec.auxiliary and run.record.layers:
+        if (run.spec.arm, run.variant) == (arm, variant) and run.spec.auxiliary and run.record.layers:
             panels.setdefault(run.spec.task, {}).setdefault(run.spec.auxiliary, []).append(run)
     tasks = [task for task in collection.tasks if task in panels]
     if not tasks:

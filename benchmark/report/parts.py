@@ -164,7 +164,7 @@ def add_pretraining(document: Document, analysis: Analysis) -> None:
     document.table("pretraining-losses", _losses_table(analysis))
     shown: set[str] = set()
     for record in collection.records:
-        spec, pictures = record.spec, analysis.extras.reconstructions.get(record.run_id)
+        spec, pictures = record.spec, analysis.extras.reconstructions.get(record.identity)
         if pictures is not None and spec.modality not in shown:
             shown.add(spec.modality)
             sheet = analysis.extras.samples.get((spec.task, spec.profile))

@@ -69,13 +69,14 @@ def commands_table(collection: Collection) -> Table:
         key = (*place, run.spec.role != "baseline", *run.cell[1:])
         groups.setdefault(key, []).append(run.record)
     rows = []
-    for (number, *_), records in sorted(groups.items(), key=lambda item: item[0]):
+    for (number, _, _, arm, auxiliary, variant), records in sorted(groups.items(), key=lambda item: item[0]):
         spec, section = records[0].spec, collection.sections[number]
+        altered = section.conditions or (variant if variant != spec.variant else "")
         seeds = sorted(record.spec.seed for record in records)
         commits = sorted({(e.commit or "unknown")[:12] + ("+" if e.dirty else "") for e in (r.environment for r in records)})
         devices = sorted({record.environment.device for record in records})
-        rows.append([spec.task, cell_label(spec.arm or "none", spec.auxiliary or "", spec.variant), section.title,
-                     " ".join(map(str, seeds)), " ".join(commits), ", ".join(devices), command_of(records, section.conditions)])
+        rows.append([spec.task, cell_label(arm, auxiliary, variant), section.title,
+                     " ".join(map(str, seeds)), " ".join(commits), ", ".join(devices), command_of(records, altered)])
     header = ("Target", "Cell", "Conditions", "Seeds", "Commit", "Device", "Command")
     notes = ("The command trains the cell with its baseline and what they start from. Commit: of the suite when the run was "
              "computed; + stands for local changes.",)

@@ -172,9 +172,9 @@ def alignment_table(collection: Collection, alignments: Mapping[str, Sequence[fl
     """How alike the representations of each cell and of its baseline are, by depth; empty where nothing was measured."""
     by_cell: dict[tuple[str, str], list[Sequence[float]]] = {}
     for run in collection.runs_of(section):
-        values, spec = alignments.get(run.record.run_id), run.spec
+        values, spec = alignments.get(run.record.identity), run.spec
         if values is not None and run in collection.paired.baseline_of:
-            label = cell_label(spec.arm or "", spec.auxiliary or "", spec.variant)
+            label = cell_label(spec.arm or "", spec.auxiliary or "", run.variant)
             by_cell.setdefault((spec.task, label), []).append(values)
     rows = []
     tasks = list(collection.tasks)
