@@ -15,10 +15,10 @@ import importlib
 import io
 import re
 import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -30,6 +30,7 @@ from benchmark.data.catalogue import Item, Prepared, checked, folder, items
 from benchmark.data.embedded import DataError
 from benchmark.data.examples import Examples
 from benchmark.data.listing import Entry, Listing, Root, carve_validation, found_in, inside, is_leftover, printable, read_text
+from benchmark.data.looking import processes
 from benchmark.provenance.code import reachable_code
 from benchmark.records.record import write_whole
 from benchmark.spec.recipes import SPLITS, Split
@@ -40,8 +41,9 @@ Out = TypeVar("Out")
 MANY = 50_000  # clouds of one HDF5 file; official ones hold at most 11,416
 FEW = 64  # files that are not worth other processes
 PICKLES = (".dat", ".pkl", ".pickle")
-DAMAGED = (OSError, ValueError, TypeError, KeyError, AttributeError, EOFError, RuntimeError, MemoryError, struct.error,
-           zlib.error, zipfile.BadZipFile)  # what numpy and h5py raise for files that are not what they seem
+# What numpy and h5py raise for files that are not what they seem.
+DAMAGED = (OSError, ValueError, TypeError, KeyError, AttributeError, EOFError, RuntimeError, MemoryError, OverflowError,
+           SyntaxError, tokenize.TokenError, struct.error, zlib.error, zipfile.BadZipFile)
 
 
 def read_lines(path: Path) -> list[str]:
@@ -258,7 +260,7 @@ def each(function: Callable[[In], Out], things: Sequence[In]) -> list[Out]:
     workers = count_workers() if len(things) > FEW else 0
     if workers < 2:
         return [function(thing) for thing in things]
-    with ProcessPoolExecutor(workers) as pool:
+    with processes(workers, f"M2PT_WORKERS, now {workers}") as pool:
         return list(pool.map(function, things, chunksize=16))
 
 
@@ -294,7 +296,7 @@ def _read_cache(path: Path) -> dict[str, Array] | None:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files} or None
-    except (*DAMAGED, SyntaxError):
+    except DAMAGED:
         return None
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
+import signal
 import time
 import unicodedata
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -185,6 +188,89 @@ def test_what_a_suffix_passes_over_is_counted_and_named(tmp_path):
     assert any("bowl/train/readme.txt" in note for note in prepared.notes)
 
 
+def interrupt(_prepared) -> dict[str, object]:
+    raise KeyboardInterrupt
+
+
+def test_lists_of_a_preparation_that_was_interrupted_never_stand_under_an_earlier_digest(tmp_path, catalogue):
+    root = make_audioset(tmp_path / "sounds", 6)
+    before = prepare(AUDIOSET, root)
+    for name in ("train.json", "eval.json"):
+        data = json.loads((root / name).read_text())["data"]
+        (root / name).write_text(json.dumps({"data": [row | {"labels": "/m/0001"} for row in data]}))
+    entry = (catalogue / "audioset_20k.json").read_bytes()
+    with pytest.raises(KeyboardInterrupt):
+        prepare(replace(AUDIOSET, facts=interrupt), root)
+    with pytest.raises(DataError, match="audioset_20k is not prepared"):
+        find("audioset_20k")
+    (catalogue / "audioset_20k.json").write_bytes(entry)  # as another process has it in memory, or a copy has it
+    for split in ("train", "val", "test"):
+        with pytest.raises(DataError, match=rf"{split}\.tsv is not the list that belongs to audioset_20k\.json; prepare"):
+            items(find("audioset_20k"), split)
+    again = prepare(AUDIOSET, root)
+    assert find("audioset_20k").digest == again.digest != before.digest
+    assert {item.label for item in items(again, "train")} == {"1"}
+
+
+def test_an_entry_of_an_earlier_release_is_read(tmp_path, catalogue):
+    prepared = prepare(IMAGENET, make_imagenet(tmp_path / "root"))
+    path = catalogue / "imagenet1k.json"
+    data = json.loads(path.read_text())
+    del data["lists"], data["prefix"]
+    path.write_text(json.dumps(data))
+    assert find("imagenet1k") == replace(prepared, lists={})
+    assert len(items(find("imagenet1k"), "train")) == prepared.counts["train"]
+    assert main(["data", "verify", "imagenet"]) == 0
+
+
+def read_too_early(_root) -> object:
+    raise AssertionError("files are looked for before it is known that what is found can be kept")
+
+
+@pytest.mark.parametrize("place", ["file", "file/catalogue", "/proc/catalogue"])
+def test_a_catalogue_that_cannot_be_written_is_told_before_anything_is_read(tmp_path, monkeypatch, capsys, place):
+    (tmp_path / "file").write_text("kept")
+    monkeypatch.setenv("M2PT_DATA", str(tmp_path / place))
+    with pytest.raises(DataError, match=r"folder .* cannot be written to \(.*\); name another with .* M2PT_DATA"):
+        prepare(replace(IMAGENET, enumerate_files=read_too_early), tmp_path)
+    assert main(["data", "prepare", "imagenet", "--root", str(make_imagenet(tmp_path / "root"))]) == 2
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err.count("\n")) == ("", 1)
+    assert (tmp_path / "file").read_text() == "kept"
+
+
+def look_oddly(path: Path) -> None:
+    """As a library that was not made for such a file"""
+    if path.name == "train_5.JPEG":
+        raise AttributeError("'NoneType' object has no attribute 'size'")
+    if path.name == "train_7.JPEG":
+        raise OSError
+
+
+def look_and_die(path: Path) -> None:
+    """As a process whose memory the system needs"""
+    if path.name == "train_5.JPEG":
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_what_no_reader_expects_of_a_file_is_its_fault_and_the_others_are_looked_at(tmp_path):
+    prepared = prepare(replace(IMAGENET, look=look_oddly), make_imagenet(tmp_path / "root"))
+    names = [f"train/n0000000{label}/train_{number}.JPEG" for number in (5, 7) for label in range(3)]
+    whole = prepare(IMAGENET, tmp_path / "root")
+    lost = [line for line in prepared.faults() if "train_" in line]
+    assert sum(prepared.counts.values()) + len(lost) == sum(whole.counts.values())
+    assert {line.partition(": ")[0] for line in lost} <= set(names)
+    assert {line.partition(": ")[2] for line in lost} == {"AttributeError: 'NoneType' object has no attribute 'size'",
+                                                          "OSError:"}
+
+
+def test_a_killed_process_is_told_with_what_to_do(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("benchmark.data.datasets.layouts_of", lambda task: {"imagenet1k": replace(IMAGENET, look=look_and_die)})
+    assert main(["data", "prepare", "imagenet", "--root", str(make_imagenet(tmp_path / "root")), "-j", "2"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.search(r"a process that reads files was killed, .*use fewer of them.*\(-j, now 2\)", line)
+
+
 NAMES = ("two\nlines.JPEG", "cr\r.JPEG", "tab\there.JPEG", 'quote".JPEG', "'.JPEG", "\u2028sep.JPEG", "a\\nb.JPEG",
          "back\\.JPEG", "caf\udce9.JPEG", " lead.JPEG", "trail .JPEG", "x\x85y.JPEG", "#1.JPEG", "emoji\U0001f600.JPEG")
 
@@ -246,9 +332,10 @@ def test_lists_of_another_machine_are_read_without_their_prefix(tmp_path):
             f'"/their disk/k400/{line[1:]}\n' if line[0] == '"' else f"/their disk/k400/{line}\n" for line in lines))
     with pytest.raises(DataError, match="prepare with --strip-prefix"):
         prepare(KINETICS, videos)
+    assert main(["data", "prepare", "kinetics", "--root", str(videos), "--strip-prefix", "/their disk/k400"]) == 0
+    assert main(["data", "verify", "kinetics"]) == 0, "which strips what was stripped"
     for prefix in ("/their disk/k400", "/their disk/k400/"):
         assert prepare(KINETICS, videos, prefix=prefix).digest == plain.digest, "the same split, too"
-    assert main(["data", "prepare", "kinetics", "--root", str(videos), "--strip-prefix", "/their disk/k400"]) == 0
     with pytest.raises(DataError, match="--strip-prefix"):
         prepare(KINETICS, videos, prefix="/their disk/k4")
 
@@ -390,7 +477,7 @@ def test_a_file_of_many_labels_fits_into_a_line(tmp_path, catalogue):
     first, *rest = path.read_text().splitlines()
     fields = first.split("\t")
     path.write_text("\n".join(["\t".join([fields[0], label, *fields[2:]]), *rest, ""]))
-    assert items(prepared, "test")[0].label == label
+    assert items(replace(prepared, lists={}), "test")[0].label == label
 
 
 @pytest.mark.parametrize("change", [

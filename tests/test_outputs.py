@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
+
 import numpy as np
 import pytest
 import torch
@@ -62,6 +65,12 @@ def test_outputs_give_the_metric_again(task, tmp_path):
 def test_a_damaged_file_is_named_in_one_line(tmp_path):
     assert read_outputs(tmp_path / outputs.FILE) is None
     (tmp_path / outputs.FILE).write_bytes(b"PK no archive")
+    with pytest.raises(ValueError, match=r"outputs .*outputs.npz cannot be read"):
+        read_outputs(tmp_path / outputs.FILE)
+    header = io.BytesIO()
+    np.save(header, np.zeros(3, np.uint8))
+    with zipfile.ZipFile(tmp_path / outputs.FILE, "w") as archive:  # a bracket that is one no more, after one bit has flipped
+        archive.writestr("label.npy", header.getvalue().replace(b"(3,)", b"(3,("))
     with pytest.raises(ValueError, match=r"outputs .*outputs.npz cannot be read"):
         read_outputs(tmp_path / outputs.FILE)
     write_outputs(tmp_path / outputs.FILE, {"label": np.zeros(3, np.uint8), "predicted": np.zeros(4, np.uint8)})

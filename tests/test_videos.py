@@ -299,6 +299,15 @@ def test_a_container_that_is_not_read_is_told_so(tmp_path):
         look(write(tmp_path / "a.gxf", "mpeg2video", {"g": "12"}, size=(720, 576), frames=3))
 
 
+def test_a_codec_that_is_not_known_here_is_told_by_its_file(tmp_path):
+    path = write(tmp_path / "a.webm", "libvpx-vp9", VP9, frames=3)
+    content = path.read_bytes()
+    assert content.count(b"V_VP9") == 1
+    path.write_bytes(content.replace(b"V_VP9", b"V_VPX"))
+    with pytest.raises(DataError, match=r"a\.webm is of a codec that is not known here, .*; write it anew"):
+        look(path)
+
+
 @pytest.mark.parametrize("share", [0.4, 0.75])
 @pytest.mark.parametrize("kind", ["mp4", "mov", "mkv", "faststart", "fragments", "webm, sound longer", "flv of H.264", "VP8",
                                   "flv, sound longer", "avi", "avi of MJPEG", "wmv", "AV1", "3gp"])

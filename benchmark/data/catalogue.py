@@ -2,7 +2,7 @@
 
 `benchmark data prepare` looks at every file once and writes, into the catalogue folder,
 
-    NAME.json       root, digest, classes, counts, files that are missing or cannot be read
+    NAME.json       root, digest, classes, counts, digests of the lists, files that are missing or cannot be read
     NAME.SPLIT.tsv  one line a sample: path below the root, label, bytes, SHA-256, time of change in ns
 
 The catalogue is a folder `data` beside the results, or the environment variable M2PT_DATA. Training reads what is listed
@@ -18,15 +18,16 @@ import json
 import os
 import re
 import sys
-import unicodedata
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from benchmark.data.embedded import DataError
 from benchmark.data.listing import Listing, Root, check_spelling, commonest, counted, inside, passed_over, printable, tidy
+from benchmark.data.looking import digest_of, look_at, processes
+from benchmark.records.record import write_json, write_whole
 from benchmark.spec.recipes import SPLITS, Split
 
 CATALOGUE = "M2PT_DATA"
@@ -74,6 +75,8 @@ class Prepared:
     notes: list[str] = field(default_factory=list)  # what was passed over, and is no fault
     links: bool = False  # whether links lead out of the root
     short: str = ""  # "3 of 1,000 classes", where some are not there
+    prefix: str = ""  # what lists of another machine begin their paths with
+    lists: dict[str, str] = field(default_factory=dict)  # by split: SHA-256 of NAME.SPLIT.tsv; earlier entries have none
 
     def lost(self, split: Split) -> str:
         """How many files of a split are missing or cannot be read; "" where all are there."""
@@ -108,19 +111,41 @@ def folder() -> Path:
 
 def prepare(layout: Layout, root: Path, jobs: int = 1, say: Callable[[str], None] = lambda line: None, *,
             prefix: str = "", links: bool = False) -> Prepared:
-    """Look at every file of a data set, see `inspect`, and write the catalogue's entry."""
+    """Look at every file of a data set, see `inspect`, and write the catalogue's entry.
+
+    Raises `DataError` as `inspect` does, and before anything is read where the catalogue cannot be written. Where it is
+    interrupted while lists are written, the data set is not prepared: no earlier entry stands beside lists of a later one.
+    """
+    with _writing():
+        folder().mkdir(parents=True, exist_ok=True)
+        write_whole(folder() / ".writable", b"")
+        (folder() / ".writable").unlink(missing_ok=True)
     prepared, found = inspect(layout, root, jobs, say, prefix=prefix, links=links)
-    folder().mkdir(parents=True, exist_ok=True)
-    for split in SPLITS:
-        lines = ("\t".join((escape(item.path), item.label, str(item.size), item.sha256, str(item.modified)))
-                 for item in found[split])
-        text = "".join(f"{line}\n" for line in lines)
-        (folder() / f"{layout.name}.{split}.tsv").write_bytes(text.encode("utf-8", "surrogateescape"))
+    entry = folder() / f"{layout.name}.json"
+    with _writing():
+        entry.unlink(missing_ok=True)
+        lists: dict[str, str] = {}
+        for split in SPLITS:
+            lines = ("\t".join((escape(item.path), item.label, str(item.size), item.sha256, str(item.modified)))
+                     for item in found[split])
+            text = "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape")
+            write_whole(folder() / f"{layout.name}.{split}.tsv", text)
+            lists[split] = hashlib.sha256(text).hexdigest()
+    prepared = replace(prepared, lists=lists)
     if layout.facts is not None:
         prepared = replace(prepared, facts=layout.facts(prepared))
-    data = asdict(prepared) | {"root": str(prepared.root)}
-    (folder() / f"{layout.name}.json").write_text(json.dumps(data, indent=1), encoding="utf-8")
+    with _writing():
+        write_json(entry, json.dumps(asdict(prepared) | {"root": str(prepared.root)}, indent=1))
     return prepared
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"the catalogue's folder {folder()} cannot be written to ({error.strerror}); name another with the "
+                        f"environment variable {CATALOGUE}") from error
 
 
 def inspect(layout: Layout, root: Path, jobs: int = 1, say: Callable[[str], None] = lambda line: None, *,
@@ -128,7 +153,8 @@ def inspect(layout: Layout, root: Path, jobs: int = 1, say: Callable[[str], None
     """Look at every file of a data set, `jobs` at once; what is there, and the samples that can be used.
 
     `prefix` is what lists of another machine begin their paths with; `links` may lead out of the root. Raises `DataError`
-    where `root` is no folder, its lists are missing, no file of train or test can be used, or there are too many classes.
+    where `root` is no folder, its lists are missing, no file of train or test can be used, there are too many classes, or a
+    process that looks at files is killed.
     """
     if not root.is_dir():
         raise DataError(f"{root} is no folder; give the data set's with --root")
@@ -137,8 +163,8 @@ def inspect(layout: Layout, root: Path, jobs: int = 1, say: Callable[[str], None
     found: dict[Split, list[Item]] = {}
     missing: dict[str, list[str]] = {}
     unreadable: dict[str, list[str]] = {}
-    look = functools.partial(_look, root, links, layout.look)
-    with ProcessPoolExecutor(jobs) as pool:
+    look = functools.partial(look_at, root, links, layout.look)
+    with processes(jobs, f"-j, now {jobs}") as pool:
         for split in SPLITS:
             entries, dropped = tidy(listing.splits.get(split, []), split)
             listing.notes += dropped
@@ -165,7 +191,7 @@ def inspect(layout: Layout, root: Path, jobs: int = 1, say: Callable[[str], None
     digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
     counts: dict[str, int] = {split: len(found[split]) for split in SPLITS}
     prepared = Prepared(name, root.resolve(), digest, [printable(label) for label in listing.classes], counts, missing,
-                        unreadable, {}, listing.problems, listing.notes, links, short)
+                        unreadable, {}, listing.problems, listing.notes, links, short, prefix)
     if not found["train"] or not found["test"]:
         faults = prepared.faults()
         told = f" ({len(faults):,} faults: {commonest(faults)})" if len(faults) > 1 else f" ({faults[0]})" if faults else ""
@@ -197,44 +223,6 @@ def unescape(text: str) -> str:
     """The path that `escape` made this of"""
     names = {name: sign for sign, name in ESCAPES}
     return re.sub(r"\\.", lambda found: names.get(found[0], found[0]), text)
-
-
-def _look(root: Path, links: bool, look: Callable[[Path], None], path: str) -> tuple[str, int, str, int]:
-    """("", size, SHA-256, time) of a file that can be used; ("missing" or why not, 0, "", 0) of another."""
-    try:
-        full = inside(root, path, links)
-        if not full.is_file():
-            other = _spellings(full.parent).get(_spelling(full.name))
-            return ("missing" if other is None else f"is not there, and {other!r} is, which is spelled in other letters; "
-                    "rename it or correct the list"), 0, "", 0
-        before = full.stat()
-        look(full)
-        digest, after = digest_of(full), full.stat()
-        if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-            return "is being written to", 0, "", 0
-        return "", after.st_size, digest, after.st_mtime_ns
-    except (DataError, OSError) as error:
-        said = str(error).replace(str(root / path), printable(path))
-        return printable(" ".join(said.split())), 0, "", 0
-
-
-def _spelling(name: str) -> str:
-    """What is equal for names that file systems of Windows and macOS take for one"""
-    return unicodedata.normalize("NFC", name).casefold()
-
-
-@functools.lru_cache(maxsize=16)
-def _spellings(folder: Path) -> dict[str, str]:
-    try:
-        return {_spelling(name): name for name in os.listdir(folder)}
-    except OSError:
-        return {}
-
-
-def digest_of(path: Path) -> str:
-    """SHA-256 of a file"""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def checked(prepared: Prepared, item: Item, cheap: int = CHEAP) -> Path:
@@ -288,24 +276,29 @@ def _read(path: Path, _modified_ns: int) -> Prepared:
                         {str(split): [str(line) for line in lines] for split, lines in data["missing"].items()},
                         {str(split): [str(line) for line in lines] for split, lines in data["unreadable"].items()},
                         dict(data["facts"]), [str(line) for line in data["problems"]], [str(line) for line in data["notes"]],
-                        data["links"] is True, str(data["short"]))
+                        data["links"] is True, str(data["short"]), str(data.get("prefix", "")),
+                        {str(split): str(digest) for split, digest in data.get("lists", {}).items()})
     except (OSError, ValueError, OverflowError, TypeError, KeyError, AttributeError, RecursionError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise DataError(f"catalogue {path} cannot be read ({reason}); prepare the data set again") from error
 
 
 def items(prepared: Prepared, split: Split) -> list[Item]:
-    """The samples of a split; raises `DataError` for a damaged list, a path out of the root, or another number of samples."""
+    """The samples of a split; raises `DataError` for a list that is damaged or of another `prepare`, and a path out of the
+    root."""
     path = folder() / f"{prepared.name}.{split}.tsv"
     found = []
     try:
-        for row in path.read_bytes().decode("utf-8", "surrogateescape").split("\n")[:-1]:
+        text = path.read_bytes()
+        for row in text.decode("utf-8", "surrogateescape").split("\n")[:-1]:
             name, label, size, digest, modified = row.split("\t")
             name = unescape(name)
             check_spelling(name)
             found.append(Item(name, sys.intern(label), int(size), digest, int(modified)))
     except (OSError, ValueError) as error:
         raise DataError(f"catalogue {path} cannot be read ({error}); prepare the data set again") from error
+    if (expected := prepared.lists.get(split)) and hashlib.sha256(text).hexdigest() != expected:
+        raise DataError(f"catalogue {path} is not the list that belongs to {prepared.name}.json; prepare the data set again")
     if len(found) != prepared.counts.get(split):
         raise DataError(f"catalogue {path} has {len(found)} lines instead of {prepared.counts.get(split)}; prepare it again")
     return found

@@ -71,7 +71,7 @@ def verify_set(task: Task, options: argparse.Namespace) -> int:
     code = 0
     for layout, before in prepared_of(task, options.set):
         again, found = inspect(layout, options.root or before.root, options.jobs, lambda line: print(line, flush=True),
-                               prefix=options.strip_prefix, links=options.follow_links or before.links)
+                               prefix=options.strip_prefix or before.prefix, links=options.follow_links or before.links)
         code = max(code, print_facts(again))
         if again.digest != before.digest:
             print(f"{layout.name}: digest {again.digest[:12]} is not that of the catalogue, {before.digest[:12]}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
@@ -49,5 +50,6 @@ def read_arrays(path: Path, what: str, kind: str, most_bytes: int, fits: Callabl
         if not fits(arrays):
             raise ValueError(f"its arrays are not those of {kind}")
         return arrays
-    except (OSError, ValueError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, ValueError, TypeError, EOFError, NotImplementedError, RuntimeError, OverflowError, MemoryError,
+            SyntaxError, tokenize.TokenError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{what} cannot be read: {' '.join(str(error).split())}") from error

@@ -87,7 +87,12 @@ class Video:
         except ERRORS as error:
             raise DataError(f"video {self.path} cannot be read: {found_instead(self.path) or _reason(error)}") from error
         for stream in container.streams.video:
-            stream.codec_context.thread_count = 1  # reading has processes of its own
+            if getattr(stream, "codec_context", None) is not None:
+                stream.codec_context.thread_count = 1  # reading has processes of its own
+            elif not int(stream.disposition) & COVERS:
+                container.close()
+                raise DataError(f"video {self.path} is of a codec that is not known here, or its header is damaged; write it "
+                                "anew as H.264 or VP9")
         return container
 
     def _stream(self) -> VideoStream:
