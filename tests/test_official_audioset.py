@@ -17,7 +17,7 @@ from benchmark.data.embedded import DataError
 from benchmark.data.listing import Root
 from benchmark.data.seeds import SampleRandom, generator
 from benchmark.spec.recipes import ModelShape, PretrainRecipe, TrainRecipe
-from tasks.audioset import TASK
+from tasks.audioset import TASK, official
 from tasks.audioset.official import CLASSES, LAYOUTS, Sounds, kept_places, load, look, samples_of
 from tasks.audioset.waveform import read_fbank
 
@@ -310,6 +310,28 @@ def test_the_cache_changes_nothing_and_survives_damage(root, tmp_path, monkeypat
     (tmp_path / "catalogue" / "fbanks").rename(tmp_path / "catalogue" / "old")
     (tmp_path / "catalogue" / "fbanks").write_text("in the way")
     assert torch.equal(test.batch(torch.arange(1, 5))["input"], expected[1:])
+
+
+@pytest.mark.parametrize("changed", ["code", "package"])
+def test_what_other_code_or_packages_kept_is_made_again(root, monkeypatch, changed):
+    monkeypatch.setenv("M2PT_FBANK_CACHE", "1")
+    prepare(LAYOUT, root)
+
+    def read() -> torch.Tensor:
+        return load([LAYOUT.name])["test"].configured(SHAPE, RECIPE).batch(torch.arange(5))["input"]
+
+    expected, make = read(), official.kaldi_fbank
+    monkeypatch.setattr(official, "kaldi_fbank", lambda samples, bins: 2 * make(samples, bins))
+    assert torch.equal(read(), expected), "what was kept is read"
+    if changed == "code":
+        trees = dict(official.reachable_code(official.MADE_BY)) | {"tasks.audioset.sound": "0" * 64}
+        monkeypatch.setattr(official, "reachable_code", lambda names: trees.items())
+    else:
+        monkeypatch.setattr(official, "version", lambda name: "9.9" if name == "torchaudio" else "1.0")
+    again = read()
+    assert not torch.equal(again, expected)
+    monkeypatch.delenv("M2PT_FBANK_CACHE")
+    assert torch.equal(read(), again)
 
 
 def test_the_papers_recipes_train_on_it(root, tmp_path, capsys):

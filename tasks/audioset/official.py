@@ -15,6 +15,7 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -27,6 +28,7 @@ from benchmark.data.embedded import DataError
 from benchmark.data.examples import Batch, Examples
 from benchmark.data.files import Files, Random, Reader, load_files
 from benchmark.data.listing import Entry, Listing, Root, carve_validation, found_instead, parse_json, read_text
+from benchmark.provenance.code import reachable_code
 from benchmark.records.record import write_whole
 from benchmark.spec.recipes import Split, TrainRecipe
 from tasks.audioset.waveform import FBANK_MEAN, FBANK_STD, SAMPLE_RATE, decode, fit_frames, kaldi_fbank
@@ -43,6 +45,8 @@ NUM_CLASSES = 527
 MIX_ALPHA = 10.0  # of Beta(alpha, alpha), the share of a sound in a mixture
 MEASURED = 1000  # training files that `facts` are measured on, at most
 CLASSES = "class_labels_indices.csv"
+MADE_BY = ("tasks.audioset.official", "tasks.audioset.sound", "tasks.audioset.waveform")
+PACKAGES = ("torchaudio", "soundfile", "av")
 PICKLES = {".pkl", ".pickle", ".pt", ".pth", ".dat", ".joblib"}
 
 
@@ -185,7 +189,7 @@ class Sounds(Reader):
             raise ValueError(f"mix {mix:g} is a probability; drop_time {drop_time:g} and drop_frequency {drop_frequency:g} are "
                              "shares below 1")
         self.size, self.grid, self.mix, self.drop_time, self.drop_frequency = size, grid, mix, drop_time, drop_frequency
-        self.cache = folder() / "fbanks" if os.environ.get(CACHE) == "1" else None
+        self.cache = folder() / "fbanks" / code_digest() if os.environ.get(CACHE) == "1" else None
         self.prepared: Prepared  # this and what follows is of the split, see `SoundFiles`
         self.partners: list[Item] = []
         self.labels: Tensor | None = None
@@ -243,6 +247,13 @@ def kept_places(random: SampleRandom, use: str, size: int, share: float) -> Tens
     """(B, K) int64, ascending: int(size (1 - share)) of `size` places, at least one"""
     num_kept = max(1, int(size * (1 - share) + 1e-6))
     return random.uniform(use, size).argsort(dim=1, stable=True)[:, :num_kept].sort(1).values
+
+
+def code_digest() -> str:
+    """Of the code that makes filter banks of files: what other code has kept is not read."""
+    trees = dict(reachable_code(MADE_BY))
+    made_by = [f"{name} {trees[name]}" for name in MADE_BY] + [f"{name} {version(name)}" for name in PACKAGES]
+    return hashlib.sha256("\n".join(made_by).encode()).hexdigest()[:8]
 
 
 def read_cached(place: Path, size: tuple[int, int]) -> Tensor | None:
