@@ -296,6 +296,11 @@ def test_auxiliaries_pretrained_by_another_recipe_are_another_variant_and_never_
         effects = estimate_effects(collect(these, tasks=tasks))
         shown = effects[effects["metric"] == "top-1"]
         assert {row.variant: (row.n, pytest.approx(row.difference)) for row in shown.itertuples()} == expected
+    longer = stated_conditions(plain.shape, {**plain.compared_recipe(), "epochs": 99}, plain.num_classes)
+    short = tasks | {"imagenet": replace(TASKS["imagenet"], conditions={("tiny", "pretrained"): longer})}
+    (section,) = (alone := collect(records[9:], tasks=short)).sections
+    assert section.conditions == "epochs=12"
+    assert set(estimate_effects(alone)["variant"]) == {""}, "where the recipe differs, too, as a whole matrix may have it"
 
 
 def test_a_section_of_failures_alone_is_reported(tmp_path):

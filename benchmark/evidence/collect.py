@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +87,7 @@ def collect(
     by_comparison = assign_sections(specs, _weights(runs, standings is not None), own)
     sections = tuple(sorted(set(by_comparison.values()), key=lambda section: section.order))
     section_of = {comparison: sections.index(section) for comparison, section in by_comparison.items()}
+    runs = where_it_tells(runs, by_comparison)
     paired = pair_runs(runs)
     measured = {run: _measured(run.record, infos[run.spec.task].metrics) for run in runs}
     values = [
@@ -203,9 +204,22 @@ def alterations(spec: RunSpec, pretrainings: Mapping[str, RunSpec], tasks: Mappi
 
 
 def untold(spec: RunSpec, altered: Mapping[str, str]) -> list[str]:
-    """Of what is `altered` what the run's comparison does not tell, as the plain model has no part in it"""
+    """Of what is `altered` what the run's comparison does not tell, as the plain model has no part in it. Nothing of runs on a
+    few samples, which are evidence of nothing."""
     told = {"target"} if spec.shares_start else set()
-    return [] if spec.role == "baseline" else [text for part, text in altered.items() if part not in told]
+    if spec.role == "baseline" or spec.limit is not None:
+        return []
+    return [text for part, text in altered.items() if part not in told]
+
+
+def where_it_tells(runs: Sequence[Run], sections: Mapping[str, Section]) -> list[Run]:
+    """The same runs, altered ones told as variants where that sets them apart: from the profile's own, in a section of the
+    profile's conditions; elsewhere only from other runs of their cell, as a matrix may alter all."""
+    ways: dict[tuple[str, ...], set[str]] = {}
+    for run in runs:
+        ways.setdefault((*run.cell[:3], run.spec.variant), set()).add(run.altered)
+    return [replace(run, altered="") if run.altered and sections[run.comparison].conditions
+            and len(ways[*run.cell[:3], run.spec.variant]) == 1 else run for run in runs]
 
 
 def _weights(runs: Sequence[Run], current_is_known: bool) -> dict[str, tuple[int, int, int, str]]:
