@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 from sklearn.metrics import average_precision_score
-from synthetic import make_pretraining, make_record, make_spec
+from synthetic import OTHER_CODE, make_pretraining, make_record, make_spec
 
 from baselines import ARMS, STUDY
 from benchmark.evidence.analysis import Extras, analyse
 from benchmark.evidence.cosines import FILE, cosines_of, note_cosines, noted_cosines
+from benchmark.evidence.frames import rows_of
 from benchmark.evidence.inputs import gather
 from benchmark.evidence.rule import BASELINE, HELPS, NO_EVIDENCE
 from benchmark.evidence.secondary import POINTS, PROBABILITY, WEIGHTED, endpoints_of, weighted_precision
 from benchmark.plan.presets import plan_matrix
 from benchmark.records.record import Measurement
 from benchmark.records.store import Store
+from benchmark.report.doses import dose_table, draw_doses
 from benchmark.report.write import write_report
 from tasks import TASKS
 
@@ -80,6 +83,45 @@ def test_the_cosine_that_is_found_is_named_beside_what_auxiliaries_have(found, t
             in page)
     assert (tmp_path / "figures" / "dose-fix.png").is_file()
     assert "Gain against cosine: profile tiny, setting fix" in page
+
+
+def test_doses_that_lower_an_error_rate_gain():
+    error = replace(INFOS["imagenet"].metrics[0], higher_is_better=False)
+    falling = {**INFOS, "imagenet": replace(INFOS["imagenet"], metrics=(error,))}
+    lost = {cosine: -gain for cosine, gain in GAINS.items()}
+    made = [record for record in records_of(lost) if record.spec.task == "imagenet"]
+    analysis = analyse(made, [], tasks=falling, study=STUDY)
+    section = analysis.doses["section"].iloc[0]
+    (first, *_) = rows_of(analysis.doses[(analysis.doses["cosine"] == 1.0) & (analysis.doses["reference"] == BASELINE)])
+    assert first.difference == pytest.approx(-12, abs=0.6), "frames hold what was measured"
+    (row, *_) = dose_table(analysis, section).rows
+    assert row[1][0].text == "1"
+    assert row[3][0].text.startswith(f"+{-first.difference:.2f} [+{-first.high:.2f}, +{-first.low:.2f}], p ")
+    (axes,) = draw_doses(analysis, section).axes
+    assert [-first.high, -first.low] in [list(line.get_ydata()) for line in axes.lines]
+    (curve,) = (line for line in axes.lines if line.get_linestyle() == "-" and line.get_marker() == "o")
+    assert curve.get_ydata()[-1] == -first.difference
+    hollow = [line.get_ydata()[0] for line in axes.lines if line.get_marker() == "o" and line is not curve]
+    assert hollow == pytest.approx([0.0] * 4, abs=0.6), "noise gains nothing"
+
+
+def test_doses_of_one_setting_in_two_profiles_have_files_each(tmp_path):
+    tiny = [record for record in records_of(seeds=range(2)) if record.spec.task == "imagenet"]
+    small = []
+    for record in tiny:
+        spec = record.spec.model_copy(update={"profile": "small"})
+        small.append(record.model_copy(update={"spec": spec, "run_id": spec.run_id}))
+    both = analyse([*tiny, *small], [], tasks=INFOS, study=STUDY)
+    assert len(set(both.doses["section"])) == 2
+    write_report(both, tmp_path, "", ("md", "png"), ("mechanism",))
+    page = (tmp_path / "report.md").read_text(encoding="utf-8").splitlines()
+    for profile in ("tiny", "small"):
+        ((table, text),) = [(path.stem, text) for path in (tmp_path / "tables").glob("dose-*.md")
+                            if f"profile {profile}, setting fix" in (text := path.read_text(encoding="utf-8"))]
+        assert "Gain against cosine" in text
+        (line,) = [line for line in page if f"figures/{table}.png" in line]
+        assert f"profile {profile}, setting fix" in line
+        assert (tmp_path / "figures" / f"{table}.png").is_file()
 
 
 def test_a_gap_ends_what_is_found_and_without_doses_nothing_is_shown(tmp_path):
@@ -168,5 +210,11 @@ def test_secondary_endpoints_are_shown_as_such_and_of_runs_that_left_outputs(tmp
     page = " ".join((tmp_path / "report.md").read_text(encoding="utf-8").split())
     assert f"{len(kept)} of {len(records)} runs left what they say of every test sample" in page
     assert PROBABILITY in page
+    older = [record.model_copy(update={"code": OTHER_CODE}) for record in records if record.spec.arm == "solution"]
+    assert older
+    again = analyse([*records, *older], [], tasks=INFOS, study=STUDY, extras=Extras(endpoints=kept | {"superseded": {}}))
+    write_report(again, tmp_path / "again", "", ("md",), ("secondary",))
+    page = " ".join((tmp_path / "again" / "report.md").read_text(encoding="utf-8").split())
+    assert f"{len(kept)} of {len(records)} runs left what they say of every test sample" in page
     write_report(analyse(records, [], tasks=INFOS, study=STUDY), tmp_path / "none", "", ("md",), ("secondary",))
     assert "Secondary" not in (tmp_path / "none" / "report.md").read_text(encoding="utf-8")

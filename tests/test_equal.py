@@ -17,7 +17,10 @@ from benchmark.evidence.inputs import gather
 from benchmark.plan.study import with_rivals
 from benchmark.records.signed import SERIES, Signed
 from benchmark.records.store import Store
+from benchmark.report.directions import prediction_table
+from benchmark.report.markup import MINUS
 from benchmark.report.write import write_report
+from benchmark.spec.contracts import Metric
 from tasks import TASKS as OWN
 
 RIVALS = with_rivals(STUDY, ARMS)
@@ -149,3 +152,9 @@ def test_doses_and_noise_of_their_size_predict_by_their_own_cosines_the_gain_of_
     assert found["predicted"].to_dict() == {"m2pt": pytest.approx(-2.0), "aligned": pytest.approx(4.0)}
     assert found["difference"].to_dict() == {"m2pt": pytest.approx(0.5), "aligned": pytest.approx(4.5)}
     assert found["start"].to_dict() == {"m2pt": pytest.approx(0.1), "aligned": pytest.approx(0.3)}
+    falling = {**TASKS, "imagenet": replace(TASKS["imagenet"], metrics=(Metric("top-1", higher_is_better=False),))}
+    table = prediction_table(analyse(records, [], tasks=falling, study=RIVALS, extras=Extras(signed=signed)), 0)
+    shown = {row[1][0].text.partition("(")[0]: [cell[0].text for cell in row[-2:]] for row in table.rows}
+    assert shown["aligned"][0] == f"{MINUS}4.00", "of an error rate more is no gain"
+    assert shown["aligned"][1].startswith(f"{MINUS}4.50")
+    assert shown["m2pt"][0] == "+2.00"

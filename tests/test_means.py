@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -18,8 +19,13 @@ from benchmark.evidence.means import ALL, estimate_means, estimate_null
 from benchmark.evidence.rule import BASELINE
 from benchmark.evidence.rule2 import AHEAD, HELPS, NO_EVIDENCE, PLANNING
 from benchmark.evidence.scales import layer_sizes, scale_agreement
-from benchmark.report.means import headline
+from benchmark.report.answer import count_pairs
+from benchmark.report.equal import draw_equal, equal_table
+from benchmark.report.markup import show_p, show_points
+from benchmark.report.means import headline, headline_section, means_table, null_table
 from benchmark.report.rule2 import protocol_line
+from benchmark.report.tables import contrasts_table
+from benchmark.spec.contracts import Metric
 
 TARGETS = ("imagenet", "audioset")
 PAIRS = [(task, auxiliary) for task in TARGETS for auxiliary in ("image", "point", "audio")
@@ -81,6 +87,81 @@ def test_null_pairs_are_counted_as_paired_tests_find_them():
          for task, one, other in (("imagenet", "point", "audio"), ("audioset", "image", "point"))]
     assert (noise.comparisons, noise.significant, noise.draws) == (2, sum(x < 0.05 for x in p), 6)
     assert references.comparisons == 2 * 6, "any two of four cells, on two targets"
+
+
+@pytest.mark.parametrize(("own", "drawn", "draws", "said", "note"), [
+    ((), "shared", 3, "the same noise, scaled for one auxiliary and for another", "settings of a seed share it"),
+    (("point", "audio", "image"), "own", 12, "noise of its own for one auxiliary and for another", "has noise of its own"),
+    (("audio",), "mixed", 6, "of some the same and of some their own", "Some runs have a draw of their own")])
+def test_what_is_said_of_noise_is_how_it_was_drawn(own, drawn, draws, said, note):
+    made = []
+    for record in records(range(3)):
+        spec = record.spec
+        if spec.arm == "random-norm" and spec.auxiliary in own:
+            spec = spec.model_copy(update={"options": {"draws": "own"}})
+        made.append(record.model_copy(update={"spec": spec}))
+    analysis = analyse(made, [], tasks=TASKS, study=STUDY)
+    row = analysis.null.iloc[0]
+    assert (row.drawn, row.draws) == (drawn, draws)
+    table = null_table(analysis)
+    assert said in table.rows[0][1][0].text
+    assert note in table.notes[0]
+    assert [text for text in ("share it", "has noise of its own", "Some runs") if text in table.notes[0]] == [
+        text for text in ("share it", "has noise of its own", "Some runs") if text in note]
+
+
+def test_a_number_over_fewer_pairs_and_seeds_says_so():
+    made = [record for record in records(range(4)) if record.spec.arm != "random-norm"
+            or (record.spec.task, record.spec.seed < 2) == ("imagenet", True)]
+    made += [record for record in records(range(2)) if (record.spec.task, record.spec.arm, record.spec.auxiliary) == (
+        "audioset", "random-norm", "image")]
+    analysis = analyse(made, [], tasks=TASKS, study=STUDY)
+    text = headline(analysis)
+    assert "over 4 pairs of modalities and four seeds" in text
+    (noise,) = [part for part in text.split("; ") if part.startswith("noise")]
+    assert noise.endswith("] (3 pairs, two seeds)")
+    assert text.count("pairs, ") == 1, "the others are of what the method is of"
+    table = means_table(analysis, headline_section(analysis))
+    whole = dict(zip(table.header, (entry[0].text for entry in table.rows[-1]), strict=True))
+    assert (whole["Pairs"], whole["Seeds"]) == ("4", "4")
+    assert {name: cell.endswith(" (3 pairs, two seeds)") for name, cell in whole.items() if ", p " in cell} == {
+        name: "noise" in name for name, cell in whole.items() if ", p " in cell}
+
+
+def test_equal_gains_of_several_seeds_are_not_one_seed():
+    made = [make_record(make_spec(task, arm, auxiliary, seed), 50.0 + (arm == "m2pt")) for seed in range(4)
+            for task, auxiliary in PAIRS for arm, auxiliary in (("finetune", None), ("m2pt", auxiliary))]
+    unique = list({record.run_id: record for record in made}.values())
+    text = headline(analyse(unique, [], tasks=TASKS, study=STUDY))
+    assert text.startswith("Four seeds of 4 pairs were run, and the mean gain over the plain model is +1.00 points in each")
+    one = headline(analyse([record for record in unique if record.spec.seed == 0], [], tasks=TASKS, study=STUDY))
+    assert one == "One seed of 4 pairs was run, which tells nothing of chance."
+
+
+def test_a_gain_in_an_error_rate_is_what_it_falls_by():
+    error = {**TASKS, "imagenet": replace(TASKS["imagenet"], metrics=(Metric("error", higher_is_better=False),))}
+    fallen = []
+    for record in records(range(5), {"m2pt": -5.0}):
+        if record.spec.task == "imagenet":
+            rows = [row.model_copy(update={"metric": "error"}) for row in record.measurements if row.metric == "top-1"]
+            trained = {"trainable": 2500 if record.spec.arm == "m2pt" else 1000, "training": 2500, "merged": 1000}
+            fallen.append(record.model_copy(update={"measurements": rows, "parameters": trained}))
+    analysis = analyse(fallen, [], tasks=error, study=STUDY)
+    (counts,) = count_pairs(analysis)
+    assert (counts.pairs, counts.gain, counts.lose) == (2, 2, 0)
+    assert all(re.search(r" \+[45]\.\d\d \[\+[45]\.\d\d, \+[45]\.\d\d\]", each) for each in counts.each)
+    (row,) = [row for row in analysis.equal.itertuples() if row.arm == "m2pt"]
+    assert row.difference < -4, "frames hold what was measured"
+    said = f"{show_points(-row.difference)} [{show_points(-row.high)}, {show_points(-row.low)}], p {show_p(row.p)}"
+    assert said in [line.text for entry in equal_table(analysis, 0).rows for line in entry[-1]]
+    (target,) = means_table(analysis, 0).rows
+    assert said in [line.text for entry in target for line in entry]
+    (note, *_) = contrasts_table(analysis.collection, analysis.contrasts, analysis.verdicts, 0).notes
+    assert "Helps: every difference of the rule is in the better direction" in note
+    (axes,) = (axes for axes in draw_equal(analysis, 0).axes if "gain" in axes.get_ylabel())
+    places = {line.get_xdata()[0]: list(line.get_ydata()) for line in axes.lines[1:] if line.get_marker() == "o"}
+    assert places[row.trained_ratio] == [-row.difference]
+    assert [-row.high, -row.low] in [list(line.get_ydata()) for line in axes.lines[1:]]
 
 
 def test_scales_are_compared_as_numpy_compares_them():

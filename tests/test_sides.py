@@ -66,14 +66,14 @@ def folder_of(tmp_path, wrong: dict[str, list[list[int]]]) -> Store:
 
 
 @pytest.mark.parametrize(("m2pt", "equal", "found"), [
-    ([[1], [2]], (), {"imagenet m2pt(audio)": 2}), ([[1], [3]], (), {}), ([[1], [2]], ("m2pt",), {})])
+    ([[1], [2]], (), {"imagenet m2pt(audio), profile tiny": 2}), ([[1], [3]], (), {}), ([[1], [2]], ("m2pt",), {})])
 def test_an_arm_that_answers_as_its_baseline_on_every_seed_is_said_so(m2pt, equal, found, tmp_path, capsys):
     store = folder_of(tmp_path, {"finetune": [[1], [2]], "m2pt": m2pt})
     assert unchanged_cells(store, store.records()[0], equal) == found
     if not equal:
         assert main(["report", "--results", str(tmp_path), "--format", "md", "--only", "matrix"]) == 0
         page = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
-        said = "Answers as its baseline does on every test sample and seed: imagenet m2pt(audio) (2 seeds)"
+        said = "Answers as its baseline does on every test sample and seed: imagenet m2pt(audio), profile tiny (2 seeds)"
         assert (said in page.replace("\\", "")) == bool(found)
 
 

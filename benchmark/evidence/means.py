@@ -22,7 +22,7 @@ from benchmark.records.record import Selection
 
 ALL = ""  # in place of a target: all of them
 MEAN_COLUMNS = ["section", "task", "arm", "reference", "pairs", *DIFFERENCE, "published"]
-NULL_COLUMNS = ["section", "arms", "comparisons", "significant", "expected", "draws"]
+NULL_COLUMNS = ["section", "arms", "comparisons", "significant", "expected", "draws", "drawn"]
 BySeed = Mapping[int, float]
 
 
@@ -115,7 +115,8 @@ def estimate_null(collection: Collection, noise: Sequence[str], references: Sequ
     as no reference does anything.
 
     `draws`: how many independent draws stand behind the comparisons with noise. Where a run's options do not say that its cell
-    has draws of its own, all targets, auxiliaries and settings of a seed share one.
+    has draws of its own, all targets, auxiliaries and settings of a seed share one. `drawn` says which: "shared", "own", or
+    "mixed" where it is the one for some runs and the other for others.
     """
     values = values_of_runs(collection, select)
     rows = []
@@ -134,10 +135,12 @@ def estimate_null(collection: Collection, noise: Sequence[str], references: Sequ
                 p = difference_of(seeds, *sides)["p"] if len(seeds) > 1 else None
                 tested += [] if p is None else [float(str(p))]
             if tested:
-                draws = {(arm, seed, *((task, auxiliary) if run.spec.options.get("draws") == "own" else ()))
-                         for (task, arm, auxiliary), by_seed in cells.items() if arm in noise
-                         for seed, run in by_seed.items()}
+                behind = [(cell, seed, run.spec.options.get("draws") == "own") for cell, by_seed in cells.items()
+                          if cell[1] in noise for seed, run in by_seed.items()]
+                draws = {(arm, seed, *((task, auxiliary) if own else ())) for (task, arm, auxiliary), seed, own in behind}
+                drawn = sorted({"own" if own else "shared" for *_, own in behind})
                 rows.append({"section": section, "arms": " ".join(arms), "comparisons": len(tested),
                              "significant": sum(p < ALPHA for p in tested), "expected": ALPHA * len(tested),
-                             "draws": len(draws) or None})
+                             "draws": len(draws) or None,
+                             "drawn": "mixed" if len(drawn) > 1 else next(iter(drawn), None)})
     return pd.DataFrame(rows, columns=NULL_COLUMNS)

@@ -72,8 +72,8 @@ def baseline_of(run: Record, records: Iterable[Record]) -> Record | None:
 def unchanged_cells(store: Store, records: Iterable[Record], equal: Collection[str] = ()) -> dict[str, int]:
     """Cells whose answers are the baseline's on every sample and seed, each with how many seeds that is.
 
-    Of runs that left what they said; arms that are to be `equal` to their baseline are left out. A cell of several profiles
-    or conditions is judged in each by itself, and named with what it has there.
+    Of runs that left what they said; arms that are to be `equal` to their baseline are left out. A cell is judged in each
+    profile and under each condition by itself, and named with these.
     """
     paired = pair_runs([Run(record) for record in records if record.spec.kind == "train" and record.spec.limit is None])
     same: dict[tuple[str, str], list[bool]] = {}
@@ -88,18 +88,17 @@ def unchanged_cells(store: Store, records: Iterable[Record], equal: Collection[s
 
 
 def _names_of(runs: Iterable[Run]) -> dict[tuple[str, str], str]:
-    """By comparison and cell: the cell's name, and where it has other ones, too, what it has and they have not"""
+    """By comparison and cell: the cell with its profile, and where that has several, with what others of it have not"""
     places: dict[str, dict[str, RunSpec]] = {}
     for run in runs:
         places.setdefault(run.spec.cell, {}).setdefault(run.comparison, run.spec)
     names = {}
     for cell, specs in places.items():
-        profiles = {spec.profile for spec in specs.values()}
         for comparison, spec in specs.items():
             ours = conditions_of(spec)
             beside = [conditions_of(other) for other in specs.values() if other.profile == spec.profile]
             names[comparison, cell] = ", ".join([
-                cell, *([f"profile {spec.profile}"] if len(profiles) > 1 else []),
+                cell, f"profile {spec.profile}",
                 *(f"{key}={value}" for key, value in ours.items() if any(other.get(key) != value for other in beside))])
     return names
 

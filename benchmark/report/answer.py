@@ -14,7 +14,7 @@ from benchmark.evidence.rule import HELPS, NO_EVIDENCE, NOT_JUDGED, ONE_SEED, sh
 from benchmark.evidence.sanity import WRONG
 from benchmark.evidence.stats import ALPHA
 from benchmark.provenance.currency import carried_note
-from benchmark.report.markup import NONE, Table, show_interval, text_rows
+from benchmark.report.markup import NONE, Table, as_gain, show_interval, text_rows
 from benchmark.report.tables import cell_label
 
 FEW = 3  # pairs that are told one by one
@@ -69,7 +69,7 @@ def count_pairs(analysis: Analysis, *, altered: bool = False) -> list[Counts]:
         apart = [not shared_sources(collection, str(task), str(name)) for task, name in zip(ours["task"], ours["auxiliary"],
                                                                                             strict=True)]
         each = [f"{analysis.data_of(number, str(row.task)).partition(' (')[0]} + {row.auxiliary or 'none'} "
-                f"{show_interval(row, main[str(row.task)])}" for row in rows_of(ours)]
+                f"{show_interval(as_gain(row, main[str(row.task)]), main[str(row.task)])}" for row in rows_of(ours)]
         judged = dict(control_verdicts(analysis, number)).get(str(arm), "")
         counts.append(Counts(
             title, len(ours), int((found & better).sum()), int((found & ~better).sum()),

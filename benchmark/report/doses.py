@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from textwrap import wrap
 
 import pandas as pd
@@ -10,9 +11,10 @@ from matplotlib.figure import Figure
 from benchmark.evidence.analysis import Analysis
 from benchmark.evidence.frames import rows_of
 from benchmark.evidence.rule import BASELINE
+from benchmark.evidence.sections import slugify, unique_slugs
 from benchmark.report.canvas import FAINT, INK, PALETTE, new_figure
 from benchmark.report.document import Document, Paragraph
-from benchmark.report.markup import NONE, Table, show_interval, show_p, text_rows
+from benchmark.report.markup import NONE, Table, as_gain, show_interval, show_p, text_rows
 from benchmark.report.tables import unit_label
 
 MARKS = (("o", "circles"), ("s", "squares"), ("^", "triangles"))  # as many controls are shown
@@ -21,10 +23,13 @@ MARKS = (("o", "circles"), ("s", "squares"), ("^", "triangles"))  # as many cont
 def add_doses(document: Document, analysis: Analysis) -> None:
     """The line, the table and the figure of each section with doses; nothing where there are none."""
     doses = analysis.doses
+    sections = analysis.collection.sections
+    settings = Counter(sections[section].setting for section in set(doses["section"]))
     for section in dict.fromkeys(doses["section"]):
-        title = analysis.collection.sections[section].title
+        title = sections[section].title
         document.add(Paragraph(dose_line(analysis, section), f"Gain against cosine, {title}."))
-        slug = analysis.collection.sections[section].setting
+        place = sections[section]  # its setting names its files where that is enough
+        slug = slugify(place.setting) if settings[place.setting] == 1 else unique_slugs(sections)[place]
         beside = "".join(f"hollow {called}: {analysis.study.called.get(control, control)}; "
                          for control, _, called in controls_of(analysis, section))
         document.table(f"dose-{slug}", dose_table(analysis, section))
@@ -57,8 +62,8 @@ def dose_table(analysis: Analysis, section: int) -> Table:
     for (task, cosine), group in ours.groupby(["task", "cosine"], sort=False):
         by_reference = {row.reference: row for row in rows_of(group)}
         metric = analysis.collection.tasks[str(task)].metrics[0]
-        cells = [NONE if (row := by_reference.get(reference)) is None else f"{show_interval(row, metric)}, p {show_p(row.p)}"
-                 for reference in references]
+        cells = [NONE if (row := by_reference.get(reference)) is None else
+                 f"{show_interval(as_gain(row, metric), metric)}, p {show_p(row.p)}" for reference in references]
         first = next(iter(by_reference.values()))
         rows.append([f"{analysis.data_of(section, str(task))}, {unit_label(metric)}", f"{cosine:g}", str(first.n), *cells,
                      first.verdict or NONE])
@@ -87,8 +92,8 @@ def draw_doses(analysis: Analysis, section: int) -> Figure:
     figure = new_figure(2.6 * len(tasks) + 0.8, 3.0)
     known = {row.task: row for row in rows_of(analysis.detected[analysis.detected["section"] == section])}
     for place, task in enumerate(tasks):
-        axes = figure.add_subplot(1, len(tasks), place + 1)
-        rows = sorted(rows_of(ours[ours["task"] == task]), key=lambda row: float(row.cosine))
+        axes, metric = figure.add_subplot(1, len(tasks), place + 1), analysis.collection.tasks[task].metrics[0]
+        rows = sorted((as_gain(row, metric) for row in rows_of(ours[ours["task"] == task])), key=lambda row: float(row.cosine))
         axes.axhline(0, color=INK, linewidth=0.8)
         axes.set_xscale("log")
         for row in rows:
@@ -100,7 +105,7 @@ def draw_doses(analysis: Analysis, section: int) -> Figure:
         for control, mark, _ in controls_of(analysis, section):
             beyond = analysis.doses[(analysis.doses["section"] == section) & (analysis.doses["task"] == task)
                                     & (analysis.doses["reference"] == control)]
-            for row in rows_of(beyond):
+            for row in (as_gain(row, metric) for row in rows_of(beyond)):
                 axes.plot([row.cosine], [gained[row.cosine] - row.difference], mark, color=INK, markersize=4.5,
                           markerfacecolor="none", linewidth=0)
         if known[task].auxiliaries:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from benchmark.evidence.analysis import Analysis
 from benchmark.evidence.frames import rows_of
 from benchmark.report.canvas import FAINT, INK, PALETTE, new_figure
-from benchmark.report.markup import MINUS, NONE, Table, show_interval, show_p, text_rows
+from benchmark.report.markup import MINUS, NONE, Table, as_gain, show_interval, show_p, text_rows
 from benchmark.report.tables import cell_label, unit_label
 
 MARKS = "osD^vP"
@@ -26,7 +26,8 @@ def equal_table(analysis: Analysis, section: int) -> Table:
         costs = ["" if pd.isna(value) else f"{value:.3g}" for value in (row.trained_ratio, row.time_ratio, row.memory_ratio)]
         rows.append([f"{analysis.data_of(section, row.task)}, {unit_label(metric)}", cell_label(row.arm, "", row.variant),
                      str(row.auxiliaries), NONE if pd.isna(row.trained) else f"{row.trained:+,.0f}".replace("-", MINUS),
-                     *(cost or NONE for cost in costs), str(row.n), f"{show_interval(row, metric)}, p {show_p(row.p)}"])
+                     *(cost or NONE for cost in costs), str(row.n),
+                     f"{show_interval(as_gain(row, metric), metric)}, p {show_p(row.p)}"])
     header = ("Target", "Arm", "Cells", "Trained numbers beyond the plain model's", "Trained numbers, ratio",
               "Time a step, ratio", "Peak memory, ratio", "Seeds", "Gain over the plain model")
     notes = ("Arms of a target go from few trained numbers to many. Each seed gives one gain: the mean over the auxiliaries of "
@@ -54,10 +55,10 @@ def draw_equal(analysis: Analysis, section: int) -> Figure | None:
             axes.grid(color=FAINT, linewidth=0.6)
             for row in rows_of(ours[(ours["task"] == task) & ours[column].notna()]):
                 colour, mark = style[row.arm]
-                cost = getattr(row, column)
-                if not pd.isna(row.low):
-                    axes.plot([cost, cost], [row.low, row.high], color=colour, linewidth=1.2)
-                (handles[row.arm],) = axes.plot([cost], [row.difference], mark, color=colour, markersize=5)
+                cost, gain = getattr(row, column), as_gain(row, analysis.collection.tasks[task].metrics[0])
+                if not pd.isna(gain.low):
+                    axes.plot([cost, cost], [gain.low, gain.high], color=colour, linewidth=1.2)
+                (handles[row.arm],) = axes.plot([cost], [gain.difference], mark, color=colour, markersize=5)
             if column == "trained_ratio":
                 axes.set_xscale("log")
                 least, most = axes.get_xlim()

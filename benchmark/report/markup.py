@@ -163,6 +163,15 @@ def show_interval(row: Any, metric: Metric) -> str:
     return f"{text} ({'one seed' if row.n == 1 else 'no spread'}: no interval)"
 
 
+def as_gain(row: Any, metric: Metric) -> Any:
+    """A row of a difference in the better direction: of a metric that is to be low its signs turn, and its ends change places.
+    """
+    if metric.higher_is_better:
+        return row
+    low, high = (None if pd.isna(end) else -end for end in (row.high, row.low))
+    return row._replace(difference=-row.difference, low=low, high=high)
+
+
 def show_p(p: float | None) -> str:
     if p is None or pd.isna(p):
         return NONE

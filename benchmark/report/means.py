@@ -12,10 +12,18 @@ from benchmark.evidence.estimates import known
 from benchmark.evidence.frames import first_row, rows_of
 from benchmark.evidence.means import ALL
 from benchmark.evidence.rule import BASELINE
-from benchmark.report.markup import NONE, Table, show_interval, show_p, show_points, show_spread, text_rows
+from benchmark.report.markup import NONE, Table, as_gain, show_interval, show_p, show_points, show_spread, text_rows
 from benchmark.spec.contracts import Metric
 
 POINTS = Metric("points")  # of a mean over targets
+DRAWN = {  # how noise is drawn: what its cells differ in, and how many draws there are
+    "shared": ("the same noise, scaled for one auxiliary and for another",
+               "A draw is named by seed and arm, so that all targets, auxiliaries and settings of a seed share it"),
+    "own": ("noise of its own for one auxiliary and for another",
+            "A draw is named by seed, arm, target, auxiliary and setting, so that each has noise of its own"),
+    "mixed": ("noise for one auxiliary and for another, of some the same and of some their own",
+              "Some runs have a draw of their own; the others of a seed and arm share one"),
+}
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 
 
@@ -36,8 +44,12 @@ def headline(analysis: Analysis) -> str:
             for name in (study.method, *study.rivals.get(study.method, ()))}
     ours = rows.pop(study.method)
     assert ours is not None  # else it would have no section
-    if pd.isna(ours.low):
+    if ours.n == 1:
         return f"One seed of {ours.pairs} pairs was run, which tells nothing of chance."
+    if pd.isna(ours.low):
+        text = count(ours.n, "seed")
+        return (f"{text[0].upper()}{text[1:]} of {ours.pairs} pairs were run, and the mean gain over the plain model is "
+                f"{show_points(ours.difference)} points in each: without spread, nothing is told of chance.")
     found = "helps on average" if ours.low > 0 else "hurts on average" if ours.high < 0 else "is not shown to help"
     where = analysis.collection.sections[section]
     text = (f"{study.treatment[0].upper()}{study.treatment[1:]} {found}: over {ours.pairs} pairs of modalities and "
@@ -46,13 +58,20 @@ def headline(analysis: Analysis) -> str:
         text += f", where the published gains of these pairs average {show_points(ours.published)}"
     for name, row in rows.items():
         if row is not None:
-            text += f"; {study.called.get(name, name)} averages {_points(row)}"
+            text += f"; {study.called.get(name, name)} averages {_points(row)}{_fewer(row, ours)}"
     return f"{text} (profile {where.profile}, setting {where.setting})."
 
 
 def count(number: int, what: str) -> str:
     """E.g. "six seeds", "one seed", "14 seeds" """
     return f"{NUMBERS[number] if number < len(NUMBERS) else number} {what}{'' if number == 1 else 's'}"
+
+
+def _fewer(row: Any, beside: Any) -> str:
+    """Of how many pairs and seeds a row is, where the one beside it is of others"""
+    if (row.pairs, row.n) == (beside.pairs, beside.n):
+        return ""
+    return f" ({row.pairs} pair{'' if row.pairs == 1 else 's'}, {count(row.n, 'seed')})"
 
 
 def _points(row: Any) -> str:
@@ -71,11 +90,13 @@ def means_table(analysis: Analysis, section: int) -> Table:
         first = next(row for row in found if row is not None)
         metric = POINTS if task == ALL else analysis.collection.tasks[task].metrics[0]
         label = "All targets" if task == ALL else analysis.data_of(section, task)
-        published = NONE if pd.isna(first.published) else show_points(first.published)
+        better = 1 if metric.higher_is_better else -1
+        published = NONE if pd.isna(first.published) else show_points(better * first.published)
         value = None if found[0] is None else known(found[0].found_alone_from)
         alone = NONE if value is None else show_spread(value, metric)
         rows.append([label, str(first.pairs), str(first.n), published, alone,
-                     *(NONE if row is None else f"{show_interval(row, metric)}, p {show_p(row.p)}" for row in found)])
+                     *(NONE if row is None else f"{show_interval(as_gain(row, metric), metric)}, p {show_p(row.p)}"
+                       f"{_fewer(row, first)}" for row in found)])
     header = ("Target", "Pairs", "Seeds", "Published mean gain", heading(ALONE), *(
         f"{study.called.get(arm, arm)}: gain over the plain model" if reference == BASELINE and arm != study.method else
         "Gain over the plain model" if reference == BASELINE else f"Beyond {study.called.get(reference, reference)}"
@@ -95,14 +116,15 @@ def null_table(analysis: Analysis) -> Table:
         arms = row.arms.split()
         same = not set(arms) - set(study.noise)
         what = ", ".join(arms)
-        label = f"{what}: the same noise, scaled for one auxiliary and for another" if same else f"any two of {what}"
+        label = f"{what}: {DRAWN.get(row.drawn, DRAWN['shared'])[0]}" if same else f"any two of {what}"
         rows.append([analysis.collection.sections[row.section].title, label, str(row.comparisons), str(row.significant),
                      f"{row.expected:.1f}", NONE if pd.isna(row.draws) else str(int(row.draws))])
+    kinds = set(analysis.null["drawn"].dropna()) or {"shared"}
     header = ("Section", "Compared", "Comparisons", "p < 0.05", "Expected by chance", "Independent draws of noise")
     notes = ("Paired t-tests by seed, unadjusted, of cells that are no method (A/A). The first row of a section compares "
-             "what differs in nothing that is known to matter; the second is null only as far as no reference does anything. A "
-             "draw is named by seed and arm, so that all targets, auxiliaries and settings of a seed share it: that many "
-             "draws, not that many comparisons, stand behind what is said of noise.",)
+             "what differs in nothing that is known to matter; the second is null only as far as no reference does anything. "
+             f"{DRAWN[kinds.pop() if len(kinds) == 1 else 'mixed'][1]}: that many draws, not that many comparisons, stand "
+             "behind what is said of noise.",)
     return Table("How often these tests find what is not there", header, text_rows(rows), notes, num_labels=2)
 
 

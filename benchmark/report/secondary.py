@@ -19,10 +19,10 @@ def add_secondary(document: Document, analysis: Analysis) -> None:
     """What runs that left their outputs reach on the secondary endpoints; nothing where none did."""
     if analysis.secondary.empty:
         return
-    kept = len(analysis.extras.endpoints)
-    whole = len(analysis.collection.paired.runs)
-    document.add(Paragraph(f"No verdict rests on these. {kept} of {whole} runs left what they say of every test sample; those "
-                           "recorded before runs did so are not here.", "Secondary endpoints."))
+    runs = analysis.collection.paired.runs
+    kept = sum(run.record.identity in analysis.extras.endpoints for run in runs)
+    document.add(Paragraph(f"No verdict rests on these. {kept} of {len(runs)} runs left what they say of every test "
+                           "sample; those recorded before runs did so are not here.", "Secondary endpoints."))
     document.table("secondary", secondary_table(analysis))
 
 

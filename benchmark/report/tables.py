@@ -157,7 +157,8 @@ def contrasts_table(collection: Collection, contrasts: pd.DataFrame, verdicts: p
               *(f"Minus {name}" + (" (not in the rule)" if name in beside else "") for name in references), "Shared sources")
     notes = (
         "Differences paired by seed, each with its 95 % t-interval and the p of its own test. Helps: every difference of the "
-        f"rule is positive, and the largest p, Holm-adjusted over all targets and auxiliaries of the arm, is below {ALPHA:g}. "
+        "rule is in the better direction, and the largest p, Holm-adjusted over all targets and auxiliaries of the arm, is "
+        f"below {ALPHA:g}. "
         "Otherwise there is no evidence at this scale, which is no proof that there is no effect. "
         f"{explain(BEYOND)} Excluded above: the smallest upper end of the intervals, as what helps must be ahead of every "
         "reference; each interval by itself, unadjusted.",
