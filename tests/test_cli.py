@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import re
@@ -9,6 +10,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -197,6 +201,91 @@ def test_a_results_folder_that_cannot_be_written_is_refused(refused, tmp_path, p
     assert line.startswith(f"benchmark: results folder {folder} cannot be written (")
     assert "choose another with --results" in line
     assert file.read_text() == "kept"
+
+
+@pytest.fixture
+def open_folder(monkeypatch) -> Iterator[Path]:
+    """An empty folder to work in that others may enter, as they may not a folder of pytest's"""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        monkeypatch.chdir(folder)
+        yield Path(folder)
+        monkeypatch.undo()
+
+
+@contextmanager
+def another_user() -> Iterator[None]:
+    """One who has no right to what is closed, as root has"""
+    is_root = os.geteuid() == 0
+    if is_root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if is_root:
+            os.seteuid(0)
+
+
+@pytest.mark.parametrize(("closed", "command"), [
+    *((place, command) for place in ("results", "results/runs")
+      for command in ("status", "status --matrix smoke", "run --dry-run --matrix smoke", "list claims", "export x", "view x")),
+    ("results/work", "export x"), ("results/slurm", "cancel"), ("certificates", "status")])
+def test_a_folder_that_may_not_be_read_is_named_in_one_line(open_folder, capsys, closed, command):
+    for folder in ("results/runs/a", "results/work/a", "results/slurm/0001", "certificates"):
+        Path(folder).mkdir(parents=True)
+    Path("results/runs/a/failure.json").write_text("{}")
+    arguments = [*command.split(), "--results", "results"]
+    main(arguments)  # what it imports may not be open to the other user either
+    capsys.readouterr()
+    Path(closed).chmod(0)
+    try:
+        with another_user():
+            assert main(arguments) == 2
+    finally:
+        Path(closed).chmod(0o700)
+    printed = capsys.readouterr()
+    assert re.fullmatch(rf"benchmark: \S*{closed}\S* cannot be read or written \(Permission denied\); .*\n", printed.err)
+
+
+@pytest.mark.parametrize("how", ["closed", "a loop"])
+def test_a_run_that_cannot_be_looked_at_is_named_and_not_left_out(open_folder, how):
+    store = Store(Path("results"))
+    store.prepare()
+    specs = [make_spec(seed=seed) for seed in range(3)]
+    for spec in specs:
+        store.save(make_record(spec))
+    (store.folder / "runs" / "notes.txt").write_text("no run")
+    place = store.run_folder(specs[1])
+    if how == "closed":
+        place.chmod(0)
+    else:
+        shutil.rmtree(place)
+        place.symlink_to(place.name)
+    with another_user():
+        records, problems = store.records()
+        headers = store.headers(os.listdir("results/runs"))
+        with pytest.raises(OSError, match=place.name):
+            store.changed_ns(specs[1])
+    place.chmod(0o700) if how == "closed" else place.unlink()
+    assert {record.spec.seed for record in records} == {0, 2}
+    (problem,) = problems
+    why = "Permission denied" if how == "closed" else "Too many levels of symbolic links"
+    assert problem.startswith(f"results/runs/{place.name}/record.json: unreadable (")
+    assert why in problem
+    assert [name for name, header in headers.items() if header.fault] == [place.name]
+    assert len(headers) == 3
+
+
+@pytest.mark.parametrize(("error", "more"), [
+    (OSError(errno.EIO, "Input/output error", "file"), []), (PermissionError(errno.EACCES, "Permission denied"), []),
+    (PermissionError(errno.EACCES, "Permission denied", "file"), ["--debug"])], ids=["disk", "no file", "debug"])
+def test_what_may_be_a_fault_of_ours_keeps_its_traceback(monkeypatch, error, more):
+    def run(options, text):
+        raise error
+
+    monkeypatch.setattr("benchmark.cli.running.run_matrix", run)
+    with pytest.raises(OSError, match=error.strerror):
+        main(["run", "--matrix", "smoke", *more])
 
 
 @pytest.mark.parametrize(("name", "text", "said"), [

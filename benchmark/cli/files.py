@@ -13,7 +13,7 @@ from benchmark.cli.context import load_registry, plugins_given, require_torch
 from benchmark.plan.given import check_foreign
 from benchmark.plan.matrix import nearest, parse_override, pick
 from benchmark.records.earlier import RecordError
-from benchmark.records.record import read_record, records_under
+from benchmark.records.record import may_be, names_in, read_record, records_under
 
 if TYPE_CHECKING:
     from benchmark.spec.contracts import Task
@@ -97,7 +97,7 @@ def _recorded(name: str, results: Path) -> str | None:
 
 def export_run(options: argparse.Namespace, command: str) -> int:
     folder = options.results / "work"
-    names = sorted(path.parent.name for path in folder.glob("*/weights.safetensors"))
+    names = [name for name in names_in(folder) if may_be(f"{folder}/{name}/weights.safetensors")]
     matches = [name for name in names if name == options.run_name or name.endswith(f"-{options.run_name}")]
     if not matches and (recorded := _recorded(options.run_name, options.results)):
         raise ValueError(f"run {recorded} has a record in {options.results} and no weights, which no repository holds; compute "

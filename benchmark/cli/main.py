@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import shlex
@@ -13,6 +14,8 @@ from benchmark.cli.commands import build_parser
 from benchmark.cli.config import with_config
 from benchmark.cli.terminal import directed, write_plainly
 
+TOLD = {errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOSPC,
+        errno.EDQUOT, errno.EROFS}  # of a path that was given, and no fault of ours
 SELDOM = (50_000, 20, 100)  # objects, and generations, between two sweeps
 
 
@@ -42,7 +45,13 @@ def _call(command: list[str]) -> int:
     # A name of other bytes is no text for a record.
     text = shlex.join([command[0], *given]).encode(errors="backslashreplace").decode()
     with directed(getattr(options, "quiet", False), getattr(options, "log", None), text):
-        code = int(options.run(options, text))
+        try:
+            code = int(options.run(options, text))
+        except OSError as error:
+            if error.filename is None or error.errno not in TOLD or getattr(options, "debug", False):
+                raise
+            raise ValueError(f"{error.filename2 or error.filename} cannot be read or written ({error.strerror}); see to it, or "
+                             "name another path") from error
         sys.stdout.flush()  # here, where a reader that has gone is no error
     return code
 

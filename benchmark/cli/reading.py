@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from benchmark.cli.context import load_registry, load_study
 from benchmark.plan.matrix import pick
-from benchmark.records.store import Store
+from benchmark.records.record import may_be, names_in, names_under
+from benchmark.records.store import FAILURE, RECORD, Store
 
 if TYPE_CHECKING:
     from rich.status import Status
@@ -57,7 +58,7 @@ def judge_all(options: argparse.Namespace) -> dict[str, Judgement]:
     from benchmark.evidence.inputs import gather
     from benchmark.evidence.verdicts import judge_claims
 
-    folders = options.results or sorted(path.parent for path in Path("results").glob("*/runs"))
+    folders = options.results or [Path("results", name) for name in names_in(Path("results")) if may_be(f"results/{name}/runs")]
     for folder in folders:
         check_results(folder)
     found = gather([Store(folder) for folder in folders], *load_registry(options.plugins))
@@ -68,10 +69,11 @@ def judge_all(options: argparse.Namespace) -> dict[str, Judgement]:
 
 
 def check_results(folder: Path) -> None:
-    """Raises `ValueError` for what is no results folder, or one in which no run has come to a record or a failure."""
+    """Raises `ValueError` for what is no results folder, or one in which no run has come to a record or a failure; `OSError`
+    for one that cannot be looked at."""
     if folder.name == "runs" and next(folder.glob("*/*.json"), None) is not None:
         raise ValueError(f"{folder} has the runs of a results folder, which is the one above it: --results {folder.parent}")
-    if next((folder / "runs").glob("*/*.json"), None) is None:
+    if not any(may_be(f"{folder}/runs/{name}/{file}") for name in names_under(folder) for file in (RECORD, FAILURE)):
         raise ValueError(f"no results in {folder}; run a matrix first, for example: benchmark run --matrix smoke")
 
 

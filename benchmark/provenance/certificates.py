@@ -16,7 +16,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
-from benchmark.records.record import Environment
+from benchmark.records.record import Environment, names_in
 from benchmark.spec.recipes import Frozen
 from benchmark.spec.runspec import Form, RunSpec, canonical_json
 
@@ -161,7 +161,7 @@ def load_certificates(results: Sequence[Path] = ()) -> Certificates:
 
 
 def _files(folders: Iterable[Path]) -> Iterable[Path]:
-    return (path for folder in folders if folder.is_dir() for path in sorted(folder.glob("*.json")))
+    return (folder / name for folder in folders for name in names_in(folder) if name.endswith(".json"))
 
 
 def read_certificate(path: Path) -> Certificate:

@@ -87,7 +87,7 @@ def read_headers(folder: Path, names: Iterable[str]) -> dict[str, Header]:
 def _mark(path: str) -> Mark | None:
     try:
         state = os.stat(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError:  # what is wrong is told by reading it
         return (0, 0, 0)

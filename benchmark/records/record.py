@@ -213,12 +213,34 @@ def record_text(record: Record) -> str:
 
 
 def records_under(folder: Path) -> Iterator[Path]:
-    """Every record file below a results folder, in a stable order."""
+    """Every record file below a results folder, in a stable order, also those that cannot be reached: reading says why.
+
+    Raises `OSError` as `names_under` does.
+    """
     runs = folder / "runs"
-    return (runs / name / "record.json" for name in names_under(folder) if os.path.exists(f"{runs}/{name}/record.json"))
+    return (runs / name / "record.json" for name in names_under(folder) if may_be(f"{runs}/{name}/record.json"))
+
+
+def may_be(path: str) -> bool:
+    """Whether a file is there, or cannot be seen though it may be there"""
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def names_under(folder: Path) -> list[str]:
-    """What the runs of a results folder are called, recorded or not, in a stable order; none where it is no such folder."""
-    runs = folder / "runs"
-    return sorted(name for name in os.listdir(runs) if not name.startswith(".")) if runs.is_dir() else []
+    """What the runs of a results folder are called, recorded or not; raises as `names_in` does."""
+    return names_in(folder / "runs")
+
+
+def names_in(folder: Path) -> list[str]:
+    """What is in a folder and not hidden, in a stable order; nothing where there is no such folder. Raises `OSError` where it
+    cannot be looked at, which `glob` takes for an empty one."""
+    try:
+        return sorted(name for name in os.listdir(folder) if not name.startswith("."))
+    except (FileNotFoundError, NotADirectoryError):
+        return []

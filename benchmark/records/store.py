@@ -28,7 +28,7 @@ from benchmark.records.record import Record, names_under, read_record, record_te
 from benchmark.spec.recipes import Frozen
 from benchmark.spec.runspec import RunSpec, canonical_json
 
-RECORD = "record.json"
+RECORD, FAILURE = "record.json", "failure.json"
 BEGUN = "code.json"  # in a working folder
 NEW, WHOLE = ".new", ".whole"  # ends of the names of folders that take the place of others
 
@@ -100,10 +100,11 @@ class Store:
         return (self.folder / "work" / spec.name / BEGUN).is_file()
 
     def changed_ns(self, spec: RunSpec) -> int | None:
-        """When the run's record was written, in nanoseconds; None where there is none."""
+        """When the run's record was written, in nanoseconds; None where there is none. Raises `OSError` where that cannot be
+        seen."""
         try:
             return os.stat(self.run_folder(spec) / RECORD).st_mtime_ns
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
 
     def keep_to_code(self, spec: RunSpec, code: Mapping[str, str]) -> None:
@@ -181,11 +182,11 @@ class Store:
         folder = self.run_folder(spec)
         folder.mkdir(parents=True, exist_ok=True)
         failure = Failure(spec=spec, error=error, traceback=traceback, log=self.log_tail(spec))
-        write_json(folder / "failure.json", failure.model_dump_json(indent=1))
+        write_json(folder / FAILURE, failure.model_dump_json(indent=1))
 
     def failure(self, spec: RunSpec) -> Failure | None:
         """The last failure of a run, if it has one."""
-        return read_failure(self.run_folder(spec) / "failure.json")
+        return read_failure(self.run_folder(spec) / FAILURE)
 
     def records(self) -> tuple[list[Record], list[str]]:
         """Every readable record in a stable order, and one line for each that is not."""
@@ -200,7 +201,7 @@ class Store:
     def failures(self) -> list[Failure]:
         """Every recorded failure of a run that has no readable record."""
         found = {name: failure for name in names_under(self.folder)
-                 if (failure := read_failure(self.folder / "runs" / name / "failure.json")) is not None}
+                 if (failure := read_failure(self.folder / "runs" / name / FAILURE)) is not None}
         headers = self.headers(found)
         return [failure for name, failure in found.items() if headers.get(name, MISSING).fault]
 

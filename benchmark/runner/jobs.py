@@ -20,7 +20,7 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
-from benchmark.records.record import write_json
+from benchmark.records.record import may_be, names_in, write_json
 from benchmark.records.store import Store
 from benchmark.spec.recipes import Frozen
 from benchmark.spec.runspec import RunSpec
@@ -91,7 +91,8 @@ class JobState:
 
 def read_submissions(store: Store) -> list[Submission]:
     """From the first to the last; raises `ValueError` for one that cannot be read, of whose jobs nobody would know."""
-    return [read_submission(path.parent) for path in sorted((store.folder / "slurm").glob(f"[0-9]*/{FILE}"))]
+    folders = [store.folder / "slurm" / name for name in names_in(store.folder / "slurm") if name[0].isdigit()]
+    return [read_submission(folder) for folder in folders if may_be(f"{folder}/{FILE}")]
 
 
 def read_submission(folder: Path) -> Submission:

@@ -172,8 +172,7 @@ class _Runner:
 
     def is_done(self, job: Job) -> bool:
         """Whether another runner has left its record, and not the one that is to be replaced."""
-        written = self.store.changed_ns(job.spec)
-        return self.store.is_complete(job.spec) and written != self.replaced.get(job.spec.run_id)
+        return self.store.is_complete(job.spec) and self.store.changed_ns(job.spec) != self.replaced.get(job.spec.run_id)
 
     def startable(self) -> Iterator[Job]:
         """The jobs whose needs are met or have failed, in order."""
