@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import os
 import re
@@ -16,6 +17,7 @@ from safetensors.torch import save_file
 from synthetic import CODE, OTHER_CODE, TASKS, make_record, make_spec, standings_of
 
 from baselines import ARMS, STUDY
+from benchmark.cli.certifying import sides
 from benchmark.evidence.collect import collect
 from benchmark.evidence.pairing import Run, pair_runs
 from benchmark.model.encoder import build_blocks
@@ -34,9 +36,12 @@ from benchmark.records.record import Environment, Record
 from benchmark.records.store import Store
 from benchmark.runner.certify import (
     SHORT,
+    Tree,
     certificate_text,
+    choose,
     compare,
     files_of,
+    replay,
     replayable,
     representatives,
     shortened,
@@ -253,6 +258,31 @@ def test_of_each_class_that_run_is_replayed_which_has_its_pretraining_computed()
     grouped = {"m2pt": [plain, *others], "noise": [noise], "pretrain": [whole], "pretrain early": [early]}
     assert representatives(grouped) == {"m2pt": others[0], "noise": noise, "pretrain": whole, "pretrain early": early}
     assert representatives({**grouped, "m2pt": [plain]})["m2pt"] is plain
+
+
+def test_both_sides_find_what_is_named_from_here(tmp_path, monkeypatch):
+    """They run in folders of their own, and read no filter banks that other code has kept."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("M2PT_DATA", raising=False)
+    monkeypatch.setenv("M2PT_FBANK_CACHE", "1")
+    Path("interpreter").write_text('#!/bin/sh\npwd\nenv\nfor each; do echo "$each"; done\n')
+    Path("interpreter").chmod(0o755)
+    Path("python").symlink_to("interpreter")
+    options = argparse.Namespace(python="python", work=Path("replays"), base=None)
+    with sides(options, "HEAD") as (before, after, out):
+        assert (before.folder, before.python, after.python) == (ROOT, tmp_path / "python", Path(sys.executable))
+        samples = choose({"one": [make_record(make_spec())]}, 0, REAL_TASKS, {}, print)
+        elsewhere = Tree(tmp_path / "elsewhere", before.python)
+        elsewhere.folder.mkdir()
+        for name, catalogue in (("default", "data"), ("named", "sets")):
+            assert replay(samples, elsewhere, out / name, REAL_TASKS, ARMS, "cpu", 1, print) == {}
+            (log,) = Path("replays", name).glob("*/log.txt")
+            said = log.read_text().splitlines()
+            assert said[0] == str(elsewhere.folder)
+            for line in (f"M2PT_DATA={tmp_path / catalogue}", f"PYTHONPATH={elsewhere.folder}", str(log.parent.absolute())):
+                assert line in said
+            assert not any(line.startswith("M2PT_FBANK_CACHE") for line in said)
+            monkeypatch.setenv("M2PT_DATA", "sets")
 
 
 def write_blocks(path: Path) -> None:

@@ -104,12 +104,12 @@ def sides(options: argparse.Namespace, base: str) -> Iterator[tuple[Tree, Tree, 
     """What computes before and after the change, and a folder for it"""
     with ExitStack() as stack:
         here = Path(sys.executable)
-        python = here if options.python is None else Path(options.python)
+        python = here if options.python is None else Path(options.python).expanduser().absolute()  # the link of an environment
         if options.python is not None and not python.is_file():
             raise ValueError(f"--python {python}: no such file; name the interpreter of the other environment")
         same_code = options.python is not None and options.base is None
         before = Tree(ROOT if same_code else stack.enter_context(checked_out(base)), python)
-        out = options.work or Path(stack.enter_context(TemporaryDirectory(prefix="replays-")))
+        out = options.work.absolute() if options.work else Path(stack.enter_context(TemporaryDirectory(prefix="replays-")))
         yield before, Tree(ROOT, here), out
 
 

@@ -30,6 +30,7 @@ ROOT = Path(__file__).parents[2]
 SHORT = {"epochs": 2, "warmup_epochs": 1}  # of a short replay, on as few samples as a smoke run sees
 TOLD = {"seconds", "environment", "started", "resumed", "command", "peak_memory_bytes", "samples_per_second",
         "code", "run_id", "spec"}
+CATALOGUE, FBANKS = "M2PT_DATA", "M2PT_FBANK_CACHE"  # see `benchmark.data.catalogue` and `tasks.audioset.official`
 Say = Callable[[str], None]
 
 
@@ -188,13 +189,20 @@ def replay(samples: Sequence[Sample], tree: Tree, out: Path, tasks: Mapping[str,
             command += ["--start", f"{name}={path}"]
         with (place / "log.txt").open("a", encoding="utf-8") as log:
             done = subprocess.run(command, cwd=tree.folder, stdout=log, stderr=subprocess.STDOUT, check=False,
-                                  env={**os.environ, "PYTHONPATH": str(tree.folder)})
+                                  env=environment_of(tree))
         if done.returncode == 2:
             lines = (place / "log.txt").read_text(encoding="utf-8", errors="replace").splitlines()
             raise ValueError(f"{tree.folder.name} cannot compute the replays: {lines[-1] if lines else 'no word'}")
         records, _ = Store(place).records()
         found |= {record.spec.asked: record for record in records}
     return found
+
+
+def environment_of(tree: Tree) -> dict[str, str]:
+    """What the commands of a tree, which run in its folder, find in their environment: the catalogue of this folder, and no
+    filter banks that other code has kept."""
+    there = {name: value for name, value in os.environ.items() if name != FBANKS}
+    return there | {"PYTHONPATH": str(tree.folder), CATALOGUE: str(Path(there.get(CATALOGUE) or "data").absolute())}
 
 
 def group_text(spec: RunSpec, tasks: Mapping[str, Task], arms: Mapping[str, Arm]) -> dict[str, Any]:
