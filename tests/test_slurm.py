@@ -279,7 +279,8 @@ def test_resources_are_read_and_what_does_not_fit_is_refused():
     found = parse_resources(["partition=gpu,time=20h", "gpus=h100:8,nice=100"])
     assert (found.minutes, found.gpus) == (1200, 8)
     assert (found.named, found.others) == ({"partition": "gpu", "gpus": "h100:8"}, {"nice": "100"})
-    times = {"90": 90, "90m": 90, "2d": 2880, "20:00:00": 1200, "1-02:00": 1560, "00:00:30": 1}
+    times = {"90m": 90, "20h": 1200, "2d": 2880, "90": 90, "30:00": 30, "90:00": 90, "30:01": 31, "0:30": 1, "20:00:00": 1200,
+             "00:00:30": 1, "1-12": 2160, "0-1": 60, "1-02:00": 1560, "1-02:03:04": 1564}  # as the page of sbatch has them
     assert {text: parse_resources([f"time={text}"]).minutes for text in times} == times
 
 
@@ -288,6 +289,8 @@ def test_resources_are_read_and_what_does_not_fit_is_refused():
     (["--detach"], "--detach is for --executor slurm"),
     (["--executor", "slurm"], "--slurm time=TIME is needed"),
     (["--executor", "slurm", "--slurm", "time=soon"], "--slurm time=soon: expected a time such as 90m"),
+    (["--executor", "slurm", "--slurm", "time=1-"], "--slurm time=1-: expected a time such as 90m"),
+    (["--executor", "slurm", "--slurm", "time=1:2:3:4"], "or as sbatch takes it: MINUTES:SECONDS"),
     (["--executor", "slurm", "--slurm", "time=0"], "expected at least a minute"),
     (["--executor", "slurm", "--slurm", "time"], "expected NAME=VALUE"),
     (["--executor", "slurm", "--slurm", "time=1h,time=2h"], "--slurm time is given twice"),

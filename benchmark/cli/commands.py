@@ -123,8 +123,8 @@ def build_parser() -> Parser:
     cluster.add_argument("--executor", choices=("local", "slurm"), default="local", help="where runs are carried out: slurm "
                          "submits job arrays, one job a run or a stack (--lockstep), and watches them (default: %(default)s)")
     cluster.add_argument("--slurm", action="append", default=[], metavar="NAME=VALUE,...", help="what each job asks for: time "
-                         "(needed, such as 20h; a job that reaches it is requeued and goes on), partition, account, qos, "
-                         "constraint, gpus, cpus, mem, or any long option of sbatch; may be repeated")
+                         "(needed: 90m, 20h, 2d, or as sbatch takes it; a job that reaches it is requeued and goes on), "
+                         "partition, account, qos, constraint, gpus, cpus, mem, or any long option of sbatch; may be repeated")
     cluster.add_argument("--max-jobs", type=int, metavar="N", help="jobs that run at once, at most (default: all)")
     cluster.add_argument("--detach", action="store_true", help="submit everything and return; see status and cancel")
     run.set_defaults(run=running.run_matrix)

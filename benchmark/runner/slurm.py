@@ -82,16 +82,20 @@ def parse_resources(texts: Iterable[str]) -> Resources:
 
 
 def _minutes(text: str) -> int:
-    """From 90m, 20h, 2d, or as Slurm writes it: MINUTES, HH:MM:SS, D-HH:MM:SS"""
-    short = re.fullmatch(r"(\d+)([mhd]?)", text)
+    """From 90m, 20h, 2d, or as sbatch takes it: M, M:SS, H:MM:SS, D-H, D-H:MM, D-H:MM:SS; seconds count as a minute"""
+    short = re.fullmatch(r"(\d+)([mhd])", text)
     if short is not None:
-        minutes = int(short[1]) * {"": 1, "m": 1, "h": 60, "d": 1440}[short[2]]
+        minutes = int(short[1]) * {"m": 1, "h": 60, "d": 1440}[short[2]]
     else:
-        long = re.fullmatch(r"(?:(\d+)-)?(\d{1,2}):(\d\d)(?::(\d\d))?", text)
+        long = re.fullmatch(r"(?:(\d+)-)?(\d+(?::\d{1,2}){0,2})", text)
         if long is None:
-            raise ValueError(f"--slurm time={text}: expected a time such as 90m, 20h, 2d or 20:00:00")
-        days, hours, rest, seconds = (int(part or 0) for part in long.groups())
-        minutes = days * 1440 + hours * 60 + rest + (seconds > 0)
+            raise ValueError(f"--slurm time={text}: expected a time such as 90m, 20h, 2d, or as sbatch takes it: "
+                             "MINUTES:SECONDS, HOURS:MINUTES:SECONDS or DAYS-HOURS")
+        parts = [int(part) for part in long[2].split(":")]
+        if long[1] is None and len(parts) < 3:
+            parts.insert(0, 0)  # without days and hours, minutes come first
+        hours, rest, seconds = (*parts, 0, 0)[:3]
+        minutes = int(long[1] or 0) * 1440 + hours * 60 + rest + -(-seconds // 60)
     if not 0 < minutes < 10**6:
         raise ValueError(f"--slurm time={text}: expected at least a minute, and less than two years")
     return minutes
