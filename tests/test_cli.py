@@ -379,6 +379,20 @@ def test_small_runs_share_a_gpu_and_large_ones_do_not(profile, device, gpus, exp
         assert machine.default_jobs(profile, device, 16, 8) == (2 if ":" in device else min(2 * gpus, max(16, gpus)))
 
 
+@pytest.mark.parametrize("text", ["#!/bin/sh\nsleep 5\n", "no program"], ids=["silent", "damaged"])
+def test_a_driver_that_does_not_answer_is_none(tmp_path, monkeypatch, text):
+    (tmp_path / "nvidia-smi").write_text(text)
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(machine, "PATIENCE_S", 0.2)
+    assert (machine.count_gpus(), machine.free_memory_mib()) == (0, 0)
+    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\nif [ $1 = -L ]; then echo GPU 0: one; echo GPU 1: other; else echo 70; "
+                                         "echo 60; fi\n")
+    monkeypatch.setattr(machine, "PATIENCE_S", 30)
+    assert (machine.count_gpus(), machine.free_memory_mib()) == (2, 60)
+
+
 def test_a_limit_is_of_every_run_and_has_a_folder_of_its_own():
     plan, store = make_plan(build_parser().parse_args(["run", "--limit", "8", "-t", "audioset"]))
     assert {spec.limit for spec in plan.specs} == {8}

@@ -96,6 +96,16 @@ def test_a_look_at_a_later_epoch_replaces_what_an_earlier_attempt_left_of_it(tmp
     assert read_signed(tmp_path / signed.FILE) is None
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_pathways_of_a_training_that_diverges_are_told_with_what_to_do(tmp_path, value):
+    found = Signed(["a", "b"])
+    found.note(0, {name: [0.5, None] for name in signed.SERIES})
+    found.note(3, {name: [0.5, value if name == "scale" else None] for name in signed.SERIES})
+    with pytest.raises(signed.NonFinitePathways, match=rf"^scale of b is {value} after epoch 3; lower the learning rate"):
+        write_signed(tmp_path / signed.FILE, found)
+    assert not (tmp_path / signed.FILE).exists()
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A run with pathways, through the runner; its store and record."""

@@ -13,6 +13,7 @@ the weight:
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,9 +38,19 @@ class Signed:
         self.rows = {known: held for known, held in self.rows.items() if known < epoch or epoch == 0} | {epoch: row}
 
 
+class NonFinitePathways(ArithmeticError):
+    """Numbers of pathways that are none: the training has diverged."""
+
+
 def write_signed(path: Path, signed: Signed) -> None:
-    """One series a line, with five digits."""
+    """One series a line, with five digits; raises `NonFinitePathways` where one of its numbers is none."""
     epochs = sorted(signed.rows)
+    for epoch in epochs:
+        for name in SERIES:
+            for layer, value in zip(signed.layers, signed.rows[epoch][name], strict=True):
+                if value is not None and not math.isfinite(value):
+                    raise NonFinitePathways(f"{name} of {layer} is {value} after epoch {epoch}; lower the learning rate or "
+                                            "clip the gradient (--set recipe.lr=..., recipe.clip_norm=...)")
     lines = [f' "layers": {json.dumps(signed.layers)}', f' "epochs": {json.dumps(epochs)}']
     for name in SERIES:
         values = [[None if value is None else float(f"{value:.{DIGITS}g}") for value in signed.rows[epoch][name]]

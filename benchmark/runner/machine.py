@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 
+PATIENCE_S = 30  # with a driver that does not answer
 SHARING = 8  # small processes at once on one GPU, each of which needs a core
 STACKS_AT_ONCE = 2  # on one GPU: one trains while a run of the other is measured
 PLACES = (48, 32, 24, 16, 8, 4, 2)  # models in a stack, as many of these as there is memory for
@@ -38,11 +39,7 @@ def default_lockstep(profile: str, device: str) -> int:
 
 def free_memory_mib() -> int:
     """On that NVIDIA GPU which has least, found without importing torch; 0 where there is none, or it does not say."""
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return 0
-    told = subprocess.run([tool, "--query-gpu=memory.free", "--format=csv,noheader,nounits"], capture_output=True, text=True,
-                          check=False, timeout=30).stdout.split()
+    told = _ask_driver("--query-gpu=memory.free", "--format=csv,noheader,nounits").split()
     return min((int(line) for line in told if line.isdecimal()), default=0)
 
 
@@ -56,8 +53,15 @@ def count_gpus() -> int:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return len([part for part in visible.split(",") if part.strip() not in ("", "-1")])
+    return sum(line.startswith("GPU ") for line in _ask_driver("-L").splitlines())
+
+
+def _ask_driver(*arguments: str) -> str:
+    """What nvidia-smi says; "" where there is none, or it cannot be run or does not answer, as after a fault of a GPU."""
     tool = shutil.which("nvidia-smi")
     if tool is None:
-        return 0
-    found = subprocess.run([tool, "-L"], capture_output=True, text=True, check=False, timeout=30)
-    return sum(line.startswith("GPU ") for line in found.stdout.splitlines())
+        return ""
+    try:
+        return subprocess.run([tool, *arguments], capture_output=True, text=True, check=False, timeout=PATIENCE_S).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
