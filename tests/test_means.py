@@ -204,6 +204,16 @@ def test_the_second_rule_says_what_the_seeds_of_its_protocol_show(shift, verdict
     assert "judged on seeds 6 to 9 and no others" in protocol_line(analysis)
 
 
+@pytest.mark.parametrize(("shift", "verdict"), [(-3.0, HELPS), (3.0, NO_EVIDENCE)])
+def test_the_second_rule_knows_in_which_direction_a_metric_is_better(shift, verdict):
+    """An error that falls is a gain."""
+    errors = {name: replace(info, metrics=(replace(info.metrics[0], higher_is_better=False), *info.metrics[1:]))
+              for name, info in TASKS.items()}
+    second = analyse(records(range(10), {"m2pt": shift}), [], tasks=errors, study=ASKED).second
+    assert set(second["verdict"]) == {verdict}
+    assert set(second["difference"] > 0) == {shift < 0}
+
+
 def test_the_second_rule_judges_nothing_before_all_its_seeds_are_there():
     analysis = analyse(records(range(9), {"m2pt": 5.0}), [], tasks=TASKS, study=ASKED)
     assert set(analysis.second["verdict"]) == {PLANNING}

@@ -69,7 +69,7 @@ def folder_of(tmp_path, wrong: dict[str, list[list[int]]]) -> Store:
     ([[1], [2]], (), {"imagenet m2pt(audio), profile tiny": 2}), ([[1], [3]], (), {}), ([[1], [2]], ("m2pt",), {})])
 def test_an_arm_that_answers_as_its_baseline_on_every_seed_is_said_so(m2pt, equal, found, tmp_path, capsys):
     store = folder_of(tmp_path, {"finetune": [[1], [2]], "m2pt": m2pt})
-    assert unchanged_cells(store, store.records()[0], equal) == found
+    assert unchanged_cells([(store, store.records()[0])], equal) == found
     if not equal:
         assert main(["report", "--results", str(tmp_path), "--format", "md", "--only", "matrix"]) == 0
         page = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
@@ -89,13 +89,23 @@ def test_a_cell_is_judged_in_each_profile_and_under_each_condition_by_itself(tmp
                 store.save(records[-1])
                 changed = auxiliary and "recipe" in changes
                 write_outputs(store.run_folder(records[-1].spec) / FILE, answers([3] if changed else [1]))
-    assert unchanged_cells(store, records) == {"imagenet m2pt(audio), profile tiny, label_share=1.0": 2,
+    assert unchanged_cells([(store, records)]) == {"imagenet m2pt(audio), profile tiny, label_share=1.0": 2,
                                                "imagenet m2pt(audio), profile small": 2}
+
+
+def test_a_cell_that_another_folder_shows_to_differ_is_not_said_to_answer_as_its_baseline(tmp_path):
+    places = []
+    for name, said in (("a", [[1], [2]]), ("b", [[1], [3]])):
+        store = folder_of(tmp_path / name, {"finetune": [[1], [2]], "m2pt": said})
+        places.append((store, store.records()[0]))
+    assert unchanged_cells(places[:1])
+    assert not unchanged_cells(places)
+    assert not unchanged_cells(places[::-1])
 
 
 def test_runs_that_left_no_outputs_are_not_judged(tmp_path):
     store = folder_of(tmp_path, {"m2pt": [[1], [2]]})
-    assert not unchanged_cells(store, store.records()[0])
+    assert not unchanged_cells([(store, store.records()[0])])
 
 
 @pytest.fixture

@@ -87,7 +87,7 @@ def print_matrix(store: Store, plugins: Sequence[Path] | None) -> None:
     print(flush=True)
     gathered = gather([store], *load_registry(plugins))
     print_matrices(gathered.records, gathered.problems, gathered.tasks, gathered.standings)
-    for cell, seeds in unchanged_cells(store, gathered.records, load_study().equal).items():
+    for cell, seeds in unchanged_cells(gathered.by_store, load_study().equal).items():
         print(f"note: {cell} answers as its baseline does on every test sample of {seeds} seed{'s' * (seeds > 1)}: what it "
               "does shows in nothing")
 

@@ -112,9 +112,7 @@ def _make_report(options: argparse.Namespace, status: Status) -> int:
     records, problems, infos, standings, by_store = gather(stores, tasks, arms)
     alignments = {identity: values for place in by_store for identity, values in alignments_of(*place).items()}
     study = load_study(arms)
-    unchanged: dict[str, int] = {}
-    for store, own in by_store:
-        unchanged |= unchanged_cells(store, own, study.equal)
+    unchanged = unchanged_cells(by_store, study.equal)
     status.update(f"looking at what {len(records)} records say")
     samples, reconstructions, damaged = gather_pictures(by_store)
     cosines = {identity: noted for place in by_store for identity, noted in noted_cosines(*place).items()}

@@ -108,7 +108,8 @@ def detectable(error: float, df: float, level: float, power: float = POWER) -> f
 
 def estimate_rule2(collection: Collection, method: str, rule: SecondRule, references: Sequence[str],
                    beside: Sequence[str], claims: Iterable[Claim], select: Selection = "last") -> pd.DataFrame:
-    """One row for each target of the rule's setting, and one over all (`ALL`), of the seeds that all its arms have.
+    """One row for each target of the rule's setting, and one over all (`ALL`), of the seeds that all its arms have; differences
+    are in the direction in which the target's main metric is better.
 
     Judged are the seeds that the protocol names alone. Where not all of these are there, the rows are those of the seeds
     before, as planning values, and have no verdict.
@@ -127,8 +128,9 @@ def estimate_rule2(collection: Collection, method: str, rule: SecondRule, refere
         if len(table.tasks) < 2 or len(seeds) < 2:
             continue
         one, whole = judge_values(table.array(seeds), table.arms, method, (BASELINE, *references))
-        gains = {task: [printed.get((task, place.setting, auxiliary, collection.tasks[task].metrics[0].name))
-                        for auxiliary in table.auxiliaries[task]] for task in table.tasks}
+        gains = {task: [None if gain is None else better(collection, task) * gain for auxiliary in table.auxiliaries[task]
+                        for gain in [printed.get((task, place.setting, auxiliary, collection.tasks[task].metrics[0].name))]]
+                 for task in table.tasks}
         found = [_row(one, index, len(table.tasks), gains[task]) | {"task": task, "pairs": len(gains[task])}
                  for index, task in enumerate(table.tasks)]
         for name in ("p", "p_each"):
@@ -143,6 +145,11 @@ def estimate_rule2(collection: Collection, method: str, rule: SecondRule, refere
             row |= {"section": section, "seeds": " ".join(map(str, seeds))}
         rows += found
     return pd.DataFrame(rows, columns=RULE2_COLUMNS)
+
+
+def better(collection: Collection, task: str) -> int:
+    """1 where a higher value of a task's main metric is better, -1 where a lower one is"""
+    return 1 if collection.tasks[task].metrics[0].higher_is_better else -1
 
 
 def _row(judged: Judged, index: int | None, tests: int, gains: Sequence[float | None]) -> dict[str, object]:
@@ -208,7 +215,7 @@ class _Table:
         return cls(
             tasks, named[tasks[0]] if tasks else (),
             {task: tuple(name for (arm, name), _ in found[task] if arm == method) for task in tasks}, tuple(sorted(seeds)),
-            {task: [{seed: values[by_seed[seed]] for seed in seeds} for _, by_seed in found[task]]
+            {task: [{seed: better(collection, task) * values[by_seed[seed]] for seed in seeds} for _, by_seed in found[task]]
              for task in tasks})
 
     def array(self, seeds: Sequence[int]) -> NDArray[Any]:

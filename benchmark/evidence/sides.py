@@ -69,22 +69,25 @@ def baseline_of(run: Record, records: Iterable[Record]) -> Record | None:
     return next((other.record for own, other in paired.baseline_of.items() if own.record.run_id == run.run_id), None)
 
 
-def unchanged_cells(store: Store, records: Iterable[Record], equal: Collection[str] = ()) -> dict[str, int]:
+def unchanged_cells(by_store: Iterable[tuple[Store, Iterable[Record]]], equal: Collection[str] = ()) -> dict[str, int]:
     """Cells whose answers are the baseline's on every sample and seed, each with how many seeds that is.
 
-    Of runs that left what they said; arms that are to be `equal` to their baseline are left out. A cell is judged in each
-    profile and under each condition by itself, and named with these.
+    Of runs that left what they said, each compared with the baseline in its own folder; arms that are to be `equal` to their
+    baseline are left out. A cell is judged in each profile and under each condition by itself, and named with these.
     """
-    paired = pair_runs([Run(record) for record in records if record.spec.kind == "train" and record.spec.limit is None])
-    same: dict[tuple[str, str], list[bool]] = {}
-    for run, baseline in paired.baseline_of.items():
-        if run.spec.arm in equal or not _has_outputs(store, run) or not _has_outputs(store, baseline):
-            continue
-        place = run.comparison, run.spec.cell
-        if all(same.get(place, [True])):  # else one seed has shown a difference already
-            same.setdefault(place, []).append(_answers_alike(store, run, baseline))
-    named = _names_of(paired.baseline_of)
-    return {named[place]: len(found) for place, found in same.items() if all(found)}
+    same: dict[tuple[str, str], dict[int, bool]] = {}
+    compared: list[Run] = []
+    for store, records in by_store:
+        paired = pair_runs([Run(record) for record in records if record.spec.kind == "train" and record.spec.limit is None])
+        compared += paired.baseline_of
+        for run, baseline in paired.baseline_of.items():
+            if run.spec.arm in equal or not _has_outputs(store, run) or not _has_outputs(store, baseline):
+                continue
+            found = same.setdefault((run.comparison, run.spec.cell), {})
+            if all(found.values()):  # else one seed has shown a difference already
+                found[run.spec.seed] = _answers_alike(store, run, baseline)
+    named = _names_of(compared)
+    return {named[place]: len(found) for place, found in same.items() if all(found.values())}
 
 
 def _names_of(runs: Iterable[Run]) -> dict[tuple[str, str], str]:

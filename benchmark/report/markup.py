@@ -164,8 +164,7 @@ def show_interval(row: Any, metric: Metric) -> str:
 
 
 def as_gain(row: Any, metric: Metric) -> Any:
-    """A row of a difference in the better direction: of a metric that is to be low its signs turn, and its ends change places.
-    """
+    """A row of a difference in the better direction: of a metric that is to be low signs turn, and ends change places."""
     if metric.higher_is_better:
         return row
     low, high = (None if pd.isna(end) else -end for end in (row.high, row.low))
