@@ -22,6 +22,7 @@ from benchmark.data.datasets import layouts_of
 from benchmark.data.embedded import DataError
 from benchmark.data.files import Files, Reader
 from benchmark.data.listing import commonest, is_leftover, printable, read_text
+from benchmark.data.looking import processes
 from tasks import TASKS
 from tasks.imagenet.official import NUM_CLASSES
 from tasks.points_official import parse_table
@@ -59,6 +60,18 @@ def test_a_file_that_changed_stops_the_reading_by_name(tmp_path):
     path.unlink()
     with pytest.raises(DataError, match=r"train_5\.JPEG cannot be read"):
         read_all()
+
+
+def test_processes_that_read_files_compute_with_one_thread_each():
+    """Forked from one whose torch has computed with two, they would else wait for ever for the second."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        torch.ones(10**6).exp()
+        with processes(2, "-j") as pool:
+            assert {future.result() for future in [pool.submit(torch.get_num_threads) for _ in range(4)]} == {1}
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_a_copy_of_the_folder_is_the_same_data(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
+import sys
 import unicodedata
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -20,11 +21,19 @@ from benchmark.data.listing import inside, printable
 def processes(count: int, option: str) -> Iterator[ProcessPoolExecutor]:
     """Processes that read files; raises `DataError`, which names the `option` of their number, where one of them is killed."""
     try:
-        with ProcessPoolExecutor(count) as pool:
+        with ProcessPoolExecutor(count, initializer=_use_one_thread) as pool:
             yield pool
     except BrokenProcessPool as error:
         raise DataError("a process that reads files was killed, as where memory runs out; use fewer of them, or a machine with "
                         f"more memory ({option})") from error
+
+
+def _use_one_thread() -> None:
+    """Several processes have the cores; and one that is forked from a process whose torch has computed with several threads
+    would wait for threads that it has not."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    if (torch := sys.modules.get("torch")) is not None:
+        torch.set_num_threads(1)
 
 
 def look_at(root: Path, links: bool, look: Callable[[Path], None], path: str) -> tuple[str, int, str, int]:
