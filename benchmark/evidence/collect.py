@@ -133,6 +133,11 @@ def values_of_runs(collection: Collection, select: Selection) -> dict[Run, float
     return {run: value for run, value in found.items() if value is not None and not math.isnan(value)}
 
 
+def sign_of(metric: Metric) -> int:
+    """What turns a difference into the better direction: -1 for a metric that is to be low"""
+    return 1 if metric.higher_is_better else -1
+
+
 def find_metric(collection: Collection, task: str, name: str) -> Metric:
     return next(metric for metric in collection.tasks[task].metrics if metric.name == name)
 
@@ -215,11 +220,12 @@ def untold(spec: RunSpec, altered: Mapping[str, str]) -> list[str]:
 def where_it_tells(runs: Sequence[Run], sections: Mapping[str, Section]) -> list[Run]:
     """The same runs, altered ones told as variants where that sets them apart: from the profile's own, in a section of the
     profile's conditions; elsewhere only from other runs of their cell, as a matrix may alter all."""
+    cells = [(*run.cell[:3], run.spec.variant) for run in runs]
     ways: dict[tuple[str, ...], set[str]] = {}
-    for run in runs:
-        ways.setdefault((*run.cell[:3], run.spec.variant), set()).add(run.altered)
-    return [replace(run, altered="") if run.altered and sections[run.comparison].conditions
-            and len(ways[*run.cell[:3], run.spec.variant]) == 1 else run for run in runs]
+    for run, cell in zip(runs, cells, strict=True):
+        ways.setdefault(cell, set()).add(run.altered)
+    return [replace(run, altered="") if run.altered and sections[run.comparison].conditions and len(ways[cell]) == 1 else run
+            for run, cell in zip(runs, cells, strict=True)]
 
 
 def _weights(runs: Sequence[Run], current_is_known: bool) -> dict[str, tuple[int, int, int, str]]:

@@ -21,7 +21,7 @@ from types import MappingProxyType
 
 import pandas as pd
 
-from benchmark.evidence.collect import CELL, Collection, find_metric, values_of_runs
+from benchmark.evidence.collect import CELL, Collection, find_metric, sign_of, values_of_runs
 from benchmark.evidence.estimates import (
     DIFFERENCE,
     difference_of,
@@ -139,7 +139,7 @@ def _chosen_on_val(
         curves = [by_seed[seed].record.curve("val", metric.name) for seed in sorted(seeds)]
         values = [max(curve)[1] for curve in curves if curve]
         if values:
-            means[place] = fmean(values) * (1 if metric.higher_is_better else -1)
+            means[place] = fmean(values) * sign_of(metric)
     return max(means, key=lambda place: means[place], default=NOWHERE)
 
 
@@ -150,7 +150,7 @@ def judge_contrasts(collection: Collection, contrasts: pd.DataFrame) -> pd.DataF
     for key, group in ruled.groupby([*CELL, "tuned", "metric"], sort=False, dropna=False):
         *cell, tuned, name = key
         row = dict(zip(CELL, cell, strict=True)) | {"tuned": tuned, "metric": name}
-        sign = 1 if find_metric(collection, str(row["task"]), str(name)).higher_is_better else -1
+        sign = sign_of(find_metric(collection, str(row["task"]), str(name)))
         missing = [reference for reference, n in zip(group["reference"], group["n"], strict=True) if n == 0]
         ahead = bool((sign * group["difference"].astype(float) > 0).all())
         edges = sign * group["high" if sign > 0 else "low"].astype(float)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from benchmark.evidence.claims import Claim
-from benchmark.evidence.collect import Collection, values_of_runs
+from benchmark.evidence.collect import Collection, sign_of, values_of_runs
 from benchmark.evidence.means import ALL, cells_by_seed, main_sections, printed_gains
 from benchmark.evidence.pairing import Run
 from benchmark.evidence.rule import BASELINE, alike
@@ -128,9 +128,11 @@ def estimate_rule2(collection: Collection, method: str, rule: SecondRule, refere
         if len(table.tasks) < 2 or len(seeds) < 2:
             continue
         one, whole = judge_values(table.array(seeds), table.arms, method, (BASELINE, *references))
-        gains = {task: [None if gain is None else better(collection, task) * gain for auxiliary in table.auxiliaries[task]
-                        for gain in [printed.get((task, place.setting, auxiliary, collection.tasks[task].metrics[0].name))]]
-                 for task in table.tasks}
+        gains: dict[str, list[float | None]] = {}
+        for task in table.tasks:
+            metric = collection.tasks[task].metrics[0]
+            of_pairs = [printed.get((task, place.setting, auxiliary, metric.name)) for auxiliary in table.auxiliaries[task]]
+            gains[task] = [None if gain is None else sign_of(metric) * gain for gain in of_pairs]
         found = [_row(one, index, len(table.tasks), gains[task]) | {"task": task, "pairs": len(gains[task])}
                  for index, task in enumerate(table.tasks)]
         for name in ("p", "p_each"):
@@ -145,11 +147,6 @@ def estimate_rule2(collection: Collection, method: str, rule: SecondRule, refere
             row |= {"section": section, "seeds": " ".join(map(str, seeds))}
         rows += found
     return pd.DataFrame(rows, columns=RULE2_COLUMNS)
-
-
-def better(collection: Collection, task: str) -> int:
-    """1 where a higher value of a task's main metric is better, -1 where a lower one is"""
-    return 1 if collection.tasks[task].metrics[0].higher_is_better else -1
 
 
 def _row(judged: Judged, index: int | None, tests: int, gains: Sequence[float | None]) -> dict[str, object]:
@@ -215,8 +212,8 @@ class _Table:
         return cls(
             tasks, named[tasks[0]] if tasks else (),
             {task: tuple(name for (arm, name), _ in found[task] if arm == method) for task in tasks}, tuple(sorted(seeds)),
-            {task: [{seed: better(collection, task) * values[by_seed[seed]] for seed in seeds} for _, by_seed in found[task]]
-             for task in tasks})
+            {task: [{seed: sign_of(collection.tasks[task].metrics[0]) * values[by_seed[seed]] for seed in seeds}
+                    for _, by_seed in found[task]] for task in tasks})
 
     def array(self, seeds: Sequence[int]) -> NDArray[Any]:
         """(T, A, S)"""

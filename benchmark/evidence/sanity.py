@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from benchmark.evidence.collect import CELL, Collection, chance_of, values_of_runs
+from benchmark.evidence.collect import CELL, Collection, chance_of, sign_of, values_of_runs
 from benchmark.evidence.estimates import (
     holm_of,
 )
@@ -71,7 +71,7 @@ def _against_chance(collection: Collection, key: tuple[object, ...], values: lis
            "low": low, "high": high, "p": None, "outcome": UNTESTED}
     if chance is None or estimate.sd is None:
         return row
-    above = (estimate.mean - chance) * (1 if metric.higher_is_better else -1)
+    above = (estimate.mean - chance) * sign_of(metric)
     if estimate.sd == 0:
         return row | {"outcome": WRONG if above > ROUNDING else AS_EXPECTED}
     error = estimate.sd / math.sqrt(estimate.n)

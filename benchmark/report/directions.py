@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from benchmark.evidence.analysis import Analysis
+from benchmark.evidence.collect import sign_of
 from benchmark.evidence.directions import WHOLE, arms_beside
 from benchmark.evidence.frames import rows_of
 from benchmark.report.canvas import FAINT, INK, PALETTE, new_figure
@@ -45,10 +46,9 @@ def prediction_table(analysis: Analysis, section: int) -> Table:
     for row in rows_of(analysis.predicted[analysis.predicted["section"] == section]):
         metric = analysis.collection.tasks[row.task].metrics[0]
         gain = NONE if pd.isna(row.difference) else f"{show_interval(as_gain(row, metric), metric)}, p {show_p(row.p)}"
-        better = 1 if metric.higher_is_better else -1
         rows.append([f"{analysis.data_of(section, row.task)}, {unit_label(metric)}", cell_label(row.arm, "", row.variant),
                      str(row.runs), _cosine(row.start), _cosine(row.change),
-                     NONE if pd.isna(row.predicted) else show_difference(better * row.predicted, metric), gain])
+                     NONE if pd.isna(row.predicted) else show_difference(sign_of(metric) * row.predicted, metric), gain])
     header = ("Target", "Arm", "Runs", "Cosine of A with the way that the loss falls", "Cosine of A with what training changed",
               "Gain that doses predict", "Gain over the plain model")
     notes = ("Cosines: sizes, root of the mean square over layers, seeds and auxiliaries, of A as it begins. With the way that "

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from benchmark.evidence.analysis import Analysis
+from benchmark.evidence.collect import sign_of
 from benchmark.evidence.detectable import ALONE, explain, heading
 from benchmark.evidence.estimates import known
 from benchmark.evidence.frames import first_row, rows_of
@@ -90,8 +91,7 @@ def means_table(analysis: Analysis, section: int) -> Table:
         first = next(row for row in found if row is not None)
         metric = POINTS if task == ALL else analysis.collection.tasks[task].metrics[0]
         label = "All targets" if task == ALL else analysis.data_of(section, task)
-        better = 1 if metric.higher_is_better else -1
-        published = NONE if pd.isna(first.published) else show_points(better * first.published)
+        published = NONE if pd.isna(first.published) else show_points(sign_of(metric) * first.published)
         value = None if found[0] is None else known(found[0].found_alone_from)
         alone = NONE if value is None else show_spread(value, metric)
         rows.append([label, str(first.pairs), str(first.n), published, alone,
