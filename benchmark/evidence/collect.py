@@ -243,19 +243,18 @@ def _measured(record: Record, metrics: Sequence[Metric]) -> dict[str, BySelectio
     for row in record.measurements:
         curves.setdefault((row.split, row.metric), {})[row.step] = row.value
     main = metrics[0]
-    chosen = _best_step(curves.get(("val", main.name), {}), curves.get(("test", main.name), {}), main.higher_is_better)
+    chosen = _best_step(curves.get(("val", main.name), {}), curves.get(("test", main.name), {}), sign_of(main))
     values: dict[str, BySelection] = {}
     for metric in metrics:
         if test := curves.get(("test", metric.name)):
-            best = _best_step(test, test, metric.higher_is_better)
+            best = _best_step(test, test, sign_of(metric))
             steps: dict[Selection, int | None] = {"last": max(test), "best_val": chosen, "oracle": best}
             values[metric.name] = {s: None if step is None else test.get(step) for s, step in steps.items()}
     return values
 
 
-def _best_step(chosen_on: Mapping[int, float], known: Mapping[int, float], higher_is_better: bool) -> int | None:
-    """The step of the best value, the earliest of equals, among those that `known` has too."""
-    sign = 1 if higher_is_better else -1
+def _best_step(chosen_on: Mapping[int, float], known: Mapping[int, float], sign: int) -> int | None:
+    """The step of the best value, the earliest of equals, among those that `known` has too; `sign` is -1 where low is best."""
     return max((s for s in chosen_on if s in known), key=lambda s: (sign * chosen_on[s], -s), default=None)
 
 

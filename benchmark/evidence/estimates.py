@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from benchmark.evidence.collect import CELL, SELECTIONS, Collection
+from benchmark.evidence.collect import CELL, SELECTIONS, Collection, sign_of
 from benchmark.evidence.stats import (
     ALPHA,
     Estimate,
@@ -34,12 +34,12 @@ def estimate_cells(collection: Collection) -> pd.DataFrame:
 
     Optimism is what selection on the test split would have bought: oracle minus last, in the better direction.
     """
-    better = {(task, m.name): m.higher_is_better for task, info in collection.tasks.items() for m in info.metrics}
+    signs = {(task, m.name): sign_of(m) for task, info in collection.tasks.items() for m in info.metrics}
     rows = []
     for key, group in collection.values.groupby([*CELL, "role", "metric"], sort=False):
         *cell, role, metric = key
         row = dict(zip(CELL, cell, strict=True)) | {"role": role, "metric": metric, "stale": bool(group["stale"].any())}
-        sign = 1 if better[str(row["task"]), str(metric)] else -1
+        sign = signs[str(row["task"]), str(metric)]
         columns = {name: group[name] for name in SELECTIONS} | {"optimism": sign * (group["oracle"] - group["last"])}
         for name, column in columns.items():
             present = [float(value) for value in column.dropna()]

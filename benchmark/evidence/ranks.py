@@ -9,7 +9,7 @@ from statistics import fmean
 import pandas as pd
 
 from benchmark.evidence.claims import Claim
-from benchmark.evidence.collect import CELL, Collection, main_values
+from benchmark.evidence.collect import CELL, Collection, main_values, sign_of
 from benchmark.evidence.frames import rows_of
 from benchmark.evidence.stats import (
     ALPHA,
@@ -44,7 +44,7 @@ def rank_cells(collection: Collection, select: Selection = "last") -> pd.DataFra
     for (section, task), cells in sorted(values.items(), key=lambda item: (item[0][0], list(main).index(item[0][1]))):
         metric = main[task]
         means = {cell: fmean(by_place.values()) for cell, by_place in cells.items()}
-        order = sorted(cells, key=lambda cell: (-means[cell] if metric.higher_is_better else means[cell], cell))
+        order = sorted(cells, key=lambda cell: (-sign_of(metric) * means[cell], cell))
         letters = _letters(order, cells)
         for cell in order:
             rows.append(dict(zip(CELL, (section, task, *cell), strict=True)) | {

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from benchmark.evidence.analysis import Analysis
+from benchmark.evidence.collect import sign_of
 from benchmark.evidence.detectable import PAIR, heading, show_points
 from benchmark.evidence.frames import rows_of
 from benchmark.evidence.rule import HELPS, NO_EVIDENCE, NOT_JUDGED, ONE_SEED, shared_sources
@@ -63,7 +64,7 @@ def count_pairs(analysis: Analysis, *, altered: bool = False) -> list[Counts]:
         title = section.title[0].upper() + section.title[1:] + (f", {arm}" if arm != (analysis.study.method or arm) else "")
         single = int((ours["n"].astype(float) < 2).sum())
         ours = ours[ours["n"].astype(float) >= 2]
-        sign = [1 if main[task].higher_is_better else -1 for task in ours["task"]]
+        sign = [sign_of(main[task]) for task in ours["task"]]
         found, better = ours["p_holm"].astype(float) < ALPHA, ours["difference"] * sign > 0
         edges = {str(task): column.astype(float).dropna() for task, column in ours.groupby("task", sort=False)["found_from"]}
         apart = [not shared_sources(collection, str(task), str(name)) for task, name in zip(ours["task"], ours["auxiliary"],

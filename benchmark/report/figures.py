@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from benchmark.evidence.collect import Collection
+from benchmark.evidence.collect import Collection, sign_of
 from benchmark.evidence.estimates import known
 from benchmark.evidence.frames import first_row, rows_of
 from benchmark.evidence.matrix import MISSING, list_auxiliaries, list_rows, list_targets
@@ -60,7 +60,7 @@ def draw_matrix(
             significant[i, j] = effect.p_holm < ALPHA
             ends = [value for value in (effect.low, effect.high) if not pd.isna(value)]  # none where all cells have one seed
             if ends and (ends[0] > 0 or ends[-1] < 0):
-                gains[i, j] = effect.difference * (1 if metric.higher_is_better else -1)
+                gains[i, j] = effect.difference * sign_of(metric)
             texts[i][j] += f"\n[{', '.join(show_difference(value, metric) for value in ends)}]" if ends else "\nno interval"
             texts[i][j] += f"\nn={effect.n}"
     figure = new_figure(2.1 + 1.25 * (len(auxiliaries) + 1), 1.35 + 0.72 * max(1, len(tasks)))
