@@ -154,7 +154,8 @@ class Ceiling(_Origin):
     """A of the target's own pretraining, into fresh blocks with a fresh tokenizer.
 
     No bound on anything, whatever its name says: blocks without the tokenizer that they were trained with need not help, and
-    an arm that starts from a solution can do better.
+    an arm that starts from a solution can do better. The fresh weights are, bit for bit, those from which the pretraining of
+    that seed began, so that A is W0 and what training added: in part a `self-copy`.
     """
 
     name: ClassVar[str] = "ceiling"
@@ -244,7 +245,8 @@ class Merge(Arm):
 
 class MergeOwn(Merge):
     """The first attempt at an effect planted on purpose, and one that failed: without the tokenizer that they grew up with,
-    the added weights are not shown to help. `MergeWhole` came after that was seen."""
+    the added weights are not shown to help. `MergeWhole` came after that was seen. What is added began as the very weights that
+    it is added to, so that it lies along them, as noise of its size does not."""
 
     name: ClassVar[str] = "merge-own"
     summary: ClassVar[str] = "from scratch, the target modality's own pretrained weights added before training"

@@ -9,6 +9,7 @@ import pytest
 from safetensors.numpy import save_file
 from synthetic import TASKS, make_record, make_spec
 
+from benchmark.cli.main import main
 from benchmark.evidence.alignment import FILE, alignments_of, compare_with_baselines, linear_cka
 from benchmark.evidence.analysis import Extras, analyse
 from benchmark.records.store import Store
@@ -55,3 +56,22 @@ def test_runs_are_compared_with_their_baselines_once_and_shown(tmp_path):
     assert set(alignments) == {records[1].identity}
     write_report(analyse(records, [], tasks=TASKS, extras=Extras(alignments=alignments)), tmp_path / "report")
     assert "| imagenet | m2pt(audio) | 1 | 1.000  " in (tmp_path / "report" / "report.md").read_text()
+
+
+def test_a_report_of_a_folder_that_cannot_be_written_to_is_made_all_the_same(tmp_path, capsys):
+    """After a matrix on a cluster, `report` notes what nobody may have stayed to note."""
+    store = Store(tmp_path / "results")
+    store.prepare()
+    (store.folder / "slurm").mkdir()
+    records = [make_record(make_spec("imagenet", *arm), 46.0) for arm in (("finetune",), ("m2pt", "audio"))]
+    for number, record in enumerate(records):
+        store.save(record)
+        save_file({"val": np.stack([features(0), features(number)])}, store.work(record.spec) / "representations.safetensors")
+    command = ["report", "--results", str(store.folder), "--only", "matrix", "--format", "md", "--out", str(tmp_path / "out")]
+    (store.run_folder(records[1].spec) / FILE).mkdir()  # in the way
+    assert main(command) == 0
+    assert f"note: {store.folder} cannot be written to (Is a directory), so what is noted there" in capsys.readouterr().err
+    (store.run_folder(records[1].spec) / FILE).rmdir()
+    assert main(command) == 0
+    assert "note: " not in capsys.readouterr().err
+    assert set(alignments_of(store, records)) == {records[1].identity}

@@ -17,6 +17,7 @@ from benchmark.evidence.analysis import FINDINGS, analyse
 from benchmark.evidence.claims import Evidence, Verdict, judge_count, judge_gain, judge_ratio, judge_value, load_claims
 from benchmark.evidence.collect import collect
 from benchmark.evidence.estimates import estimate_cells, estimate_effects
+from benchmark.evidence.frames import first_row
 from benchmark.evidence.inputs import Problem, TaskInfo, gather
 from benchmark.evidence.rule import (
     HELPS,
@@ -143,6 +144,16 @@ def test_verdicts_follow_the_records():
     assert found.loc["t1-m2pt-audio-tune", "verdict"] == "not run"
     assert "-x audio" in found.loc["t1-m2pt-audio-tune", "reason"]
     assert found.loc["t1-mae-tune", "n"] == 5
+
+
+@pytest.mark.parametrize("select", ["last", "best_val", "oracle"])
+def test_claims_are_judged_after_the_last_epoch_whatever_the_other_tables_select(select):
+    records = paper_scale(0.6)
+    found = analyse(records, [], select, tasks=INFOS, study=STUDY)
+    assert found.judged.set_index("id")["measured"].dropna().to_dict() == pytest.approx(
+        verdicts_of(records)["measured"].dropna().to_dict())
+    gain = first_row(found.effects, {"arm": "m2pt", "metric": "top1"}).difference
+    assert (gain == pytest.approx(found.judged.set_index("id").loc["t1-m2pt-point-tune", "measured"])) == (select != "best_val")
 
 
 def test_the_embedded_scale_never_judges_a_published_number():
@@ -406,8 +417,11 @@ def test_an_analysis_counts_what_a_report_may_fail_on(tmp_path):
                        standings=standings_of(records, outdated=records[:1]))
     counts = {finding: analysis.count(finding) for finding in FINDINGS}
     assert counts == {"contradicted": 4, "not-reproduced": counts["not-reproduced"], "other-code": 1,
-                      "other-data": 0, "missing": 0, "failed": 1,
+                      "other-data": 0, "missing": 1, "failed": 1,  # missing: the baseline of what failed
                       "unreadable": 1}
+    others = [make_spec("audioset", arm, name, profile="paper") for arm, name in (("finetune", None), ("m2pt", "point"))]
+    more = [imagenet(0, "m2pt", "audio", 83.0), *(make_record(spec, 40.0) for spec in others)]
+    assert analyse(records + more, [], tasks=INFOS, study=STUDY).count("missing") == 1, "audioset with image"
     written = write_report(analysis, tmp_path, formats=("csv", "json"), parts=["claims", "scales"])
     assert {path.suffix for path in written} == {".csv", ".json"}
     rows = json.loads((tmp_path / "tables" / "claims.json").read_text())

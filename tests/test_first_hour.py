@@ -6,6 +6,7 @@ import io
 import json
 import re
 import shlex
+import shutil
 import sys
 from pathlib import Path
 
@@ -171,6 +172,11 @@ def test_a_forecast_falls_back_to_what_came_with_the_clone_and_says_so(computed_
     said = capsys.readouterr().out.splitlines()[-1]
     assert said.startswith("about 0:04:04 of computing left, "), "4 runs of 61 s each"
     assert said.endswith("(by the runs in results/tiny, 4 of them)")
+    shutil.copytree("results/tiny", "mine")
+    for states, said in (("none", "nothing left to compute"), ("all", "about 0:04:04 of computing left, ")):
+        assert main(["run", "--dry-run", *own, "--overwrite", states]) == 0
+        assert said in capsys.readouterr().out, states
+    shutil.rmtree("mine")
     more = ["--set", "recipe.epochs=4", "--set", "recipe.warmup_epochs=1"]
     assert main(["run", "--dry-run", *own, *more]) == 0
     assert "about 0:06:06 of computing left, " in capsys.readouterr().out, "two pretrainings, and two runs of twice the epochs"

@@ -9,6 +9,7 @@ from benchmark.evidence.collect import collect
 from benchmark.evidence.detectable import ALONE, show_points
 from benchmark.evidence.estimates import estimate_effects
 from benchmark.evidence.forecast import forecast_effects, forecast_time
+from benchmark.evidence.lengths import known_lengths
 from benchmark.evidence.stats import minimal_detectable_effect
 from benchmark.report.console import detectable_text, time_text
 from benchmark.runner.budget import Budget
@@ -26,6 +27,12 @@ def test_time_is_that_of_runs_of_the_same_kind():
     assert time_text(forecast_time([*todo, longer], records), 1).endswith("with 1 at once, and 1 runs of unknown length")
     assert time_text(forecast_time([longer], records), 2).startswith("1 runs to do; how long they take is not known")
     assert time_text(forecast_time([], records), 2) == "nothing left to compute"
+
+
+def test_processes_that_share_a_run_take_its_time_each():
+    shared = make_record(make_spec("imagenet"), environment={"processes": (8,)})
+    (alone,), (of_all,) = (known_lengths([shared], of_all_processes=of_all).values() for of_all in (False, True))
+    assert (alone, of_all) == ([61.0], [488.0])
 
 
 def test_a_pretraining_that_stops_early_takes_its_part_of_a_whole_one():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -52,6 +53,19 @@ def test_one_holds_until_it_releases(tmp_path):
     first.release()
     assert claim(tmp_path) is None, "what was taken over is nobody's to release"
     assert [path.name for path in tmp_path.iterdir()] == [name_of(2)]
+
+
+def test_a_claim_that_could_not_be_written_down_is_none(tmp_path):
+    """As on a full disk: what is not begun is nobody's, and free as soon as there is room."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+        with pytest.raises(OSError, match="File too large"):
+            claim(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(tmp_path.iterdir()) == []
+    assert claim(tmp_path) is not None
 
 
 def test_what_a_process_of_this_machine_leaves_is_free_as_soon_as_it_has_ended(tmp_path):

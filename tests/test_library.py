@@ -158,6 +158,22 @@ def test_logs_are_read_by_the_tools_that_they_are_for(folder, tmp_path, capsys):
     assert {path: path.read_bytes() for path in sorted((out / "tensorboard").rglob("*tfevents*"))} == before
 
 
+def test_of_a_run_that_two_folders_hold_the_newer_is_exported(tmp_path, capsys):
+    stores = [Store(tmp_path / name) for name in ("new", "old")]
+    for store, year, value in zip(stores, (2026, 2024), (60.0, 40.0), strict=True):
+        store.prepare()
+        store.save(make_record(make_spec("imagenet"), value, started=f"{year}-01-01T00:00:00+00:00"))
+    stores[1].save(make_record(make_spec("imagenet", seed=1), 50.0))
+    for order in (stores, stores[::-1]):
+        folders = [word for store in order for word in ("--results", str(store.folder))]
+        assert main(["export-logs", *folders, "--to", "csv", "--out", str(tmp_path / "logs")]) == 0
+        assert "left out: 1 older records of runs that several folders hold\n2 runs: " in capsys.readouterr().out
+        rows = pd.read_csv(tmp_path / "logs" / "logs.csv")
+        assert not rows.duplicated(["run", "tag", "step"]).any()
+        last = rows[rows["tag"] == "test/top-1"].sort_values("step").groupby("seed")["value"].last()
+        assert last.to_dict() == pytest.approx({0: 60.0, 1: 50.0})
+
+
 @pytest.mark.parametrize(("to", "missing", "said"), [
     ("tensorbord", None, "unknown format 'tensorbord'; did you mean 'tensorboard'?"),
     ("tensorboard", "tensorboard",

@@ -15,7 +15,7 @@ from baselines import STUDY
 from benchmark.evidence.analysis import analyse
 from benchmark.evidence.collect import collect
 from benchmark.evidence.frames import first_row
-from benchmark.evidence.means import ALL, estimate_means, estimate_null
+from benchmark.evidence.means import ALL, estimate_means, estimate_null, together
 from benchmark.evidence.rule import BASELINE
 from benchmark.evidence.rule2 import AHEAD, HELPS, NO_EVIDENCE, PLANNING
 from benchmark.evidence.scales import layer_sizes, scale_agreement
@@ -77,6 +77,45 @@ def test_a_seed_that_one_pair_lacks_counts_for_none():
     some = [record for record in records(range(4)) if (record.spec.auxiliary, record.spec.seed) != ("point", 3)]
     row = first_row(estimate_means(collect(some, tasks=TASKS), "m2pt", (), []), {"task": ALL})
     assert row.seeds == "0 1 2"
+
+
+@pytest.mark.parametrize("late", [0, 7])
+def test_a_pair_that_came_late_does_not_take_their_seeds_from_the_others(late):
+    """Seed 0 is one of theirs, seed 7 is none."""
+    made = [record for record in records(range(4)) if record.spec.auxiliary != "point" or record.spec.task != "imagenet"]
+    made += [record for record in records([late]) if (record.spec.task, record.spec.auxiliary) == ("imagenet", "point")]
+    if late not in range(4):
+        made += [record for record in records([late]) if (record.spec.task, record.spec.arm) == ("imagenet", "finetune")]
+    analysis = analyse(made, [], tasks=TASKS, study=STUDY)
+    rows = {task: first_row(analysis.means, {"task": task, "arm": "m2pt", "reference": BASELINE})
+            for task in ("imagenet", "audioset", ALL)}
+    assert {task: (row.pairs, row.seeds, row.left_out) for task, row in rows.items()} == {
+        "imagenet": (1, "0 1 2 3", "imagenet + point (1 seed)"), "audioset": (2, "0 1 2 3", ""),
+        ALL: (3, "0 1 2 3", "imagenet + point (1 seed)")}
+    kept = [pair for pair in PAIRS if pair != ("imagenet", "point")]
+    assert rows[ALL].difference == pytest.approx(np.mean(
+        [values(range(4), task, "m2pt", name) - values(range(4), task, "finetune") for task, name in kept]))
+    said = "left out, for lack of seeds that the others have: imagenet + point (1 seed)"
+    assert "over 3 pairs of modalities and four seeds the gain" in headline(analysis)
+    assert headline(analysis).endswith(f"setting pretrained; {said}).")
+    table = means_table(analysis, headline_section(analysis))
+    assert f"L{said[1:]}." in table.notes
+    assert [entry[0].text for entry in table.rows[-1][:3]] == ["All targets", "3", "4"]
+
+
+def test_of_pairs_and_seeds_the_largest_rectangle_counts():
+    def gained(**seeds):
+        return {(name, "audio"): dict.fromkeys(found, 0.0) for name, found in seeds.items()}
+
+    def chosen(**seeds):
+        pairs, common = together(gained(**seeds))
+        return "".join(name for name, _ in pairs), common
+
+    assert chosen(a=range(3), b=range(3)) == ("ab", [0, 1, 2])
+    assert chosen(a=range(4), b=range(3), c=range(3)) == ("abc", [0, 1, 2]), "a matrix that has begun another seed"
+    assert chosen(a=range(10), b=[0], c=[0]) == ("a", [*range(10)])
+    assert chosen(a=[0, 1], b=[2, 3]) == ("a", [0, 1])
+    assert chosen(a=[0, 1], b=[1]) == ("ab", [1]), "of equals the one of most pairs"
 
 
 def test_null_pairs_are_counted_as_paired_tests_find_them():

@@ -32,10 +32,12 @@ from benchmark.report.cost import cost_table
 from benchmark.report.curves import draw_scales
 from benchmark.report.document import FORMATS, Document, Heading, Paragraph, without_empty
 from benchmark.report.figures import draw_forest, draw_matrix
+from benchmark.report.first import reading_table
 from benchmark.report.markup import to_markdown
 from benchmark.report.parts import PARTS
 from benchmark.report.provenance import command_of, facts
 from benchmark.report.published import list_sources, published_lines, published_table
+from benchmark.report.tables import matrix_table
 from benchmark.report.write import write_report
 from benchmark.spec.contracts import Metric
 
@@ -135,6 +137,41 @@ def test_a_cell_of_the_heat_map_is_coloured_where_its_interval_is_without_0():
     (shown,) = figure.axes[0].images[0].get_array()
     marks = [label.get_text() for label in figure.axes[0].get_xticklabels()]
     assert [marks[place] for place, hidden in enumerate(shown.mask) if not hidden] == ["+ point"]
+
+
+def test_heat_map_and_table_say_the_same_of_cells_without_a_difference():
+    records = [record for record in make_matrix(["imagenet", "audioset"], ["point", "audio", "image"], range(3))
+               if (record.spec.task, record.spec.arm) != ("audioset", "finetune") and record.spec.auxiliary != "audio"]
+    failed = Problem("x", "NaN", spec=make_spec("imagenet", "m2pt", "audio"))
+    analysis = analyse(records, [failed], tasks=SYNTHETIC)
+    figure = draw_matrix(analysis.collection, analysis.cells, analysis.effects, 0, "m2pt", "")
+    drawn = [text.get_text() for text in figure.axes[0].texts]
+    table = matrix_table(analysis.collection, analysis.cells, analysis.effects, 0, "m2pt", "")
+    shown = [[line.text for line in entry] for row in table.rows for entry in row[1:]]
+    for state, count in (("failed", 1), ("not paired", 2), ("missing", 1)):
+        assert drawn.count(state) == sum(state in lines for lines in shown) == count, state
+
+
+def test_a_difference_of_fewer_pairs_than_its_mean_says_so():
+    records = [record for record in make_matrix(["imagenet", "audioset"], ["point"], range(4))
+               if (record.spec.task, record.spec.arm, record.spec.seed) != ("imagenet", "finetune", 3)]
+    analysis = analyse(records, [], tasks=SYNTHETIC, study=STUDY)
+    table = matrix_table(analysis.collection, analysis.cells, analysis.effects, 0, "m2pt", "")
+    cells = [[line.text for line in row[table.header.index("+ point")]] for row in table.rows]
+    assert [(lines[0].endswith("(n=4)"), lines[1].endswith("] (3 pairs)")) for lines in cells] == [(True, True), (True, False)]
+    assert "mean over four seeds" in reading_table(analysis).rows[0][1][0].text
+
+
+@pytest.mark.parametrize("seeds", [1, 4])
+def test_each_line_of_a_cell_is_explained_by_what_it_is(seeds):
+    records = make_matrix(["imagenet", "audioset"], ["point"], range(seeds))
+    rows = [[entry[0].text for entry in row] for row in reading_table(analyse(records, [], tasks=SYNTHETIC, study=STUDY)).rows]
+    kinds = {"(n=": "mean over", "p ": "how often chance", "paper": "what is printed"}
+    for line, said in rows:
+        kind = [text for mark, text in kinds.items() if line.startswith(mark) or line.endswith(f"{mark}{seeds})")]
+        assert (kind or ["difference to"])[0] in said, line
+    assert len(rows) == (2 if seeds == 1 else 3) + any(line.startswith("paper") for line, _ in rows)
+    assert ("none with one seed" in rows[0][1]) == (seeds == 1)
 
 
 def test_what_quick_gives_is_an_answer_that_settles_nothing_until_there_is_a_whole_one():

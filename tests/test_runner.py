@@ -392,6 +392,28 @@ def test_a_recorded_run_is_computed_again_to_the_same_bits(reference, plugins, t
     assert printed.count("done in") == 1, "the pretrainings were taken over"
 
 
+def test_a_run_is_computed_again_also_where_it_was_before(reference, plugins, tmp_path):
+    """Else a record would be compared with what another version of torch had left there."""
+    record = records_of(reference[0])["mortal finetune", 1]
+    there = Store(tmp_path)
+    there.prepare()
+    old = {"environment": record.environment.model_copy(update={"torch": "1.0.0"})}
+    there.save(record.model_copy(update=old))
+    code, printed = reproduce(plugins, reference[0], record.run_id, "--out", str(tmp_path))
+    assert (code, printed.count("done in"), "seed 1: bit-equal" in printed) == (0, 1, True)
+    assert "torch" not in printed
+    assert records_of(tmp_path)["mortal finetune", 1].environment.torch == record.environment.torch
+
+
+def test_a_run_is_not_computed_again_into_the_folder_of_its_record(reference, plugins, tmp_path, capsys):
+    record = records_of(reference[0])["mortal finetune", 1]
+    same = tmp_path / "link"
+    same.symlink_to(reference[0])
+    code, _ = reproduce(plugins, reference[0], record.run_id, "--out", str(same))
+    assert code == 2
+    assert "is where the record to compare with lies; name another folder" in capsys.readouterr().err
+
+
 def test_pretrainings_are_computed_again_where_their_weights_are_gone(reference, plugins, tmp_path):
     shutil.copytree(reference[0] / "runs", tmp_path / "runs")
     code, printed = reproduce(plugins, tmp_path, records_of(reference[0])["mortal finetune", 0].spec.name)

@@ -194,7 +194,8 @@ STUDY = Study(
         "failed (merge-own: its blocks alone); it shows that the pipeline sees a large effect, not one of the size in "
         "question.",
         "The target's own pretrained blocks through pathways, from scratch (ceiling), bound nothing: they come without the "
-        "tokenizer that they were trained with."),
+        "tokenizer that they were trained with; and the fresh model of a seed begins with the weights from which that "
+        "pretraining began, so that they are in part a copy of its own. The same is so of merge-own."),
     equal=("zero",),
     profile="paper",
     claims=HERE / "claims.yaml",

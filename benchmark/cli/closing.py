@@ -66,16 +66,21 @@ def lone_runs(plan: Plan, store: Store, options: argparse.Namespace) -> str:
 
 def close_matrix(options: argparse.Namespace, plan: Plan, store: Store, progress: View, most: int | None = None) -> None:
     """Print what the folder holds now, unless it is more than `most` runs, and how the runs of this command ended."""
-    from benchmark.evidence.alignment import compare_with_baselines
-    from benchmark.evidence.cosines import note_cosines
-
     if most is not None and (held := len(names_under(store.folder))) > most:
         print(f"\nthe matrix of {held} runs is in the report alone")
     else:
-        compare_with_baselines(store)
-        note_cosines(store, load_study().method)
+        note_beside(store)
         print_matrix(store, options.plugins)
     print_summary(progress, store, next_command(plan, store, options), options.verbose, options.quiet)
+
+
+def note_beside(store: Store) -> None:
+    """Write beside the records what a report asks of weights and outputs, which no repository holds"""
+    from benchmark.evidence.alignment import compare_with_baselines
+    from benchmark.evidence.cosines import note_cosines
+
+    compare_with_baselines(store)
+    note_cosines(store, load_study().method)
 
 
 def print_matrix(store: Store, plugins: Sequence[Path] | None) -> None:

@@ -119,7 +119,7 @@ def show_expense(options: argparse.Namespace, plan: Plan, store: Store, resource
             lengths.setdefault(length_of(spec), []).append(header.wall * header.processes[-1])
     came = Store(Path("results") / options.profile)  # in a clone, what the suite's own results are
     if came.folder.resolve() != store.folder.resolve():
-        lengths = known_lengths(came.records()[0]) | lengths
+        lengths = known_lengths(came.records()[0], of_all_processes=True) | lengths
     arrays = plan_arrays(jobs, options.lockstep or 1, chained=options.max_jobs is not None)
     rows = expenses(pending, lengths, speeds := load_speeds(Path("results") / "speed"), _samples(plan))
     names = {name for job in jobs for name in job.task.profiles[options.profile].data_sets}

@@ -8,6 +8,7 @@ from pathlib import Path
 from benchmark.cli.conditions import conditions_told
 from benchmark.cli.reading import check_results
 from benchmark.plan.matrix import pick
+from benchmark.records.record import Record
 from benchmark.records.store import Store
 
 FORMATS = ("tensorboard", "csv", "parquet")
@@ -21,20 +22,27 @@ def export_logs(options: argparse.Namespace, command: str) -> int:
         raise ValueError(f"--to: expected some of {', '.join(FORMATS)}")
     check_packages(formats)
     folders = options.results or [Path("results/tiny")]
-    runs, problems = [], []
+    runs: dict[str, tuple[Record, Store]] = {}
+    problems, older = [], 0
     for folder in folders:
         check_results(folder)
         store = Store(folder)
         records, unreadable = store.records()
-        runs += [(record, store) for record in records]
         problems += unreadable
+        for record in records:
+            known = runs.get(record.run_id)
+            older += known is not None
+            if known is None or record.started > known[0].started:
+                runs[record.run_id] = (record, store)
     try:
-        written = write_logs(runs, conditions_told(), formats, options.out)
+        written = write_logs(list(runs.values()), conditions_told(), formats, options.out)
     except OSError as error:
         raise ValueError(f"{options.out} cannot be written ({error.strerror or error}); choose another folder with "
                          "--out") from error
     for line in problems:
         print(f"left out: {line}")
+    if older:
+        print(f"left out: {older} older records of runs that several folders hold")
     print(f"{len(runs)} runs: " + ", ".join(f"{name} in {path}" for name, path in written.items()))
     if "tensorboard" in written:
         print(f"look at them: tensorboard --logdir {written['tensorboard']}")

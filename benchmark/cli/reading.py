@@ -10,6 +10,7 @@ import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmark.cli.closing import note_beside
 from benchmark.cli.context import load_registry, load_study
 from benchmark.plan.matrix import pick
 from benchmark.records.record import may_be, names_in, names_under
@@ -85,7 +86,7 @@ def make_report(options: argparse.Namespace, command: str) -> int:
 
 
 def _make_report(options: argparse.Namespace, status: Status) -> int:
-    from benchmark.evidence.alignment import alignments_of, compare_with_baselines
+    from benchmark.evidence.alignment import alignments_of
     from benchmark.evidence.analysis import FINDINGS, Extras, analyse
     from benchmark.evidence.cosines import noted_cosines
     from benchmark.evidence.directions import kept_signed
@@ -108,7 +109,11 @@ def _make_report(options: argparse.Namespace, status: Status) -> int:
     stores = [Store(folder) for folder in folders]
     for store in stores:
         if (store.folder / "slurm").is_dir():  # a matrix that nobody may have watched to its end
-            compare_with_baselines(store)
+            try:
+                note_beside(store)
+            except OSError as error:
+                print(f"note: {store.folder} cannot be written to ({error.strerror or error}), so what is noted there of "
+                      "weights and outputs when a matrix ends may lack runs", file=sys.stderr)
     records, problems, infos, standings, by_store = gather(stores, tasks, arms)
     alignments = {identity: values for place in by_store for identity, values in alignments_of(*place).items()}
     study = load_study(arms)

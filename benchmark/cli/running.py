@@ -9,7 +9,6 @@ import shlex
 import sys
 import tempfile
 import traceback
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -78,7 +77,7 @@ def run_matrix(options: argparse.Namespace, command: str) -> int:
         print_states(plan, store)
         for task, reason in unprepared.items():
             print(f"not ready: {task}: {reason}")
-        return print_forecast(plan, store, jobs, options.plugins)
+        return print_forecast(plan, store, jobs, options)
     if options.retries < 0:
         raise ValueError(f"--retries {options.retries}: expected 0 or more")
     require_torch()
@@ -147,15 +146,15 @@ def warn_of_other_stacks(plan: Plan, store: Store, lockstep: int, processes: int
               f"processes each; runs of {processes} are not compared with them", flush=True)
 
 
-def print_forecast(plan: Plan, store: Store, jobs: int, plugins: Sequence[Path] | None) -> int:
+def print_forecast(plan: Plan, store: Store, jobs: int, options: argparse.Namespace) -> int:
     """How long the rest takes, and which effects the chosen seeds could show, as far as earlier runs tell."""
     from benchmark.evidence.forecast import forecast_effects, forecast_time
     from benchmark.evidence.inputs import gather
     from benchmark.report.console import detectable_text, time_text
     from benchmark.runner.pool import todo
 
-    records, _, tasks, *_ = gather([store], *load_registry(plugins))
-    pending = [job.spec for job in todo(plan, store).jobs]
+    records, _, tasks, *_ = gather([store], *load_registry(options.plugins))
+    pending = [job.spec for job in todo(plan, store, options.overwrite).jobs]
     (profile,) = {spec.profile for spec in plan.specs}
     came = Store(Path("results") / profile)  # in a clone, what the suite's own results are
     elsewhere = came.records()[0] if came.folder.resolve() != store.folder.resolve() else []
@@ -181,13 +180,15 @@ def tell_whose(plan: Plan, store: Store, options: argparse.Namespace) -> str:
 
 def reproduce_run(options: argparse.Namespace, command: str) -> int:
     from benchmark.records.record import read_record
-    from benchmark.runner.pool import run_plan
+    from benchmark.runner.pool import run_plan, todo
     from benchmark.runner.reproduce import adopt, compare_records, find_record, plan_again, tell
     from benchmark.runner.screen import watch
 
     if not options.tolerance >= 0:
         raise ValueError(f"--tolerance {options.tolerance}: expected 0 or more")
     source = Store(options.results)
+    if options.out is not None and options.out.resolve() == source.folder.resolve():
+        raise ValueError(f"--out {options.out} is where the record to compare with lies; name another folder")
     records, _ = source.records()
     record = find_record(options.run_name, records)
     tasks, arms = load_registry(options.plugins)
@@ -202,7 +203,7 @@ def reproduce_run(options: argparse.Namespace, command: str) -> int:
                     lockstep=record.environment.lockstep or 1,
                     processes=(record.environment.processes or (1,))[-1], command=command)
         with stopped_like_ctrl_c(), watch(plan.specs, 1) as progress:
-            failed = run_plan(plan, store, site, 1, progress.take)
+            failed = run_plan(plan, store, site, 1, progress.take, work=todo(plan, store, named=[record.run_id]))
         if failed:
             failure = store.failure(failed[-1])
             print(f"it could not be computed again: {failure.error if failure else 'no reason was recorded'}", file=sys.stderr)

@@ -22,6 +22,7 @@ from benchmark.evidence.estimates import (
     estimate_pretraining,
 )
 from benchmark.evidence.inputs import Problem, TaskInfo
+from benchmark.evidence.matrix import MISSING, list_matrices, matrix_frame
 from benchmark.evidence.means import estimate_means, estimate_null
 from benchmark.evidence.ranks import estimate_power, rank_cells
 from benchmark.evidence.rule import BASELINE, estimate_contrasts, judge_contrasts
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from benchmark.records.pictures import Pictures
 
 # what `report --fail-on` knows
-FINDINGS = ("contradicted", "not-reproduced", "other-code", "other-data", "missing", "failed", "unreadable")
+FINDINGS = ("contradicted", "not-reproduced", "other-code", "other-data", MISSING, "failed", "unreadable")
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,11 @@ class Analysis:
         """How often one of `FINDINGS` occurs."""
         if finding in ("contradicted", "not-reproduced"):
             return int((self.judged["verdict"] == finding.replace("-", " ")).sum())
+        if finding == MISSING:
+            matrices = (matrix_frame(self.collection, self.cells, self.effects, section, *matrix)
+                        for section in range(len(self.collection.sections))
+                        for matrix in list_matrices(self.collection, section))
+            return sum(int((frame["state"] == MISSING).sum()) for frame in matrices)
         if finding in ("other-code", "other-data"):
             return sum(run.standing.state == finding.replace("-", " ") for run in self.collection.paired.runs)
         return sum(problem.state == finding for problem in self.collection.problems)
@@ -128,6 +134,7 @@ def analyse(
     claims = load_claims(study)
     collection = collect(records, problems, tasks, standings)
     cells, effects = estimate_cells(collection), estimate_effects(collection, select)
+    last = effects if select == "last" else estimate_effects(collection, "last")
     contrasts = estimate_contrasts(collection, study.rivals, select, study.tuned_baseline, study.beside)
     rivals, beside = (tuple(named.get(study.method, ())) for named in (study.rivals, study.beside))
     extras = extras or Extras()
@@ -149,7 +156,7 @@ def analyse(
         cost, equal, estimate_sanity(collection, study.equal, select),
         doses, detected_cosines(collection, doses, extras.cosines), directions, predict_gains(directions, equal, study),
         estimate_secondary(collection, extras.endpoints, study.rivals), estimate_shares(collection, effects),
-        claims, judge_claims(collection, claims, cells, effects), extras, other,
+        claims, judge_claims(collection, claims, cells, last), extras, other,
         compare(collection, other, select) if other is not None else pd.DataFrame())
 
 

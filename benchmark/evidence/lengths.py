@@ -10,12 +10,13 @@ from benchmark.spec.recipes import PretrainRecipe
 from benchmark.spec.runspec import RunSpec
 
 
-def known_lengths(records: Iterable[Record]) -> dict[tuple[object, ...], list[float]]:
-    """Seconds of finished runs, by `length_of` their specs"""
+def known_lengths(records: Iterable[Record], *, of_all_processes: bool = False) -> dict[tuple[object, ...], list[float]]:
+    """Seconds of finished runs, by `length_of` their specs; `of_all_processes`: each of those that shared a run had its own"""
     known: dict[tuple[object, ...], list[float]] = {}
     for record in records:
         if "wall" in record.seconds:
-            known.setdefault(length_of(record.spec), []).append(record.seconds["wall"])
+            sharing = (record.environment.processes or (1,))[-1] if of_all_processes else 1
+            known.setdefault(length_of(record.spec), []).append(record.seconds["wall"] * sharing)
     return known
 
 

@@ -9,6 +9,7 @@ from benchmark.evidence.frames import first_row
 from benchmark.records.record import Selection
 
 DONE, MISSING, SAME = "done", "missing", "same modality"  # states of a cell, beside those of problems
+UNPAIRED = "not paired"  # of one that has a value, and no difference
 
 
 def list_matrices(collection: Collection, section: int) -> list[tuple[str, str]]:

@@ -21,9 +21,10 @@ from benchmark.evidence.stats import ALPHA
 from benchmark.records.record import Selection
 
 ALL = ""  # in place of a target: all of them
-MEAN_COLUMNS = ["section", "task", "arm", "reference", "pairs", *DIFFERENCE, "published"]
+MEAN_COLUMNS = ["section", "task", "arm", "reference", "pairs", *DIFFERENCE, "published", "left_out"]
 NULL_COLUMNS = ["section", "arms", "comparisons", "significant", "expected", "draws", "drawn"]
 BySeed = Mapping[int, float]
+Pair = tuple[str, str]  # target, auxiliary
 
 
 def main_sections(collection: Collection) -> list[int]:
@@ -50,8 +51,8 @@ def estimate_means(collection: Collection, method: str, references: Sequence[str
     """One row for each main section, target (`ALL`: over all targets), and reference: the baseline, and every arm named.
 
     The rows of a reference minus the baseline stand beside those of the method: `arm` says which. `published` is the mean
-    gain that is printed for the same pairs, where one is printed for each. A pair counts where each seed of it, and of its
-    reference, was run; seeds are those that all pairs have.
+    gain that is printed for the same pairs, where one is printed for each. Pairs and seeds are those of `together`; the other
+    pairs are named in `left_out`, such as "images + sounds (1 seed)".
     """
     values = values_of_runs(collection, select)
     printed = printed_gains(claims)
@@ -66,16 +67,33 @@ def estimate_means(collection: Collection, method: str, references: Sequence[str
             targets = [task for task in collection.tasks if any(task == target for target, _ in found)]
             for task in [*targets, *([ALL] if len(targets) > 1 and _common(collection, targets) else [])]:
                 ours = {pair: gained for pair, gained in found.items() if task in (ALL, pair[0])}
-                seeds = sorted(set.intersection(*(set(gained) for gained in ours.values())))
-                if not seeds:
-                    continue
+                kept, seeds = together(ours)
+                left_out = ", ".join(f"{target} + {auxiliary} ({len(gained)} seed{'s' * (len(gained) != 1)})"
+                                     for (target, auxiliary), gained in ours.items() if (target, auxiliary) not in kept)
+                ours = {pair: ours[pair] for pair in kept}
                 means = [fmean(gained[seed] for gained in ours.values()) for seed in seeds]
                 gains = [printed.get((target, collection.sections[section].setting, auxiliary,
                                       collection.tasks[target].metrics[0].name)) for target, auxiliary in ours]
                 published = fmean(gain for gain in gains if gain is not None) if None not in gains else None
                 rows.append({"section": section, "task": task, "arm": arm, "reference": reference, "pairs": len(ours),
-                             "published": published, **difference_of(seeds, means, [0.0] * len(seeds))})
+                             "published": published, "left_out": left_out, **difference_of(seeds, means, [0.0] * len(seeds))})
     return pd.DataFrame(rows, columns=MEAN_COLUMNS)
+
+
+def together(values: Mapping[Pair, BySeed]) -> tuple[list[Pair], list[int]]:
+    """The pairs and seeds with a value of every one of these pairs under every one of these seeds: of such rectangles a large
+    one, so that one pair with one seed does not cost all others theirs. Of equals that of most pairs.
+
+    Looked at are the k pairs with most seeds and what they have in common, for every k.
+    """
+    most = sorted(values, key=lambda pair: -len(values[pair]))
+    best: tuple[int, int, list[Pair], list[int]] = (0, 0, [], [])
+    for number in range(1, len(most) + 1):
+        seeds = set.intersection(*(set(values[pair]) for pair in most[:number]))
+        pairs = [pair for pair in values if seeds <= values[pair].keys()]
+        if seeds and (len(pairs) * len(seeds), len(pairs)) > best[:2]:
+            best = (len(pairs) * len(seeds), len(pairs), pairs, sorted(seeds))
+    return best[2:]
 
 
 def _differences(collection: Collection, cells: Mapping[tuple[str, str, str], Mapping[int, Run]], pair: tuple[str, str],

@@ -26,7 +26,7 @@ CLAIM_COLUMNS += ["profile", "n", "measured", "low", "high", "p_holm", "found_fr
 def judge_claims(
     collection: Collection, claims: Iterable[Claim], cells: pd.DataFrame, effects: pd.DataFrame
 ) -> pd.DataFrame:
-    """One row a claim, in the order of the ledger.
+    """One row a claim, in the order of the ledger, judged after the last epoch: `effects` are of that selection.
 
     The verdict counts only runs of the profile that the claim's test names. The measured columns are
     those of the largest profile at which the claim's cell was run, named in `profile`.

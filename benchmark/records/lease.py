@@ -61,6 +61,9 @@ def claim(folder: Path) -> Lease | None:
                                    "where": socket.gethostname(), "job": os.environ.get("SLURM_JOB_ID", "")}))
     except FileExistsError:
         return None
+    except OSError:  # such as a disk that is full: a claim that names nobody would stand for minutes
+        path.unlink(missing_ok=True)
+        raise
     numbers = numbers_in(folder)
     if max(numbers, default=0) > last + 1:  # what was looked at had been released, claimed and removed by others meanwhile
         path.unlink(missing_ok=True)

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from benchmark.evidence.collect import Collection, sign_of
 from benchmark.evidence.estimates import known
 from benchmark.evidence.frames import first_row, rows_of
-from benchmark.evidence.matrix import MISSING, list_auxiliaries, list_rows, list_targets
+from benchmark.evidence.matrix import SAME, UNPAIRED, list_auxiliaries, list_rows, list_targets, state_of
 from benchmark.evidence.stats import ALPHA
 from benchmark.records.record import Selection
 from benchmark.report.canvas import (
@@ -50,13 +50,16 @@ def draw_matrix(
         metric = collection.tasks[task].metrics[0]
         keys = {"section": section, "task": task, "metric": metric.name}
         mean = first_row(cells, keys | {"role": "baseline"})
-        texts[i][0] = MISSING if mean is None else show_estimate(mean, metric, f"{select}_").replace(" (", "\n(")
+        texts[i][0] = (state_of(collection, section, task) if mean is None else
+                       show_estimate(mean, metric, f"{select}_").replace(" (", "\n("))
         for j, auxiliary in enumerate(auxiliaries, start=1):
             effect = first_row(effects, keys | {"arm": arm, "variant": variant, "auxiliary": auxiliary})
-            same = auxiliary == collection.tasks[task].modality
-            texts[i][j] = (NONE if same else MISSING) if effect is None else show_difference(effect.difference, metric)
             if effect is None:
+                alone = first_row(cells, keys | {"arm": arm, "variant": variant, "auxiliary": auxiliary}) is not None
+                state = UNPAIRED if alone else state_of(collection, section, task, arm, variant, auxiliary)
+                texts[i][j] = NONE if state == SAME else state
                 continue
+            texts[i][j] = show_difference(effect.difference, metric)
             significant[i, j] = effect.p_holm < ALPHA
             ends = [value for value in (effect.low, effect.high) if not pd.isna(value)]  # none where all cells have one seed
             if ends and (ends[0] > 0 or ends[-1] < 0):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -216,12 +217,18 @@ def reading_table(analysis: Analysis) -> Table:
     if effect is None:
         return empty
     lines = [line.text for line in table.rows[0][found + 2]]
-    said = [f"{metric.name} of the model with weights from {auxiliaries[found]}: mean over {count(effect.n, 'seed')} ± half "
-            "of its 95 % interval",
-            "difference to the plain model of the same seeds, the baseline's column, with its own 95 % interval: where that "
-            "holds 0, no effect is shown",
-            "how often chance alone gives as much, adjusted for all pairs of the table; and the true difference that as many "
-            "new seeds would find four times in five: a smaller one may be there and missed",
+    seeds = int(getattr(first_row(analysis.cells, {"section": section, "task": task, "arm": study.method, "variant": "",
+                                                   "auxiliary": auxiliaries[found], "metric": metric.name}),
+                        f"{analysis.select}_n"))
+    one = ", of which there is none with one seed" if effect.n == 1 else ""
+    chance = [*(["how often chance alone gives as much, adjusted for all pairs of the table"] * (not pd.isna(effect.p_holm))),
+              *(["the true difference that as many new seeds would find four times in five: a smaller one may be there and "
+                 "missed"] * (not pd.isna(effect.found_from)))]
+    said = [f"{metric.name} of the model with weights from {auxiliaries[found]}: mean over {count(seeds, 'seed')} ± half of "
+            f"its 95 % interval{one}",
+            "difference to the plain model of the same seeds, the baseline's column, with its own 95 % interval"
+            + (one or ": where that holds 0, no effect is shown"),
+            *(["; and ".join(chance)] if chance else []),
             "what is printed for this pair, and its gain, on other data and at another scale: for orientation"]
     rows = [[line, text] for line, text in zip(lines, said, strict=False)]
     title = f"How to read a cell: {analysis.data_of(section, task)}, + {auxiliaries[found]}"

@@ -46,11 +46,11 @@ def headline(analysis: Analysis) -> str:
     ours = rows.pop(study.method)
     assert ours is not None  # else it would have no section
     if ours.n == 1:
-        return f"One seed of {ours.pairs} pairs was run, which tells nothing of chance."
+        return f"One seed of {ours.pairs} pairs was run, which tells nothing of chance{_left_out(ours)}."
     if pd.isna(ours.low):
         text = count(ours.n, "seed")
         return (f"{text[0].upper()}{text[1:]} of {ours.pairs} pairs were run, and the mean gain over the plain model is "
-                f"{show_points(ours.difference)} points in each: without spread, nothing is told of chance.")
+                f"{show_points(ours.difference)} points in each: without spread, nothing is told of chance{_left_out(ours)}.")
     found = "helps on average" if ours.low > 0 else "hurts on average" if ours.high < 0 else "is not shown to help"
     where = analysis.collection.sections[section]
     text = (f"{study.treatment[0].upper()}{study.treatment[1:]} {found}: over {ours.pairs} pairs of modalities and "
@@ -60,7 +60,7 @@ def headline(analysis: Analysis) -> str:
     for name, row in rows.items():
         if row is not None:
             text += f"; {study.called.get(name, name)} averages {_points(row)}{_fewer(row, ours)}"
-    return f"{text} (profile {where.profile}, setting {where.setting})."
+    return f"{text} (profile {where.profile}, setting {where.setting}{_left_out(ours)})."
 
 
 def count(number: int, what: str) -> str:
@@ -73,6 +73,10 @@ def _fewer(row: Any, beside: Any) -> str:
     if (row.pairs, row.n) == (beside.pairs, beside.n):
         return ""
     return f" ({row.pairs} pair{'' if row.pairs == 1 else 's'}, {count(row.n, 'seed')})"
+
+
+def _left_out(row: Any) -> str:
+    return f"; left out, for lack of seeds that the others have: {row.left_out}" if row.left_out else ""
 
 
 def _points(row: Any) -> str:
@@ -101,10 +105,12 @@ def means_table(analysis: Analysis, section: int) -> Table:
         f"{study.called.get(arm, arm)}: gain over the plain model" if reference == BASELINE and arm != study.method else
         "Gain over the plain model" if reference == BASELINE else f"Beyond {study.called.get(reference, reference)}"
         for arm, reference in columns))
+    gone = dict.fromkeys(part for row in rows_of(ours) for part in row.left_out.split(", ") if part)
+    left_out = [f"Left out, for lack of seeds that the others have: {', '.join(gone)}."] if gone else []
     notes = ("Each seed gives one value: the mean over the pairs of a row, so that what pairs share counts once. Their mean "
              "over seeds with its 95 % t-interval, and the p of a two-sided t-test, unadjusted: a row by itself is no "
              f"verdict. {explain(ALONE)} Here it is of the gain over the plain model. Published: the mean of the gains that "
-             "are printed for the same pairs, on other data and at another scale.",)
+             "are printed for the same pairs, on other data and at another scale.", *left_out)
     return Table(f"Mean effect: {analysis.collection.sections[section].title}", header, text_rows(rows), notes, num_labels=1)
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from benchmark.evidence.collect import SELECTIONS, Collection, chance_of, find_metric
 from benchmark.evidence.detectable import BEYOND, PAIR, explain, heading
 from benchmark.evidence.frames import first_row, rows_of
-from benchmark.evidence.matrix import MISSING, SAME, list_auxiliaries, list_targets, state_of
+from benchmark.evidence.matrix import MISSING, SAME, UNPAIRED, list_auxiliaries, list_targets, state_of
 from benchmark.evidence.stats import ALPHA
 from benchmark.records.record import Selection
 from benchmark.report.markup import (
@@ -72,10 +72,10 @@ def matrix_table(
                 state = state_of(collection, section, task, arm, variant, auxiliary)
                 row.append(entry(NONE if state == SAME else state, *paper))
             elif effect is None:
-                row.append(entry(_mean_text(mean, metric, select), "not paired", *paper))
+                row.append(entry(_mean_text(mean, metric, select), UNPAIRED, *paper))
             else:
                 significant = not pd.isna(effect.p_holm) and effect.p_holm < ALPHA
-                lines = (_mean_text(mean, metric, select), *_evidence(effect, metric))
+                lines = (_mean_text(mean, metric, select), *_evidence(effect, metric, getattr(mean, f"{select}_n")))
                 row.append(entry(lines[0], lines[1], bold=significant) + entry(*lines[2:], *paper))
         rows.append(tuple(row))
     title = f"{cell_label(arm, '', variant)}: {collection.sections[section].title}, {SELECTED[select]}"
@@ -253,7 +253,9 @@ def _printed(published: Mapping[tuple[str, str, str], str], task: str, auxiliary
     return [] if line is None else [line]
 
 
-def _evidence(effect: Any, metric: Metric) -> tuple[str, ...]:
+def _evidence(effect: Any, metric: Metric, seeds: int) -> tuple[str, ...]:
+    """The difference, of how many pairs where these are not all `seeds` of the mean, and what chance alone would give"""
     details = [] if pd.isna(effect.p_holm) else [f"p {show_p(effect.p_holm)}"]
     details += [] if pd.isna(effect.found_from) else [f"{PAIR} {show_spread(effect.found_from, metric)}"]
-    return (show_interval(effect, metric), *([", ".join(details)] if details else []))
+    pairs = "" if effect.n == seeds else f" ({effect.n} pair{'s' * (effect.n != 1)})"
+    return (show_interval(effect, metric) + pairs, *([", ".join(details)] if details else []))

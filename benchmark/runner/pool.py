@@ -76,16 +76,17 @@ class Todo:
         return {state: count for state, count in states.items() if state != "missing"}
 
 
-def todo(plan: Plan, store: Store, again: Collection[State] = AGAIN, headers: Mapping[str, Header] | None = None) -> Todo:
-    """The jobs without a result, those in one of the states `again`, and what they need whose weights are not here.
+def todo(plan: Plan, store: Store, again: Collection[State] = AGAIN, headers: Mapping[str, Header] | None = None,
+         named: Collection[str] = ()) -> Todo:
+    """The jobs without a result, those in one of the states `again` or `named`, and what they need whose weights are not here.
 
-    `headers`: of the folder's records, where they are read already.
+    `headers`: of the folder's records, where they are read already; `named`: run ids.
     """
     judge = Judge.beside(store)
-    standings = dict(zip((spec.run_id for spec in plan.specs),
-                         judge.of_plan(store, [(job.spec, job.code) for job in plan.jobs], headers),
-                         strict=True))
-    chosen = {run_id for run_id, standing in standings.items() if standing.state in {"missing", "failed", *again}}
+    judged = judge.of_plan(store, [(job.spec, job.code) for job in plan.jobs], headers)
+    standings = dict(zip((spec.run_id for spec in plan.specs), judged, strict=True))
+    states = {"missing", "failed", *again}
+    chosen = {run_id for run_id, standing in standings.items() if standing.state in states or run_id in named}
     asked = frozenset(chosen)
     for job in reversed(plan.jobs):  # so that what a training needs which is needed itself is found, too
         if job.spec.run_id in chosen:
