@@ -17,7 +17,7 @@ import torch
 from official import make_audioset, make_imagenet, make_kinetics, make_modelnet_meshes, make_modelnet_texts
 
 from benchmark.cli.main import main
-from benchmark.data.catalogue import escape, find, items, prepare, unescape
+from benchmark.data.catalogue import escape, find, items, prepare, read, unescape
 from benchmark.data.datasets import layouts_of
 from benchmark.data.embedded import DataError
 from benchmark.data.files import Files, Reader
@@ -117,6 +117,17 @@ def test_verify_names_what_changed(tmp_path, capsys):
     assert "changed     val/n00000001/val_3.JPEG" in said
     assert "new         val/n00000001/val_9.JPEG" in said
     assert "gone        train/n00000000/train_3.JPEG" in said
+    assert "in another order" not in said
+
+
+def test_verify_says_where_a_list_is_in_another_order_alone(tmp_path, capsys):
+    root = make_audioset(tmp_path / "sounds", 6)
+    before = prepare(AUDIOSET, root)
+    rows = json.loads((root / "train.json").read_text())["data"]
+    (root / "train.json").write_text(json.dumps({"data": rows[::-1]}))
+    assert main(["data", "verify", "audioset", "--set", "audioset_20k"]) == 1
+    said = "the same samples in another order, as lists or folders have it now"
+    assert f"is not that of the catalogue, {before.digest[:12]}\n  {said}\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", [".ipynb_checkpoints", "__MACOSX", ".git", "._n00000001", "@eaDir", ".Trash-1000"])
@@ -170,12 +181,40 @@ def test_more_classes_than_the_data_set_has_are_refused_and_fewer_noted(tmp_path
         prepare(IMAGENET, root)
 
 
-def test_classes_that_one_split_alone_has_are_said(tmp_path):
-    root = make_imagenet(tmp_path / "root")
-    shutil.rmtree(root / "val/n00000001")
+def test_classes_that_one_split_alone_has_are_said_and_left_out_only_where_told(tmp_path, monkeypatch, capsys):
+    root = make_imagenet(tmp_path / "root", classes=4)
+    for label in (0, 1):
+        shutil.rmtree(root / f"val/n0000000{label}")
     (root / "train/n00000002").rename(tmp_path / "elsewhere")
-    problems = prepare(IMAGENET, root).problems
-    assert problems == ["class n00000002 is in val and not in train", "class n00000001 is in train and not in val"]
+    assert main(["data", "prepare", "imagenet", "--root", str(root)]) == 1
+    said = "3 problems of folders and lists (2 x class nN is in train and not in val; 1 others)"
+    assert f"{said}; it is trained on only with --allow-missing\n" in capsys.readouterr().out
+    with pytest.raises(DataError) as caught:
+        find("imagenet1k")
+    assert str(caught.value) == (f"imagenet1k: {said}; see which with: benchmark data verify, or train on the rest with "
+                                 "--allow-missing")
+    assert read("imagenet1k").problems == ["class n00000002 is in val and not in train", *(
+        f"class n0000000{label} is in train and not in val" for label in (0, 1))]
+    (root / "train/n00000003/train_2.JPEG").write_bytes(b"")
+    prepare(IMAGENET, root)
+    with pytest.raises(DataError, match=r"imagenet1k: 0 missing and 1 unreadable files .*empty or blank\); 3 problems of f"):
+        find("imagenet1k")
+    monkeypatch.setenv("M2PT_ALLOW_MISSING", "1")
+    notes = {split: examples.note for split, examples in TASKS["imagenet"].load("paper").items()}
+    assert notes["test"] == f"{said}; 3 of 1,000 classes", "what the report says of it"
+    assert all(said in note for note in notes.values())
+
+
+def test_meshes_that_a_class_lacks_are_left_out_only_where_told(tmp_path, monkeypatch):
+    meshes = make_modelnet_meshes(tmp_path / "meshes", ("bowl", "cone", "cup"))
+    for name in ("cone", "cup"):
+        shutil.rmtree(meshes / name / "test")
+    prepare(MODELNET, meshes)
+    said = "2 problems of folders and lists (2 x its class has no mesh in test)"
+    with pytest.raises(DataError, match=f"ModelNet40: {re.escape(said)}; see which with: .*--allow-missing"):
+        TASKS["modelnet"].load("paper")
+    monkeypatch.setenv("M2PT_ALLOW_MISSING", "1")
+    assert TASKS["modelnet"].load("paper")["test"].note == f"{said}; 3 of 40 classes"
 
 
 def test_numbers_of_classes_are_those_of_the_profiles():
@@ -229,7 +268,7 @@ def test_an_entry_of_an_earlier_release_is_read(tmp_path, catalogue):
     prepared = prepare(IMAGENET, make_imagenet(tmp_path / "root"))
     path = catalogue / "imagenet1k.json"
     data = json.loads(path.read_text())
-    del data["lists"], data["prefix"]
+    del data["lists"], data["prefix"], data["repeated"]
     path.write_text(json.dumps(data))
     assert find("imagenet1k") == replace(prepared, lists={})
     assert len(items(find("imagenet1k"), "train")) == prepared.counts["train"]
@@ -396,6 +435,15 @@ def test_test_files_with_the_content_of_training_files_are_noted(tmp_path):
     prepared = prepare(IMAGENET, root)
     assert "test: files whose content is in train or val, too: 1 (val/n00000001/val_3.JPEG)" in prepared.notes
     assert prepared.faults() == []
+    assert find("imagenet1k").note("test") == "1 of 12 test files are in train or val, too; 3 of 1,000 classes"
+    assert find("imagenet1k").note("val") == "3 of 1,000 classes"
+    held, trained = (items(prepared, split)[0].path for split in ("val", "train"))
+    for name in (held, "val/n00000001/val_2.JPEG"):
+        shutil.copy(root / trained, root / name)
+    prepare(IMAGENET, root)
+    notes = {split: examples.note.partition(";")[0] for split, examples in TASKS["imagenet"].load("paper").items()}
+    assert notes == {"train": "3 of 1,000 classes", "val": f"1 of {prepared.counts['val']} val files are in train, too",
+                     "test": "2 of 12 test files are in train or val, too"}
 
 
 def test_links_to_folders_below_a_class_are_said_and_read_where_asked(tmp_path):
@@ -435,8 +483,12 @@ def test_exact_repeats_of_a_list_are_dropped_with_a_note_and_others_named(tmp_pa
     (note,) = [line for line in prepared.notes if line not in plain.notes]
     assert "lines that repeat another, passed over: 2 (train/" in note
     with (videos / "train.csv").open("a") as file:
-        file.write(f"{first.rpartition(' ')[0]} 3\n")
-    assert any("listed twice, with other labels" in line for line in prepare(KINETICS, videos).faults())
+        file.write(f"{first.rpartition(' ')[0]} 3\n{first.rpartition(' ')[0]} 4\n")
+    prepared = prepare(KINETICS, videos)
+    path = first.rpartition(" ")[0].strip('"')
+    assert prepared.faults() == [f"{path}: listed twice, with other labels"]
+    assert all(path != item.path for split in ("train", "val") for item in items(prepared, split)), "nor by its first label"
+    assert prepared.counts["train"] + prepared.counts["val"] == 4
 
 
 def test_what_is_missing_is_counted_with_its_reason(tmp_path, monkeypatch, capsys):

@@ -18,7 +18,8 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -33,6 +34,7 @@ from benchmark.spec.recipes import SPLITS, Split
 CATALOGUE = "M2PT_DATA"
 ALLOW_MISSING = "M2PT_ALLOW_MISSING"
 ESCAPES = (("\\", r"\\"), ("\t", r"\t"), ("\n", r"\n"), ("\r", r"\r"))  # the first of them first
+EARLIER: Mapping[Split, tuple[Split, ...]] = {"val": ("train",), "test": ("train", "val")}  # none of whose files is in it
 CHEAP = 2**20  # bytes of a file whose content is compared at every reading, in less than a millisecond
 
 
@@ -77,6 +79,7 @@ class Prepared:
     short: str = ""  # "3 of 1,000 classes", where some are not there
     prefix: str = ""  # what lists of another machine begin their paths with
     lists: dict[str, str] = field(default_factory=dict)  # by split: SHA-256 of NAME.SPLIT.tsv; earlier entries have none
+    repeated: dict[str, int] = field(default_factory=dict)  # by split: files that are in one of `EARLIER`, too
 
     def lost(self, split: Split) -> str:
         """How many files of a split are missing or cannot be read; "" where all are there."""
@@ -87,9 +90,21 @@ class Prepared:
         return (f"{missing:,} missing and {unreadable:,} unreadable files of {whole:,}: "
                 f"{_percent(missing + unreadable, whole)} % of {split} missing")
 
+    def odd(self) -> str:
+        """How many problems the lists have, and the commonest, such as classes that a split lacks; "" without any."""
+        count = len(self.problems)
+        return f"{count:,} problem{'s' * (count > 1)} of folders and lists ({commonest(self.problems, 1)})" if count else ""
+
+    def shared(self, split: Split) -> str:
+        """How many files of a split are in those of `EARLIER`, too; "" where none is."""
+        if not (number := self.repeated.get(split, 0)):
+            return ""
+        return f"{number:,} of {self.counts[split]:,} {split} files are in {' or '.join(EARLIER[split])}, too"
+
     def note(self, split: Split) -> str:
-        """What readers of a result should know of a split; "" where all is there."""
-        return "; ".join(filter(None, (self.lost(split), self.short)))
+        """What readers of a result should know of a split; "" where all is there. Problems of lists are every split's: what
+        is tested depends on what was trained."""
+        return "; ".join(filter(None, (self.lost(split), self.odd(), self.shared(split), self.short)))
 
     def faults(self, split: Split | None = None) -> list[str]:
         """Every fault, or those of the files of one split, as "file: why" """
@@ -168,14 +183,15 @@ def inspect(layout: Layout, root: Path, jobs: int = 1, say: Callable[[str], None
         for split in SPLITS:
             entries, dropped = tidy(listing.splits.get(split, []), split)
             listing.notes += dropped
-            labels: dict[str, str] = {}
+            listed = Counter(entry.path for entry in entries)  # no line repeats another
+            if twice := [f"{printable(path)}: listed twice, with other labels" for path in listed if listed[path] > 1]:
+                unreadable[split] = twice
+            entries = [entry for entry in entries if listed[entry.path] == 1]
             found[split] = []
             results = pool.map(look, [entry.path for entry in entries], chunksize=16)
             for number, (entry, (state, size, digest, modified)) in enumerate(zip(entries, results, strict=True), 1):
                 shown = printable(entry.path)
-                if labels.setdefault(entry.path, entry.label) != entry.label:
-                    unreadable.setdefault(split, []).append(f"{shown}: listed twice, with other labels")
-                elif state == "":
+                if state == "":
                     found[split].append(Item(entry.path, entry.label, size, digest, modified))
                 elif state == "missing":
                     missing.setdefault(split, []).append(shown)
@@ -183,15 +199,18 @@ def inspect(layout: Layout, root: Path, jobs: int = 1, say: Callable[[str], None
                     unreadable.setdefault(split, []).append(f"{shown}: {state}")
                 if number % 10_000 == 0:
                     say(f"{name} {split}: {number:,} of {len(entries):,} files looked at")
-    trained = {item.sha256 for split in ("train", "val") for item in found[split]}
-    listing.notes += counted("test: files whose content is in train or val, too", (
-        item.path for item in found["test"] if item.sha256 in trained))
+    repeated: dict[str, int] = {}
+    for split, before in EARLIER.items():
+        seen = {item.sha256 for other in before for item in found[other]}
+        shared = [item.path for item in found[split] if item.sha256 in seen]
+        listing.notes += counted(f"{split}: files whose content is in {' or '.join(before)}, too", shared)
+        repeated |= {split: len(shared)} if shared else {}
     rows = [(split, item) for split in SPLITS for item in found[split]]
     text = "\n".join(f"{split}\t{item.path}\t{item.label}\t{item.sha256}" for split, item in rows)
     digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
     counts: dict[str, int] = {split: len(found[split]) for split in SPLITS}
     prepared = Prepared(name, root.resolve(), digest, [printable(label) for label in listing.classes], counts, missing,
-                        unreadable, {}, listing.problems, listing.notes, links, short, prefix)
+                        unreadable, {}, listing.problems, listing.notes, links, short, prefix, repeated=repeated)
     if not found["train"] or not found["test"]:
         faults = prepared.faults()
         told = f" ({len(faults):,} faults: {commonest(faults)})" if len(faults) > 1 else f" ({faults[0]})" if faults else ""
@@ -245,12 +264,14 @@ def checked(prepared: Prepared, item: Item, cheap: int = CHEAP) -> Path:
 
 
 def find(name: str) -> Prepared:
-    """A prepared data set; raises `DataError` where it is not, or has missing files that were not allowed."""
+    """A prepared data set; raises `DataError` where it is not, or has faults and these were not allowed."""
     prepared = read(name)
     lost = {split: note for split in SPLITS if (note := prepared.lost(split))}
-    if lost and os.environ.get(ALLOW_MISSING) != "1":
-        raise DataError(f"{name}: {', '.join(lost.values())} ({commonest(prepared.faults())}); see which with: "
-                        "benchmark data verify, or train on the rest with --allow-missing")
+    if prepared.faults() and os.environ.get(ALLOW_MISSING) != "1":
+        files = [line for split in SPLITS for line in prepared.faults(split)]
+        told = [f"{', '.join(lost.values())} ({commonest(files)})"] if files else []
+        raise DataError(f"{name}: {'; '.join(filter(None, (*told, prepared.odd())))}; see which with: benchmark data verify, "
+                        "or train on the rest with --allow-missing")
     for split in lost:
         if not prepared.counts.get(split):
             raise DataError(f"{name}: no file of {split} can be used ({commonest(prepared.faults(split))}), so there is "
@@ -277,7 +298,8 @@ def _read(path: Path, _modified_ns: int) -> Prepared:
                         {str(split): [str(line) for line in lines] for split, lines in data["unreadable"].items()},
                         dict(data["facts"]), [str(line) for line in data["problems"]], [str(line) for line in data["notes"]],
                         data["links"] is True, str(data["short"]), str(data.get("prefix", "")),
-                        {str(split): str(digest) for split, digest in data.get("lists", {}).items()})
+                        {str(split): str(digest) for split, digest in data.get("lists", {}).items()},
+                        {str(split): int(count) for split, count in data.get("repeated", {}).items()})
     except (OSError, ValueError, OverflowError, TypeError, KeyError, AttributeError, RecursionError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise DataError(f"catalogue {path} cannot be read ({reason}); prepare the data set again") from error

@@ -75,13 +75,17 @@ def verify_set(task: Task, options: argparse.Namespace) -> int:
         code = max(code, print_facts(again))
         if again.digest != before.digest:
             print(f"{layout.name}: digest {again.digest[:12]} is not that of the catalogue, {before.digest[:12]}")
+            same = True
             for split in SPLITS:
                 now = {item.path: (item.label, item.sha256) for item in found[split]}
                 then = {item.path: (item.label, item.sha256) for item in items(before, split)}
+                same = same and now == then
                 altered = [path for path in then if path in now and now[path] != then[path]]
                 show("  ", [f"{what:<11} {printable(path)}" for what, paths in (
                     ("changed", altered), ("gone", [path for path in then if path not in now]),
                     ("new", [path for path in now if path not in then])) for path in paths], "")
+            if same:
+                print("  the same samples in another order, as lists or folders have it now")
             code = 1
     return code
 
@@ -125,9 +129,8 @@ def print_facts(prepared: Prepared) -> int:
     show("  ", faults, f", all named in {folder() / prepared.name}.json")
     if len(faults) > 1:
         print(f"  {len(faults):,} faults: {commonest(prepared.faults())}")
-    for split in SPLITS:
-        if note := prepared.lost(split):
-            print(f"  {note}; it is trained on only with --allow-missing")
+    for note in filter(None, (*map(prepared.lost, SPLITS), prepared.odd())):
+        print(f"  {note}; it is trained on only with --allow-missing")
     return 1 if faults else 0
 
 

@@ -109,7 +109,7 @@ def _enumerate_meshes(root: Path) -> Listing:
             there = sorted((root / name / split).glob("*"))
             files = [path for path in there if path.suffix.lower() in MESHES]
             entries += [Entry(f"{name}/{split}/{path.name}", str(label)) for path in files]
-            problems += [] if files else [f"{name}/{split} is empty"]
+            problems += [] if files else [f"{name}/{split}: its class has no mesh in {split}"]
             others += [f"{name}/{split}/{path.name}" for path in there
                        if path not in files and not is_leftover(path.name)]
     train, val = carve_validation(found["train"])
