@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -122,7 +123,13 @@ def test_fewer_classes_are_a_problem_that_is_written_down(tmp_path, monkeypatch)
     monkeypatch.setenv("M2PT_DATA", str(tmp_path / "catalogue"))
     prepare(LAYOUT, make_audioset(tmp_path / "few", classes=3))
     assert "has 3 classes" in json.loads((tmp_path / "catalogue" / "audioset_20k.json").read_text())["problems"][0]
-    assert load([LAYOUT.name])["train"].columns["label"].shape[1] == 527
+    said = r"1 problem of folders and lists \(class_labels_indices\.csv has 3 classes, AudioSet has 527\)"
+    with pytest.raises(DataError, match=f"audioset_20k: {said}; see which with: .*--allow-missing"):
+        load([LAYOUT.name])
+    monkeypatch.setenv("M2PT_ALLOW_MISSING", "1")
+    train = load([LAYOUT.name])["train"]
+    assert train.columns["label"].shape[1] == 527
+    assert re.fullmatch(said, train.note)
 
 
 # Files

@@ -108,7 +108,7 @@ def build_parser() -> Parser:
     run.add_argument("--retries", type=int, default=1, metavar="N",
                      help="how often to try again what was killed, hung or ran out of memory (default: %(default)s)")
     run.add_argument("--allow-missing", action="store_true",
-                     help="train on official data of which files are missing; every record and the report say how many")
+                     help="train on official data that lack files or classes; every record and the report say how many")
     run.add_argument("--dry-run", action="store_true", help="list the runs, their states, the time that is left and the "
                      "difference from which on these seeds find a pair, and stop")
     told = run.add_mutually_exclusive_group()
