@@ -7,8 +7,10 @@ import itertools
 import json
 import pickle
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import h5py
 import numpy as np
@@ -35,6 +37,7 @@ from benchmark.bench.imitations import (
     make_shapenetpart,
     make_surface,
 )
+from benchmark.check.data import check_task
 from benchmark.cli.main import main
 from benchmark.data.catalogue import find, prepare
 from benchmark.data.embedded import DataError
@@ -45,6 +48,7 @@ from benchmark.model.points import farthest_point_sample, prepare_points
 from benchmark.plan.matrix import Cell, Planner, parse_override
 from benchmark.plan.variants import overrides_of
 from benchmark.spec.recipes import SPLITS
+from benchmark.spec.runspec import recipe_under
 from tasks import TASKS, points_official
 from tasks.fewshot import TASKS as FEW_SHOT
 from tasks.fewshot.folds import few_shot
@@ -587,6 +591,33 @@ def test_the_commands_prepare_verify_and_show_point_sets(tmp_path, capsys):
     shown = capsys.readouterr().out
     assert "scanobjectnn-pb-t50-rs  ScanObjectNN-PB_T50_RS\n" in shown
     assert all(shown.count(f"  {name}\n") == 1 for name in LAYOUTS)
+
+
+def test_a_few_shot_task_is_looked_at_as_the_fold_of_seed_0(tmp_path, monkeypatch, capsys):
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "shape_names.txt").write_text("".join(f"class {label}\n" for label in range(6)))
+    for seed, (split, each) in enumerate((("train", 34), ("test", 20))):
+        labels = np.arange(6).repeat(each)
+        make_hdf5(root / f"ply_data_{split}0.h5", make_clouds(labels, 2048, seed), label=labels[:, None])
+    prepare(MODELNET, root)
+    (task,) = (task for task in FEW_SHOT if (task.way, task.shot) == (5, 10))
+    path = tmp_path / "sheet.png"
+    assert main(["data", "view", task.name, "--number", "7", "--out", str(path)]) == 0
+    assert f"7 samples of {task.name} train, profile paper" in capsys.readouterr().out
+    ready = task.load("paper")["test"].configured(None, recipe_under(task.profiles["paper"].train["scratch"], 20))
+    first = few_shot(modelnet.load([MODELNET.name]), 5, 10, 0)["test"].columns
+    assert torch.equal(ready.columns["input"], first["input"])
+    assert len(ready) == 100
+    assert len(ready.take(7)) == 7
+
+    class Small(type(task)):
+        profiles: ClassVar = {"paper": replace(task.profiles["paper"], shape=TASKS["modelnet"].profiles["tiny"].shape)}
+
+    found = list(check_task(Small(), "paper"))
+    assert [finding.level for finding in found] == ["ok"] * 6
+    assert found[2].what == "labels from 0 to 4; 5 classes declared, so from 0 to 4"
+    assert found[-1].what.startswith("chance is declared as 20; always the commonest class reaches 20.00 %")
 
 
 SHALLOW = {"shape.depth": 1, "shape.hidden_dim": 32, "shape.decoder_embed_dim": 96,

@@ -28,6 +28,7 @@ from benchmark.check.data import Plain, check_chance, check_duplicates, check_la
 from benchmark.check.gradients import faults_of_pathways
 from benchmark.cli.context import load_registry
 from benchmark.cli.main import main
+from benchmark.data.examples import Examples
 from benchmark.model.weights import export_weights, read_weights
 from benchmark.plan.matrix import Cell, Planner, parse_override
 from benchmark.spec.contracts import Arm
@@ -107,6 +108,36 @@ def test_the_commonest_class_is_found_where_chance_is_declared_too_low():
     wrong = [finding.what for finding in check_task(Wrong(), "tiny") if finding.level == "error"]
     assert len(wrong) == 1
     assert re.fullmatch(r"chance is declared as 4.5, but always the commonest class reaches [\d.]+ % top1 .*", wrong[0])
+
+
+def test_data_in_the_order_of_their_classes_are_looked_at_as_a_whole(monkeypatch):
+    """Of 64 samples of a split that are the first, all would be of one class or two."""
+    task = TASKS["imagenet"]
+
+    class Sorted(type(task)):
+        def load(self, profile):
+            return {split: Examples({name: column[examples.columns["label"].argsort(stable=True)]
+                                     for name, column in examples.columns.items()})
+                    for split, examples in super().load(profile).items()}
+
+    whole = [(finding.level, finding.what) for finding in check_task(task, "tiny")][1:]
+    monkeypatch.setattr("benchmark.check.data.MOST", 64)
+    (limits, *found) = [(finding.level, finding.what) for finding in check_task(Sorted(), "tiny")][1:]
+    assert found == whole
+    assert {level for level, _ in found} == {"ok"}
+    assert limits == ("ok", "inputs that are looked at, spread evenly: 64 of 2,982 in train, 64 of 437 in val, 64 of 1,299 in "
+                      "test; of labels all")
+
+
+def test_a_split_without_samples_is_named_and_nothing_else_is_looked_at(tmp_path, capsys):
+    assert main(["new", "task", "own-empty", "--out", str(tmp_path)]) == 0
+    file = tmp_path / "own_empty.py"
+    file.write_text(file.read_text(encoding="utf-8").replace('"val": 64', '"val": 0'), encoding="utf-8")
+    capsys.readouterr()
+    assert main(["check", "own-empty", "--plugins", str(file)]) == 1
+    loads, *said = capsys.readouterr().out.splitlines()
+    assert loads.endswith("train 256, val 0, test 64")
+    assert said == ["error  no sample in val: train, val and test need some each", "own-empty: 1 wrong"]
 
 
 @pytest.mark.parametrize("name", ["imagenet", "modelnet", "kinetics", "audioset"])

@@ -18,12 +18,12 @@ from benchmark.data.seeds import SampleRandom
 from benchmark.plan.matrix import Cell, Planner
 from benchmark.spec.contracts import Arm, ProfileSpec, Task
 from benchmark.spec.recipes import SPLITS, Split, TrainRecipe
-from benchmark.spec.runspec import RunSpec
+from benchmark.spec.runspec import RunSpec, recipe_under
 from benchmark.train.evaluate import scores
 from benchmark.train.setup import build_model
 
 BATCH = 64  # samples that are read at once
-MOST = 4096  # samples of a split that are looked at
+MOST = 4096  # inputs of a split that are looked at, spread evenly over it; of labels all are
 ROUNDED = 0.06  # of a chance that is declared with one decimal
 FAR = 1.0  # above what the data say
 
@@ -45,10 +45,16 @@ def check_task(task: Task, profile: str) -> Iterator[Finding]:
     sizes = ", ".join(f"{split} {len(examples)}" for split, examples in splits.items())
     yield Finding("ok" if seconds < 30 else "note", f"loads in {seconds:.1f} s: {sizes}")
     if set(splits) != set(SPLITS):
-        yield Finding("error", f"splits {', '.join(splits)}: expected {', '.join(SPLITS)}")
+        yield Finding("error", f"splits {', '.join(splits)}: expected {', '.join(SPLITS)}", stop=True)
         return
-    recipe = spec.train["pretrained"]
-    held = {split: read_all(splits[split].configured(spec.shape, recipe)) for split in SPLITS}
+    recipe = recipe_under(spec.train["pretrained"], 0)
+    ready = {split: splits[split].configured(spec.shape, recipe) for split in SPLITS}
+    if empty := [split for split in SPLITS if not len(ready[split])]:
+        yield Finding("error", f"no sample in {' and '.join(empty)}: train, val and test need some each", stop=True)
+        return
+    if large := [f"{MOST:,} of {len(examples):,} in {split}" for split, examples in ready.items() if len(examples) > MOST]:
+        yield Finding("ok", f"inputs that are looked at, spread evenly: {', '.join(large)}; of labels all")
+    held = {split: read_all(ready[split]) for split in SPLITS}
     again = {split: read_all(examples.configured(spec.shape, recipe)) for split, examples in task.load(profile).items()}
     if task.data_digests(profile) != task.data_digests(profile) or not all(same(held[split], again[split]) for split in SPLITS):
         yield Finding("error", "two loads differ: what is random must be drawn from a generator with a fixed seed")
@@ -56,15 +62,16 @@ def check_task(task: Task, profile: str) -> Iterator[Finding]:
         yield Finding("ok", "two loads are equal")
     yield from check_labels(held, spec)
     yield from check_duplicates(held)
-    yield from check_augmentation(task, splits["train"].configured(spec.shape, recipe), recipe)
+    yield from check_augmentation(task, ready["train"], recipe)
     yield from check_chance(task, profile, held, splits)
 
 
 def read_all(examples: Examples) -> Batch:
-    """The first samples of a split, as it is read"""
-    count = min(len(examples), MOST)
-    parts = list(examples.stream(list(torch.arange(count).split(BATCH))))
-    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    """Samples of a split as it is read, at most `MOST`; labels of all of them, where they need no reading"""
+    taken = examples.take(MOST)
+    parts = list(taken.stream(list(torch.arange(len(taken)).split(BATCH))))
+    read = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    return read | {name: column for name, column in examples.columns.items() if name == "label" and name in read}
 
 
 def same(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
@@ -141,7 +148,8 @@ def check_chance(task: Task, profile: str, held: Mapping[Split, Batch], splits: 
     suggests, and the commonest of the test split itself."""
     spec, metric = task.profiles[profile], task.metric
     run = plain_run(task, profile)
-    test = splits["test"].configured(spec.shape, spec.train["scratch"])
+    assert isinstance(run.recipe, TrainRecipe)
+    test = splits["test"].configured(spec.shape, run.recipe)
     indices = torch.arange(min(BATCH, len(test)))
     batch = next(test.stream([indices]))
     with torch.inference_mode():

@@ -12,3 +12,4 @@ class Finding:
 
     level: Literal["ok", "note", "error"]
     what: str
+    stop: bool = False  # whether nothing else can be looked at

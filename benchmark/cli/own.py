@@ -69,5 +69,7 @@ def check(options: argparse.Namespace, command: str) -> int:
         print(f"{finding.level:<5}  {finding.what}", flush=True)
         wrong += finding.level == "error"
         doubtful += finding.level == "note"
+        if finding.stop:
+            break
     print(f"{options.name}: {wrong or 'nothing'} wrong" + (f", {doubtful} to be noted" if doubtful else ""))
     return 1 if wrong else 0

@@ -24,6 +24,7 @@ from PIL import Image, ImageDraw
 from benchmark.data.characters import CHARACTERS, as_texts
 from benchmark.data.embedded import DataError
 from benchmark.data.names import sample_names
+from benchmark.spec.runspec import recipe_under
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,7 +45,8 @@ def view_set(task: Task, options: argparse.Namespace) -> int:
     if profile not in task.profiles:
         raise ValueError(f"task {task.name} has no profile {profile}; it has {', '.join(task.profiles)}")
     spec = task.profiles[profile]
-    examples = task.load(profile)[options.split].configured(spec.shape, spec.train["pretrained"]).take(options.number)
+    recipe = recipe_under(spec.train["pretrained"], 0)
+    examples = task.load(profile)[options.split].configured(spec.shape, recipe).take(options.number)
     import torch
 
     batch = examples.batch(torch.arange(len(examples)))

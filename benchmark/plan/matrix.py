@@ -21,7 +21,7 @@ from benchmark.plan.overrides import Override, as_field, scope_hint
 from benchmark.provenance.code import code_parts
 from benchmark.spec.contracts import Arm, ProfileSpec, Start, Task, Trained
 from benchmark.spec.recipes import Frozen, ModelShape, Setting, TrainRecipe
-from benchmark.spec.runspec import FOLDS, ManySeeds, Pretrained, Role, RunSpec
+from benchmark.spec.runspec import FOLDS, ManySeeds, Pretrained, Role, RunSpec, recipe_under
 
 Value = TypeVar("Value", bound=Frozen)
 MOST_SEEDS, MOST_DIGITS = 100_000, 15
@@ -164,7 +164,7 @@ class Planner:
             raise ValueError(f"--set recipe.augment.fold={named:g}: task {task.name} has folds 0 to {FOLDS - 1}")
         if recipe.label_share < 1 or recipe.shuffle_labels:
             raise ValueError(f"task {task.name} has few labels already: recipe.label_share and shuffle_labels do not fit it")
-        return recipe if named != -1 else recipe.model_copy(update={"augment": {**recipe.augment, "fold": fold}})
+        return recipe_under(recipe.model_copy(update={"augment": {**recipe.augment, "fold": named}}), fold)
 
     def _pretrain(self, start: Start) -> Job:
         if start not in self._pretraining:

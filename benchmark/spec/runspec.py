@@ -127,6 +127,13 @@ class RunSpec(Frozen):
         return hashlib.sha256(identity.encode()).hexdigest()[:12]
 
 
+def recipe_under(recipe: TrainRecipe, seed: int) -> TrainRecipe:
+    """The recipe of a run under a seed: one that has folds and names none (-1) gets the seed's."""
+    if recipe.augment.get("fold") != -1:
+        return recipe
+    return recipe.model_copy(update={"augment": {**recipe.augment, "fold": seed % FOLDS}})
+
+
 class ManySeeds:
     """One run under many seeds, a hundred times faster than by validating and spelling out each."""
 

@@ -23,9 +23,12 @@ class Folds(Examples):
         super().__init__(whole[split].columns)
         self.whole, self.split, self.way, self.shot, self.note = whole, split, way, shot, whole[split].note
         self.limit: int | None = None
+        self.chosen = False
 
     def take(self, limit: int | None) -> Self:
-        """At most so many samples of the fold"""
+        """At most so many samples of the fold, before it is chosen or after"""
+        if self.chosen:
+            return super().take(limit)
         other = self._with(self.columns)
         other.limit = limit
         return other
@@ -37,7 +40,9 @@ class Folds(Examples):
         fold = recipe.augment.get("fold", -1)
         if fold < 0 or fold % 1:
             raise ValueError(f"recipe.augment.fold={fold:g} names no fold; expected 0 to 9")
-        return self._with(few_shot(self.whole, self.way, self.shot, int(fold))[self.split].take(self.limit).columns)
+        other = self._with(few_shot(self.whole, self.way, self.shot, int(fold))[self.split].take(self.limit).columns)
+        other.chosen = True
+        return other
 
     def remaining(self, strengths: Mapping[str, float]) -> Mapping[str, float]:
         """All but the fold"""
