@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from benchmark.cli.main import main
+from benchmark.model.weights import CheckpointError
 from benchmark.transfer.align import ALL, align, read_blocks
 
 SHAPES = {"attn.qkv": (24, 8), "attn.proj": (8, 8), "mlp.fc1": (16, 8), "mlp.fc2": (8, 16)}
@@ -77,6 +78,33 @@ def test_what_cannot_be_compared_is_said_in_one_line(tmp_path, capsys):
     assert "--permutations 3: expected at least 20" in said("trained", "trained", "--permutations", "3")
     assert "cannot be read" in said("nowhere")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("alter", "fault"), [
+    (lambda tensor: (100 * tensor).to(torch.int8), "has int8 numbers, whose scale is not known"),
+    (lambda tensor: tensor / 0, "has numbers that are not finite")])
+@pytest.mark.parametrize("part", ["weight", "aux_weight", "cross_modal_scale"])
+def test_numbers_that_are_no_weights_are_refused_as_convert_does(part, alter, fault, tmp_path, capsys):
+    start = layers(1)
+    name = "blocks.1.attn.proj"
+    more = {f"{name}.{part}": alter(torch.ones(1) if part == "cross_modal_scale" else start[name])}
+    write(tmp_path / "start.safetensors", start)
+    write(tmp_path / "wrong.safetensors", start, **more)
+    assert main(["align", "--auxiliary", str(tmp_path / "start.safetensors"), "--start", str(tmp_path / "start.safetensors"),
+                 "--trained", str(tmp_path / "wrong.safetensors"), "--out", str(tmp_path / "out")]) == 2
+    printed = capsys.readouterr().err
+    assert f"wrong.safetensors: {name}.{part} {fault}" in printed
+    assert printed.count("\n") == 1
+
+
+def test_weights_with_a_scale_beside_them_are_refused(tmp_path):
+    weights = {name: tensor.to(torch.float8_e4m3fn) for name, tensor in layers(1).items()}
+    write(tmp_path / "small.safetensors", weights)
+    assert torch.equal(read_blocks(tmp_path / "small.safetensors").weights["blocks.0.mlp.fc1"],
+                       weights["blocks.0.mlp.fc1"].float())
+    write(tmp_path / "scaled.safetensors", weights, **{"blocks.0.mlp.fc1.weight_scale": torch.ones(16)})
+    with pytest.raises(CheckpointError, match=r"blocks\.0\.mlp\.fc1\.weight_scale is left over, .*; write the weights out"):
+        read_blocks(tmp_path / "scaled.safetensors")
 
 
 def test_the_command_leaves_a_table_and_a_figure_and_reads_released_pathways(tmp_path, capsys):

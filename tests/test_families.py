@@ -172,6 +172,18 @@ def test_factors_on_the_outputs_of_branches_become_a_part_of_their_last_layers(s
     assert "into blocks.N.attn.proj" in conversion.describe()
 
 
+def test_integer_weights_with_factors_on_branches_or_beside_others_are_refused_as_they_are(tmp_path):
+    state = {f"blocks.0.{name}": (100 * tensor).to(torch.int8) if name == "attn.proj.weight" else tensor
+             for name, tensor in Block(WIDTH, HEADS, 4.0, qkv_bias=True, init_values=0.1).state_dict().items()}
+    with pytest.raises(CheckpointError, match=r"blocks\.N\.attn\.proj\.weight has int8 numbers, whose scale is not known"):
+        convert_blocks(saved(tmp_path, state), num_heads=HEADS)
+    state = named_as("bert", random_blocks())
+    name = "bert.encoder.layer.0.attention.self.query.weight"
+    state[name] = (100 * state[name]).to(torch.int8)
+    with pytest.raises(CheckpointError, match=r"missing blocks\.N\.attn\.qkv\.weight; .*left over blocks\.N\.attn\.q\.weight"):
+        convert_blocks(saved(tmp_path, state, num_attention_heads=HEADS))
+
+
 @pytest.mark.parametrize(("family", "configuration", "change", "said"), [
     ("bert", {}, {}, "give --heads N, or put the config.json"),
     ("bert", {"num_attention_heads": 5}, {}, "5 heads do not divide its width of 16"),
@@ -194,6 +206,20 @@ def test_what_cannot_be_told_or_computed_is_refused_with_the_reason(family, conf
         convert_blocks(saved(tmp_path, state, **configuration), **change)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("others", [
+    {"encoder.layernorm_embedding.weight": (WIDTH,), "shared.weight": (9, WIDTH)},
+    {"feature_extractor.conv_layers.0.0.weight": (4, 1, 10), "encoder.pos_conv.0.bias": (WIDTH,), "mask_emb": (WIDTH,)}],
+    ids=("BART", "fairseq's wav2vec 2.0"))
+def test_blocks_under_whispers_names_with_norms_after_the_sums_are_not_taken_for_whispers(others, tmp_path):
+    state = {name.removeprefix("model."): tensor for name, tensor in named_as("whisper", random_blocks()).items()
+             if ".layers." in name and "decoder" not in name}
+    state |= {name: torch.randn(size) for name, size in others.items()}
+    with pytest.raises(CheckpointError, match=r"weights of an unknown format; .* Known formats: .*Hugging Face's wav2vec 2\.0"):
+        convert_blocks(saved(tmp_path, state, encoder_attention_heads=HEADS), num_heads=HEADS)
+    state["encoder.conv1.weight"] = torch.randn(WIDTH, 8, 3)
+    assert convert_blocks(saved(tmp_path, state, encoder_attention_heads=HEADS)).format == "whisper"
 
 
 def test_of_two_models_in_a_file_each_has_its_own_configuration(tmp_path):

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from benchmark.model.weights import CheckpointError
-from benchmark.transfer.namings import detect, rename
+from benchmark.transfer.namings import detect, fault_of, rename
 from benchmark.transfer.published import read_sets
 
 LAYERS = ("attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2")  # of a block
@@ -53,19 +53,24 @@ class Blocks:
 
 
 def read_blocks(path: Path) -> Blocks:
-    """Of any file that `convert` reads; raises `CheckpointError` where it has no such layers, or has numbers that are none."""
+    """Of any file that `convert` reads; raises `CheckpointError` where it has no such layers, or other numbers than weights."""
     sets = read_sets(path)
     tensors = sets.by_name[sets.choose(None)]
     renamed, _, _ = rename(detect(tensors), tensors)
-    weights = {name.removesuffix(".weight"): tensor.float() for name, tensor in renamed.items() if LINEAR.match(name)}
+    weights = {name.removesuffix(".weight"): tensor for name, tensor in renamed.items() if LINEAR.match(name)}
     if not weights:
         raise CheckpointError(f"checkpoint {path} has no blocks of a vision transformer; it begins with "
                               f"{', '.join(list(renamed)[:3])}")
-    for name, tensor in weights.items():
-        if not tensor.isfinite().all():
-            raise CheckpointError(f"checkpoint {path}: {name} has numbers that are not finite")
-    auxiliaries, scales = ({name: renamed[f"{name}.{part}"].float() for name in weights if f"{name}.{part}" in renamed}
+    if beside := [name for name in renamed if name.partition(".weight_")[0] in weights]:
+        raise CheckpointError(f"checkpoint {path}: {beside[0]} is left over, so what its layer computes with is not its weight "
+                              "alone; write the weights out in full first")
+    auxiliaries, scales = ({name: renamed[f"{name}.{part}"] for name in weights if f"{name}.{part}" in renamed}
                            for part in (AUXILIARY, SCALE))
+    for part, tensors in (("weight", weights), (AUXILIARY, auxiliaries), (SCALE, scales)):
+        for name, tensor in tensors.items():
+            if fault := fault_of(tensor):
+                raise CheckpointError(f"checkpoint {path}: {name}.{part} {fault}")
+            tensors[name] = tensor.float()
     return Blocks(weights, auxiliaries, {name: scale.mean().item() for name, scale in scales.items()})
 
 

@@ -22,7 +22,7 @@ from benchmark.spec.contracts import Task
 from benchmark.spec.recipes import ModelShape
 from benchmark.spec.weightfile import NAME, BlockShape, Origin, read_origin
 from benchmark.transfer.kinds import Kind, kind_of, place_norms, reasons
-from benchmark.transfer.namings import HEAD_NORM, Naming, detect, index_of, rename
+from benchmark.transfer.namings import HEAD_NORM, Naming, detect, fault_of, index_of, rename
 from benchmark.transfer.published import PART, files_of, read_sets
 
 NORM = ("norm.weight", "norm.bias")
@@ -185,13 +185,10 @@ def _differences(own: Mapping[str, Tensor], renamed: Mapping[str, Tensor]) -> li
     wrong += [f"{name} is {tuple(renamed[name].shape)}, the model's {tuple(own[name].shape)}"
               for name in shared if own[name].shape != renamed[name].shape]
     for name in shared:
-        theirs, kind = renamed[name], own[name].dtype
-        fitted = theirs.to(kind) if theirs.dtype.is_floating_point or not kind.is_floating_point else None
-        if fitted is None:
-            wrong.append(f"{name} has {str(theirs.dtype).removeprefix('torch.')} numbers, whose scale is not known")
-        elif fitted.is_floating_point() and not fitted.isfinite().all():
-            wrong.append(f"{name} has numbers that are not finite")
-        elif name.startswith("blocks.") and fitted.ndim > 1 and not fitted.any():
+        theirs = renamed[name]
+        if fault := fault_of(theirs, own[name].dtype):
+            wrong.append(f"{name} {fault}")
+        elif name.startswith("blocks.") and theirs.ndim > 1 and not theirs.to(own[name].dtype).any():
             wrong.append(f"{name} is nothing but zeros, as a copy that stopped leaves it")
     return wrong
 

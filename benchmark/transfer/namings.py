@@ -28,7 +28,7 @@ class Naming:
 
     name: str
     title: str  # for people
-    marks: str  # a name of such a file, and of none of those after it in `NAMINGS`
+    marks: str  # a name of such a file, and with `beside` of none of those after it in `NAMINGS`
     no_encoder: str = r"(?!)"  # names of decoders, heads and mask tokens
     ours: tuple[tuple[str, str], ...] = ()  # replacements, one after another
     fixed_positions: bool = False  # whether positions are computed and so not in the file
@@ -37,6 +37,7 @@ class Naming:
     post_norm: bool | None = False  # whether norms come after the sums; None: the configuration says
     causal: bool = False  # whether a token attends to earlier ones alone
     activation: str | None = "gelu"  # None: the configuration says
+    beside: str = ""  # another name of such a file, where others that compute something else share the first
 
 
 TOKENIZER = (r"^(cls_token$|pos_embed$|patch_embed\.)", r"tokenizer.\1")
@@ -100,7 +101,7 @@ NAMINGS = (
     Naming("wav2vec2", "Hugging Face's wav2vec 2.0", r"(^|\.)encoder\.layers\.\d+\.feed_forward\.intermediate_dense\.",
            ours=WAV2VEC, other_input="waves through convolutions", configured=True, post_norm=None),
     Naming("whisper", "Hugging Face's Whisper", r"^encoder\.layers\.\d+\.self_attn_layer_norm\.", r"^decoder\.", WHISPER,
-           other_input=SPECTRA, configured=True),
+           beside=r"^encoder\.conv1\.", other_input=SPECTRA, configured=True),  # BART and fairseq's wav2vec 2.0 have no conv1
     Naming("ctranslate2-whisper", "Whisper in CTranslate2's format", r"^encoder\.layer_\d+\.self_attention\.",
            r"^decoder\.", CTRANSLATE2, other_input=SPECTRA),
     Naming("point-mae", "Point-MAE, pretrained", r"^MAE_encoder\.encoder\.first_conv\.", r"^(?!MAE_encoder\.)",
@@ -115,6 +116,13 @@ NAMINGS = (
            r"^(head|fc_norm|pre_logits)(_drop)?(\.|$)", (TOKENIZER,)))
 
 
+def fault_of(tensor: Tensor, dtype: torch.dtype = torch.float32) -> str:
+    """Why numbers of a file are not, in `dtype`, those that were trained; "" where nothing shows."""
+    if dtype.is_floating_point and not tensor.is_floating_point():
+        return f"has {str(tensor.dtype).removeprefix('torch.')} numbers, whose scale is not known"
+    return "" if tensor.to(dtype).isfinite().all() else "has numbers that are not finite"
+
+
 def index_of(name: str) -> int:
     """Of the block that a tensor of blocks is in; raises `CheckpointError` where its name has none."""
     index = name.split(".")[1]
@@ -125,7 +133,8 @@ def index_of(name: str) -> int:
 
 def detect(names: Mapping[str, object]) -> Naming:
     """How weights by name are named; raises `CheckpointError` where that is not known, with what is."""
-    found = next((naming for naming in NAMINGS if any(re.search(naming.marks, name) for name in names)), None)
+    found = next((naming for naming in NAMINGS if all(
+        any(re.search(mark, name) for name in names) for mark in (naming.marks, naming.beside))), None)
     if found is None:
         known = "; ".join(dict.fromkeys(naming.title for naming in NAMINGS))
         raise CheckpointError(f"weights of an unknown format; they begin with {', '.join(list(names)[:3])}. "
@@ -160,7 +169,8 @@ def _joined(tensors: dict[str, Tensor], reshaped: list[str]) -> dict[str, Tensor
         for part in ("weight", "bias"):
             names = [f"{start}attn.{letter}.{part}" for letter in QKV]
             there = [name for name in names if name in tensors]
-            if there and (part == "bias" or len(there) == len(names)):
+            of_one_kind = len({tensors[name].is_floating_point() for name in there}) == 1
+            if of_one_kind and (part == "bias" or len(there) == len(names)):
                 like = tensors[there[0]]
                 tensors[f"{start}attn.qkv.{part}"] = torch.cat(
                     [tensors.pop(name, torch.zeros_like(like)) for name in names])
@@ -174,7 +184,8 @@ def _scaled(tensors: dict[str, Tensor], reshaped: list[str]) -> dict[str, Tensor
     for name in [name for name in tensors if LAYER_SCALE.search(name)]:
         start, _, which = name.removesuffix(".gamma").rpartition(".")
         layer = f"{start}.{'attn.proj' if which == 'ls1' else 'mlp.fc2'}"
-        if not {f"{layer}.weight", f"{layer}.bias"} <= tensors.keys():
+        names = f"{layer}.weight", f"{layer}.bias"
+        if not all(name in tensors and tensors[name].is_floating_point() for name in names):  # others are for `fault_of` to see
             continue
         factor = tensors.pop(name).float()
         tensors[f"{layer}.weight"] = tensors[f"{layer}.weight"].float() * factor[:, None]
