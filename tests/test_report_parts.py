@@ -483,9 +483,9 @@ def test_a_report_fails_on_hostile_records_only_when_asked(hostile, capsys):
 def test_data_of_which_files_are_missing_are_named_and_whole_ones_are_not():
     whole = make_record(make_spec(seed=0))
     lacking = make_record(make_spec(seed=1)).model_copy(update={"data_notes": {"val": "6.1 % of val missing"}})
-    assert not [line for line in facts([whole]) if "not whole" in line]
-    (line,) = [line for line in facts([whole, lacking]) if "not whole" in line]
-    assert line == "Data that is not whole: imagenet: 6.1 % of val missing"
+    assert not [line for line in facts([whole]) if "of the data" in line]
+    (line,) = [line for line in facts([whole, lacking]) if "of the data" in line]
+    assert line == "To know of the data: imagenet: 6.1 % of val missing"
 
 
 def test_weights_from_files_are_named_by_their_digests_and_those_that_were_trained_here_are_not():

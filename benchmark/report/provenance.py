@@ -33,7 +33,7 @@ def facts(records: Sequence[Record]) -> list[str]:
     }
     notes = [f"{record.spec.task}: {note}" for record in records for note in record.data_notes.values()]
     if notes:
-        by_name["Data that is not whole"] = (note for note in notes)
+        by_name["To know of the data"] = (note for note in notes)
     given = [text for record in records for text in given_weights(record)]
     if given:
         by_name["Weights from files"] = (text for text in given)
