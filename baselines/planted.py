@@ -82,6 +82,10 @@ class TokenizerOnly(Arm):
     def starts(self, modality: str, auxiliary: str | None, setting: Setting, seed: int) -> dict[str, Start]:
         return {"target": Start(modality, seed)}
 
+    def stream(self, task: str, setting: Setting, auxiliary: str | None) -> tuple[str, ...]:
+        """Without its name: an arm that it is a rival of begins with the same fresh blocks."""
+        return ("fresh", task, setting)
+
     def build(self, model: TransformerModel, blocks: Mapping[str, nn.ModuleList], random: torch.Generator) -> list[Pathway]:
         import torch
 

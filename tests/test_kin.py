@@ -17,6 +17,7 @@ from baselines.kin.activations import in_order_of, on_inputs
 from baselines.kin.lora import Lora
 from baselines.kin.low_rank import LowRank
 from baselines.kin.matching import agreement, by_weights, matched, reorder_stream, scrambled
+from baselines.kin.origin import Adding
 from baselines.kin.task_vector import TaskVector
 from baselines.m2pt import M2PT
 from baselines.solution import ROLE
@@ -32,7 +33,7 @@ from benchmark.plan.study import with_rivals
 from benchmark.records.record import Record
 from benchmark.spec.contracts import Start
 from benchmark.spec.runspec import RunSpec
-from benchmark.train.setup import build, build_model, count_parameters, load_inputs
+from benchmark.train.setup import build, build_autoencoder, build_model, count_parameters, load_inputs
 from tasks import TASKS
 
 FOLDER = Path(__file__).parents[1] / "baselines" / "kin"
@@ -75,10 +76,56 @@ def test_an_arm_is_a_file_of_sixty_lines_that_names_its_source_and_its_cost(path
 
 
 def test_every_cell_draws_numbers_of_its_own():
+    """But for arms with new layers, which begin alike whatever the auxiliary, and whose noise has none."""
     for arm in KIN:
         places = [("imagenet", "fix", "audio"), ("imagenet", "pretrained", "audio"), ("imagenet", "fix", "video"),
                   ("audioset", "fix", None)]
-        assert len({arm.stream(*place) for place in places}) == len(places)
+        shared = isinstance(arm, Adding)
+        assert len({arm.stream(*place) for place in places}) == len(places) - shared, arm.name
+        assert (arm.stream(*places[0]) == arm.stream(*places[2])) == shared
+    assert {arm.name for arm in KIN if isinstance(arm, Adding)} == {
+        "frozen-block", "frozen-block-random", "frozen-block-none", "frozen-block-own", "distil", "distil-random", "distil-own"}
+
+
+def built(name: str, auxiliary: str | None = None, task: str = "kinetics") -> TransformerModel:
+    """A model from scratch under a real recipe, as a run of the arm begins with it"""
+    spec = Planner(TASKS, "tiny").plan([Cell(TASKS[task], ARMS["scratch"], "scratch", None)], [0]).specs[-1]
+    model, other = build_model(spec, TASKS[task]), build_model(spec.model_copy(update={"seed": 1}), TASKS[task]).blocks
+    ARMS[name].build(model, {"auxiliary": other}, generator(0, *ARMS[name].stream(task, "scratch", auxiliary)))
+    return model
+
+
+def test_new_layers_begin_alike_under_an_arm_and_its_controls():
+    added = [built(name, auxiliary).blocks[-1].added for name, auxiliary in (
+        ("frozen-block", "audio"), ("frozen-block", "image"), ("frozen-block-random", None), ("frozen-block-none", None),
+        ("frozen-block-own", None))]
+    for other in added[1:]:
+        for place in (0, -1):
+            assert torch.equal(other[place].weight, added[0][place].weight)
+    assert not torch.equal(added[0][0].weight, added[0][-1].weight)
+    maps = [built(name, auxiliary).teacher.map.weight for name, auxiliary in (
+        ("distil", "audio"), ("distil", "image"), ("distil-random", None), ("distil-own", None))]
+    assert all(torch.equal(one, maps[0]) for one in maps[1:])
+    assert not torch.equal(built("distil", "audio", "audioset").teacher.map.weight, maps[0])
+
+
+def test_the_positive_control_of_teachers_differs_from_its_rival_in_the_teacher_alone():
+    taught, alone = built("distil-own"), built("tokenizer-only")
+    for name, tensor in alone.state_dict().items():
+        assert torch.equal(taught.state_dict()[name], tensor), name
+    assert set(taught.state_dict()) - set(alone.state_dict()) == {
+        name for name in taught.state_dict() if name.startswith("teacher.")}
+
+
+@pytest.mark.parametrize("name", ["frozen-block", "frozen-block-random", "frozen-block-own"])
+def test_a_frozen_block_drops_no_paths_whoever_made_it(name):
+    model = built(name)
+    assert model.blocks[-1].drop_path1.drop_prob > 0, "under the recipe of this task"
+    model.train()
+    frozen, x = model.blocks[-1].added[1], torch.randn(64, 5, 96)
+    assert torch.equal(frozen(x), frozen(x))
+    first, second = (model.blocks[-1](x) for _ in range(2))
+    assert not torch.equal(first, second), "the model's own last block does"
 
 
 def test_adapters_alter_nothing_at_first_and_train_beside_what_trains():
@@ -240,10 +287,16 @@ def test_a_frozen_block_stands_between_two_linear_layers_behind_the_last(name):
     assert own.state_dict().keys() < model.blocks.state_dict().keys(), "plain names stay"
 
 
-def test_the_positive_control_of_frozen_blocks_starts_from_its_own_modality():
-    assert ARMS["fpt-own"].starts("image", None, "scratch", 3) == {"auxiliary": Start("image", 3)}
+def test_the_positive_control_of_frozen_blocks_starts_from_its_own_modality_under_another_seed():
+    for name in ("fpt-own", "frozen-block-own"):
+        assert ARMS[name].starts("image", None, "scratch", 3) == {"auxiliary": Start("image", 1003)}
+    assert ARMS["distil-own"].starts("image", None, "scratch", 3) == {"target": Start("image", 3)}, "its rival's"
     whole = type(ARMS["fpt-own"])(tokenizer="own")
-    assert whole.starts("image", None, "scratch", 3) == {"target": Start("image", 3)}
+    assert whole.starts("image", None, "scratch", 3) == {"target": Start("image", 1003)}
+    (early, job) = Planner(TASKS, "tiny").plan([Cell(TASKS["shapenet"], ARMS["frozen-block-own"], "scratch", None)], [3]).jobs
+    begun = build_autoencoder(early.spec, early.task).encoder.state_dict()
+    for key, tensor in build_model(job.spec, job.task).blocks.state_dict().items():
+        assert tensor.ndim == 1 or not torch.equal(tensor, begun[f"blocks.{key}"])
     model = Model(0)
     before = weights(model.blocks)
     whole.build(model, {}, stream(whole))

@@ -1,8 +1,8 @@
 """A teacher of another modality: features of the auxiliary's blocks on the target's tokens as a second target, from scratch.
 
 To the loss comes the mean squared error of the model's features, mapped linearly, to the teacher's (Romero et al., ICLR 2015,
-section 2.2). Control: an untrained teacher. Positive control: the target's own pretrained blocks teach fresh ones. Cost: a
-forward pass of the teacher and a linear map a step; nothing once merged, as both are left out."""
+section 2.2). Control: an untrained teacher. Positive control: the target's own pretrained blocks teach fresh ones, other than
+they began as, behind their tokenizer. Cost: a forward pass of the teacher and a linear map a step; nothing once merged."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import PositiveFloat
 
 from baselines.controls import RandomInit, SelfCopy
-from baselines.kin.origin import M2PT, Control, Kin, Setting
+from baselines.kin.origin import M2PT, Adding, Control, Setting
 from baselines.planted import TokenizerOnly
 
 if TYPE_CHECKING:
     from baselines.kin.origin import Batch, Blocks, Features, Model, Pathways, Random, Start, Tensor
 
 
-class Distil(Kin):
+class Distil(Adding):
     name: ClassVar[str] = "distil"
     summary: ClassVar[str] = "from scratch, features of the auxiliary's blocks on the target's tokens as a second target"
     source: ClassVar[str] = "FitNets (Romero et al., ICLR 2015), section 2.2, after Hinton et al., 2015"

@@ -2,7 +2,7 @@
 
 The blocks are the auxiliary's, frozen but for their norms; tokenizer, final norm and head train from random weights (near to
 Meta-Transformer's frozen encoder). Controls: untrained blocks, frozen alike; the auxiliary's weights, shuffled. Positive
-control, `fpt-own`: blocks of the target's own modality, by option with the tokenizer that they grew up with.
+control, `fpt-own`: blocks of the target's own modality, pretrained under another seed; by option with their tokenizer.
 Cost: the plain model's passes, and fewer trained numbers (norms, tokenizer, head); nothing at inference.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from baselines.controls import SelfCopy, Shuffled
+from baselines.controls import OTHER_SEED, SelfCopy, Shuffled
 from baselines.kin.origin import M2PT, Control, Kin, Setting
 from benchmark.spec.contracts import Start
 
@@ -54,7 +54,7 @@ class FptOwn(FptRandom):
     tokenizer: Literal["fresh", "own"] = "fresh"  # own: the pretrained one, with its blocks
 
     def starts(self, modality: str, auxiliary: str | None, setting: Setting, seed: int) -> dict[str, Start]:
-        return {"auxiliary" if self.tokenizer == "fresh" else "target": Start(modality, seed)}
+        return {"auxiliary" if self.tokenizer == "fresh" else "target": Start(modality, seed + OTHER_SEED)}
 
     def auxiliary_blocks(self, model: Model, blocks: Blocks, random: Random) -> ModuleList:
         return blocks.get("auxiliary", model.blocks)

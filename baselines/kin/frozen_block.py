@@ -2,8 +2,8 @@
 
 Behind the last block come a linear layer, the last of the auxiliary's blocks, frozen, and another linear layer; all else trains
 from random weights. (Published of language models.) Controls: an untrained block; nothing between the linear layers. Positive
-control, `frozen-block-own`: a block that was pretrained on the target's own modality. Cost: a block and two linear layers more,
-in training and, as the merged model keeps them (`adds`), in use.
+control, `frozen-block-own`: a block of the target's own modality, pretrained under another seed. Cost: a block and two linear
+layers more, in training and, as the merged model keeps them (`adds`), in use.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, ClassVar
 
-from baselines.controls import Ceiling, RandomInit
-from baselines.kin.origin import M2PT, Control, Kin, Setting
+from baselines.controls import RandomInit, SameModality
+from baselines.kin.origin import M2PT, Adding, Control, Setting
 
 if TYPE_CHECKING:
     from baselines.kin.origin import Blocks, Model, Pathways, Random, Start
 
 
-class FrozenBlock(Kin):
+class FrozenBlock(Adding):
     name: ClassVar[str] = "frozen-block"
     summary: ClassVar[str] = "from scratch, a frozen block of the auxiliary's between two linear layers, after the last block"
     source: ClassVar[str] = "Pang et al., ICLR 2024, section 3"
@@ -51,9 +51,9 @@ class FrozenBlockNone(FrozenBlockRandom):
 
 class FrozenBlockOwn(FrozenBlockRandom):
     name: ClassVar[str] = "frozen-block-own"
-    summary: ClassVar[str] = "positive control: as frozen-block, a block that was pretrained on the target's own modality"
+    summary: ClassVar[str] = "positive control: as frozen-block, a block of the target's own modality, another seed's"
     rivals: ClassVar[tuple[str, ...]] = ("frozen-block-random",)
     whose: ClassVar[M2PT] = M2PT()
 
     def starts(self, modality: str, auxiliary: str | None, setting: Setting, seed: int) -> dict[str, Start]:
-        return Ceiling().starts(modality, auxiliary, setting, seed)
+        return SameModality().starts(modality, auxiliary, setting, seed)

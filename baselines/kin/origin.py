@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 from baselines.m2pt import M2PT as M2PT
+from baselines.planted import TokenizerOnly
 from benchmark.spec.contracts import Arm, Trained
 from benchmark.spec.recipes import Setting as Setting
 
@@ -43,6 +44,14 @@ class Kin(Arm):
     def stream(self, task: str, setting: Setting, auxiliary: str | None) -> tuple[str, ...]:
         """One draw for all cells of a seed would make of many comparisons with noise one."""
         return ("arm", self.name, task, setting, auxiliary or "")
+
+
+class Adding(Kin):
+    """An arm with new layers of its own, which begin alike under the arm, whatever its auxiliary, and under its controls."""
+
+    def stream(self, task: str, setting: Setting, auxiliary: str | None) -> tuple[str, ...]:
+        """That of `tokenizer-only`, so that fresh blocks are those of that rival, too."""
+        return TokenizerOnly().stream(task, setting, auxiliary)
 
 
 class Control(Kin):

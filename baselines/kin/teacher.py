@@ -9,19 +9,24 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import layer_norm, mse_loss
 
+from benchmark.data.seeds import generator
+
 if TYPE_CHECKING:
     from benchmark.model.encoder import Features, TransformerModel
 
 
 class Teacher(nn.Module):
-    """A copy of blocks, which does not train, and a linear map that does, from a model's features to theirs, of one width."""
+    """A copy of blocks, which does not train, and a linear map that does, from a model's features to theirs, of one width.
+
+    The map has a stream of its own, so that what blocks are made of does not shift it.
+    """
 
     def __init__(self, blocks: nn.ModuleList, random: torch.Generator):
         super().__init__()
         self.blocks = copy.deepcopy(blocks).requires_grad_(False)
         (width,) = blocks[0].get_parameter("norm1.weight").shape
         self.map = nn.Linear(width, width)
-        nn.init.xavier_uniform_(self.map.weight, generator=random)
+        nn.init.xavier_uniform_(self.map.weight, generator=generator(random.initial_seed(), "map"))
         nn.init.zeros_(self.map.bias)
 
     def train(self, mode: bool = True) -> Teacher:
