@@ -19,6 +19,7 @@ class PixelClassification(Task):
     """Base of tasks whose input is (C, H, W) or (C, T, H, W) RGB bytes and whose label is one class."""
 
     metrics = (Metric("top1"), Metric("top5"))
+    shares = frozenset({"crop", "clamped_crop", "multi_scale", "translate", "flip", "recolour", "erase"})
 
     def augment(self, batch: Batch, random: SampleRandom | None, strengths: Mapping[str, float]) -> Batch:
         """Bytes -> normalised floats; see `benchmark.data.augment.prepare_pixels`."""

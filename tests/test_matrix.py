@@ -10,15 +10,22 @@ import torch
 
 from baselines import ARMS, STUDY
 from baselines.m2pt.study import REAL, group
-from benchmark.plan.fit import check_blocks
+from benchmark.plan.fit import check_blocks, check_recipes, note_warmup
 from benchmark.plan.matrix import Cell, Planner, nearest, parse_override, parse_seeds, pick, pretraining_tasks
-from benchmark.plan.presets import Matrix, cells_of, narrow, plan_matrix
+from benchmark.plan.presets import Matrix, cells_of, check_groups, narrow, plan_matrix
 from benchmark.plan.study import find_matrix
 from benchmark.spec.recipes import SETTINGS
 from benchmark.spec.weightfile import NAME, BlockShape, Origin
 from tasks import TASKS
 
 MODALITIES = sorted(pretraining_tasks(TASKS))
+RUN_IDS = {  # digests of what each matrix plans; another is another matrix
+    "smoke": "6a966973", "quick": "defc6624", "full": "6d64e0e3", "auxiliaries": "b9f6cc19",
+    "settings": "96b26f2e", "ablation": "654f456d", "order": "0415b0af", "maturity": "93ad18f4", "cost": "cf46a8ac",
+    "controls": "c204e53e", "evidence": "2346b696", "unseen": "dee92e3a", "lead": "04cc7d23",
+    "shared-origin": "c4e01efa", "planted": "1eb59f58", "known-solution": "9b5dae77", "dose": "9f3d9500",
+    "kin": "b3b9ab75", "kin-shared-origin": "945bccc5", "shuffled-labels": "16beb1a0", "real": "cd5b725a",
+    "fifth-modality": "b9fe65f4", "labels": "a2ea6a69", "steelman": "10121226"}
 
 
 def cells(targets=("imagenet",), auxiliaries=(), chosen=("finetune", "m2pt"), settings=("pretrained",)):
@@ -76,6 +83,8 @@ def test_every_preset_plans_runs_that_names_tell_apart(preset, tmp_path):
     assert len({spec.name for spec in specs}) == len({spec.run_id for spec in specs}) == len(specs)
     assert all("/" not in spec.name and len(spec.name) < 200 for spec in specs)
     assert {spec.limit is not None for spec in specs} == {preset.limited}
+    identities = "".join(sorted(spec.run_id for spec in specs))
+    assert hashlib.sha256(identities.encode()).hexdigest()[:8] == RUN_IDS[preset.name], "of seeds 0 and 1"
 
 
 def test_an_auxiliary_of_no_task_is_planned_from_its_file_in_the_sizes_that_it_says(tmp_path):
@@ -147,6 +156,15 @@ def test_options_make_variants_of_the_arms_that_have_them_and_leave_the_others_a
                                         options=({}, {"scale_lr_factor": 10}, {"layers": ["attn.qkv"]})))
     assert [(cell.arm.name, getattr(cell.arm, "scale_lr_factor", None)) for cell in found] == [
         ("finetune", None), ("m2pt", 1), ("m2pt", 10), ("m2pt", 1), ("gain", 1), ("gain", 10)]
+    arms = ("finetune", "m2pt", "random-norm", "self-copy")  # of a set of options each takes the fields that it has
+    both = group(targets=("imagenet",), auxiliaries=("audio",), arms=arms, options=({"scale_init": 0.1, "draws": "own"},))
+    assert [(cell.arm.name, getattr(cell.arm, "scale_init", None), getattr(cell.arm, "draws", None))
+            for cell in cells_of(TASKS, ARMS, both)] == [
+        ("finetune", None, None), ("m2pt", 0.1, None), ("random-norm", 0.1, "own"), ("self-copy", 0.1, None)]
+    (few,) = narrow(Matrix(name="two", groups=(both,)), arms=("m2pt",), known=ARMS).groups
+    assert few.options == ({"scale_init": 0.1},)
+    with pytest.raises(ValueError, match="option scale_init of arm m2pt: expected a number"):
+        cells_of(TASKS, ARMS, group(options=({"scale_init": True},)))
     with pytest.raises(ValueError, match=r"unknown option 'scale_lr' .* did you mean 'scale_lr_factor'"):
         cells_of(TASKS, ARMS, group(options=({"scale_lr": 1},)))
     with pytest.raises(ValueError, match="option maturity of arm m2pt"):
@@ -190,6 +208,45 @@ def test_names_of_the_command_line_replace_what_one_group_has_and_select_from_se
     assert narrow(several, auxiliaries=("audio",)).groups[1].auxiliaries == ("audio",)
     with pytest.raises(ValueError, match="matrix two has no cell with targets kinetics"):
         narrow(several, targets=("kinetics",))
+
+
+def test_a_group_without_a_run_is_named_unless_the_command_line_left_it_none():
+    several = Matrix(name="two", groups=(group(), group(arms=("scratch", "ceiling"), targets=("imagenet",))))
+    with pytest.raises(ValueError, match=r"^group 2 of matrix two: no run fits: targets imagenet; arms scratch, ceiling; "
+                                         r"settings pretrained; auxiliaries all; benchmark info ARM says"):
+        check_groups(several, TASKS, ARMS)
+    own = group(arms=("m2pt",), targets=("imagenet",), auxiliaries=("image",))
+    with pytest.raises(ValueError, match=r"group 1 of matrix two: .*; settings pretrained; auxiliaries image; benchmark"):
+        check_groups(Matrix(name="two", groups=(own, group())), TASKS, ARMS)
+    for matrix in STUDY.matrices.values():
+        check_groups(matrix, TASKS, ARMS)
+    fitting = Matrix(name="two", groups=(group(), group(arms=("scratch", "ceiling"), settings=("scratch",))))
+    check_groups(fitting, TASKS, ARMS)
+    assert {spec.arm for spec in plan_of(narrow(fitting, settings=("scratch",)), seeds="0").specs if spec.kind == "train"} == {
+        "scratch", "ceiling"}
+    joined = Matrix(name="two", groups=(group(), group(arms=("m2pt",), targets=("imagenet",))))
+    narrowed = narrow(joined, targets=("imagenet",), auxiliaries=("image",))
+    with pytest.raises(ValueError, match="no target takes the auxiliary image"):
+        plan_of(narrowed, seeds="0")
+    assert plan_of(narrow(joined, auxiliaries=("image",)), seeds="0").specs, "the second group is left out"
+
+
+def test_values_that_were_recorded_and_are_not_planned_any_more_can_still_be_read():
+    (spec,) = [spec for spec in plan().specs if spec.kind == "train" and spec.arm == "finetune"]
+    for update in ({"min_lr": 1.0}, {"augment": {"crop": 2.0}}):
+        said = spec.model_copy(update={"recipe": spec.recipe.model_copy(update=update)})
+        assert type(spec).model_validate_json(said.model_dump_json()) == said
+
+
+def test_a_warm_up_as_long_as_the_training_is_told_once_for_each_kind_of_run():
+    assert note_warmup(plan("recipe.epochs=3", "recipe.warmup_epochs=1")) == []
+    long = plan("recipe.epochs=2", "pretrain.warmup_epochs=1000", targets=("imagenet", "audioset"), seeds=(0, 1))
+    check_recipes(long)
+    assert note_warmup(long) == [
+        "note: pretrain.warmup_epochs is no less than pretrain.epochs (audio, image, point, video), so the learning rate never "
+        "reaches its peak; for more than a trial, set pretrain.warmup_epochs lower",
+        "note: recipe.warmup_epochs is no less than recipe.epochs (audioset, imagenet), so the learning rate never reaches its "
+        "peak; for more than a trial, set recipe.warmup_epochs lower"]
 
 
 def test_a_plan_is_topologically_ordered_and_deduplicated():

@@ -10,11 +10,11 @@ import importlib.util
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from benchmark.plan.fit import check_blocks
+from benchmark.plan.fit import check_blocks, check_recipes
 from benchmark.plan.given import check_foreign
 from benchmark.plan.matrix import Plan, nearest, parse_override, parse_seeds, pick, pretraining_tasks
 from benchmark.plan.plugins import extend
-from benchmark.plan.presets import Matrix, narrow, pick_auxiliaries, plan_matrix
+from benchmark.plan.presets import Matrix, check_groups, narrow, pick_auxiliaries, plan_matrix
 from benchmark.plan.study import Study, find_matrix, with_rivals
 from benchmark.plan.variants import check_use, overrides_of
 from benchmark.records.store import Store
@@ -58,6 +58,7 @@ def make_plan(options: argparse.Namespace, unprepared: dict[str, str] | None = N
     if chosen and not settings and all(arms[name].is_baseline for name in chosen):
         settings = SETTINGS  # a baseline names its setting
     matrix = find_matrix(options.matrix or DEFAULT_MATRIX, study)
+    check_groups(matrix, tasks, arms)
     named = {name.strip() for text in options.aux or () for name in text.split(",")}
     named |= {name for group in matrix.groups for name in group.auxiliaries}
     given = parse_given(options.start, tasks, named)
@@ -73,6 +74,7 @@ def make_plan(options: argparse.Namespace, unprepared: dict[str, str] | None = N
                        options.limit, unprepared)
     check_use(study, variants, plan)
     check_blocks(plan)
+    check_recipes(plan)
     return plan, Store(folder)
 
 

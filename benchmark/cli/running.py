@@ -24,6 +24,7 @@ from benchmark.cli.context import (
 )
 from benchmark.cli.standing import print_states
 from benchmark.cli.terminal import log_and_screen
+from benchmark.plan.fit import note_warmup
 from benchmark.plan.matrix import Plan
 from benchmark.provenance.currency import Judge
 from benchmark.records.lease import takeover_seconds
@@ -71,6 +72,8 @@ def run_matrix(options: argparse.Namespace, command: str) -> int:
         raise ValueError(f"--lockstep {lockstep}: the runs of this matrix are compared by time, so each must train alone")
     if alone := lone_runs(plan, store, options):
         print(alone, flush=True)
+    for rising in note_warmup(plan):
+        print(rising, flush=True)
     if options.dry_run and resources is not None:
         return show_expense(options, plan, store, resources, processes, unprepared)
     if options.dry_run:

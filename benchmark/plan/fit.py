@@ -1,11 +1,12 @@
-"""A plan in; whether blocks that are to be joined or loaded have one shape, and which runs will have no baseline, said before
-anything is trained. No torch."""
+"""A plan in; whether blocks that are to be joined or loaded have one shape, whether the values of a recipe fit each other, and
+which runs will have no baseline, said before anything is trained. No torch."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 
-from benchmark.plan.matrix import Plan
+from benchmark.plan.matrix import Job, Plan
+from benchmark.spec.recipes import PretrainRecipe
 from benchmark.spec.runspec import RunSpec
 
 SHARED = ("depth", "embed_dim", "num_heads", "mlp_ratio")  # of a shape: what blocks must have in common
@@ -23,6 +24,42 @@ def check_blocks(plan: Plan) -> None:
                 fields = " and ".join(f"shape.{name}" for name in wrong)
                 raise ValueError(f"{job.spec.cell} has blocks of {ours}, and its {role} of {theirs}: they are joined one "
                                  f"to one, so set {fields} alike, for every task or for none")
+
+
+def check_recipes(plan: Plan) -> None:
+    """Raises `ValueError` for values that a recipe has one by one, and that together say something else than they read.
+
+    When runs are planned only: records of runs that had them can still be read.
+    """
+    for job in {(job.task.name, job.spec.kind, job.spec.setting, job.spec.recipe.model_dump_json()): job
+                for job in plan.jobs}.values():
+        recipe, scope = job.spec.recipe, _scope(job)
+        where = f"{job.spec.cell}: {scope}"
+        if recipe.min_lr > recipe.lr:
+            raise ValueError(f"{where}.min_lr is {recipe.min_lr:g}, above the {recipe.lr:g} of {scope}.lr, from which the rate "
+                             f"falls to it; set {scope}.min_lr to {recipe.lr:g} or less")
+        if isinstance(recipe, PretrainRecipe) and (recipe.stop_epoch or 0) > recipe.epochs:
+            raise ValueError(f"{where}.stop_epoch is {recipe.stop_epoch}, and the schedule ends after {recipe.epochs} epochs; "
+                             f"set {scope}.stop_epoch to {recipe.epochs} or less")
+        for name in sorted(job.task.shares & recipe.augment.keys()):
+            if not 0 <= recipe.augment[name] <= 1:
+                raise ValueError(f"{where}.augment.{name} is {recipe.augment[name]:g}, and it is a share or a probability; "
+                                 "set it to a value from 0 to 1")
+
+
+def note_warmup(plan: Plan) -> list[str]:
+    """A line for each kind of run whose warm-up is as long as its training, as it is in short trials"""
+    rising: dict[str, set[str]] = {}
+    for job in plan.jobs:
+        if job.spec.recipe.warmup_epochs >= job.spec.recipe.epochs:
+            rising.setdefault(_scope(job), set()).add(job.spec.modality if job.spec.kind == "pretrain" else job.spec.task)
+    return [f"note: {scope}.warmup_epochs is no less than {scope}.epochs ({', '.join(sorted(names))}), so the learning rate "
+            f"never reaches its peak; for more than a trial, set {scope}.warmup_epochs lower"
+            for scope, names in rising.items()]
+
+
+def _scope(job: Job) -> str:
+    return "pretrain" if job.spec.kind == "pretrain" else "recipe"
 
 
 def without_baseline(plan: Plan, held: Collection[RunSpec] = ()) -> list[RunSpec]:

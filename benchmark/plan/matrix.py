@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from benchmark.plan.given import Published, file_digest, given_weights, published_files
-from benchmark.plan.overrides import Override, as_field, scope_hint
+from benchmark.plan.overrides import Override, as_field, check_number, scope_hint
 from benchmark.provenance.code import code_parts
 from benchmark.spec.contracts import Arm, ProfileSpec, Start, Task, Trained
 from benchmark.spec.recipes import Frozen, ModelShape, Setting, TrainRecipe
@@ -227,6 +227,7 @@ class Planner:
                 if scope == "arm":  # a baseline has not the options of a method
                     continue
                 raise ValueError(f"--set {override.key}: no such field; {nearest(name, type(value).model_fields)}")
+            check_number(type(value), name, override.value, f"--set {override.key}")
             inner: Any = data
             for part in override.path[:-1]:
                 inner = inner.get(part)

@@ -37,6 +37,23 @@ def scope_hint(text: str, parts: Sequence[str]) -> str:
     return ""
 
 
+def check_number(owner: type[Frozen], name: str, value: Any, said: str) -> None:
+    """Raises `ValueError`, with `said` before it, for true or false in a field of numbers: they would be taken for 1 and 0."""
+    kinds = set(_kinds(owner.model_fields[name].annotation))
+    if kinds & {int, float} and bool not in kinds and _has_switch(value):
+        raise ValueError(f"{said}: expected a number, where true or false is given")
+
+
+def _kinds(annotation: Any) -> list[Any]:
+    """A type, and those that it is made of"""
+    return [annotation, *(kind for part in typing.get_args(annotation) for kind in _kinds(part))]
+
+
+def _has_switch(value: Any) -> bool:
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    return isinstance(value, bool) or any(map(_has_switch, parts))
+
+
 def as_field(owner: type[Frozen], name: str, value: Any) -> Any:
     """A value as its field has it: for one of several texts also one text, with commas between them."""
     kind = owner.model_fields[name].annotation

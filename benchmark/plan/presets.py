@@ -20,7 +20,7 @@ from benchmark.plan.matrix import (
     pick,
     pretraining_tasks,
 )
-from benchmark.plan.overrides import Override, as_field
+from benchmark.plan.overrides import Override, as_field, check_number
 from benchmark.spec.contracts import Arm, Task
 from benchmark.spec.recipes import SETTINGS, Frozen, Setting
 
@@ -84,7 +84,8 @@ def narrow(matrix: Matrix, *, targets: Sequence[str] = (), auxiliaries: Sequence
            settings: Sequence[Setting] = (), known: Mapping[str, Arm] | None = None) -> Matrix:
     """What the command line chose: instead of what a matrix of one group has, or from what a matrix of several has.
 
-    Empty means no choice. An option that only arms have which are left out goes with them, as far as arms are `known`.
+    Empty means no choice. A field of an option that only arms have which are left out goes with them, as far as arms are
+    `known`.
     Raises `ValueError` where nothing is left.
     """
     chosen = {"targets": tuple(targets), "auxiliaries": tuple(auxiliaries), "arms": tuple(arms), "settings": tuple(settings)}
@@ -97,7 +98,8 @@ def narrow(matrix: Matrix, *, targets: Sequence[str] = (), auxiliaries: Sequence
                 fields[name] = wanted if len(matrix.groups) == 1 or not own else tuple(x for x in own if x in wanted)
         if all(fields.values()):
             had, has = (_fields(known or {}, names) for names in (group.arms, fields.get("arms", group.arms)))
-            options = tuple({} if (had - has) & set(option) else option for option in group.options)
+            options = tuple({field: value for field, value in option.items() if field not in had - has}
+                            for option in group.options)
             groups.append(group.model_copy(update={**fields, "options": options}))
     if not groups:
         asked = "; ".join(f"{name} {', '.join(wanted)}" for name, wanted in chosen.items() if wanted)
@@ -128,10 +130,29 @@ def plan_matrix(matrix: Matrix, tasks: Mapping[str, Task], arms: Mapping[str, Ar
         parts.append((planner, cells_of(tasks, arms, chosen, planner.given)))
     _check_auxiliaries(matrix, arms, [cell for _, cells in parts for cell in cells])
     if not any(cells for _, cells in parts):
-        group = matrix.groups[0]
-        raise ValueError(f"no run fits: targets {', '.join(group.targets or tasks)}; arms {', '.join(group.arms)}; "
-                         f"settings {', '.join(group.settings)}; auxiliaries {', '.join(group.auxiliaries) or 'all'}")
+        raise ValueError(_nothing_fits(matrix.groups[0], tasks))
     return replace(join_plans(parts, seeds), timed=matrix.timed)
+
+
+def check_groups(matrix: Matrix, tasks: Mapping[str, Task], arms: Mapping[str, Arm]) -> None:
+    """Raises `ValueError` naming a group of several that has no run by itself, before the command line narrows the matrix.
+
+    Names that are unknown are left to `plan_matrix`, and so is a matrix of one group, whose choices may be replaced.
+    """
+    modalities = pretraining_tasks(tasks)
+    for number, group in enumerate(matrix.groups if len(matrix.groups) > 1 else (), 1):
+        targets = [tasks[name].modality for name in group.targets or tasks if name in tasks]
+        fitting = [arms[name] for name in group.arms if name in arms and set(arms[name].settings) & set(group.settings)]
+        joined = any(auxiliary != target for auxiliary in group.auxiliaries or modalities for target in targets)
+        known = set(group.arms) <= set(arms) and set(group.targets or ()) <= set(tasks)
+        if known and not any(joined or not arm.uses_auxiliary for arm in fitting):
+            raise ValueError(f"group {number} of matrix {matrix.name}: {_nothing_fits(group, tasks)}; benchmark info ARM says "
+                             "in which settings an arm is; an auxiliary is of another modality than its target")
+
+
+def _nothing_fits(group: Group, tasks: Iterable[str]) -> str:
+    return (f"no run fits: targets {', '.join(group.targets or tasks)}; arms {', '.join(group.arms)}; "
+            f"settings {', '.join(group.settings)}; auxiliaries {', '.join(group.auxiliaries) or 'all'}")
 
 
 def _check_auxiliaries(matrix: Matrix, arms: Mapping[str, Arm], cells: Sequence[Cell]) -> None:
@@ -177,7 +198,7 @@ def pick_auxiliaries(names: Sequence[str] | None, tasks: Mapping[str, Task], giv
 
 
 def _variants(arms: Sequence[Arm], options: Sequence[Mapping[str, Any]]) -> list[Arm]:
-    """Each arm with each set of options; an arm that has none of them once, as it is."""
+    """Each arm with each set of options, of which it takes the fields that it has: none of them, once, as it is."""
     known = {name for arm in arms for name in type(arm).model_fields}
     for name in (name for option in options for name in option):
         if name not in known:
@@ -185,10 +206,11 @@ def _variants(arms: Sequence[Arm], options: Sequence[Mapping[str, Any]]) -> list
     found: list[Arm] = []
     for arm in arms:
         for option in options:
-            if not set(option) <= type(arm).model_fields.keys():
-                option = {}
+            own = {name: value for name, value in option.items() if name in type(arm).model_fields}
+            for name, value in own.items():
+                check_number(type(arm), name, value, f"option {name} of arm {arm.name}")
             try:
-                given = {name: as_field(type(arm), name, value) for name, value in option.items()}
+                given = {name: as_field(type(arm), name, value) for name, value in own.items()}
                 variant = type(arm).model_validate({**arm.model_dump(), **given})
             except ValidationError as error:
                 first = error.errors()[0]

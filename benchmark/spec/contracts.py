@@ -78,6 +78,7 @@ class Task(ABC):
     metrics: ClassVar[tuple[Metric, ...]]  # the first is the one that is selected on, tabled and tested
     sources: ClassVar[frozenset[str]]  # whose work the data is made of; a pair of tasks that shares one is disclosed
     profiles: ClassVar[Mapping[str, ProfileSpec]]
+    shares: ClassVar[frozenset[str]] = frozenset()  # strengths of a recipe's `augment` that are shares or probabilities, 0 to 1
     mixable: ClassVar[bool] = True  # whether mixup and cutmix of two inputs make an input
     on_request: ClassVar[bool] = False  # whether a matrix takes it, as target or auxiliary, only where it names it
     pretrained_by: ClassVar[str | None] = None  # name of the task whose masked pretraining this starts from; None: own

@@ -35,6 +35,7 @@ class AudioSet(Task):
         Metric("mAP"), Metric("classes without positives", unit="classes", higher_is_better=False))
     sources: ClassVar[frozenset[str]] = frozenset({"0 A.D.", "Flare: Empyrean Campaign", "FluidR3 GM"})
     profiles: ClassVar[Mapping[str, ProfileSpec]] = {"tiny": TINY, "small": SMALL, "paper": PAPER}
+    shares: ClassVar[frozenset[str]] = frozenset({"roll", "mix", "drop_time", "drop_frequency"})
 
     def tokenizer(self, shape: ModelShape) -> Tokenizer:
         """(B, 1, F, M) -> tokens of `patch_size` (frames, mel bins), with a class token"""

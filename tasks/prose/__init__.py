@@ -30,6 +30,7 @@ class Prose(Task):
     metrics = (Metric("top1"), Metric("top5"))
     sources = frozenset({"Python documentation"})
     profiles: ClassVar[Mapping[str, ProfileSpec]] = {"tiny": TINY, "small": SMALL}
+    shares = frozenset({"crop", "typos"})
     mixable = False  # passages of two texts, character on character, are no passage
     on_request = True
 
