@@ -1,6 +1,8 @@
 """Optimizer groups, schedules and clipping."""
 
 import math
+import runpy
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,6 +16,8 @@ from benchmark.model.encoder import build_blocks
 from benchmark.model.pathway import connected, trained_parameters
 from benchmark.spec.recipes import TrainRecipe
 from benchmark.train.optim import WeightAverage, build_optimizer, check_coverage, clip_gradients, layer_of, learning_rate
+
+EXAMPLE = Path(__file__).parents[1] / "docs" / "examples" / "parametrized.py"
 
 
 def small_model() -> nn.ModuleDict:
@@ -67,6 +71,23 @@ def test_layer_decay_and_weight_decay_follow_the_layer_and_the_kind_of_parameter
     assert groups[f"{layer}.weight"] is groups[f"{layer}.auxiliary"]
     assert (groups[f"{layer}.scale"]["weight_decay"], groups[f"{layer}.scale"]["lr_scale"]) == (0, 0.5)
     assert "blocks.1.mlp.fc1.weight" not in groups
+
+
+def test_a_weight_that_torch_parametrizes_decays_as_it_does_without():
+    def decay_of(model: nn.Module) -> dict[str, float]:
+        groups = groups_by_name(model, build_optimizer(model, recipe(weight_decay=0.1), depth=2))
+        return {name: group["weight_decay"] for name, group in groups.items()}
+
+    plain, gated, normed = small_model(), small_model(), small_model()
+    runpy.run_path(str(EXAMPLE))["ARM"].build(gated, {"auxiliary": build_blocks(8, 2, 2, 2.0, True)}, None)
+    nn.utils.parametrizations.weight_norm(normed["blocks"][0].attn.qkv)
+    expected = decay_of(plain)
+    found = {name.replace("parametrizations.weight.original", "weight"): decay for name, decay in decay_of(gated).items()}
+    assert {name: decay for name, decay in found.items() if not name.endswith(".gate")} == {
+        name.replace("parametrizations.weight.original", "weight"): decay for name, decay in expected.items()}
+    assert {decay for name, decay in found.items() if name.endswith(".gate")} == {0.0}
+    layer = "blocks.0.attn.qkv.parametrizations.weight.original"
+    assert decay_of(normed)[f"{layer}0"] == decay_of(normed)[f"{layer}1"] == expected["blocks.0.attn.qkv.weight"] == 0.1
 
 
 def test_scales_take_their_own_learning_rate_where_the_recipe_gives_one():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import re
 from collections.abc import Callable, Iterator
 from typing import Any, Generic, TypeVar
 
@@ -17,6 +18,7 @@ from benchmark.spec.recipes import OptimRecipe, TrainRecipe
 from benchmark.train.onepass import OnePass, suits_one_pass
 
 DECAYED = {"weight", "auxiliary"}  # last part of a name
+PARAMETRIZED = re.compile(r"\.parametrizations\.(\w+)\.original\d*$")  # how torch calls what it makes a weight of
 CHUNK = 1 << 18  # numbers of a weight that one pass of the CPU takes: what a step reads of them stays in its cache
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -157,10 +159,10 @@ def build_optimizer(model: nn.Module, recipe: OptimRecipe, depth: int, tune: Tun
     """AdamW or LARS over what trains in `model`, in groups of equal `lr_scale` and weight decay.
 
     Layer decay as in MAE fine-tuning: the tokenizer is layer 0, block b is layer b + 1, norm and head are layer
-    depth + 1, and layer l has lr x layer_decay^(depth + 1 - l). Weights of two or more dimensions decay; biases, norms,
-    tokens, positions and cross-modal scales do not, and scales have groups of their own. `tune` may alter both values of
-    any parameter. Connected layers are stepped in W, A and s. Raises `ValueError` where a trainable parameter is left
-    out, and for LARS over the weights of a pathway.
+    depth + 1, and layer l has lr x layer_decay^(depth + 1 - l). Weights of two or more dimensions decay, also those that torch
+    parametrizes; biases, norms, tokens, positions and cross-modal scales do not, and scales have groups of their own. `tune`
+    may alter both values of any parameter. Connected layers are stepped in W, A and s. Raises `ValueError` where a
+    trainable parameter is left out, and for LARS over the weights of a pathway.
     """
     layer_decay = recipe.layer_decay if isinstance(recipe, TrainRecipe) else 1.0
     scale_lr = recipe.scale_lr if isinstance(recipe, TrainRecipe) else None
@@ -170,7 +172,7 @@ def build_optimizer(model: nn.Module, recipe: OptimRecipe, depth: int, tune: Tun
         scales = is_scale(name)
         if scales and scale_lr is not None:
             lr_scale = scale_lr / recipe.lr
-        decays = parameter.ndim > 1 and name.rsplit(".", 1)[-1] in DECAYED
+        decays = parameter.ndim > 1 and PARAMETRIZED.sub(r".\1", name).rsplit(".", 1)[-1] in DECAYED
         decay = recipe.weight_decay if decays else 0.0
         if tune is not None:
             lr_scale, decay = tune(name, lr_scale, decay)
