@@ -76,6 +76,7 @@ def refused(capsys):
     (["--set", "recipe.min_lr=1"], "recipe.min_lr is 1, above the 0.003 of recipe.lr, from which the rate falls to it; set"),
     (["--set", "pretrain.stop_epoch=500", "-t", "imagenet", "-x", "audio"],
      "stop_epoch is 500, and the schedule ends after 320 epochs; set pretrain.stop_epoch to 320 or less"),
+    (["--set", "recipe.accumulation=128"], "accumulation is 128, and a batch of 64 has not so many parts; set it to 64 or"),
     (["--set", "imagenet.recipe.augment.flip=1.5"], "recipe.augment.flip is 1.5, and it is a share or a probability; set"),
     (["--set", "audioset.pretrain.augment.roll=-1"], "pretrain.augment.roll is -1, and it is a share or a probability"),
     (["--set", "recipe.lr=1e999"], "--set recipe.lr: Input should be a finite number"),

@@ -11,6 +11,7 @@ from torch import nn
 from benchmark.data.examples import Examples
 from benchmark.data.seeds import SampleRandom
 from benchmark.spec.recipes import TrainRecipe
+from benchmark.train.feed import micro_batches
 from benchmark.train.loop import Progress, Stopped, fit, stop_requested
 from benchmark.train.optim import WeightAverage, autocast
 
@@ -73,6 +74,32 @@ def test_accumulation_is_one_step_of_the_whole_batch():
     whole, parts = (train(recipe(accumulation=count), noise=0.1)[0].state_dict() for count in (1, 4))
     for name, tensor in whole.items():
         torch.testing.assert_close(parts[name], tensor)
+
+
+@pytest.mark.parametrize(("count", "accumulation", "sizes"), [
+    (16384, 128, [128] * 128), (64, 128, [64]), (129, 128, [65, 64]), (1000, 128, [125] * 8), (16384, 5, [3277] * 4 + [3276]),
+    (16384, 6, [2731] * 5 + [2729]), (0, 4, [0])])
+def test_micro_batches_keep_their_size_where_there_are_few_samples(count, accumulation, sizes):
+    parts = micro_batches(torch.arange(count), recipe(batch_size=16384, accumulation=accumulation))
+    assert [len(part) for part in parts] == sizes
+    assert torch.equal(torch.cat(parts), torch.arange(count))
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 10, 48])
+def test_a_whole_batch_is_cut_as_torch_cuts_it_into_so_many_parts(batch_size):
+    for accumulation in range(1, batch_size + 1):
+        chosen = torch.arange(batch_size)
+        parts = micro_batches(chosen, recipe(batch_size=batch_size, accumulation=accumulation))
+        assert [part.tolist() for part in parts] == [part.tolist() for part in chosen.chunk(accumulation)]
+
+
+def test_few_samples_weigh_in_micro_batches_as_in_one_batch():
+    """One step of 10 samples, in parts of at most 4: what the loss of each sample counts does not depend on the parts."""
+    data = examples(10)
+    whole, parts = (train(recipe(batch_size=64, accumulation=count), noise=0.1, data=data) for count in (1, 16))
+    assert [len(indices) for indices, _ in parts[2][:3]] == [4, 4, 2]
+    for name, tensor in whole[0].state_dict().items():
+        torch.testing.assert_close(parts[0].state_dict()[name], tensor)
 
 
 def test_half_precision_scales_its_loss_and_leaves_out_steps_that_overflow():

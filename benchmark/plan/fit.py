@@ -41,6 +41,9 @@ def check_recipes(plan: Plan) -> None:
         if isinstance(recipe, PretrainRecipe) and (recipe.stop_epoch or 0) > recipe.epochs:
             raise ValueError(f"{where}.stop_epoch is {recipe.stop_epoch}, and the schedule ends after {recipe.epochs} epochs; "
                              f"set {scope}.stop_epoch to {recipe.epochs} or less")
+        if recipe.accumulation > recipe.batch_size:
+            raise ValueError(f"{where}.accumulation is {recipe.accumulation}, and a batch of {recipe.batch_size} has not so "
+                             f"many parts; set it to {recipe.batch_size} or less, or raise {scope}.batch_size")
         for name in sorted(job.task.shares & recipe.augment.keys()):
             if not 0 <= recipe.augment[name] <= 1:
                 raise ValueError(f"{where}.augment.{name} is {recipe.augment[name]:g}, and it is a share or a probability; "

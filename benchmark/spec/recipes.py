@@ -53,7 +53,7 @@ class OptimRecipe(Frozen):
     betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: NonNegativeFloat = 0.05  # on tensors of two or more dimensions only
     clip_norm: PositiveFloat | None = None  # of the global gradient norm
-    accumulation: PositiveInt = 1  # micro-batches per optimizer step; batch_size counts them all
+    accumulation: PositiveInt = 1  # micro-batches of a batch, each of batch_size / accumulation samples
     repeats: PositiveInt | None = None  # differently augmented copies of each sample in a batch, not counted in batch_size
     checkpoint_blocks: bool | None = None  # keep no activations inside blocks and compute them again: memory for time
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"  # of the model, trained and tested; fp16 scales the loss

@@ -104,8 +104,12 @@ def batches(order: Tensor, batch_size: int) -> list[Tensor]:
 
 
 def micro_batches(chosen: Tensor, recipe: OptimRecipe) -> list[Tensor]:
-    """The indices (B,) of a batch in `accumulation` parts, each sample as often as the recipe repeats it"""
-    return [part.repeat(recipe.repeats or 1) for part in chosen.chunk(recipe.accumulation)]
+    """The indices (B,) of a batch in `accumulation` parts, each sample as often as the recipe repeats it.
+
+    A batch that is not whole, the only one of few samples, has fewer parts, as batch norms see one at a time.
+    """
+    size = -(-recipe.batch_size // recipe.accumulation)
+    return [part.repeat(recipe.repeats or 1) for part in chosen.chunk(max(-(-len(chosen) // size), 1))]
 
 
 def random_of(seeds: int | Sequence[int], epoch: int, num_samples: int, repeats: int, indices: Tensor,
