@@ -51,14 +51,17 @@ class RandomInit(_Drawn):
     """A as an untrained transformer has it."""
 
     name: ClassVar[str] = "random-init"
-    summary: ClassVar[str] = "pathways from untrained blocks (Xavier uniform, biases 0)"
+    summary: ClassVar[str] = "pathways from untrained blocks (weights as from scratch, biases 0)"
     source: ClassVar[str] = "control of section 4.4.1, which compares with a number of another setting"
 
     def auxiliary_blocks(self, model: TransformerModel, blocks: Mapping[str, nn.ModuleList],
                          random: torch.Generator) -> nn.ModuleList:
-        from torch.nn.init import xavier_uniform_, zeros_
+        from torch.nn.init import zeros_
 
-        return _rewritten(model.blocks, lambda held: xavier_uniform_(held, generator=random) if held.ndim > 1 else zeros_(held))
+        from benchmark.model.encoder import draw_weight
+
+        return _rewritten(model.blocks,
+                          lambda held: draw_weight(held, model.init_std, random) if held.ndim > 1 else zeros_(held))
 
 
 class RandomNorm(_Drawn):

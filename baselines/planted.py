@@ -33,11 +33,11 @@ class MergeWhole(Merge):
         import torch
 
         from benchmark.model.connect import linear_layers
+        from benchmark.model.encoder import draw_weight
 
         self.alter(model, random)
         for _, linear in linear_layers(model.blocks):
-            fresh = torch.empty_like(linear.weight, requires_grad=False)
-            torch.nn.init.xavier_uniform_(fresh, generator=random)
+            fresh = draw_weight(torch.empty_like(linear.weight, requires_grad=False), model.init_std, random)
             linear.weight.data = fresh + self.merge_scale * linear.weight.detach()
         return []
 
@@ -90,12 +90,13 @@ class TokenizerOnly(Arm):
         import torch
 
         from benchmark.model.connect import linear_layers
+        from benchmark.model.encoder import draw_weight
 
         linears = {f"{name}.weight" for name, _ in linear_layers(model.blocks)}
         for part in (model.blocks, model.norm):
             for name, parameter in part.named_parameters():
                 if part is model.blocks and name in linears:
-                    parameter.data = torch.nn.init.xavier_uniform_(torch.empty_like(parameter.data), generator=random)
+                    parameter.data = draw_weight(torch.empty_like(parameter.data), model.init_std, random)
                 else:  # norms and biases
                     parameter.data.fill_(1.0 if name.endswith("weight") else 0.0)
         return []

@@ -20,6 +20,8 @@ from benchmark.spec.contracts import Start
 class Model(nn.Module):
     """As much of a model as an arm touches."""
 
+    init_std: float | None = None
+
     def __init__(self, seed: int):
         super().__init__()
         torch.manual_seed(seed)
@@ -90,6 +92,23 @@ def test_untrained_blocks_are_neither_the_targets_nor_the_auxiliarys_and_follow_
         assert not any(torch.equal(weight, one[name]) for one in (before, auxiliary, other))
         assert torch.equal(weight, again[name])
         assert weight.std() == pytest.approx(before[name].std().item(), rel=0.2)
+
+
+@pytest.mark.parametrize("init_std", [None, 0.02])
+def test_what_is_drawn_anew_begins_as_blocks_of_the_shape_do(init_std, models):
+    """Without a deviation of its own: Xavier uniform, in the order of the layers."""
+    for name in ("random-init", "merge-whole", "tokenizer-only"):
+        model = copy.deepcopy(models[0])
+        model.init_std, model.norm = init_std, nn.LayerNorm(16)
+        arm = type(ARMS[name])(merge_scale=0.0) if name == "merge-whole" else ARMS[name]
+        made = arm.build(model, {"auxiliary": models[1].blocks}, generator(0))
+        drawn = {one.name: one.cross_modal.auxiliary for one in made} or weights(model.blocks)
+        random = generator(0)
+        for layer, linear in linear_layers(build_blocks(16, 3, 2, 2.0, True)):
+            if init_std is None:
+                assert torch.equal(drawn[layer], nn.init.xavier_uniform_(linear.weight, generator=random)), (name, layer)
+            else:
+                assert drawn[layer].detach().std() == pytest.approx(init_std, rel=0.2), (name, layer)
 
 
 def test_aux_init_takes_every_parameter_of_the_blocks(models):

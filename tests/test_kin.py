@@ -43,7 +43,7 @@ FILES = sorted({FOLDER / f"{type(arm).__module__.rpartition('.')[2]}.py" for arm
 class Model(nn.Module):
     """As much of a model as an arm touches."""
 
-    inputs = None
+    inputs = init_std = None
 
     def __init__(self, seed: int, frozen: bool = False):
         super().__init__()

@@ -104,13 +104,24 @@ def write_out_attention(model: nn.Module) -> None:
             module.fused_attn = False  # type: ignore[misc]
 
 
-def initialise_linear(linear: nn.Linear, std: float | None = None) -> None:
-    if std is None:
-        nn.init.xavier_uniform_(linear.weight)
-    else:
-        from timm.layers import trunc_normal_
+@torch.no_grad()
+def draw_weight(weight: Tensor, std: float | None, random: torch.Generator | None = None) -> Tensor:
+    """Draw a weight of blocks as they begin, in place: Xavier uniform, or with `std` truncated normal; returns it.
 
-        trunc_normal_(linear.weight, std=std)
+    Without `random` from torch's own stream, which the engine has seeded.
+    """
+    if std is None:
+        return nn.init.xavier_uniform_(weight, generator=random)
+    if random is not None:
+        return nn.init.trunc_normal_(weight, std=std, generator=random)
+    from timm.layers import trunc_normal_
+
+    drawn: Tensor = trunc_normal_(weight, std=std)
+    return drawn
+
+
+def initialise_linear(linear: nn.Linear, std: float | None = None) -> None:
+    draw_weight(linear.weight, std)
     if linear.bias is not None:
         nn.init.zeros_(linear.bias)
 
@@ -118,11 +129,13 @@ def initialise_linear(linear: nn.Linear, std: float | None = None) -> None:
 class Encoder(nn.Module):
     """Tokenizer and blocks: what masked pretraining leaves behind. `norm` is Identity where the head normalises itself."""
 
+    init_std: float | None = None  # of the shape: what arms draw anew begins as its blocks do
     checkpoint_blocks = False  # set it to keep no activations inside blocks while training, and compute them again
 
     def __init__(self, tokenizer: Tokenizer, shape: ModelShape, final_norm: bool = True, drop_path_rate: float = 0.0):
         super().__init__()
         self.tokenizer = tokenizer
+        self.init_std = shape.init_std
         self.blocks = build_blocks(shape.embed_dim, shape.depth, shape.num_heads, shape.mlp_ratio, shape.qkv_bias,
                                    drop_path_rate, shape.init_std, shape.norm_eps)
         self.norm = layer_norm(shape.norm_eps)(shape.embed_dim) if final_norm else nn.Identity()
