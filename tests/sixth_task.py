@@ -60,7 +60,7 @@ class Waveforms(Task):
         return SignalTokenizer(shape)
 
     def head(self, shape, num_classes, setting):
-        return MeanPoolHead(shape.embed_dim, num_classes)
+        return MeanPoolHead(shape.embed_dim, num_classes, norm_eps=shape.norm_eps)
 
     def masked_target(self, shape):
         return PixelTarget(shape, in_chans=1)

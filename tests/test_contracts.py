@@ -16,7 +16,7 @@ from baselines.kin import KIN
 from benchmark.data.seeds import SampleRandom
 from benchmark.model.connect import linear_layers
 from benchmark.model.mae import MaskedAutoencoder
-from benchmark.model.weights import export_weights, load_encoder, read_weights
+from benchmark.model.weights import export_weights, load_blocks, load_encoder, read_weights, save_weights
 from benchmark.plan.matrix import Cell, Plan, Planner, parse_override, pretraining_tasks
 from benchmark.records.record import Record
 from benchmark.records.signed import read_signed
@@ -122,6 +122,17 @@ def test_exported_weights_are_loaded_by_the_call_that_they_carry(task, tmp_path,
     tokens = torch.randn(2, 5, spec.shape.embed_dim)
     with torch.inference_mode():
         assert torch.equal(names["blocks"].eval()(tokens), nn.Sequential(*model.blocks)(tokens))
+
+
+@every_task
+def test_the_epsilon_of_a_shape_is_that_of_every_layer_norm_also_of_blocks_from_a_file(task, tmp_path):
+    for name, setting in (("finetune", "pretrained"), ("fix", "fix"), ("scratch", "scratch")):
+        for text, expected in (("shape.norm_eps=1e-5", 1e-5), ("shape.depth=2", 1e-6)):
+            spec = plan_of(task, ARMS[name], setting, text).specs[-1]
+            model = build_model(spec, task)
+            save_weights(model, tmp_path / "weights.safetensors")
+            for part in (model, load_blocks(tmp_path / "weights.safetensors", spec.shape)):
+                assert {module.eps for module in part.modules() if isinstance(module, nn.LayerNorm)} == {expected}
 
 
 @every_task

@@ -238,6 +238,15 @@ def test_values_that_were_recorded_and_are_not_planned_any_more_can_still_be_rea
         assert type(spec).model_validate_json(said.model_dump_json()) == said
 
 
+@pytest.mark.parametrize("profile", ["tiny", "small", "paper"])
+def test_values_of_every_profile_fit_each_other(profile):
+    every = [Cell(task, ARMS[name], setting) for task in TASKS.values() if profile in task.profiles
+             for name, setting in (("finetune", "pretrained"), ("fix", "fix"), ("scratch", "scratch"))]
+    planned = Planner(TASKS, profile, unprepared={}).plan(every, [0])
+    check_recipes(planned)
+    assert note_warmup(planned) == []
+
+
 def test_a_warm_up_as_long_as_the_training_is_told_once_for_each_kind_of_run():
     assert note_warmup(plan("recipe.epochs=3", "recipe.warmup_epochs=1")) == []
     long = plan("recipe.epochs=2", "pretrain.warmup_epochs=1000", targets=("imagenet", "audioset"), seeds=(0, 1))

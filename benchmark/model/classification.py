@@ -28,9 +28,9 @@ def mean_of_patches(features: Features) -> Tensor:
 class MeanPoolHead(Head):
     """Mean of the patch tokens -> LayerNorm -> Linear; weights start small so that logits start near 0 (MAE)."""
 
-    def __init__(self, embed_dim: int, num_classes: int, init_std: float = 2e-5):
+    def __init__(self, embed_dim: int, num_classes: int, init_std: float = 2e-5, norm_eps: float | None = None):
         super().__init__()
-        self.fc_norm = layer_norm()(embed_dim)
+        self.fc_norm = layer_norm(norm_eps)(embed_dim)
         self.head = nn.Linear(embed_dim, num_classes)
         initialise_linear(self.head, init_std)
 

@@ -89,7 +89,8 @@ def load_encoder(model: Encoder, path: Path, shape: ModelShape) -> dict[str, lis
 
 def load_blocks(path: Path, shape: ModelShape) -> nn.ModuleList:
     """The blocks of a pretrained encoder of `shape`, nothing else of it."""
-    blocks = build_blocks(shape.embed_dim, shape.depth, shape.num_heads, shape.mlp_ratio, shape.qkv_bias)
+    blocks = build_blocks(shape.embed_dim, shape.depth, shape.num_heads, shape.mlp_ratio, shape.qkv_bias,
+                          norm_eps=shape.norm_eps)
     tensors = {key.removeprefix("blocks."): tensor for key, tensor in read_weights(path).items() if key.startswith("blocks.")}
     try:
         blocks.load_state_dict(tensors)

@@ -47,8 +47,9 @@ class AudioSet(Task):
         """Mean of patch tokens -> fc_norm -> Linear, std 2e-5; setting "fix": MAE's probe of the mean patch token"""
         from benchmark.model.classification import MeanPoolHead, ProbeHead
 
-        head = ProbeHead if setting == "fix" else MeanPoolHead
-        return head(shape.embed_dim, num_classes)
+        if setting == "fix":
+            return ProbeHead(shape.embed_dim, num_classes)
+        return MeanPoolHead(shape.embed_dim, num_classes, norm_eps=shape.norm_eps)
 
     def masked_target(self, shape: ModelShape) -> MaskedTarget:
         """Values of every hidden patch, normalised patch by patch"""

@@ -35,7 +35,7 @@ class ImageNet(PixelClassification):
 
         if setting == "fix":
             return ProbeHead(shape.embed_dim, num_classes, class_token)
-        return MeanPoolHead(shape.embed_dim, num_classes)
+        return MeanPoolHead(shape.embed_dim, num_classes, norm_eps=shape.norm_eps)
 
     def masked_target(self, shape: ModelShape) -> MaskedTarget:
         from benchmark.model.patches import PixelTarget

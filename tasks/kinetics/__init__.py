@@ -45,7 +45,7 @@ class Kinetics(PixelClassification):
 
         if setting == "fix":
             return ProbeHead(shape.embed_dim, num_classes)
-        return MeanPoolHead(shape.embed_dim, num_classes)
+        return MeanPoolHead(shape.embed_dim, num_classes, norm_eps=shape.norm_eps)
 
     def views(self, batch: Batch, shape: ModelShape, counts: Mapping[str, int]) -> Iterator[Batch]:
         """Those of `view_windows`, each of them also moved: "shift" n (odd) is n places along either axis."""

@@ -43,7 +43,9 @@ class Prose(Task):
     def head(self, shape: ModelShape, num_classes: int, setting: Setting) -> Head:
         from benchmark.model.classification import MeanPoolHead, ProbeHead
 
-        return ProbeHead(shape.embed_dim, num_classes) if setting == "fix" else MeanPoolHead(shape.embed_dim, num_classes)
+        if setting == "fix":
+            return ProbeHead(shape.embed_dim, num_classes)
+        return MeanPoolHead(shape.embed_dim, num_classes, norm_eps=shape.norm_eps)
 
     def masked_target(self, shape: ModelShape) -> MaskedTarget:
         from benchmark.model.patches import CharacterTarget
