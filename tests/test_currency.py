@@ -21,7 +21,7 @@ from benchmark.cli.certifying import sides
 from benchmark.evidence.collect import collect
 from benchmark.evidence.pairing import Run, pair_runs
 from benchmark.model.encoder import build_blocks
-from benchmark.plan.presets import plan_matrix
+from benchmark.plan.presets import Matrix, plan_matrix
 from benchmark.provenance.certificates import (
     Certificate,
     Certificates,
@@ -41,6 +41,7 @@ from benchmark.runner.certify import (
     choose,
     compare,
     files_of,
+    group_text,
     replay,
     replayable,
     representatives,
@@ -245,6 +246,19 @@ def test_a_pretraining_that_ends_early_is_replayed_for_that_share_of_the_short_s
     recorded, replayed = (plan_matrix(matrix, REAL_TASKS, ARMS, "tiny", [0]).specs for matrix in (maturity, asked))
     assert {spec.recipe.stop_epoch for spec in recorded if spec.kind == "pretrain"} == {None, 2, 12, 22, 132}
     assert {shortened(spec, REAL_TASKS).asked for spec in recorded} == {spec.asked for spec in replayed}
+
+
+def test_a_run_of_another_schedule_than_its_profiles_is_replayed_short_too():
+    """What a group sets comes after what all groups are short by."""
+    brief = [f"{scope}.{name}={value}" for scope in ("recipe", "pretrain") for name, value in SHORT.items()]
+    asked = Matrix(name="own", seeds="0", groups=({"arms": ["scratch"], "settings": ["scratch"], "targets": ["imagenet"],
+                                                   "set": ["recipe.epochs=16", "recipe.warmup_epochs=3", "recipe.lr=0.0003"]},))
+    (recorded,) = plan_matrix(asked, REAL_TASKS, ARMS, "tiny", [0]).specs
+    expected = shortened(recorded, REAL_TASKS)
+    replays = Matrix(name="replays", seeds="0", groups=(group_text(expected, REAL_TASKS, ARMS),), limited=True, quick=tuple(brief))
+    (replayed,) = plan_matrix(replays, REAL_TASKS, ARMS, "tiny", [0]).specs
+    assert (replayed.recipe.epochs, replayed.recipe.lr) == (2, 0.0003)
+    assert replayed.asked == expected.asked
 
 
 def test_of_each_class_that_run_is_replayed_which_has_its_pretraining_computed():

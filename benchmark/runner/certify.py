@@ -176,7 +176,7 @@ def replay(samples: Sequence[Sample], tree: Tree, out: Path, tasks: Mapping[str,
         place = out / "-".join([f"{profile}-{seed}-{threads}-{lockstep}", *shared[1:], extent, *(name for name, _ in instead)])
         place.mkdir(exist_ok=True)
         matrix = place / "replay.yaml"
-        groups = [group_text(sample.record.spec, tasks, arms) for sample in chosen]
+        groups = [group_text(sample.expected, tasks, arms) for sample in chosen]
         quick = [f"{scope}.{name}={value}" for scope in ("recipe", "pretrain") for name, value in SHORT.items()]
         short = {"limited": True, "quick": quick} if extent == "short" else {}
         matrix.write_text(json.dumps({"summary": "replays", "seeds": str(seed), "groups": groups, **short}, indent=1),
