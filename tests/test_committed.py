@@ -19,6 +19,7 @@ from benchmark.evidence.means import ALL, printed_gains
 from benchmark.evidence.rule import BASELINE, HELPS, NO_EVIDENCE
 from benchmark.evidence.rule2 import PLANNING
 from benchmark.evidence.stats import mean_interval
+from benchmark.plan.presets import plan_matrix
 from benchmark.records.record import read_record, records_under
 from benchmark.records.store import Store
 from benchmark.report.answer import answer_table
@@ -260,6 +261,20 @@ def test_committed_records_are_whole_small_and_from_committed_code():
     assert not [record.spec.name for record in records if record.environment.dirty or not record.environment.commit]
     folders = {path.parent.name for path in records_under(RESULTS)}
     assert folders == {path.name for path in (RESULTS / "runs").iterdir()}
+
+
+def test_seeds_of_the_second_rule_are_whole_and_nobody_has_looked_before_all_are_there():
+    store, rule = Store(ROOT / "results" / "unseen"), STUDY.second_rule
+    records, unreadable = store.records()
+    assert not unreadable
+    assert not [record.spec.name for record in records if record.environment.dirty or not record.environment.commit]
+    seeds = sorted({record.spec.seed for record in records if record.spec.kind == "train"})
+    assert set(seeds) <= set(rule.seeds)
+    planned = plan_matrix(STUDY.matrices["unseen"], TASKS, ARMS, rule.profile, seeds).specs
+    assert {record.run_id for record in records} == {spec.run_id for spec in planned}
+    assert all(len({record.environment.processor for record in records if record.spec.seed == seed}) == 1 for seed in seeds)
+    if seeds != [*rule.seeds]:
+        assert {path.name for path in store.folder.iterdir()} - {"work"} == {"README.md", "runs"}, "no report, no samples"
 
 
 FOLDERS = {".ci", ".github", "baselines", "benchmark", "docs", "findings", "results", "tasks", "tests"}

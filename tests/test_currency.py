@@ -255,7 +255,8 @@ def test_a_run_of_another_schedule_than_its_profiles_is_replayed_short_too():
                                                    "set": ["recipe.epochs=16", "recipe.warmup_epochs=3", "recipe.lr=0.0003"]},))
     (recorded,) = plan_matrix(asked, REAL_TASKS, ARMS, "tiny", [0]).specs
     expected = shortened(recorded, REAL_TASKS)
-    replays = Matrix(name="replays", seeds="0", groups=(group_text(expected, REAL_TASKS, ARMS),), limited=True, quick=tuple(brief))
+    group = group_text(expected, REAL_TASKS, ARMS)
+    replays = Matrix(name="replays", seeds="0", groups=(group,), limited=True, quick=tuple(brief))
     (replayed,) = plan_matrix(replays, REAL_TASKS, ARMS, "tiny", [0]).specs
     assert (replayed.recipe.epochs, replayed.recipe.lr) == (2, 0.0003)
     assert replayed.asked == expected.asked
