@@ -760,7 +760,7 @@ def test_outputs_that_are_no_numbers_are_a_failure_also_after_the_last_step(plug
     """One step of one epoch: its loss is still a number, what it leaves is not."""
     code, printed = call(plugins, tmp_path, "--matrix", "smoke", "-t", "waveforms", "--arm", "scratch", "--set",
                          "recipe.epochs=1", "--set", "recipe.batch_size=128", "--set", "recipe.warmup_epochs=0", "--set",
-                         "recipe.min_lr=1e38", "--set", "shape.depth=1")
+                         "recipe.lr=1e38", "--set", "recipe.min_lr=1e38", "--set", "shape.depth=1")
     assert code == 1
     assert "outputs are not finite; lower the learning rate" in printed
     assert not records_of(tmp_path)
