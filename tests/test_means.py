@@ -14,7 +14,7 @@ from synthetic import TASKS, make_record, make_spec
 from baselines import STUDY
 from benchmark.evidence.analysis import analyse
 from benchmark.evidence.collect import collect
-from benchmark.evidence.frames import first_row
+from benchmark.evidence.frames import first_row, rows_of
 from benchmark.evidence.means import ALL, estimate_means, estimate_null, together
 from benchmark.evidence.rule import BASELINE
 from benchmark.evidence.rule2 import AHEAD, HELPS, NO_EVIDENCE, PLANNING
@@ -105,17 +105,39 @@ def test_a_pair_that_came_late_does_not_take_their_seeds_from_the_others(late):
 
 def test_of_pairs_and_seeds_the_largest_rectangle_counts():
     def gained(**seeds):
-        return {(name, "audio"): dict.fromkeys(found, 0.0) for name, found in seeds.items()}
+        return {("images", name): dict.fromkeys(found, 0.0) for name, found in seeds.items()}
 
     def chosen(**seeds):
         pairs, common = together(gained(**seeds))
-        return "".join(name for name, _ in pairs), common
+        return "".join(name for _, name in pairs), common
 
     assert chosen(a=range(3), b=range(3)) == ("ab", [0, 1, 2])
     assert chosen(a=range(4), b=range(3), c=range(3)) == ("abc", [0, 1, 2]), "a matrix that has begun another seed"
     assert chosen(a=range(10), b=[0], c=[0]) == ("a", [*range(10)])
     assert chosen(a=[0, 1], b=[2, 3]) == ("a", [0, 1])
     assert chosen(a=[0, 1], b=[1]) == ("ab", [1]), "of equals the one of most pairs"
+    assert chosen(a=range(6), b=range(10, 15), c=range(10, 15), d=range(10, 15)) == ("bcd", [*range(10, 15)])
+    two = {**gained(a=range(6), b=[0]), ("sounds", "c"): {0: 0.0}}
+    assert together(two) == ([*two], [0]), "a pair of every target, or it is no mean of all"
+    assert together({**gained(a=[0]), ("sounds", "c"): {1: 0.0}}) == together({}) == ([], [])
+
+
+def test_numbers_of_one_row_are_of_the_same_pairs_and_seeds_or_say_that_they_are_of_fewer():
+    """The method lacks seeds of one pair, noise of another: their means were of three pairs each, and not of the same."""
+    few = {("m2pt", "imagenet", "point"), ("random-norm", "audioset", "image")}
+    made = [record for record in records(range(4)) if record.spec.seed == 0
+            or (record.spec.arm, record.spec.task, record.spec.auxiliary) not in few]
+    analysis = analyse(made, [], tasks=TASKS, study=STUDY)
+    rows = {(row.arm, row.reference): row for row in rows_of(analysis.means[analysis.means["task"] == ALL])}
+    assert (rows["m2pt", BASELINE].pairs, rows["m2pt", BASELINE].left_out) == (3, "imagenet + point (1 seed)")
+    noise, beyond = rows["random-norm", BASELINE], rows["m2pt", "random-norm"]
+    assert (noise.pairs, noise.seeds, beyond.pairs, beyond.seeds) == (2, "0 1 2 3", 2, "0 1 2 3")
+    assert "] (2 pairs, four seeds); a copy" in headline(analysis)
+    both = [("imagenet", "audio"), ("audioset", "point")]
+    assert noise.difference == pytest.approx(np.mean(
+        [values(range(4), task, "random-norm", name) - values(range(4), task, "finetune") for task, name in both]))
+    (left,) = [note for note in means_table(analysis, headline_section(analysis)).notes if note.startswith("Left out")]
+    assert left == "Left out, for lack of seeds that the others have: imagenet + point (1 seed)."
 
 
 def test_null_pairs_are_counted_as_paired_tests_find_them():

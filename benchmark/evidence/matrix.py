@@ -37,10 +37,15 @@ def list_targets(collection: Collection, section: int) -> list[str]:
 
 def list_auxiliaries(collection: Collection, section: int) -> list[str]:
     """Columns of the matrix: modalities of its targets and of its auxiliaries, in the order of modalities"""
-    specs = [run.spec for run in collection.runs_of(section)] + [spec for _, spec in collection.problems_of(section)]
-    methods = {spec.auxiliary for spec in specs if spec.role == "method"}
-    used = methods | {collection.tasks[task].modality for task in list_targets(collection, section)}
+    used = used_auxiliaries(collection, section)
+    used |= {collection.tasks[task].modality for task in list_targets(collection, section)}
     return [modality for modality in collection.modalities if modality in used]
+
+
+def used_auxiliaries(collection: Collection, section: int) -> set[str]:
+    """Of methods that were run, or failed"""
+    specs = [run.spec for run in collection.runs_of(section)] + [spec for _, spec in collection.problems_of(section)]
+    return {spec.auxiliary for spec in specs if spec.role == "method" and spec.auxiliary}
 
 
 def matrix_frame(

@@ -51,8 +51,9 @@ def estimate_means(collection: Collection, method: str, references: Sequence[str
     """One row for each main section, target (`ALL`: over all targets), and reference: the baseline, and every arm named.
 
     The rows of a reference minus the baseline stand beside those of the method: `arm` says which. `published` is the mean
-    gain that is printed for the same pairs, where one is printed for each. Pairs and seeds are those of `together`; the other
-    pairs are named in `left_out`, such as "images + sounds (1 seed)".
+    gain that is printed for the same pairs, where one is printed for each. Pairs and seeds of the method beside the baseline
+    are those of `together`; its other pairs are named in `left_out`, such as "images + sounds (1 seed)". Other rows are of
+    these pairs and seeds, or of fewer.
     """
     values = values_of_runs(collection, select)
     printed = printed_gains(claims)
@@ -60,16 +61,26 @@ def estimate_means(collection: Collection, method: str, references: Sequence[str
     for section in main_sections(collection):
         cells = cells_by_seed(collection, section, select)
         pairs = [(task, auxiliary) for task, arm, auxiliary in cells if arm == method and auxiliary]
+        own: dict[str, tuple[list[Pair], list[int]]] = {}  # by target: pairs and seeds of the method beside the baseline
         for arm, reference in ((method, BASELINE), *((method, name) for name in references),
                                *((name, BASELINE) for name in references)):
             found = {(task, auxiliary): gained for task, auxiliary in pairs
                      if (gained := _differences(collection, cells, (task, auxiliary), arm, reference, values))}
             targets = [task for task in collection.tasks if any(task == target for target, _ in found)]
             for task in [*targets, *([ALL] if len(targets) > 1 and _common(collection, targets) else [])]:
-                ours = {pair: gained for pair, gained in found.items() if task in (ALL, pair[0])}
+                ours: dict[Pair, BySeed] = {pair: gained for pair, gained in found.items() if task in (ALL, pair[0])}
+                if task in own:
+                    within, under = own[task]
+                    ours = {pair: gained for pair in within if pair in ours
+                            and (gained := {seed: ours[pair][seed] for seed in under if seed in ours[pair]})}
                 kept, seeds = together(ours)
-                left_out = ", ".join(f"{target} + {auxiliary} ({len(gained)} seed{'s' * (len(gained) != 1)})"
-                                     for (target, auxiliary), gained in ours.items() if (target, auxiliary) not in kept)
+                if not kept:
+                    continue
+                left_out = "" if task in own else ", ".join(
+                    f"{target} + {auxiliary} ({len(gained)} seed{'s' * (len(gained) != 1)})"
+                    for (target, auxiliary), gained in ours.items() if (target, auxiliary) not in kept)
+                if (arm, reference) == (method, BASELINE):
+                    own[task] = kept, seeds
                 ours = {pair: ours[pair] for pair in kept}
                 means = [fmean(gained[seed] for gained in ours.values()) for seed in seeds]
                 gains = [printed.get((target, collection.sections[section].setting, auxiliary,
@@ -81,18 +92,21 @@ def estimate_means(collection: Collection, method: str, references: Sequence[str
 
 
 def together(values: Mapping[Pair, BySeed]) -> tuple[list[Pair], list[int]]:
-    """The pairs and seeds with a value of every one of these pairs under every one of these seeds: of such rectangles a large
-    one, so that one pair with one seed does not cost all others theirs. Of equals that of most pairs.
+    """The pairs and seeds with a value of every one of these pairs under every one of these seeds, with a pair of every target
+    among `values`: of such rectangles a large one, so that one pair with one seed does not cost all others theirs. Of equals
+    that of most pairs; without any, nothing.
 
-    Looked at are the k pairs with most seeds and what they have in common, for every k.
+    Looked at are the seeds of every pair, those that two have in common, and those that the k pairs with most seeds have.
     """
-    most = sorted(values, key=lambda pair: -len(values[pair]))
+    held = sorted((frozenset(gained) for gained in values.values()), key=lambda seeds: -len(seeds))
+    looked_at = {one & other for one in held for other in held}
+    looked_at |= {frozenset.intersection(*held[:number]) for number in range(1, len(held) + 1)}
     best: tuple[int, int, list[Pair], list[int]] = (0, 0, [], [])
-    for number in range(1, len(most) + 1):
-        seeds = set.intersection(*(set(values[pair]) for pair in most[:number]))
+    for seeds in sorted(looked_at, key=sorted):
         pairs = [pair for pair in values if seeds <= values[pair].keys()]
-        if seeds and (len(pairs) * len(seeds), len(pairs)) > best[:2]:
-            best = (len(pairs) * len(seeds), len(pairs), pairs, sorted(seeds))
+        size = (len(pairs) * len(seeds), len(pairs))
+        if seeds and size > best[:2] and {target for target, _ in pairs} == {target for target, _ in values}:
+            best = (*size, pairs, sorted(seeds))
     return best[2:]
 
 
