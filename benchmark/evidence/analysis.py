@@ -22,7 +22,7 @@ from benchmark.evidence.estimates import (
     estimate_pretraining,
 )
 from benchmark.evidence.inputs import Problem, TaskInfo
-from benchmark.evidence.matrix import MISSING, list_matrices, matrix_frame, used_auxiliaries
+from benchmark.evidence.matrix import MISSING, count_missing
 from benchmark.evidence.means import estimate_means, estimate_null
 from benchmark.evidence.ranks import estimate_power, rank_cells
 from benchmark.evidence.rule import BASELINE, estimate_contrasts, judge_contrasts
@@ -104,11 +104,7 @@ class Analysis:
         if finding in ("contradicted", "not-reproduced"):
             return int((self.judged["verdict"] == finding.replace("-", " ")).sum())
         if finding == MISSING:
-            matrices = ((matrix_frame(self.collection, self.cells, self.effects, section, *matrix),
-                         used_auxiliaries(self.collection, section)) for section in range(len(self.collection.sections))
-                        for matrix in list_matrices(self.collection, section))
-            return sum(int(((frame["state"] == MISSING) & frame["auxiliary"].isin({"baseline", *used})).sum())
-                       for frame, used in matrices)
+            return count_missing(self.collection, self.cells, self.effects)
         if finding in ("other-code", "other-data"):
             return sum(run.standing.state == finding.replace("-", " ") for run in self.collection.paired.runs)
         return sum(problem.state == finding for problem in self.collection.problems)

@@ -84,3 +84,14 @@ def state_of(
         if spec.task == task and (is_cell if auxiliary else spec.role == "baseline"):
             return state
     return SAME if auxiliary == collection.tasks[task].modality else MISSING
+
+
+def count_missing(collection: Collection, cells: pd.DataFrame, effects: pd.DataFrame) -> int:
+    """Baselines, and targets with an auxiliary that was run, of which the matrices have no value and no reason"""
+    missing = 0
+    for section in range(len(collection.sections)):
+        asked = {"baseline", *used_auxiliaries(collection, section)}
+        for arm, variant in list_matrices(collection, section):
+            frame = matrix_frame(collection, cells, effects, section, arm, variant)
+            missing += int(((frame["state"] == MISSING) & frame["auxiliary"].isin(asked)).sum())
+    return missing

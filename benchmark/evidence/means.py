@@ -70,15 +70,11 @@ def estimate_means(collection: Collection, method: str, references: Sequence[str
             for task in [*targets, *([ALL] if len(targets) > 1 and _common(collection, targets) else [])]:
                 ours: dict[Pair, BySeed] = {pair: gained for pair, gained in found.items() if task in (ALL, pair[0])}
                 if task in own:
-                    within, under = own[task]
-                    ours = {pair: gained for pair in within if pair in ours
-                            and (gained := {seed: ours[pair][seed] for seed in under if seed in ours[pair]})}
+                    ours = _within(ours, *own[task])
                 kept, seeds = together(ours)
                 if not kept:
                     continue
-                left_out = "" if task in own else ", ".join(
-                    f"{target} + {auxiliary} ({len(gained)} seed{'s' * (len(gained) != 1)})"
-                    for (target, auxiliary), gained in ours.items() if (target, auxiliary) not in kept)
+                left_out = "" if task in own else _named({pair: gained for pair, gained in ours.items() if pair not in kept})
                 if (arm, reference) == (method, BASELINE):
                     own[task] = kept, seeds
                 ours = {pair: ours[pair] for pair in kept}
@@ -89,6 +85,18 @@ def estimate_means(collection: Collection, method: str, references: Sequence[str
                 rows.append({"section": section, "task": task, "arm": arm, "reference": reference, "pairs": len(ours),
                              "published": published, "left_out": left_out, **difference_of(seeds, means, [0.0] * len(seeds))})
     return pd.DataFrame(rows, columns=MEAN_COLUMNS)
+
+
+def _within(values: Mapping[Pair, BySeed], pairs: Sequence[Pair], seeds: Sequence[int]) -> dict[Pair, BySeed]:
+    """What there is of these pairs and seeds; pairs without any are gone"""
+    found = {pair: {seed: values[pair][seed] for seed in seeds if seed in values[pair]} for pair in pairs if pair in values}
+    return {pair: by_seed for pair, by_seed in found.items() if by_seed}
+
+
+def _named(values: Mapping[Pair, BySeed]) -> str:
+    """E.g. "images + sounds (1 seed)", with commas between"""
+    return ", ".join(f"{target} + {auxiliary} ({len(by_seed)} seed{'s' * (len(by_seed) != 1)})"
+                     for (target, auxiliary), by_seed in values.items())
 
 
 def together(values: Mapping[Pair, BySeed]) -> tuple[list[Pair], list[int]]:

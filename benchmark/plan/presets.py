@@ -137,15 +137,15 @@ def plan_matrix(matrix: Matrix, tasks: Mapping[str, Task], arms: Mapping[str, Ar
 def check_groups(matrix: Matrix, tasks: Mapping[str, Task], arms: Mapping[str, Arm]) -> None:
     """Raises `ValueError` naming a group of several that has no run by itself, before the command line narrows the matrix.
 
-    Names that are unknown are left to `plan_matrix`, and so is a matrix of one group, whose choices may be replaced.
+    What is unknown is left to `plan_matrix`, which may have less of it to do with, and so is a matrix of one group, whose
+    choices may be replaced.
     """
-    modalities = pretraining_tasks(tasks)
     for number, group in enumerate(matrix.groups if len(matrix.groups) > 1 else (), 1):
-        targets = [tasks[name].modality for name in group.targets or tasks if name in tasks]
-        fitting = [arms[name] for name in group.arms if name in arms and set(arms[name].settings) & set(group.settings)]
-        joined = any(auxiliary != target for auxiliary in group.auxiliaries or modalities for target in targets)
-        known = set(group.arms) <= set(arms) and set(group.targets or ()) <= set(tasks)
-        if known and not any(joined or not arm.uses_auxiliary for arm in fitting):
+        try:
+            fitting = cells_of(tasks, arms, group, group.auxiliaries)
+        except ValueError:
+            continue
+        if not fitting:
             raise ValueError(f"group {number} of matrix {matrix.name}: {_nothing_fits(group, tasks)}; benchmark info ARM says "
                              "in which settings an arm is; an auxiliary is of another modality than its target")
 

@@ -53,9 +53,10 @@ def draw_matrix(
         texts[i][0] = (state_of(collection, section, task) if mean is None else
                        show_estimate(mean, metric, f"{select}_").replace(" (", "\n("))
         for j, auxiliary in enumerate(auxiliaries, start=1):
-            effect = first_row(effects, keys | {"arm": arm, "variant": variant, "auxiliary": auxiliary})
+            cell = keys | {"arm": arm, "variant": variant, "auxiliary": auxiliary}
+            effect = first_row(effects, cell)
             if effect is None:
-                alone = first_row(cells, keys | {"arm": arm, "variant": variant, "auxiliary": auxiliary}) is not None
+                alone = first_row(cells, cell) is not None
                 state = UNPAIRED if alone else state_of(collection, section, task, arm, variant, auxiliary)
                 texts[i][j] = NONE if state == SAME else state
                 continue

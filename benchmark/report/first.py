@@ -211,19 +211,19 @@ def reading_table(analysis: Analysis) -> Table:
     metric = collection.tasks[task].metrics[0]
     auxiliaries = list_auxiliaries(collection, section)
     table = first_matrix(analysis, section)
-    effects = [first_row(analysis.effects, {"section": section, "task": task, "arm": study.method, "variant": "",
-                                            "auxiliary": name, "metric": metric.name}) for name in auxiliaries]
+    place = {"section": section, "task": task, "arm": study.method, "variant": "", "metric": metric.name}
+    effects = [first_row(analysis.effects, place | {"auxiliary": name}) for name in auxiliaries]
     found, effect = next(((place, row) for place, row in enumerate(effects) if row is not None), (0, None))
     if effect is None:
         return empty
     lines = [line.text for line in table.rows[0][found + 2]]
-    seeds = int(getattr(first_row(analysis.cells, {"section": section, "task": task, "arm": study.method, "variant": "",
-                                                   "auxiliary": auxiliaries[found], "metric": metric.name}),
-                        f"{analysis.select}_n"))
+    mean = first_row(analysis.cells, place | {"auxiliary": auxiliaries[found]})
+    seeds = int(getattr(mean, f"{analysis.select}_n"))
     one = ", of which there is none with one seed" if effect.n == 1 else ""
-    chance = [*(["how often chance alone gives as much, adjusted for all pairs of the table"] * (not pd.isna(effect.p_holm))),
-              *(["the true difference that as many new seeds would find four times in five: a smaller one may be there and "
-                 "missed"] * (not pd.isna(effect.found_from)))]
+    chance = [text for value, text in (
+        (effect.p_holm, "how often chance alone gives as much, adjusted for all pairs of the table"),
+        (effect.found_from, "the true difference that as many new seeds would find four times in five: a smaller one may be "
+                            "there and missed")) if not pd.isna(value)]
     said = [f"{metric.name} of the model with weights from {auxiliaries[found]}: mean over {count(seeds, 'seed')} ± half of "
             f"its 95 % interval{one}",
             "difference to the plain model of the same seeds, the baseline's column, with its own 95 % interval"
