@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import timm
 import torch
 from synthetic import make_record, make_spec
 
@@ -30,6 +31,7 @@ from benchmark.bench.run import (
     write_bench,
     write_numbers,
 )
+from benchmark.bench.steps import count_operations
 from benchmark.cli.main import main
 from benchmark.evidence.expense import training_operations
 from benchmark.provenance.environment import describe_environment
@@ -101,6 +103,16 @@ def test_operations_are_those_of_the_blocks_and_tokens_those_that_are_encoded():
     assert count_tokens(TASKS["shapenet"].profiles["paper"].shape, "point", clouds) == 64
     assert count_tokens(shape, "image", {"input": torch.zeros(2, 3, 224, 224)}) == 196
     assert count_tokens(shape, "image", {"ids_keep": torch.zeros(2, 50)}) == 50
+
+
+def test_operations_that_are_counted_have_attention_among_them():
+    """Of a ViT-Ti/16 at 224 pixels: patches, four linear layers a block, two products of all pairs of tokens a block"""
+    tokens, width, depth = 197, 192, 12
+    model = timm.create_model("vit_tiny_patch16_224", num_classes=0).eval()
+    assert count_operations(model, torch.zeros(2, 3, 224, 224)) == {
+        "aten.convolution": 2 * 2 * 196 * (3 * 16 * 16) * width,
+        "aten.addmm": 2 * 2 * depth * tokens * 12 * width**2,
+        "aten.bmm": 2 * 2 * depth * 2 * tokens**2 * width}
 
 
 def test_jobs_are_how_many_runs_overlap_most_of_the_time():
