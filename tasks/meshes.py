@@ -1,7 +1,7 @@
 """Files of meshes in, vertices and triangles out: OFF as ModelNet and others write it; and points on them.
 
 Data sets of one's own may have OBJ, and PLY and STL, which open3d reads (the extra `view`). OBJ is read here, as open3d leaves
-out faces of more than three corners and says nothing.
+out faces of more than three corners and says nothing; trimesh takes the area of a polygon that is not convex too large.
 
 Shapes: V vertices, T triangles, N points.
 """
@@ -44,7 +44,7 @@ def parse_mesh(data: bytes, path: Path) -> tuple[Array, Array]:
 
 
 def parse_off(data: bytes, path: Path) -> tuple[Array, Array]:
-    """Vertices (V, 3) and triangles (T, 3) of a mesh in OFF; polygons are cut into fans, edges and points of faces left out.
+    """Vertices (V, 3) and triangles (T, 3) of a mesh in OFF; polygons are cut, edges and points of faces left out.
 
     Headers may be glued to the counts, as in some of ModelNet40's files ("OFF490 518 0"), of either case, and lack the
     number of edges; comments, blank lines, normals, and colours of vertices and of faces are passed over.
@@ -70,11 +70,11 @@ def parse_off(data: bytes, path: Path) -> tuple[Array, Array]:
             raise DataError(f"{path} has no counts of vertices and faces in its header")
         num_vertices, num_faces = counts[:2]
         body, least = lines[1 : 1 + num_vertices], HEADERS[header]
-        faces = lines[1 + num_vertices : 1 + num_vertices + num_faces]
-        if len(body) < num_vertices or len(faces) < num_faces or any(len(words) < least for words in body):
+        listed = lines[1 + num_vertices : 1 + num_vertices + num_faces]
+        if len(body) < num_vertices or len(listed) < num_faces or any(len(words) < least for words in body):
             return _checked(*_unlined(lines[1:], num_vertices, num_faces, path), path)
         vertices = np.array([words[:3] for words in body], dtype="S").astype(np.float64)
-        triangles = _fans(faces, path)
+        triangles = cut_polygons(_corners(listed, path), vertices, path)
     except (ValueError, OverflowError) as error:
         if isinstance(error, DataError):
             raise
@@ -83,7 +83,7 @@ def parse_off(data: bytes, path: Path) -> tuple[Array, Array]:
 
 
 def parse_obj(data: bytes, path: Path) -> tuple[Array, Array]:
-    """Vertices (V, 3) and triangles (T, 3) of a mesh in OBJ; polygons are cut into fans, all but vertices and faces left out.
+    """Vertices (V, 3) and triangles (T, 3) of a mesh in OBJ; polygons are cut, all but vertices and faces left out.
 
     Corners may have textures and normals (1/2/3), and count from the last vertex before them where they are negative.
     """
@@ -97,9 +97,8 @@ def parse_obj(data: bytes, path: Path) -> tuple[Array, Array]:
             elif words[:1] == [b"f"]:
                 corners = [int(word.partition(b"/")[0]) for word in words[1:]]
                 faces.append([corner + len(vertices) if corner < 0 else corner - 1 for corner in corners])
-        triangles = [[face[0], *face[place : place + 2]] for face in faces for place in range(1, len(face) - 1)]
         found = np.array(vertices, dtype="S").astype(np.float64).reshape(-1, 3)
-        return _checked(found, np.array(triangles, np.int64).reshape(-1, 3), path)
+        return _checked(found, cut_polygons(faces, found, path), path)
     except (ValueError, OverflowError) as error:
         if isinstance(error, DataError):
             raise
@@ -136,19 +135,74 @@ def _unlined(lines: list[list[bytes]], num_vertices: int, num_faces: int, path: 
         place += 1 + size
     if place != len(numbers):
         raise DataError(f"{path} has fewer than {num_faces} whole faces, or colours of faces that are not on their lines")
-    return vertices, _fans(faces, path)
+    return vertices, cut_polygons(_corners(faces, path), vertices, path)
 
 
-def _fans(faces: list[list[bytes]], path: Path) -> Array:
-    """(T, 3) of lines "size corner corner ..." and what follows, such as a colour"""
-    triangles = []
+def _corners(faces: list[list[bytes]], path: Path) -> list[list[int]]:
+    """Of lines "size corner corner ..." and what follows, such as a colour"""
+    found = []
     for words in faces:
         size = int(words[0])
         corners = [int(word) for word in words[1 : 1 + size]]
         if size < 1 or len(corners) < size:
             raise DataError(f"{path} has fewer than {len(faces)} whole faces")
-        triangles += [[corners[0], *corners[index : index + 2]] for index in range(1, size - 1)]
-    return np.array(triangles, np.int64).reshape(-1, 3)
+        found.append(corners)
+    return found
+
+
+def cut_polygons(faces: list[list[int]], vertices: Array, path: Path) -> Array:
+    """Faces of any number of corners -> (T, 3), in their order and with their area.
+
+    A face is a fan of triangles from its first corner, as long as all of these turn the same way; with a corner that points
+    inwards they may not, and cover what lies outside the face. Such a face is cut by its ears (Meisters, 1975). Raises
+    `DataError` where that has no end with the face's area, as it crosses itself.
+    """
+    check_finite(vertices, path)
+    pieces = [[[face[0], *face[place : place + 2]] for place in range(1, len(face) - 1)] for face in faces]
+    for size in {len(face) for face in faces if len(face) > 3}:
+        places = np.array([place for place, face in enumerate(faces) if len(face) == size])
+        corners = np.array([faces[place] for place in places])
+        within = (corners >= 0).all(axis=1) & (corners < len(vertices)).all(axis=1)  # the others are refused by what follows
+        places, outlines = places[within], vertices[corners[within]]
+        spokes = outlines[:, 1:] - outlines[:, :1]
+        turns = np.cross(spokes[:, :-1], spokes[:, 1:])
+        normals = turns.sum(axis=1)
+        along, sizes = np.einsum("ftc,fc->ft", turns, normals), np.linalg.norm(turns, axis=2)
+        least = 1e-9 * sizes.sum(axis=1)
+        fans = ((along > 0) | (sizes <= least[:, None])).all(axis=1)
+        for place, outline, normal, error in zip(places[~fans], outlines[~fans], normals[~fans], least[~fans], strict=True):
+            ears = _ears(outline, normal) if np.linalg.norm(normal) > error else None
+            if ears is None:
+                raise DataError(f"{path} has a face that crosses itself, of vertices {faces[place]}; cut it into triangles")
+            pieces[place] = [[faces[place][corner] for corner in ear] for ear in ears]
+    return np.array([triangle for piece in pieces for triangle in piece], np.int64).reshape(-1, 3)
+
+
+def _ears(outline: Array, normal: Array) -> list[list[int]] | None:
+    """Triangles of corners of a polygon (n, 3) with a normal of twice its area, cut off one by one; None where it fails"""
+    axis = int(np.abs(normal).argmax())
+    flat = np.delete(outline, axis, axis=1)[:, ::1 if (normal[axis] > 0) == (axis != 1) else -1]  # counterclockwise
+    left, triangles = list(range(len(flat))), []
+
+    while len(left) > 3:
+        for place in range(len(left)):
+            ear = [left[place - 1], left[place], left[(place + 1) % len(left)]]
+            a, b, c = flat[ear]
+            others = flat[[corner for corner in left if not (flat[corner] == flat[ear]).all(axis=1).any()]]
+            inside = (_turn(a, b, others) >= 0) & (_turn(b, c, others) >= 0) & (_turn(c, a, others) >= 0)
+            if _turn(a, b, c) >= 0 and not inside.any():
+                triangles.append(ear)
+                del left[place]
+                break
+        else:
+            return None
+    return [*triangles, left] if _turn(*flat[left]) >= -1e-9 * np.linalg.norm(normal) else None
+
+
+def _turn(a: Array, b: Array, c: Array) -> Array:
+    """Twice the area of triangles in the plane, positive where they turn to the left; the last axis is x and y"""
+    first, second = b - a, c - a
+    return np.asarray(first[..., 0] * second[..., 1] - first[..., 1] * second[..., 0])
 
 
 def _checked(vertices: Array, triangles: Array, path: Path) -> tuple[Array, Array]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from scipy import stats
 
 from benchmark.data.catalogue import prepare
 from benchmark.data.embedded import DataError
-from tasks.meshes import parse_mesh, parse_off, sample_surface
+from tasks.meshes import cut_polygons, parse_mesh, parse_off, sample_surface
 from tasks.modelnet.official import LAYOUTS
 
 VERTICES = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0], [0.5, 0.5, 2]]) * 30
@@ -63,7 +64,68 @@ def test_comments_need_not_be_ascii_and_numbers_may_have_exponents():
     assert np.allclose(parse_off(text.encode(), Path("a.off"))[0], VERTICES)
 
 
+def area_of(vertices: np.ndarray, triangles: np.ndarray) -> float:
+    a, b, c = (vertices[triangles[:, corner]] for corner in range(3))
+    return float(np.linalg.norm(np.cross(b - a, c - a), axis=1).sum() / 2)
+
+
+DENTED = np.array([[0, 0, 0], [2, 0, 0], [2, 2, 0], [1, 0.5, 0], [0, 2, 0]])  # a square of 4 without a triangle of 1.5
+
+
+@pytest.mark.parametrize("turn", range(5))
+@pytest.mark.parametrize("kind", ["lines", "one line", "obj"])
+def test_a_polygon_with_a_corner_inwards_has_its_own_area(turn, kind):
+    """From one corner of five a fan of triangles has it; from the others it covers more"""
+    face = np.roll(range(5), turn)
+    text = "OFF 5 1 0\n" + "".join(f"{x} {y} {z}\n" for x, y, z in DENTED) + "5 " + " ".join(map(str, face)) + "\n"
+    if kind == "obj":
+        text = "".join(f"v {x} {y} {z}\n" for x, y, z in DENTED) + "f " + " ".join(str(corner + 1) for corner in face) + "\n"
+    vertices, triangles = parse_mesh((text.replace("\n", " ") if kind == "one line" else text).encode(),
+                                     Path("a.obj" if kind == "obj" else "a.off"))
+    assert len(triangles) == 3
+    assert area_of(vertices, triangles) == pytest.approx(2.5)
+
+
+def test_polygons_keep_their_area_and_order_however_they_lie_and_whatever_their_sides():
+    """Outlines around a point, and combs with points on their sides, in any plane, from any corner, either way round"""
+    random = np.random.default_rng(0)
+    flat = []
+    for _ in range(200):
+        angles = np.sort(random.uniform(0, 2 * np.pi, random.integers(4, 14)))
+        if np.diff([*angles, angles[0] + 2 * np.pi]).max() < np.pi:  # otherwise the point may lie outside
+            flat.append(random.uniform(0.1, 1, len(angles))[:, None] * np.stack([np.cos(angles), np.sin(angles)], 1))
+    for teeth, parts in ((1, 1), (2, 3), (3, 2)):
+        gaps = [(x + dx, y) for x in range(1, 2 * teeth, 2) for dx, y in ((0, 0), (0, 3), (1, 3), (1, 0))]
+        comb = np.array([[0, 5], [0, 0], *gaps, [2 * teeth + 1, 0], [2 * teeth + 1, 5]], float)
+        sides = np.roll(comb, -1, axis=0) - comb
+        flat.append(np.concatenate([comb[i] + sides[i] * np.arange(parts)[:, None] / parts for i in range(len(comb))]))
+    vertices, faces, areas = np.zeros((0, 3)), [], []
+    for outline in flat:
+        x, y = outline.T
+        areas.append(abs(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2)
+        turned = np.pad(outline, ((0, 0), (0, 1))) @ np.linalg.qr(random.normal(size=(3, 3)))[0] + random.normal(size=3)
+        face = np.roll(np.arange(len(outline)), random.integers(len(outline)))[::random.choice([1, -1])] + len(vertices)
+        vertices, faces = np.concatenate([vertices, turned]), [*faces, face.tolist()]
+    triangles, place = cut_polygons(faces, vertices, Path("a.off")), 0
+    for face, area in zip(faces, areas, strict=True):
+        own = triangles[place : place + len(face) - 2]
+        place += len(own)
+        assert set(own.flatten().tolist()) == set(face)
+        assert area_of(vertices, own) == pytest.approx(area, rel=1e-9)
+    assert place == len(triangles)
+
+
+@pytest.mark.parametrize(("face", "vertices"), [
+    ([0, 2, 1, 3], VERTICES), ([0, 1, 2, 3, 4], [[0, 0, 0], [4, 0, 0], [1, 2, 0], [4, 2, 0], [0, 1, 0]])])
+def test_a_polygon_that_crosses_itself_has_no_inside(face, vertices):
+    said = re.escape(f"a.off has a face that crosses itself, of vertices {face}; cut it into triangles")
+    with pytest.raises(DataError, match=said):
+        cut_polygons([[0, 1, 2], face], np.asarray(vertices, float), Path("a.off"))
+
+
 @pytest.mark.parametrize(("text", "said"), [
+    ("OFF\n4 1 0\n0 0 0\n1 0 0\n0 1 0\n0 0 inf\n4 0 1 2 3\n", "no finite"),
+    ("OFF\n4 1 0\n0 0 0\n1 0 0\n0 1 0\n0 0 1\n4 0 1 2 7\n", "it has 4"),
     ("", "is empty"), ("PLY", "does not begin with OFF"), ("OFF 3 1", "fewer than its header"), ("OFF 3 1 0 0 0", "fewer than"),
     ("OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n", "fewer than"), ("OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 7\n", "it has 3"),
     ("OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 0.5\n", "no mesh of numbers"),
