@@ -39,8 +39,10 @@ def load(results: Place | Sequence[Place], kind: Kind = "records") -> pd.DataFra
     with its label, what was predicted and the probability of the true class, or the tag's score (a logit), or the share of
     points that got the right part. "pathways": a row a pathway and evaluation, with what `benchmark.records.signed` names.
     Older runs left neither. "logs": a row a value, with its `tag` and `step`, as experiment trackers take them and as
-    `benchmark export-logs` writes them: see `benchmark.records.rows`. Raises `ValueError` for another kind, for what is no
-    results folder, and for a record or a file beside it that cannot be read.
+    `benchmark export-logs` writes them: see `benchmark.records.rows`.
+
+    A result that several folders hold is there once; of two results of one run both are. Raises `ValueError` for another
+    kind, for what is no results folder, and for a record or a file beside it that cannot be read.
     """
     import pandas as pd
 
@@ -55,6 +57,7 @@ def load(results: Place | Sequence[Place], kind: Kind = "records") -> pd.DataFra
     folders = _several(results)
     conditions_of = conditions_told()
     rows: list[dict[str, object]] = []
+    seen: set[str] = set()
     for folder in map(Path, folders):
         if not (folder / "runs").is_dir():
             raise ValueError(f"no results in {folder}; run a matrix first, or name a folder that has runs/")
@@ -63,6 +66,9 @@ def load(results: Place | Sequence[Place], kind: Kind = "records") -> pd.DataFra
         if unreadable:
             raise ValueError(f"{unreadable[0]}; remove that file, or run its matrix again")
         for record in records:
+            if record.identity in seen:
+                continue
+            seen.add(record.identity)
             own = {**run_columns(record), "conditions": conditions_of(record.spec)}
             rows += [{**own, **row} for row in of_kind[kind](record, store.run_folder(record.spec))]
     return pd.DataFrame(rows, columns=None if rows else [*OF_A_RUN, "conditions"])

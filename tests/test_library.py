@@ -158,6 +158,19 @@ def test_logs_are_read_by_the_tools_that_they_are_for(folder, tmp_path, capsys):
     assert {path: path.read_bytes() for path in sorted((out / "tensorboard").rglob("*tfevents*"))} == before
 
 
+@pytest.mark.parametrize("kind", ["records", "curves", "layers"])
+def test_a_result_that_two_folders_hold_is_loaded_once_and_two_results_of_one_run_are_both(folder, tmp_path, kind):
+    stores = [Store(tmp_path / name) for name in ("copy", "again")]
+    record = Store(folder).records()[0][0]
+    for store, started in zip(stores, (record.started, "2026-01-01T00:00:00+00:00"), strict=True):
+        store.prepare()
+        store.save(record.model_copy(update={"started": started}))
+    alone = benchmark.load(folder, kind=kind)
+    pd.testing.assert_frame_equal(benchmark.load([folder, stores[0].folder], kind=kind), alone)
+    both = benchmark.load([folder, stores[1].folder], kind=kind)
+    assert len(both) == len(alone) + len(alone[alone["run"] == record.spec.name])
+
+
 def test_of_a_run_that_two_folders_hold_the_newer_is_exported(tmp_path, capsys):
     stores = [Store(tmp_path / name) for name in ("new", "old")]
     for store, year, value in zip(stores, (2026, 2024), (60.0, 40.0), strict=True):

@@ -63,6 +63,7 @@ def resample(waveform: Tensor, rate: int) -> Tensor:
 def kaldi_fbank(waveform: Tensor, num_mel_bins: int = 128) -> Tensor:
     """(S,) -> (F, M), natural log of mel power: mean removed, 25 ms Hanning windows every 10 ms, no dither (AudioMAE).
 
+    Of 128 bins the fourth lies between two frequencies of the spectrum and is log(eps) in every frame, as in what is published.
     Raises `DataError` for a sound shorter than one window.
     """
     if len(waveform) < SAMPLE_RATE // 40:
