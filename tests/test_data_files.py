@@ -217,6 +217,27 @@ def test_meshes_that_a_class_lacks_are_left_out_only_where_told(tmp_path, monkey
     assert TASKS["modelnet"].load("paper")["test"].note == f"{said}; 3 of 40 classes"
 
 
+def test_classes_that_one_list_alone_has_are_left_out_only_where_told(tmp_path, monkeypatch):
+    """Of lists of files, too: a class of which no sample is trained on, and one of which none is tested on"""
+    videos, texts = make_kinetics(tmp_path / "videos", 5), make_modelnet_texts(tmp_path / "texts")
+    for name in ("train.csv", "val.csv"):
+        lines = (videos / name).read_text().splitlines()
+        moved = f"{lines[-1].rpartition(' ')[0]} {7 if name == 'train.csv' else 8}"
+        (videos / name).write_text("\n".join([*lines[:-1], moved]) + "\n")
+    prepared = prepare(KINETICS, videos)
+    assert prepared.problems == ["class 7 is in train and not in test", "class 8 is in test and not in train"]
+    with pytest.raises(DataError, match=f"kinetics400: {re.escape(prepared.odd())}; see which with: .*--allow-missing"):
+        find("kinetics400")
+    (texts / "modelnet40_test.txt").write_text("\n".join(
+        line for line in (texts / "modelnet40_test.txt").read_text().splitlines() if not line.startswith("airplane")) + "\n")
+    prepare(MODELNET, texts)
+    said = "1 problem of folders and lists (class airplane is in train and not in test)"
+    with pytest.raises(DataError, match=f"ModelNet40: {re.escape(said)}; see which with: .*--allow-missing"):
+        TASKS["modelnet"].load("paper")
+    monkeypatch.setenv("M2PT_ALLOW_MISSING", "1")
+    assert TASKS["modelnet"].load("paper")["test"].note == f"{said}; 3 of 40 classes"
+
+
 def test_numbers_of_classes_are_those_of_the_profiles():
     for task in TASKS.values():
         for layout in layouts_of(task).values():
@@ -483,7 +504,7 @@ def test_exact_repeats_of_a_list_are_dropped_with_a_note_and_others_named(tmp_pa
     (note,) = [line for line in prepared.notes if line not in plain.notes]
     assert "lines that repeat another, passed over: 2 (train/" in note
     with (videos / "train.csv").open("a") as file:
-        file.write(f"{first.rpartition(' ')[0]} 3\n{first.rpartition(' ')[0]} 4\n")
+        file.write(f"{first.rpartition(' ')[0]} 1\n")
     prepared = prepare(KINETICS, videos)
     path = first.rpartition(" ")[0].strip('"')
     assert prepared.faults() == [f"{path}: listed twice, with other labels"]

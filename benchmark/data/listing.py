@@ -188,6 +188,16 @@ def counted(what: str, names: Iterable[str]) -> list[str]:
     return [f"{what}: {len(found):,} ({', '.join(map(printable, found[:SHOWN]))}{more})"]
 
 
+def one_sided(train: Iterable[Entry], test: Iterable[Entry], classes: Sequence[str]) -> list[str]:
+    """Problems of lists: each class that has samples to train on and none to test on, or the other way round.
+
+    Samples without a class are passed over, and so are lists that have no other: they are for pretraining.
+    """
+    trained, tested = ({int(entry.label) for entry in entries if entry.label.isdecimal()} for entries in (train, test))
+    return [f"class {printable(classes[label])} is in {'train' if label in trained else 'test'} and not in "
+            f"{'test' if label in trained else 'train'}" for label in sorted(trained ^ tested) if trained and tested]
+
+
 def carve_validation(entries: Sequence[Entry], share: float = VALIDATION_SHARE) -> tuple[list[Entry], list[Entry]]:
     """(train, val): a sample is validation where the hash of its path says so, whatever else is in the list.
 

@@ -24,7 +24,7 @@ from benchmark.data.catalogue import Layout, digests
 from benchmark.data.embedded import DataError
 from benchmark.data.examples import Examples
 from benchmark.data.files import Random, Reader, class_column, load_files
-from benchmark.data.listing import Entry, Listing, Root, carve_validation, read_text
+from benchmark.data.listing import Entry, Listing, Root, carve_validation, one_sided, read_text
 from benchmark.data.pictures import rand_augment, random_box, seeded
 from benchmark.spec.recipes import Split, TrainRecipe
 from tasks.kinetics.video import Video, look
@@ -56,8 +56,10 @@ def enumerate_files(root: Root) -> Listing:
                         "what is tested on cannot be trained on")
     if any(entry.label == UNLABELLED for entry in test):
         raise DataError(f"{root.path / 'val.csv'} has lines without a label; write them as: path label")
+    classes = [str(label) for label in range(NUM_CLASSES)]
+    problems = one_sided(train, test, classes)
     train, val = carve_validation(train)
-    return Listing({"train": train, "val": val, "test": test}, [str(label) for label in range(NUM_CLASSES)])
+    return Listing({"train": train, "val": val, "test": test}, classes, problems)
 
 
 def read_list(root: Root, name: str) -> list[Entry]:

@@ -21,7 +21,7 @@ import numpy as np
 from benchmark.data.catalogue import Layout, Prepared, digests, find
 from benchmark.data.embedded import DataError
 from benchmark.data.examples import Examples
-from benchmark.data.listing import Entry, Listing, Root, carve_validation, is_leftover, passed_over
+from benchmark.data.listing import Entry, Listing, Root, carve_validation, is_leftover, one_sided, passed_over
 from benchmark.spec.recipes import SPLITS, Split
 from tasks.meshes import SUFFIXES as MESHES
 from tasks.meshes import parse_mesh, sample_surface
@@ -94,8 +94,9 @@ def _enumerate_texts(root: Path) -> Listing:
             name = line.rpartition("_")[0]
             label = str(classes.index(name)) if name in classes else ""  # looking at the file says why it has none
             splits[split].append(Entry(f"{name}/{line}.txt" if name else f"{line}.txt", label))
+    problems = one_sided(splits["train"], splits["test"], classes)
     splits["train"], splits["val"] = carve_validation(splits["train"])
-    return apart(Listing(splits, classes), MODELNET)
+    return apart(Listing(splits, classes, problems), MODELNET)
 
 
 def _enumerate_meshes(root: Path) -> Listing:

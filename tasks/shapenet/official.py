@@ -23,7 +23,7 @@ import numpy as np
 from benchmark.data.catalogue import Item, Layout, Prepared, digests, find, items
 from benchmark.data.embedded import DataError
 from benchmark.data.examples import Batch, Examples
-from benchmark.data.listing import Entry, Listing, Root, read_text
+from benchmark.data.listing import Entry, Listing, Root, one_sided, read_text
 from benchmark.spec.recipes import SPLITS, Split
 from tasks.points_official import (
     Array,
@@ -81,7 +81,8 @@ def enumerate_parts(source: Root) -> Listing:
             raise DataError(f"list {path} is no list of names such as shape_data/02691156/1a04e3eab45ca15dd86060f189eb133")
         paths = [source.below(line).removeprefix("shape_data/") + ".txt" for line in lines]
         splits[split] = [Entry(name, str(categories.get(name.split("/")[0], ""))) for name in paths]
-    return apart(Listing(splits, list(CATEGORIES)), PARTS)
+    problems = one_sided(splits["train"], splits["test"], CATEGORIES)
+    return apart(Listing(splits, list(CATEGORIES), problems), PARTS)
 
 
 def read_categories(path: Path) -> dict[str, int]:
