@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 
 import pytest
+import timm
 import torch
 from torch import nn
 
@@ -13,7 +14,7 @@ from baselines.controls import CONTROLS, OTHER_SEED
 from baselines.m2pt import M2PT, in_order
 from benchmark.data.seeds import generator
 from benchmark.model.connect import linear_layers
-from benchmark.model.encoder import build_blocks
+from benchmark.model.encoder import build_blocks, draw_weight
 from benchmark.spec.contracts import Start
 
 
@@ -92,6 +93,20 @@ def test_untrained_blocks_are_neither_the_targets_nor_the_auxiliarys_and_follow_
         assert not any(torch.equal(weight, one[name]) for one in (before, auxiliary, other))
         assert torch.equal(weight, again[name])
         assert weight.std() == pytest.approx(before[name].std().item(), rel=0.2)
+
+
+def test_no_weight_begins_a_hundred_deviations_away():
+    """Of these numbers timm's function, with its own bounds, sets one to -2; all others have the very same bits"""
+    weights = []
+    for draw in (timm.layers.trunc_normal_, draw_weight):
+        torch.manual_seed(3)
+        weights.append(draw(torch.empty(768, 3072), std=0.02))
+    theirs, ours = weights
+    assert ours.abs().max().item() <= 6 * 0.02
+    assert torch.equal(ours, theirs.clamp(-6 * 0.02, 6 * 0.02))
+    random, again = (torch.Generator().manual_seed(3) for _ in range(2))
+    assert torch.equal(draw_weight(torch.empty(768, 3072), 0.02, random),
+                       nn.init.trunc_normal_(torch.empty(768, 3072), std=0.02, generator=again))
 
 
 @pytest.mark.parametrize("init_std", [None, 0.02])
