@@ -296,6 +296,17 @@ def test_an_entry_of_an_earlier_release_is_read(tmp_path, catalogue):
     assert main(["data", "verify", "imagenet"]) == 0
 
 
+def test_a_folder_that_is_none_leaves_no_catalogue_and_an_earlier_one_as_it_was(tmp_path):
+    with pytest.raises(DataError, match="is no folder"):
+        prepare(IMAGENET, tmp_path / "nowhere")
+    assert not (tmp_path / "catalogue").exists()
+    prepare(IMAGENET, make_imagenet(tmp_path / "root"))
+    before = {path.name: path.read_bytes() for path in (tmp_path / "catalogue").iterdir()}
+    with pytest.raises(DataError, match="is no folder"):
+        prepare(IMAGENET, tmp_path / "nowhere")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "catalogue").iterdir()} == before
+
+
 def read_too_early(_root) -> object:
     raise AssertionError("files are looked for before it is known that what is found can be kept")
 

@@ -20,7 +20,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -135,7 +135,12 @@ def prepare(layout: Layout, root: Path, jobs: int = 1, say: Callable[[str], None
         folder().mkdir(parents=True, exist_ok=True)
         write_whole(folder() / ".writable", b"")
         (folder() / ".writable").unlink(missing_ok=True)
-    prepared, found = inspect(layout, root, jobs, say, prefix=prefix, links=links)
+    try:
+        prepared, found = inspect(layout, root, jobs, say, prefix=prefix, links=links)
+    except BaseException:
+        with suppress(OSError):  # of a catalogue with entries
+            folder().rmdir()
+        raise
     entry = folder() / f"{layout.name}.json"
     with _writing():
         entry.unlink(missing_ok=True)
