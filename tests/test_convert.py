@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from benchmark.cli.main import main
-from benchmark.model.encoder import Encoder
+from benchmark.model.encoder import Encoder, build_blocks
 from benchmark.model.weights import CheckpointError, load_blocks, load_encoder
 from benchmark.records.store import Store
 from benchmark.spec.recipes import ModelShape
-from benchmark.transfer.convert import convert, write
+from benchmark.transfer.convert import convert, convert_blocks, write
 from benchmark.transfer.namings import detect
 from benchmark.transfer.published import read_sets
 from tasks import TASKS
@@ -291,6 +292,64 @@ def test_a_head_of_average_pooling_computes_what_timms_does(tmp_path):
         expected = theirs(x)
         logits = theirs.head(theirs.fc_norm(ours.encode(ours.tokenizer({"input": x})).patches.mean(1)))
     assert (logits - expected).abs().max() <= 1e-5 * expected.abs().max()
+
+
+PLAIN = "vit_base_patch16_224"
+SMALL = {"embed_dim": 96, "depth": 2, "num_heads": 3}
+
+
+def of_timm(folder: Path, architecture: str, said: dict[str, object] | None = None) -> nn.Module:
+    """A small model of timm in a folder, as its hub has them: weights, and a config.json that names the architecture."""
+    torch.manual_seed(0)
+    model = timm.create_model(architecture, **SMALL).eval()
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, 1.0 if parameter.ndim == 1 else 0.0, 0.1)
+    save_file(model.state_dict(), folder / "model.safetensors")
+    (folder / "config.json").write_text(json.dumps(said or {"architecture": architecture, "model_args": SMALL}))
+    return model
+
+
+@pytest.mark.parametrize(("architecture", "told"), [
+    (PLAIN, []), ("vit_base_patch14_dinov2", []), ("eva_giant_patch14_224", []), ("vit_base_patch16_siglip_256", []),
+    ("vit_base_patch16_rpn_224", ["norms come after attention and MLP, before the sums"]),
+    ("eva02_enormous_patch14_clip_224", ["norms come after attention and MLP, before the sums"]),
+    ("vit_base_patch32_clip_quickgelu_224", ["the activation is QuickGELU there, and here GELU"]),
+    ("vit_so400m_patch16_siglip_256", ["the activation is GELUTanh there"]),
+    ("vit_pe_core_base_patch16_224", ["queries and keys are turned by their positions there"]),
+    ("vit_srelpos_small_patch16_224", ["attention weighs relative positions there"])])
+def test_blocks_of_timm_compute_what_they_did_or_it_is_told(architecture, told, tmp_path):
+    """Names alone tell none of it: all of these have the names of a plain ViT"""
+    theirs = of_timm(tmp_path, architecture)
+    conversion = convert_blocks(tmp_path / "model.safetensors")
+    assert (conversion.blocks.num_heads, conversion.blocks.depth) == (3, 2)
+    assert len(conversion.differences) == len(told)
+    assert all(difference.startswith(begin) for difference, begin in zip(conversion.differences, told, strict=True))
+    inner: dict[str, Tensor] = {}
+    theirs.blocks[0].register_forward_pre_hook(lambda block, values: inner.update(before=values[0]))
+    theirs.blocks[1].register_forward_hook(lambda block, values, result: inner.update(after=result))
+    ours = build_blocks(96, 2, 3, conversion.blocks.mlp_ratio, qkv_bias=True).eval()
+    ours.load_state_dict({name.removeprefix("blocks."): tensor for name, tensor in conversion.tensors.items()})
+    with torch.inference_mode():
+        theirs(torch.randn(1, *theirs.default_cfg["input_size"]))
+        apart = (ours[1](ours[0](inner["before"])) - inner["after"]).abs().max() / inner["after"].abs().max()
+    assert (apart < 1e-5) == (not told)
+
+
+def test_what_a_file_of_timm_does_not_say_is_told(tmp_path):
+    path = tmp_path / "model.safetensors"
+    of_timm(tmp_path, PLAIN, {"architecture": "vit_of_tomorrow"})
+    with pytest.raises(CheckpointError, match=r"names timm's 'vit_of_tomorrow', whose blocks timm .* does not show"):
+        convert_blocks(path)
+    of_timm(tmp_path, PLAIN, {"architecture": "resnet18"})
+    with pytest.raises(CheckpointError, match=r"names timm's 'resnet18', whose blocks"):
+        convert_blocks(path)
+    (tmp_path / "config.json").unlink()
+    with pytest.raises(CheckpointError, match=r"give --heads N, or put the config\.json"):
+        convert_blocks(path)
+    assert "as no config.json beside it names timm's architecture" in convert_blocks(path, num_heads=3).describe()
+    of_timm(tmp_path, "vit_srelpos_small_patch16_224")
+    (tmp_path / "config.json").unlink()
+    assert convert_blocks(path, num_heads=3).differences == ["attention weighs relative positions there, and not here"]
 
 
 def hugging_face(model: str, layout: str) -> dict[str, Tensor]:

@@ -94,6 +94,9 @@ def convert_blocks(path: Path, *, num_heads: int | None = None, first: int | Non
     from the first on. Raises `CheckpointError` as `convert` does.
     """
     renamed, conversion, naming, kind = _read(path, weights)
+    if naming.name == "timm" and kind.num_heads is None:
+        conversion.notes.append("taken as a plain ViT's (norms before attention and MLP, GELU, no rotary embedding), as no "
+                                "config.json beside it names timm's architecture")
     renamed = _take_blocks(renamed, conversion)
     depth = len({index_of(name) for name in renamed})
     sizes = [renamed.get(f"blocks.0.{name}.weight", torch.empty(0, 0)).shape for name in ("attn.proj", "mlp.fc1")]

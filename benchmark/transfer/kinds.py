@@ -1,7 +1,8 @@
 """Weights of blocks and the configuration beside them in; what kind of blocks they are, and in what they differ from ours, out.
 
-Ours are pre-norm: x + attention(norm1(x)), then x + MLP(norm2(x)), with GELU, and every token attends to all. Hugging Face
-writes what names do not say, such as the number of heads, into config.json beside the file.
+Ours are pre-norm: x + attention(norm1(x)), then x + MLP(norm2(x)), with GELU, and every token attends to all. What names do
+not say, such as the number of heads, is in config.json beside the file: Hugging Face writes it there, and timm by naming an
+architecture, which timm itself then builds here, without numbers.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from benchmark.transfer.namings import REASONS, Naming, index_of
 EXACT = ("gelu", "gelu_python")  # names of the activation that is ours
 PARTS = {"vision_model": "vision_config", "text_model": "text_config"}  # of a file with two models: their configurations
 HEADS = ("encoder_attention_heads", "num_attention_heads")
+RELATIVE = "attention weighs relative positions there, and not here"
+TIMM_PLAIN = {"vision_transformer.Block", "eva.EvaBlock", "beit.Block", "vision_transformer_relpos.RelPosBlock"}
 
 
 @dataclass(frozen=True)
@@ -32,10 +35,11 @@ class Kind:
     post_norm: bool
     causal: bool
     activation: str | None  # None: nothing says it
+    others: tuple[str, ...] = ()  # what else they do otherwise, one sentence each
 
     def differences(self) -> list[str]:
         """What these blocks compute otherwise than ours with the same weights, one sentence each"""
-        found = []
+        found = [*self.others]
         if self.post_norm:
             found.append("norms come after the sums there, and here before attention and MLP: each gets the norm that came "
                          "before it, and computes the same from the same sum; sums themselves are not normalised")
@@ -52,6 +56,8 @@ class Kind:
 def kind_of(path: Path, chosen: str, naming: Naming, tensors: Mapping[str, Tensor]) -> Kind:
     """Of the set `chosen` of a file; raises `CheckpointError` where it cannot be told whether norms come before or after."""
     said = _configuration(path, chosen) if naming.configured else {}
+    if "architecture" in said:
+        return _kind_of_timm(said, path.with_name("config.json"))
     heads: Any = next((said[name] for name in HEADS if name in said), None)
     if "encoder.num_heads" in tensors:
         heads = int(tensors["encoder.num_heads"])
@@ -64,7 +70,36 @@ def kind_of(path: Path, chosen: str, naming: Naming, tensors: Mapping[str, Tenso
                                   "after; put the config.json that was published with it beside it")
         post_norm = not said["do_stable_layer_norm"]
     activation = said.get("hidden_act", said.get("activation_function", naming.activation))
-    return Kind(heads, post_norm, naming.causal, None if activation is None else str(activation))
+    shared = any("rel_pos" in name and not name.startswith("blocks.") for name in tensors)  # those of a block are left over
+    return Kind(heads, post_norm, naming.causal, None if activation is None else str(activation), (RELATIVE,) if shared else ())
+
+
+def _kind_of_timm(said: Mapping[str, Any], place: Path) -> Kind:
+    """Of the blocks of the model of timm that a config.json names"""
+    import timm
+    import torch
+
+    name, arguments = said["architecture"], said.get("model_args") or {}
+    try:
+        with torch.device("meta"):
+            model: Any = timm.create_model(name, **arguments)
+        block = model.blocks[0]
+        heads, activation = int(block.attn.num_heads), block.mlp.act
+    except (AttributeError, LookupError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{place} names timm's {name!r}, whose blocks timm {timm.__version__} does not show "
+                              f"({type(error).__name__}: {error}); without it, weights are taken as a plain ViT's") from error
+    kind = f"{type(block).__module__.rpartition('.')[2]}.{type(block).__name__}"
+    others = []
+    if "Post" in kind:
+        others.append("norms come after attention and MLP, before the sums, there, and here before attention and MLP")
+    elif kind not in TIMM_PLAIN:
+        others.append(f"blocks are timm's {kind} there, which may compute otherwise with the same weights")
+    if getattr(model, "shared_rel_pos", None) is not None:
+        others.append(RELATIVE)
+    if getattr(model, "rope", None) is not None:
+        others.append("queries and keys are turned by their positions there (rotary embedding), and not here")
+    exact = isinstance(activation, torch.nn.GELU) and activation.approximate == "none"
+    return Kind(heads, False, False, EXACT[0] if exact else type(activation).__name__, tuple(others))
 
 
 def _configuration(path: Path, chosen: str) -> dict[str, Any]:

@@ -110,10 +110,10 @@ NAMINGS = (
     Naming("videomae", "VideoMAE, pretrained", r"^encoder\.blocks\.", r"^(?!encoder\.)",
            ((r"^encoder\.", ""), *BIASES, TOKENIZER), fixed_positions=True),
     Naming("videomae", "VideoMAE, fine-tuned", r"attn\.q_bias$", r"^(head|fc_norm)\.", (*BIASES, TOKENIZER),
-           fixed_positions=True),
+           fixed_positions=True, configured=True),
     Naming("mae", "MAE and AudioMAE", r"^(mask_token$|decoder_)", r"^(decoder|mask_token|head|fc_norm)", (TOKENIZER,)),
     Naming("timm", "timm's ViT, and what benchmark export wrote", r"^blocks\.\d+\.",
-           r"^(head|fc_norm|pre_logits)(_drop)?(\.|$)", (TOKENIZER,)))
+           r"^(head|fc_norm|pre_logits)(_drop)?(\.|$)", (TOKENIZER,), configured=True))
 
 
 def fault_of(tensor: Tensor, dtype: torch.dtype = torch.float32) -> str:
