@@ -241,6 +241,31 @@ def test_of_two_models_in_a_file_each_has_its_own_configuration(tmp_path):
         convert_blocks(file, num_heads=HEADS)
 
 
+@pytest.mark.parametrize(("family", "configuration", "told"), [
+    ("bert", {"model_type": "roberta"}, []), ("bert", {"is_decoder": True}, ["a token attends to earlier ones alone"]),
+    ("bert", {"model_type": "git"}, ["a token of text attends to earlier ones alone"]),
+    ("bert", {"model_type": "yoso"}, ["attention is approximated there"]),
+    ("bert", {"model_type": "of_tomorrow"}, ["blocks are those of transformers' of_tomorrow there"]),
+    ("clip, images", {"model_type": "clip_vision_model"}, []), ("clip, images", {"model_type": "mlcd_vision_model"},
+                                                              ["queries and keys are turned by their positions there"]),
+    ("clip, texts", {"model_type": "clip_text_model"}, ["a token attends to earlier ones alone"]),
+    ("clip, texts", {"model_type": "siglip_text_model"}, []), ("deit", {"model_type": "deit"}, [])])
+def test_types_that_share_names_and_compute_otherwise_are_told(family, configuration, told, tmp_path):
+    file = saved(tmp_path, named_as(family, random_blocks()), num_attention_heads=HEADS, hidden_act="gelu", **configuration)
+    found = [difference for difference in convert_blocks(file).differences if not difference.startswith("norms come after")]
+    assert len(found) == len(told)
+    assert all(difference.startswith(begin) for difference, begin in zip(found, told, strict=True))
+
+
+def test_queries_of_another_width_than_values_are_refused(tmp_path):
+    """As MobileBERT has them"""
+    state = named_as("bert", random_blocks())
+    for name in [name for name in state if name.endswith("query.weight")]:
+        state[name] = state[name][:, : WIDTH // 2].contiguous()
+    with pytest.raises(CheckpointError, match=r"has other blocks than ours: .*left over blocks\.N\.attn\.q\.weight"):
+        convert_blocks(saved(tmp_path, state, num_attention_heads=HEADS))
+
+
 def test_an_encoder_that_would_compute_something_else_is_refused_as_a_whole(tmp_path):
     shape = TASKS["imagenet"].profiles["tiny"].shape.model_copy(update={"embed_dim": WIDTH, "depth": DEPTH, "num_heads": HEADS,
                                                                         "mlp_ratio": 4.0})

@@ -24,6 +24,19 @@ EXACT = ("gelu", "gelu_python")  # names of the activation that is ours
 PARTS = {"vision_model": "vision_config", "text_model": "text_config"}  # of a file with two models: their configurations
 HEADS = ("encoder_attention_heads", "num_attention_heads")
 RELATIVE = "attention weighs relative positions there, and not here"
+ROTARY = "queries and keys are turned by their positions there (rotary embedding), and not here"
+APPROXIMATE = "attention is approximated there, and exact here"
+COMPARED = {  # types of transformers whose blocks compute what is told of them (tests/peers/types_of_transformers.py)
+    "altclip", "audio-spectrogram-transformer", "bert", "bert-generation", "camembert", "chinese_clip", "clap", "clip",
+    "clipseg", "data2vec-text", "deit", "dinov2", "dinov2_with_registers", "dpt", "ernie", "groupvit", "hubert", "idefics",
+    "ijepa", "layoutlm", "lxmert", "markuplm", "metaclip_2", "owlv2", "owlvit", "pixio", "roberta", "roc_bert", "siglip",
+    "splinter", "tapas", "unispeech", "unispeech-sat", "videomae", "vilt", "vision-text-dual-encoder", "visual_bert", "vit",
+    "vit_mae", "vit_msn", "vivit", "wav2vec2", "whisper", "xlm-roberta", "yolos"}
+OTHERWISE = {  # other types under the same names
+    "big_bird": "of a long text a token attends to some others alone there, and here to all",
+    "bros": "attention weighs how boxes lie to each other there, and not here",
+    "git": "a token of text attends to earlier ones alone there, and here to all",
+    "mlcd": ROTARY, "mra": APPROXIMATE, "yoso": APPROXIMATE}
 TIMM_PLAIN = {"vision_transformer.Block", "eva.EvaBlock", "beit.Block", "vision_transformer_relpos.RelPosBlock"}
 
 
@@ -70,8 +83,14 @@ def kind_of(path: Path, chosen: str, naming: Naming, tensors: Mapping[str, Tenso
                                   "after; put the config.json that was published with it beside it")
         post_norm = not said["do_stable_layer_norm"]
     activation = said.get("hidden_act", said.get("activation_function", naming.activation))
-    shared = any("rel_pos" in name and not name.startswith("blocks.") for name in tensors)  # those of a block are left over
-    return Kind(heads, post_norm, naming.causal, None if activation is None else str(activation), (RELATIVE,) if shared else ())
+    kind = re.sub(r"_(text|vision)(_model)?$", "", str(said.get("model_type", "")))
+    causal = said.get("is_decoder") is True or (naming.causal and not kind.startswith("siglip"))
+    others = [RELATIVE] if any("rel_pos" in name and not name.startswith("blocks.") for name in tensors) else []
+    if kind in OTHERWISE:
+        others.append(OTHERWISE[kind])
+    elif kind and kind not in COMPARED:
+        others.append(f"blocks are those of transformers' {kind} there, which may compute otherwise with the same weights")
+    return Kind(heads, post_norm, causal, None if activation is None else str(activation), tuple(others))
 
 
 def _kind_of_timm(said: Mapping[str, Any], place: Path) -> Kind:
@@ -97,7 +116,7 @@ def _kind_of_timm(said: Mapping[str, Any], place: Path) -> Kind:
     if getattr(model, "shared_rel_pos", None) is not None:
         others.append(RELATIVE)
     if getattr(model, "rope", None) is not None:
-        others.append("queries and keys are turned by their positions there (rotary embedding), and not here")
+        others.append(ROTARY)
     exact = isinstance(activation, torch.nn.GELU) and activation.approximate == "none"
     return Kind(heads, False, False, EXACT[0] if exact else type(activation).__name__, tuple(others))
 

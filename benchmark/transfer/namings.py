@@ -169,7 +169,7 @@ def _joined(tensors: dict[str, Tensor], reshaped: list[str]) -> dict[str, Tensor
         for part in ("weight", "bias"):
             names = [f"{start}attn.{letter}.{part}" for letter in QKV]
             there = [name for name in names if name in tensors]
-            of_one_kind = len({tensors[name].is_floating_point() for name in there}) == 1
+            of_one_kind = len({(tensors[name].is_floating_point(), tensors[name].shape[1:]) for name in there}) == 1
             if of_one_kind and (part == "bias" or len(there) == len(names)):
                 like = tensors[there[0]]
                 tensors[f"{start}attn.qkv.{part}"] = torch.cat(
