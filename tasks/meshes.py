@@ -183,12 +183,12 @@ def _ears(outline: Array, normal: Array) -> list[list[int]] | None:
     axis = int(np.abs(normal).argmax())
     flat = np.delete(outline, axis, axis=1)[:, ::1 if (normal[axis] > 0) == (axis != 1) else -1]  # counterclockwise
     left, triangles = list(range(len(flat))), []
-
     while len(left) > 3:
         for place in range(len(left)):
             ear = [left[place - 1], left[place], left[(place + 1) % len(left)]]
             a, b, c = flat[ear]
-            others = flat[[corner for corner in left if not (flat[corner] == flat[ear]).all(axis=1).any()]]
+            others = flat[left]
+            others = others[(others[:, None] != flat[ear]).any(axis=2).all(axis=1)]
             inside = (_turn(a, b, others) >= 0) & (_turn(b, c, others) >= 0) & (_turn(c, a, others) >= 0)
             if _turn(a, b, c) >= 0 and not inside.any():
                 triangles.append(ear)

@@ -340,6 +340,12 @@ def test_what_a_file_of_timm_does_not_say_is_told(tmp_path):
     of_timm(tmp_path, PLAIN, {"architecture": "vit_of_tomorrow"})
     with pytest.raises(CheckpointError, match=r"names timm's 'vit_of_tomorrow', whose blocks timm .* does not show"):
         convert_blocks(path)
+    of_timm(tmp_path, PLAIN, {"architecture": "hf-hub:timm/vit_base_patch16_224"})
+    with pytest.raises(CheckpointError, match=r"whose blocks timm .* does not show \(LookupError: no such model\)"):
+        convert_blocks(path)
+    of_timm(tmp_path, PLAIN, {"architecture": PLAIN, "model_args": {"checkpoint_path": "elsewhere.pth"}})
+    with pytest.raises(CheckpointError, match=r"does not show \(TypeError"):
+        convert_blocks(path)
     of_timm(tmp_path, PLAIN, {"architecture": "resnet18"})
     with pytest.raises(CheckpointError, match=r"names timm's 'resnet18', whose blocks"):
         convert_blocks(path)

@@ -100,8 +100,10 @@ def _kind_of_timm(said: Mapping[str, Any], place: Path) -> Kind:
 
     name, arguments = said["architecture"], said.get("model_args") or {}
     try:
+        if not timm.is_model(name):  # a name may also ask for a download
+            raise LookupError("no such model")
         with torch.device("meta"):
-            model: Any = timm.create_model(name, **arguments)
+            model: Any = timm.create_model(name, pretrained=False, checkpoint_path="", **arguments)
         block = model.blocks[0]
         heads, activation = int(block.attn.num_heads), block.mlp.act
     except (AttributeError, LookupError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
