@@ -29,7 +29,7 @@ from benchmark.records.record import Record, read_record, record_text
 from benchmark.records.store import Store
 from benchmark.runner.budget import Budget
 from benchmark.runner.pool import Event, run_plan, todo
-from benchmark.runner.preload import ALWAYS, FIRST, LAST, in_order, preloaded
+from benchmark.runner.preload import ALWAYS, FIRST, LAST, environment, in_order, preloaded
 from benchmark.spec.runspec import Site
 from benchmark.train.checkpoint import load_checkpoint, save_checkpoint
 
@@ -81,6 +81,13 @@ def test_what_is_imported_for_all_is_not_searched_for_garbage(plugins, tmp_path)
     program = (f"import gc, {FIRST}\nassert not gc.isenabled()\nimport json\nimport {LAST}\n"
                "assert gc.isenabled()\nassert gc.get_freeze_count() > 1000")
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)
+
+
+def test_processes_begin_with_what_their_libraries_read_once(reference):
+    """OpenMP and the allocator look at it as they are loaded, in the server that forks every process"""
+    assert environment(3)["OMP_NUM_THREADS"] == "3"
+    assert environment(3)["GOMP_SPINCOUNT"] == "10000", "beside other programs as it comes: forty times as long"
+    assert environment(int(os.environ["OMP_NUM_THREADS"])).items() <= os.environ.items()
 
 
 @pytest.fixture(scope="session")

@@ -22,15 +22,11 @@ from benchmark.provenance.currency import AGAIN, Judge, Standing, State
 from benchmark.records.headers import Header
 from benchmark.records.store import Store
 from benchmark.runner.budget import Budget
-from benchmark.runner.preload import preloaded
+from benchmark.runner.preload import environment, preloaded
 from benchmark.runner.stacks import Stacks
 from benchmark.runner.worker import Work, carry_out, own_settings
 from benchmark.spec.runspec import RunSpec, Site
 
-# Keep freed memory: small models spend a tenth of their time on returning it to the kernel and asking for it again.
-ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "2000000000", "MALLOC_TRIM_THRESHOLD_": "2000000000",
-             "MALLOC_TOP_PAD_": "268435456"}
-CUBLAS = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}  # without it, matrix products on a GPU are not deterministic
 GRACE_S = 60.0  # for a run that is told to stop; then it goes on from its last epoch
 LOOK_AGAIN_S = 2.0  # at a run that another runner is carrying out
 
@@ -112,7 +108,7 @@ def run_plan(plan: Plan, store: Store, site: Site, jobs: int, on_event: Callable
     for job in plan.jobs:
         if job.spec.run_id not in pending:
             on_event(Event("kept", job.spec))
-    os.environ |= {"OMP_NUM_THREADS": str(site.threads), **ALLOCATOR, **CUBLAS}  # read when the fork server starts
+    os.environ |= environment(site.threads)  # read when the fork server starts
     runner = _Runner(store, site, on_event, retries, list(work.jobs), dict(work.replaced), budget)
     try:
         while runner.waiting or runner.running or runner.elsewhere:
