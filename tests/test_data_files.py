@@ -515,7 +515,7 @@ def test_exact_repeats_of_a_list_are_dropped_with_a_note_and_others_named(tmp_pa
     (note,) = [line for line in prepared.notes if line not in plain.notes]
     assert "lines that repeat another, passed over: 2 (train/" in note
     with (videos / "train.csv").open("a") as file:
-        file.write(f"{first.rpartition(' ')[0]} 1\n")
+        file.write(f"{first.rpartition(' ')[0]} 3\n{first.rpartition(' ')[0]} 4\n")
     prepared = prepare(KINETICS, videos)
     path = first.rpartition(" ")[0].strip('"')
     assert prepared.faults() == [f"{path}: listed twice, with other labels"]

@@ -191,11 +191,19 @@ def counted(what: str, names: Iterable[str]) -> list[str]:
 def one_sided(train: Iterable[Entry], test: Iterable[Entry], classes: Sequence[str]) -> list[str]:
     """Problems of lists: each class that has samples to train on and none to test on, or the other way round.
 
-    Samples without a class are passed over, and so are lists that have no other: they are for pretraining.
+    Samples without a class are passed over, and so are lists that have no other: they are for pretraining. So are samples that
+    are listed with several, which are not used.
     """
-    trained, tested = ({int(entry.label) for entry in entries if entry.label.isdecimal()} for entries in (train, test))
+    trained, tested = map(_used_labels, (train, test))
     return [f"class {printable(classes[label])} is in {'train' if label in trained else 'test'} and not in "
             f"{'test' if label in trained else 'train'}" for label in sorted(trained ^ tested) if trained and tested]
+
+
+def _used_labels(entries: Iterable[Entry]) -> set[int]:
+    labels: dict[str, set[str]] = {}
+    for entry in entries:
+        labels.setdefault(entry.path, set()).add(entry.label)
+    return {int(label) for several in labels.values() if len(several) == 1 for label in several if label.isdecimal()}
 
 
 def carve_validation(entries: Sequence[Entry], share: float = VALIDATION_SHARE) -> tuple[list[Entry], list[Entry]]:
