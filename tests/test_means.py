@@ -254,15 +254,35 @@ def test_scales_are_compared_as_numpy_compares_them():
     assert noise.layers == len(layer_sizes(collection)) / 2
 
 
-@pytest.mark.parametrize(("shift", "verdict"), [
-    ({}, NO_EVIDENCE), ({"m2pt": 2.0}, HELPS), ({"m2pt": -2.0}, NO_EVIDENCE),
-    ({"m2pt": 2.0, "self-copy": 2.0}, AHEAD)], ids=["nothing", "help", "harm", "a copy does the same"])
-def test_the_second_rule_says_what_the_seeds_of_its_protocol_show(shift, verdict):
+@pytest.mark.parametrize(("shift", "verdict", "said"), [
+    ({}, NO_EVIDENCE, "is not shown to help beyond its controls: over 4 pairs of modalities and four seeds"),
+    ({"m2pt": 2.0}, HELPS, "helps on average, beyond each of its controls: over 4 pairs"),
+    ({"m2pt": -2.0}, NO_EVIDENCE, "is not shown to help beyond its controls: over 4 pairs"),
+    ({"m2pt": 2.0, "self-copy": 2.0}, AHEAD, "is ahead of its controls' mean, but not shown to help beyond each of them: over"),
+    ({"m2pt": 2.0, "random-norm": 2.0, "self-copy": 2.0, "same-modality": 2.0}, AHEAD, "is ahead of its controls' mean, but"),
+], ids=["nothing", "help", "harm", "a copy does the same", "all do the same"])
+def test_the_second_rule_says_what_the_seeds_of_its_protocol_show_and_the_headline_says_it(shift, verdict, said):
     seen = records(range(6), {"m2pt": 5.0})
     analysis = analyse(seen + records(RULE.seeds, shift), [], tasks=TASKS, study=ASKED)
     assert set(analysis.second["verdict"]) == {verdict}
     assert set(analysis.second["seeds"]) == {"6 7 8 9"}
     assert "judged on seeds 6 to 9 and no others" in protocol_line(analysis)
+    (row,) = (row for row in rows_of(analysis.second) if row.task == ALL)
+    text = headline(analysis)
+    assert said in text
+    gain, low, high = map(show_points, (row.over_baseline, row.over_low, row.over_high))
+    assert f"the gain over the plain model averages {gain} points [{low}, {high}]; over" in text, "nothing is published here"
+    assert ("over the mean of its controls (the plain model, noise of the auxiliary's size, a copy of the target's own "
+            f"weights) it averages {show_points(row.difference)} points [") in text
+
+
+@pytest.mark.parametrize(("p", "said"), [
+    (0.04, "], shown to be smaller than the published gains of these pairs, which average +0.72;"),
+    (0.06, "], where the published gains of these pairs average +0.72;")])
+def test_the_headline_says_whether_the_gain_is_shown_to_be_smaller_than_what_was_published(p, said):
+    analysis = analyse(records(RULE.seeds), [], tasks=TASKS, study=ASKED)
+    assert said in headline(replace(analysis, second=analysis.second.assign(published=0.72, p_equivalent=p)))
+
 
 
 @pytest.mark.parametrize(("shift", "verdict"), [(-3.0, HELPS), (3.0, NO_EVIDENCE)])
@@ -280,6 +300,7 @@ def test_the_second_rule_judges_nothing_before_all_its_seeds_are_there():
     assert set(analysis.second["verdict"]) == {PLANNING}
     assert set(analysis.second["seeds"]) == {"0 1 2 3 4 5"}
     assert "nothing is judged" in protocol_line(analysis)
+    assert "helps on average: over 4 pairs of modalities and nine seeds the gain" in headline(analysis), "of those there are"
 
 
 @pytest.mark.parametrize(("gain", "said"), [

@@ -13,6 +13,8 @@ from benchmark.evidence.estimates import known
 from benchmark.evidence.frames import first_row, rows_of
 from benchmark.evidence.means import ALL
 from benchmark.evidence.rule import BASELINE
+from benchmark.evidence.rule2 import AHEAD, HELPS, NO_EVIDENCE
+from benchmark.evidence.stats import ALPHA
 from benchmark.report.markup import NONE, Table, as_gain, show_interval, show_p, show_points, show_spread, text_rows
 from benchmark.spec.contracts import Metric
 
@@ -25,6 +27,11 @@ DRAWN = {  # how noise is drawn: what its cells differ in, and how many draws th
     "mixed": ("noise for one auxiliary and for another, of some the same and of some their own",
               "Some runs have a draw of their own; the others of a seed and arm share one"),
 }
+JUDGED = {  # by the second rule, over all pairs
+    HELPS: "helps on average, beyond each of its controls",
+    AHEAD: "is ahead of its controls' mean, but not shown to help beyond each of them",
+    NO_EVIDENCE: "is not shown to help beyond its controls",
+}
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 
 
@@ -36,11 +43,17 @@ def headline_section(analysis: Analysis) -> int | None:
 
 
 def headline(analysis: Analysis) -> str:
-    """One sentence: what the treatment is, what it is worth on average, what was published, and what controls are worth."""
+    """One sentence: what the treatment is, what it is worth on average, what was published, and what controls are worth.
+
+    Where all seeds of the second rule are there, it is that rule's verdict over all pairs, with its numbers.
+    """
     section = headline_section(analysis)
     if section is None:
         return ""
     study = analysis.study
+    second = first_row(analysis.second, {"section": section, "task": ALL})
+    if second is not None and second.verdict in JUDGED:
+        return _judged(analysis, second)
     rows = {name: first_row(analysis.means, {"section": section, "task": ALL, "arm": name, "reference": BASELINE})
             for name in (study.method, *study.rivals.get(study.method, ()))}
     ours = rows.pop(study.method)
@@ -61,6 +74,25 @@ def headline(analysis: Analysis) -> str:
         if row is not None:
             text += f"; {study.called.get(name, name)} averages {_points(row)}{_fewer(row, ours)}"
     return f"{text} (profile {where.profile}, setting {where.setting}{_left_out(ours)})."
+
+
+def _judged(analysis: Analysis, row: Any) -> str:
+    """The verdict over all pairs by the rule that was written down before these seeds were run"""
+    study, where = analysis.study, analysis.collection.sections[row.section]
+    controls = ", ".join(["the plain model", *(study.called.get(name, name) for name in study.rivals.get(study.method, ()))])
+    text = (f"{study.treatment[0].upper()}{study.treatment[1:]} {JUDGED[row.verdict]}: over {row.pairs} pairs of modalities "
+            f"and {count(len(row.seeds.split()), 'seed')}, judged by a rule that was written down before they were run, the "
+            f"gain over the plain model averages {_interval(row.over_baseline, row.over_low, row.over_high)}")
+    if not pd.isna(row.published):
+        text += (f", shown to be smaller than the published gains of these pairs, which average {show_points(row.published)}"
+                 if row.p_equivalent < ALPHA else
+                 f", where the published gains of these pairs average {show_points(row.published)}")
+    return (f"{text}; over the mean of its controls ({controls}) it averages {_interval(row.difference, row.low, row.high)} "
+            f"(profile {where.profile}, setting {where.setting}).")
+
+
+def _interval(difference: float, low: float, high: float) -> str:
+    return f"{show_points(difference)} points [{show_points(low)}, {show_points(high)}]"
 
 
 def count(number: int, what: str) -> str:
