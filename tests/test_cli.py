@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gc
+import json
 import os
 import re
 import shutil
@@ -441,6 +442,27 @@ def test_everything_that_is_listed_is_explained(name, capsys):
     else:
         assert (f"run it: {known.command}" in printed) == bool(known.set)
         assert all(f"--set {text}" in printed for text in known.set)
+
+
+def test_a_run_is_explained_by_its_record_and_a_failed_one_by_its_error(tmp_path, monkeypatch, capsys):
+    store = Store(tmp_path / "results" / "tiny")
+    treated, failed = make_record(make_spec(arm="m2pt", auxiliary="point"), 46.25), make_record(make_spec(seed=1))
+    store.prepare()
+    store.save(treated)
+    store.save_failure(failed.spec, "it went wrong here", "the traceback")
+    monkeypatch.chdir(tmp_path)  # found below results/ without being told where
+    assert main(["info", treated.spec.name]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == f"{treated.spec.name}: m2pt on imagenet with weights from point, profile tiny, setting pretrained, seed 0"
+    assert said[1] == f"file: results/tiny/runs/{treated.spec.name}/record.json"
+    assert any(line.startswith("test: top-1 46.25") and line.endswith(" after 12 epochs") for line in said)
+    assert said[-1] == f"again: benchmark reproduce {treated.spec.name} --results results/tiny"
+    assert main(["info", failed.spec.name, "--results", "results/tiny"]) == 0
+    assert "error: it went wrong here\n" in capsys.readouterr().out
+    assert main(["info", treated.spec.name, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["run_id"] == treated.run_id
+    assert main(["info", treated.spec.name[:-1]]) == 2
+    assert "a run is named as its folder below results/PROFILE/runs" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("profile", ["tiny", "small", "paper"])

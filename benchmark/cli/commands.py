@@ -172,13 +172,16 @@ def build_parser() -> Parser:
                          help="of claims: also the verdicts by these records; may be repeated")
     listing.set_defaults(run=reading.show_list)
 
-    info = verbs.add_parser("info", parents=[plugins, as_json], help="everything about one task, arm, matrix, variant or claim",
+    info = verbs.add_parser("info", parents=[plugins, as_json],
+                            help="everything about one task, arm, matrix, variant, claim or run",
                             description="Of a task its data, sizes and recipes; of an arm its options; a matrix as a file to "
-                            "start from; of a claim what was published, the command that tests it and what came out.")
-    info.add_argument("name", metavar="NAME", help="as list, list variants and list claims have it")
+                            "start from; of a claim what was published, the command that tests it and what came out; of a "
+                            "run what its record says, or why it failed.")
+    info.add_argument("name", metavar="NAME", help="as list, list variants and list claims have it; of a run, its folder's")
     info.add_argument("--profile", choices=PROFILES, help="of a task (default: tiny, or the one it has)")
     info.add_argument("--results", type=Path, action="append", metavar="DIR",
-                      help="by whose records a claim is judged; may be repeated (default: all below results/)")
+                      help="by whose records a claim is judged, or which has the run; may be repeated "
+                      "(default: all below results/)")
     info.set_defaults(run=reading.show_info)
 
     new = verbs.add_parser("new", help="write a commented file for an arm or a task of your own, and its test",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 
 from benchmark.evidence.claims import Claim, Judgement, load_claims
 from benchmark.plan.matrix import nearest
@@ -11,6 +12,8 @@ from benchmark.plan.presets import Matrix
 from benchmark.plan.sources import load_sources, numbers_of, sections_of
 from benchmark.plan.study import Study
 from benchmark.plan.variants import Variant, load_variants
+from benchmark.records.record import Record
+from benchmark.records.store import Failure
 from benchmark.spec.contracts import Arm, Task
 
 LISTED = ("tasks", "arms", "matrices")  # without asking for more
@@ -53,7 +56,8 @@ def describe(name: str, tasks: Mapping[str, Task], arms: Mapping[str, Arm], stud
         return describe_claim(claims[name], judged().get(name) if judged else None)
     close = nearest(name, [*tasks, *arms, *study.matrices, *variants, *claims]).partition("known: ")[0]
     known = "" if close else f"known: {', '.join([*tasks, *arms, *study.matrices])}, variants and claims; "
-    raise ValueError(f"unknown name {name!r}; {close}{known}all names: benchmark list, list variants, list claims")
+    raise ValueError(f"unknown name {name!r}; {close}{known}all names: benchmark list, list variants, list claims; a run is "
+                     "named as its folder below results/PROFILE/runs")
 
 
 def describe_task(task: Task, study: Study, profile: str | None = None) -> str:
@@ -141,6 +145,40 @@ def describe_claim(claim: Claim, state: Judgement | None = None) -> str:
     if state is not None:
         lines.append(f"state: {state.verdict}" + ("" if claim.test is None else f" ({state.reason})"))
     return "\n".join(lines)
+
+
+def describe_run(record: Record, file: Path, tasks: Mapping[str, Task]) -> str:
+    """What was computed, what came out on test, what it took, where and by what, and what can be done with it."""
+    spec, folder = record.spec, file.parents[2]
+    what = (f"pretraining on {spec.modality}" if spec.kind == "pretrain" else
+            f"{spec.arm} on {spec.task}{f' with weights from {spec.auxiliary}' if spec.auxiliary else ''}")
+    conditions = [f"profile {spec.profile}", *([f"setting {spec.setting}"] if spec.setting else []), f"seed {spec.seed}",
+                  *([f"variant {spec.variant}"] if spec.variant else []), *([f"{spec.limit} samples"] if spec.limit else [])]
+    units = {metric.name: metric.unit for metric in tasks[spec.task].metrics} if spec.task in tasks else {}
+    lines = [f"{spec.name}: {what}, {', '.join(conditions)}", f"file: {file}"]
+    for split in dict.fromkeys(row.split for row in record.measurements if row.split != "train"):
+        last = {row.metric: row for row in record.measurements if row.split == split}
+        said = [f"{name} {row.value:.4g}{f' {units[name]}' if units.get(name) else ''}" for name, row in last.items()]
+        lines.append(f"{split}: {', '.join(said)} after {max(row.step for row in last.values())} epochs")
+    if losses := record.curve("train", "loss"):
+        first, end = (f"{value:.4g} in epoch {epoch}" for epoch, value in (losses[0], losses[-1]))
+        lines.append(f"loss in training: {first}, {end}")
+    lines += [f"starts from: {', '.join(f'{role} {name}' for role, name in spec.starts.items())}"] if spec.starts else []
+    lines += [f"parameters: {', '.join(f'{name} {number:,}' for name, number in record.parameters.items())}"]
+    took = [f"{name} {seconds:.3g} s" for name, seconds in record.seconds.items()]
+    lines += [f"took: {', '.join(took)}"] if took else []
+    made = record.environment
+    lines += [f"computed: {record.started}, {made.processor} ({made.device}), torch {made.torch}, Python {made.python}"
+              + (f", commit {made.commit[:7]}{' and changes' if made.dirty else ''}" if made.commit else "")]
+    lines += [f"command: {record.command}"] if record.command else []
+    lines += [f"again: benchmark reproduce {spec.name} --results {folder}"]
+    return "\n".join(lines)
+
+
+def describe_failure(failure: Failure, file: Path) -> str:
+    """Why a run has no record, and where its traceback is."""
+    return (f"{failure.spec.name}: failed\nfile: {file} (with traceback and the end of its log)\nerror: {failure.error}\n"
+            "again: the same benchmark run")
 
 
 def _line(claim: Claim, state: Judgement | None) -> str:

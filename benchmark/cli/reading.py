@@ -13,13 +13,16 @@ from typing import TYPE_CHECKING
 from benchmark.cli.closing import note_beside
 from benchmark.cli.context import load_registry, load_study
 from benchmark.plan.matrix import pick
-from benchmark.records.record import may_be, names_in, names_under
-from benchmark.records.store import FAILURE, RECORD, Store
+from benchmark.records.record import may_be, names_in, names_under, read_record
+from benchmark.records.store import FAILURE, RECORD, Store, read_failure
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rich.status import Status
 
     from benchmark.evidence.claims import Judgement
+    from benchmark.spec.contracts import Task
 
 
 def show_list(options: argparse.Namespace, command: str) -> int:
@@ -43,12 +46,39 @@ def show_info(options: argparse.Namespace, command: str) -> int:
 
     tasks, arms = load_registry(options.plugins)
     study = load_study()
+    if file := _file_of_run(options):
+        print(_run_text(file, tasks, options.json))
+        return 0
     text = describe(options.name, tasks, arms, study, options.profile, lambda: judge_all(options))  # also refuses
     if options.json:
         judged = judge_all(options) if options.name in names_of("claims", tasks, arms, study) else {}
         text = json.dumps(facts_of(options.name, tasks, arms, study, options.profile, judged), indent=1)
     print(text)
     return 0
+
+
+def _file_of_run(options: argparse.Namespace) -> Path | None:
+    """The record, or else the failure, of the run of this name in a results folder"""
+    places = [folder / "runs" / options.name for folder in _folders(options)] if options.name == Path(options.name).name else []
+    files = [place / name for name in (RECORD, FAILURE) for place in places if may_be(f"{place}/{name}")]
+    return files[0] if files else None
+
+
+def _run_text(file: Path, tasks: Mapping[str, Task], as_json: bool) -> str:
+    from benchmark.cli.describe import describe_failure, describe_run
+
+    if file.name == RECORD:
+        record = read_record(file)
+        return record.model_dump_json(indent=1) if as_json else describe_run(record, file, tasks)
+    failure = read_failure(file)
+    if failure is None:
+        raise ValueError(f"{file} cannot be read")
+    return failure.model_dump_json(indent=1) if as_json else describe_failure(failure, file)
+
+
+def _folders(options: argparse.Namespace) -> list[Path]:
+    """The results folders that are named, or else all below results/"""
+    return options.results or [Path("results", name) for name in names_in(Path("results")) if may_be(f"results/{name}/runs")]
 
 
 def judge_all(options: argparse.Namespace) -> dict[str, Judgement]:
@@ -59,7 +89,7 @@ def judge_all(options: argparse.Namespace) -> dict[str, Judgement]:
     from benchmark.evidence.inputs import gather
     from benchmark.evidence.verdicts import judge_claims
 
-    folders = options.results or [Path("results", name) for name in names_in(Path("results")) if may_be(f"results/{name}/runs")]
+    folders = _folders(options)
     for folder in folders:
         check_results(folder)
     found = gather([Store(folder) for folder in folders], *load_registry(options.plugins))
