@@ -22,6 +22,7 @@ from benchmark.evidence.inputs import Problem, TaskInfo, gather
 from benchmark.evidence.rule import (
     HELPS,
     NO_EVIDENCE,
+    NO_SPREAD,
     NOT_JUDGED,
     ONE_SEED,
     estimate_contrasts,
@@ -376,6 +377,18 @@ def test_one_seed_is_no_evidence_of_anything():
     _, verdicts = judged(records)
     assert set(verdicts["verdict"]) == {ONE_SEED}
     assert summarise_verdicts(verdicts) == "Not judged: one seed tells nothing of chance."
+
+
+def test_a_difference_that_is_the_same_in_every_seed_is_not_judged():
+    """There is no p, and "no evidence" would say that help had been looked for"""
+    flat = []
+    for record in with_controls(1.0):
+        value = 50.0 + record.spec.seed + (record.spec.arm == "m2pt")
+        rows = [row.model_copy(update={"value": value}) for row in record.measurements]
+        flat.append(record.model_copy(update={"measurements": rows}))
+    _, verdicts = judged(flat)
+    assert set(verdicts["verdict"]) == {NO_SPREAD}
+    assert summarise_verdicts(verdicts) == ("Not judged: a difference that is the same in every seed tells nothing of chance.")
 
 
 def test_pairs_that_share_a_source_are_named_and_counted_apart():

@@ -23,7 +23,7 @@ from benchmark.evidence.secondary import POINTS, PROBABILITY, WEIGHTED, endpoint
 from benchmark.plan.presets import plan_matrix
 from benchmark.records.record import Measurement
 from benchmark.records.store import Store
-from benchmark.report.doses import dose_table, draw_doses
+from benchmark.report.doses import dose_line, dose_table, draw_doses
 from benchmark.report.write import write_report
 from tasks import TASKS
 
@@ -83,6 +83,28 @@ def test_the_cosine_that_is_found_is_named_beside_what_auxiliaries_have(found, t
             in page)
     assert (tmp_path / "figures" / "dose-fix.png").is_file()
     assert "Gain against cosine: profile tiny, setting fix" in page
+
+
+def test_a_dose_that_the_rule_does_not_judge_is_not_called_not_found(tmp_path):
+    """Without the copy that the rule asks for nothing is judged; of 0.3 in one seed alone, only the others are"""
+    bare = analyse(records_of(), [], tasks=INFOS, study=STUDY)
+    assert bare.detected[["detected", "smallest"]].isna().all(axis=None)
+    assert dose_line(bare, bare.doses["section"].iloc[0]).count("no cosine is judged, as controls or seeds are missing") == 4
+    copies = [record for record in records_of(matrix="known-solution") if record.spec.arm == "self-copy"]
+    some = [record for record in (*records_of(), *copies) if record.spec.seed == 0 or record.spec.options.get("rho") != 0.3]
+    line = dose_line(analyse(some, [], tasks=INFOS, study=STUDY), 0)
+    assert line.count("a cosine of 0.1 is found (6 seeds), 0.03 is not (6 seeds)") == 4
+
+
+def test_an_endpoint_that_one_run_of_a_cell_lacks_is_that_of_the_others():
+    records = [record for record in records_of() if record.spec.task == "imagenet"]
+    ours = [record for record in records if record.spec.arm == "solution"]
+    kept = {record.identity: {PROBABILITY: 30.0 + record.spec.seed, **({POINTS: 50.0} if record.spec.seed else {})}
+            for record in records}
+    found = analyse(records, [], tasks=INFOS, study=STUDY, extras=Extras(endpoints=kept)).secondary
+    seeds = {row.endpoint: (row.seeds_kept, row.n) for row in rows_of(found) if row.arm == "solution"}
+    assert seeds == {PROBABILITY: (6, 6), POINTS: (5, 5)}
+    assert len(ours) == 24
 
 
 def test_doses_that_lower_an_error_rate_gain():

@@ -18,6 +18,7 @@ from benchmark.plan.study import with_rivals
 from benchmark.records.signed import SERIES, Signed
 from benchmark.records.store import Store
 from benchmark.report.directions import prediction_table
+from benchmark.report.equal import equal_table
 from benchmark.report.markup import MINUS
 from benchmark.report.write import write_report
 from benchmark.spec.contracts import Metric
@@ -65,6 +66,22 @@ def test_a_gain_stands_beside_what_its_arm_trains_and_the_time_of_a_step():
     assert (method.auxiliaries, method.n, method.seeds) == (3, 2, "0 1")
     assert method.difference == pytest.approx((2.0 + 2.1) / 2)
     assert (gain.difference, gain.n) == (pytest.approx(0.5), 3)
+
+
+def test_an_auxiliary_that_shares_no_seed_with_the_others_does_not_cost_the_arm_its_row():
+    records = []
+    for seed in range(6):
+        parameters = {"trainable": 1000, "training": 1000, "merged": 1000}
+        records.append(make_record(make_spec(seed=seed), 40.0, parameters=parameters))
+        for auxiliary, gain, seeds in (("audio", 1.0, range(6)), ("video", 3.0, range(3, 6)), ("point", 9.0, range(2))):
+            if seed in seeds:
+                records.append(make_record(make_spec(arm="m2pt", auxiliary=auxiliary, seed=seed), 40.0 + gain + 0.1 * seed,
+                                           parameters={**parameters, "trainable": 2500 if auxiliary != "point" else 9000}))
+    analysis = analyse(records, [], tasks=TASKS, study=STUDY)
+    (row,) = analysis.equal.itertuples()
+    assert (row.auxiliaries, row.left_out, row.seeds, row.trained) == (2, "point", "3 4 5", 1500)
+    assert row.difference == pytest.approx((1.0 + 3.0) / 2 + 0.4)
+    assert equal_table(analysis, 0).rows[0][2][0].text == "2 (without point)"
 
 
 def test_the_report_compares_arms_that_were_run_at_equal_cost(made, tmp_path):

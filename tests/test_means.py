@@ -7,6 +7,7 @@ import re
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import ttest_1samp, ttest_rel
 from synthetic import TASKS, make_record, make_spec
@@ -31,7 +32,7 @@ TARGETS = ("imagenet", "audioset")
 PAIRS = [(task, auxiliary) for task in TARGETS for auxiliary in ("image", "point", "audio")
          if auxiliary != TASKS[task].modality]
 ARMS = (("finetune", False), ("m2pt", True), ("random-norm", True), ("self-copy", False), ("same-modality", False))
-RULE = replace(STUDY.second_rule, seeds=range(6, 10))
+RULE = replace(STUDY.second_rule, seeds=range(6, 10), pairs={"imagenet": ("point", "audio"), "audioset": ("image", "point")})
 ASKED = replace(STUDY, second_rule=RULE)
 
 
@@ -266,7 +267,7 @@ def test_the_second_rule_says_what_the_seeds_of_its_protocol_show_and_the_headli
     analysis = analyse(seen + records(RULE.seeds, shift), [], tasks=TASKS, study=ASKED)
     assert set(analysis.second["verdict"]) == {verdict}
     assert set(analysis.second["seeds"]) == {"6 7 8 9"}
-    assert "judged on seeds 6 to 9 and no others" in protocol_line(analysis)
+    assert "judged on seeds 6 to 9 and no others, by the last epoch." in protocol_line(analysis)
     (row,) = (row for row in rows_of(analysis.second) if row.task == ALL)
     text = headline(analysis)
     assert said in text
@@ -274,6 +275,77 @@ def test_the_second_rule_says_what_the_seeds_of_its_protocol_show_and_the_headli
     assert f"the gain over the plain model averages {gain} points [{low}, {high}]; over" in text, "nothing is published here"
     assert ("over the mean of its controls (the plain model, noise of the auxiliary's size, a copy of the target's own "
             f"weights) it averages {show_points(row.difference)} points [") in text
+
+
+def without(made, *cell):
+    return [record for record in made if (record.spec.task, record.spec.arm, record.spec.auxiliary or "") != cell]
+
+
+@pytest.mark.parametrize(("cell", "said"), [
+    (("audioset", "self-copy", ""), "lacking are 1 of 14 cells: audioset self-copy (seeds 6 7 8 9)"),
+    (("audioset", "same-modality", ""), "audioset same-modality (seeds 6 7 8 9)"),
+    (("imagenet", "m2pt", "audio"), "imagenet m2pt(audio) (seeds 6 7 8 9)"),
+    (("imagenet", "random-norm", "point"), "imagenet random-norm(point) (seeds 6 7 8 9)"),
+    (("imagenet", "finetune", ""), "lacking are 7 of 14 cells: imagenet baseline (seeds 6 7 8 9); ")], ids=" ".join)
+def test_nothing_is_judged_where_a_cell_of_the_protocol_is_not_there(cell, said):
+    """A target without all of its cells was left out, and the others were judged as if they were all"""
+    made = records(range(10), {"m2pt": 5.0})
+    for kept in (made, [record for record in made if record.spec.seed >= 6]):
+        analysis = analyse(without(kept, *cell), [], tasks=TASKS, study=ASKED)
+        assert analysis.second.empty
+        assert said in protocol_line(analysis)
+        assert "nothing is judged" in protocol_line(analysis)
+        assert "judged by a rule" not in headline(analysis)
+    seen = analyse([*without(made, *cell), *(record for record in made if record.spec.seed < 6)], [], tasks=TASKS, study=ASKED)
+    assert set(seen.second["verdict"]) == {PLANNING}
+    assert "planning values of the six seeds before" in protocol_line(seen)
+    assert said in protocol_line(seen)
+
+
+def test_nothing_is_judged_without_a_target_of_the_protocol():
+    made = [record for record in records(RULE.seeds, {"m2pt": 5.0}) if record.spec.task == "imagenet"]
+    analysis = analyse(made, [], tasks=TASKS, study=ASKED)
+    assert analysis.second.empty
+    assert "seeds 6 to 9 are not all here (there are no runs of audioset), and nothing is judged." in protocol_line(analysis)
+
+
+@pytest.mark.parametrize("seeds", [range(3), range(6, 10), range(20)], ids=["some", "judged", "all"])
+@pytest.mark.parametrize("targets", [("imagenet",), TARGETS], ids=["one target", "all targets"])
+def test_an_auxiliary_that_the_protocol_does_not_name_changes_nothing(seeds, targets):
+    made = records(range(10), {"m2pt": 0.2})
+    more = [make_record(make_spec(task, arm, "video", seed), 60.0 + seed) for task in targets for seed in seeds
+            for arm in ("m2pt", "random-norm")]
+    alone, beside = (analyse(found, [], tasks=TASKS, study=ASKED).second for found in (made, [*made, *more]))
+    pd.testing.assert_frame_equal(alone, beside)
+    assert set(alone["seeds"]) == {"6 7 8 9"}
+
+
+def test_the_protocol_names_the_last_epoch_whatever_a_report_selects():
+    early = []
+    for record in records(RULE.seeds):
+        main = TASKS[record.spec.task].metrics[0].name
+        end = record.curve("test", main)[-1][1]
+        early.append(record.model_copy(update={"measurements": [
+            row.model_copy(update={"value": end + 3.0 * (record.spec.arm == "m2pt")})
+            if (row.split, row.metric, row.step) == ("test", main, 10) else row for row in record.measurements]}))
+    last, oracle = (analyse(early, [], select, tasks=TASKS, study=ASKED) for select in ("last", "oracle"))
+    assert oracle.effects["difference"].max() > 2, "the selection finds what is there before the last epoch"
+    pd.testing.assert_frame_equal(last.second, oracle.second)
+    assert headline(oracle) == headline(last)
+    assert headline(last).endswith("last epoch).")
+
+
+def test_values_without_spread_and_of_other_units_are_not_judged():
+    still = [make_record(make_spec(task, arm, auxiliary or None, seed), 50.0 + seed + (arm == "m2pt"))
+             for task, seed, (arm, uses) in itertools.product(TARGETS, RULE.seeds, ARMS)
+             for auxiliary in ([name for target, name in PAIRS if target == task] if uses else [""])]
+    analysis = analyse(still, [], tasks=TASKS, study=ASKED)
+    assert analysis.second.empty
+    assert "the values of imagenet, audioset have no spread" in protocol_line(analysis)
+    other = {**TASKS, "audioset": replace(TASKS["audioset"], metrics=(replace(TASKS["audioset"].metrics[0], unit="points"),))}
+    analysis = analyse(records(RULE.seeds), [], tasks=other, study=ASKED)
+    assert analysis.second.empty
+    assert "the metric of audioset has another unit than that of imagenet" in protocol_line(analysis)
 
 
 @pytest.mark.parametrize(("p", "said"), [

@@ -113,6 +113,12 @@ def test_spread_and_contrast_are_those_of_an_analysis_of_variance():
     assert one.widened[0] >= 1
 
 
+def test_how_often_chance_widens_errors_as_much_as_in_the_seeds_that_were_seen():
+    """The protocol says one time in twelve, by an F of independent parts; but the contrast is a part of the spread"""
+    one, _ = judge_values(experiments()[..., :6], ARMS, METHOD, REFERENCES)
+    assert (one.widened[:, 0] >= 1.2287).mean() == pytest.approx(1 / 20, abs=0.012)
+
+
 def test_p_is_one_sided_students():
     one, _ = judge_values(np.random.default_rng(4).standard_normal((4, len(ARMS), SEEDS)), ARMS, METHOD, REFERENCES)
     t, df = one.contrast.difference[0] / one.contrast.error[0], int(one.contrast.df[0])

@@ -166,7 +166,9 @@ STUDY = Study(
     tuned_baseline="higher-lr",
     noise=("random-norm",),
     dose=("solution", "rho"),
-    second_rule=SecondRule(HERE / "rule-2.md", "tiny", "pretrained", range(6, 14)),
+    second_rule=SecondRule(HERE / "rule-2.md", "tiny", "pretrained", range(6, 14), {
+        "imagenet": ("point", "video", "audio"), "shapenet": ("image", "video", "audio"),
+        "kinetics": ("image", "point", "audio"), "audioset": ("image", "point", "video")}),
     treatment="adding the weights of a transformer of another modality to a model's own, through one learned scale a layer "
               "(a pathway),",
     called={"random-norm": "noise of the auxiliary's size", "self-copy": "a copy of the target's own weights",
@@ -187,8 +189,7 @@ STUDY = Study(
         "Models of a few blocks on a few thousand samples: nothing follows for ViT-B on the official data, either way.",
         "No gain found is not no gain: an effect below what a row is found from would have been missed more often than not.",
         "Means over pairs and targets hide a pair that gains while another loses; the figure shows each.",
-        "Auxiliaries are as small as targets, and those from points may know little: larger ones were not tried.",
-        "Noise of the auxiliary's size is one draw a seed, shared by all targets, settings and auxiliaries.",
+        "The suite's own auxiliaries are as small as targets, and those from points may know little.",
         "The first rule was altered after the first seed of its controls had been seen, so it is no rule of unseen data.",
         "The planted effect that is found (merge-whole: the target's own pretrained encoder) came after a first one had "
         "failed (merge-own: its blocks alone); it shows that the pipeline sees a large effect, not one of the size in "

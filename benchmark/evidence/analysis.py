@@ -70,6 +70,7 @@ class Analysis:
     contrasts: pd.DataFrame
     verdicts: pd.DataFrame
     second: pd.DataFrame  # the second rule
+    second_lacks: str  # for its verdict
     means: pd.DataFrame
     null: pd.DataFrame
     scales: pd.DataFrame  # how alike they are
@@ -141,12 +142,12 @@ def analyse(
     directions = estimate_directions(collection, extras.signed, study)
     doses = (pd.DataFrame(columns=DOSE_COLUMNS) if study.dose is None else
              estimate_doses(collection, contrasts, verdicts, *study.dose))
-    second = (pd.DataFrame(columns=RULE2_COLUMNS) if study.second_rule is None else
-              estimate_rule2(collection, study.method, study.second_rule, rivals, beside, claims, select))
+    second, second_lacks = ((pd.DataFrame(columns=RULE2_COLUMNS), "") if study.second_rule is None else
+                            estimate_rule2(collection, study.method, study.second_rule, rivals, beside, claims))
     other = None if compared is None else collect(compared, (), tasks)
     return Analysis(
         study, collection, select, cells, effects, estimate_pretraining(collection, select), contrasts,
-        verdicts, second,
+        verdicts, second, second_lacks,
         estimate_means(collection, study.method, (*rivals, *beside), claims, select),
         estimate_null(collection, study.noise, (*rivals, *beside), select), scale_agreement(collection, study.method),
         layer_sizes(collection), rank_cells(collection, select), estimate_power(collection, effects, claims),

@@ -11,7 +11,7 @@ import pandas as pd
 
 from benchmark.evidence.collect import Collection
 from benchmark.evidence.frames import rows_of
-from benchmark.evidence.rule import BASELINE, HELPS
+from benchmark.evidence.rule import BASELINE, HELPS, NO_EVIDENCE
 
 DOSE_COLUMNS = ["section", "task", "cosine", "reference", "n", "difference", "low", "high", "p", "verdict"]
 DETECTED_COLUMNS = ["section", "task", "detected", "seeds", "smallest", "smallest_seeds", "auxiliaries", "rms", "largest",
@@ -34,12 +34,13 @@ def estimate_doses(collection: Collection, contrasts: pd.DataFrame, verdicts: pd
 
 
 def detected_cosines(collection: Collection, doses: pd.DataFrame, noted: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
-    """One row for each section and target with doses.
+    """One row for each section and target with doses; counted are doses on which the rule has a verdict.
 
     `detected`: the smallest cosine at which the rule finds help, as it does at all larger ones that were run, and its `seeds`;
-    None where it finds none. `smallest`: the next one, at which it does not, and its `smallest_seeds`. `auxiliaries`: how many
-    real ones have a known cosine, under which setting ever; `rms` over their layers, `largest` of any of them over all its
-    layers, in size; `chance`: 1 / sqrt of a layer's numbers, rms over layers.
+    None where it finds none. `smallest`: the next one, at which it does not, and its `smallest_seeds`; None where the rule has
+    no verdict on any (controls or seeds are missing). `auxiliaries`: how many real ones have a known cosine, under which
+    setting ever; `rms` over their layers, `largest` of any of them over all its layers, in size; `chance`: 1 / sqrt of a
+    layer's numbers, rms over layers.
     """
     by_task: dict[str, list[Mapping[str, Any]]] = {}
     for run in collection.paired.runs:
@@ -48,7 +49,8 @@ def detected_cosines(collection: Collection, doses: pd.DataFrame, noted: Mapping
     rows = []
     for (section, task), group in doses[doses["reference"] == BASELINE].groupby(["section", "task"], sort=False):
         found, seeds, smallest, smallest_seeds = None, 0, None, 0
-        for row in sorted(rows_of(group), key=lambda row: -float(row.cosine)):
+        judged = [row for row in rows_of(group) if row.verdict in (HELPS, NO_EVIDENCE)]
+        for row in sorted(judged, key=lambda row: -float(row.cosine)):
             smallest, smallest_seeds = float(row.cosine), int(row.n)
             if row.verdict != HELPS:
                 break

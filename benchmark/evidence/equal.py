@@ -8,19 +8,21 @@ import pandas as pd
 
 from benchmark.evidence.collect import Collection
 from benchmark.evidence.estimates import DIFFERENCE, difference_of
+from benchmark.evidence.means import together
 from benchmark.evidence.stats import ratio_interval
 from benchmark.records.record import Selection
 
 ARM = ["section", "task", "arm", "variant"]
-EQUAL_COLUMNS = [*ARM, "auxiliaries", "trained", "trained_ratio", "time_ratio", "memory_ratio", *DIFFERENCE]
+EQUAL_COLUMNS = [*ARM, "auxiliaries", "left_out", "trained", "trained_ratio", "time_ratio", "memory_ratio", *DIFFERENCE]
 
 
 def estimate_equal_cost(collection: Collection, cost: pd.DataFrame, select: Selection = "last") -> pd.DataFrame:
     """One row for each target, arm and variant that has a baseline, of a target from few trained numbers to many.
 
-    The gain is that of the main metric, for each seed the mean over the auxiliaries of the arm, of seeds that all of them
-    have. `trained` counts what trains beyond the plain model (below 0: less does), mean over auxiliaries; ratios are over the
-    plain model, geometric means over auxiliaries of what `cost` has, None where nothing was timed.
+    The gain is that of the main metric, for each seed the mean over auxiliaries of the arm: over those, and of those seeds,
+    that all have one another; `left_out` names the other auxiliaries. `trained` counts what trains beyond the plain model
+    (below 0: less does), mean over auxiliaries; ratios are over the plain model, geometric means over auxiliaries of what
+    `cost` has, None where nothing was timed.
     """
     main = {task: info.metrics[0].name for task, info in collection.tasks.items()}
     pairs = collection.pairs.dropna(subset=[select])
@@ -28,14 +30,18 @@ def estimate_equal_cost(collection: Collection, cost: pd.DataFrame, select: Sele
     costs = dict(iter(cost.groupby(ARM, sort=False)))
     rows = []
     for key, group in pairs.groupby(ARM, sort=False):
-        shared = set.intersection(*(set(cell["seed"]) for _, cell in group.groupby("auxiliary", sort=False)))
+        held = {("", str(name)): dict.fromkeys(map(int, cell["seed"]), 0.0)
+                for name, cell in group.groupby("auxiliary", sort=False)}
+        kept, shared = together(held)
+        names = [name for _, name in kept]
         sides = [f"{side}_{select}" for side in ("treated", "baseline")]
-        by_seed = group[group["seed"].isin(shared)].groupby("seed")[sides].mean()
+        by_seed = group[group["seed"].isin(shared) & group["auxiliary"].isin(names)].groupby("seed")[sides].mean()
         if by_seed.empty or key not in costs:
             continue
-        paid = costs[key]
+        paid = costs[key][costs[key]["auxiliary"].isin(names)]
         rows.append(dict(zip(ARM, key, strict=True)) | {
-            "auxiliaries": group["auxiliary"].nunique(), "trained": _mean(paid["trainable"] - paid["baseline_trainable"]),
+            "auxiliaries": len(names), "left_out": ", ".join(name for _, name in held if name not in names),
+            "trained": _mean(paid["trainable"] - paid["baseline_trainable"]),
             "trained_ratio": _ratio(paid["trainable"] / paid["baseline_trainable"]), "time_ratio": _ratio(paid["time_ratio"]),
             "memory_ratio": _ratio(paid["memory_ratio"])}
             | difference_of(map(int, by_seed.index), *(by_seed[side] for side in sides)))

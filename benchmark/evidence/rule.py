@@ -4,9 +4,10 @@ The first rule, at the scale of the data that was run. It is no rule of unseen d
 controls had been seen (adjusted were all differences before, not the largest p of each pair). An auxiliary *helps* a target
 where the arm beats the plain baseline and every rival control, each difference paired by seed, positive, and significant. As
 all must be, the largest of their p values is that of the pair (an intersection-union test), and Holm's adjustment is over the
-pairs of the section: every target and auxiliary of that arm (all smaller shares of the labels are one family). Otherwise there
-is *no evidence*, and the smallest upper end of the intervals says which effects beyond every control are excluded. Where a
-control has not been run, or in one seed only, nothing is said.
+pairs of the section: every target and auxiliary of that arm that has all its controls (all smaller shares of the labels are one
+family). Otherwise there is *no evidence*, and the smallest upper end of the intervals says which effects beyond every control
+are excluded. Where a control has not been run, or in one seed only, or where differences are the same in every seed, so that
+there is no test, nothing is said.
 
 A variant of an arm is held against the same variant of each control, as a method that was tuned beats controls that were
 not; a control without an auxiliary that has none of these options is taken as it is. One that validation chose is held also
@@ -44,7 +45,7 @@ VERDICT_COLUMNS = [*CELL, "tuned", "metric", "references", "missing", "p", "p_ho
                    "verdict", "excluded_above"]
 VERDICT_COLUMNS += ["shared_sources"]
 BASELINE, TUNED = "baseline", "tuned-baseline"
-HELPS, NO_EVIDENCE, NOT_JUDGED, ONE_SEED = "helps", "no evidence", "controls missing", "one seed"
+HELPS, NO_EVIDENCE, NOT_JUDGED, ONE_SEED, NO_SPREAD = "helps", "no evidence", "controls missing", "one seed", "no spread"
 
 
 def estimate_contrasts(
@@ -156,7 +157,8 @@ def judge_contrasts(collection: Collection, contrasts: pd.DataFrame) -> pd.DataF
         edges = sign * group["high" if sign > 0 else "low"].astype(float)
         rows.append(row | {
             "references": " ".join(group["reference"]), "missing": " ".join(missing),
-            "verdict": NOT_JUDGED if missing else ONE_SEED if group["n"].min() < 2 else HELPS if ahead else NO_EVIDENCE,
+            "verdict": NOT_JUDGED if missing else ONE_SEED if group["n"].min() < 2 else NO_SPREAD if group["p"].isna().any()
+                       else HELPS if ahead else NO_EVIDENCE,
             "p": known(group["p"].astype(float).max(skipna=False)),
             "excluded_above": known(sign * edges.min(skipna=False)),
             "shared_sources": ", ".join(shared_sources(collection, str(row["task"]), str(row["auxiliary"])))})

@@ -11,7 +11,7 @@ Shapes: ... any leading dimensions (simulated experiments), T targets, A arms, S
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -25,12 +25,12 @@ from benchmark.evidence.pairing import Run
 from benchmark.evidence.rule import BASELINE, alike
 from benchmark.evidence.stats import ALPHA, CONFIDENCE, POWER, detectable_noncentrality, holm, t_quantile
 from benchmark.plan.study import SecondRule
-from benchmark.records.record import Selection
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 HELPS, AHEAD, NO_EVIDENCE, PLANNING = "helps", "ahead of the controls' mean alone", "no evidence", "planning values"
+ROUNDING = 1e-12  # of sums of values, relative to them
 RULE2_COLUMNS = ["section", "task", "pairs", "seeds", "spread", "df", "widened", "difference", "low", "high", "p", "p_holm",
                  "mean_found_from", "found_alone_from", "p_each", "p_each_holm", "mean_found_beyond_each_from", "over_baseline",
                  "over_low", "over_high", "published", "p_equivalent", "verdict"]
@@ -78,8 +78,7 @@ def judge_values(values: NDArray[Any], arms: Sequence[str], method: str, referen
     if num_seeds < 2:
         raise ValueError("the second rule needs two seeds or more")
     refs = [place for name in references for place in rows[name]]
-    residual = (values - values.mean(-1, keepdims=True) - values.mean(-2, keepdims=True)
-                + values.mean((-2, -1), keepdims=True))
+    residual = _residual(values)
     df = (num_arms - 1) * (num_seeds - 1)
     spread = np.sqrt((residual**2).sum((-2, -1)) / df)
     by_seed = {name: values[..., places, :].mean(-2) for name, places in (*rows.items(), (ALL, refs))}  # (..., T, S)
@@ -107,31 +106,34 @@ def detectable(error: float, df: float, level: float, power: float = POWER) -> f
 
 
 def estimate_rule2(collection: Collection, method: str, rule: SecondRule, references: Sequence[str],
-                   beside: Sequence[str], claims: Iterable[Claim], select: Selection = "last") -> pd.DataFrame:
-    """One row for each target of the rule's setting, and one over all (`ALL`), of the seeds that all its arms have; differences
-    are in the direction in which the target's main metric is better.
+                   beside: Sequence[str], claims: Iterable[Claim]) -> tuple[pd.DataFrame, str]:
+    """One row for each target of the rule, and one over all (`ALL`), by the metric after the last epoch; differences are in the
+    direction in which the target's main metric is better. And what is lacking for a verdict, "" where nothing is or where the
+    method was not run in the rule's profile and setting.
 
-    Judged are the seeds that the protocol names alone. Where not all of these are there, the rows are those of the seeds
-    before, as planning values, and have no verdict.
+    Judged are the targets, auxiliaries and seeds that the protocol names, all of them and no others. Where one is not there,
+    the rows are those of the seeds before, as planning values without a verdict, or none where these are not whole either.
     """
     printed = printed_gains(claims)
-    values = values_of_runs(collection, select)
+    lacking = ""
     rows: list[dict[str, object]] = []
     for section in main_sections(collection):
         place = collection.sections[section]
         if (place.profile, place.setting) != (rule.profile, rule.setting):
             continue
-        table = _Table.of(collection, section, method, (*references, *beside), values, select)
-        fresh = [seed for seed in table.seeds if seed in rule.seeds]
-        judged = set(fresh) == set(rule.seeds)
-        seeds = fresh if judged else [seed for seed in table.seeds if seed < min(rule.seeds)]
-        if len(table.tasks) < 2 or len(seeds) < 2:
+        table = _Table.of(collection, section, method, (*references, *beside), rule)
+        if not table.has(method):
+            continue
+        lacking = table.lacking(rule.seeds)
+        judged = not lacking
+        seeds = list(rule.seeds) if judged else table.shared([seed for seed in table.seeds if seed < min(rule.seeds)])
+        if len(seeds) < 2:
             continue
         one, whole = judge_values(table.array(seeds), table.arms, method, (BASELINE, *references))
         gains: dict[str, list[float | None]] = {}
         for task in table.tasks:
             metric = collection.tasks[task].metrics[0]
-            of_pairs = [printed.get((task, place.setting, auxiliary, metric.name)) for auxiliary in table.auxiliaries[task]]
+            of_pairs = [printed.get((task, place.setting, auxiliary, metric.name)) for auxiliary in rule.pairs[task]]
             gains[task] = [None if gain is None else sign_of(metric) * gain for gain in of_pairs]
         found = [_row(one, index, len(table.tasks), gains[task]) | {"task": task, "pairs": len(gains[task])}
                  for index, task in enumerate(table.tasks)]
@@ -146,7 +148,8 @@ def estimate_rule2(collection: Collection, method: str, rule: SecondRule, refere
             row["verdict"] = PLANNING if not judged else HELPS if helps and ahead else AHEAD if ahead else NO_EVIDENCE
             row |= {"section": section, "seeds": " ".join(map(str, seeds))}
         rows += found
-    return pd.DataFrame(rows, columns=RULE2_COLUMNS)
+        break
+    return pd.DataFrame(rows, columns=RULE2_COLUMNS), lacking
 
 
 def _row(judged: Judged, index: int | None, tests: int, gains: Sequence[float | None]) -> dict[str, object]:
@@ -182,41 +185,84 @@ def _below(difference: float, error: float, df: float, margin: float) -> float:
 
 @dataclass(frozen=True)
 class _Table:
-    """The values of every target that has all arms, of the seeds that all have."""
+    """The values of every cell that a rule asks for, after the last epoch, in the better direction."""
 
     tasks: tuple[str, ...]
-    arms: tuple[str, ...]
-    auxiliaries: dict[str, tuple[str, ...]]
-    seeds: tuple[int, ...]
-    values: dict[str, list[dict[int, float]]]  # by task: of each arm by seed
+    arms: tuple[str, ...]  # of the cells of a target, in their order
+    names: dict[str, tuple[str, ...]]  # by task: of its cells, as "m2pt(point)"
+    values: dict[str, list[dict[int, float]]]  # by task: of each cell by seed
+    gone: tuple[str, ...]  # tasks of the rule that there are no runs of
+    flat: tuple[str, ...]  # tasks whose metric has another unit than the first one's
 
     @classmethod
-    def of(cls, collection: Collection, section: int, method: str, others: Sequence[str], values: Mapping[Run, float],
-           select: Selection) -> _Table:
-        cells = cells_by_seed(collection, section, select)
-        layouts: dict[str, dict[tuple[str, str], dict[int, Run]]] = {}
-        for (task, arm, auxiliary), by_seed in cells.items():
+    def of(cls, collection: Collection, section: int, method: str, others: Sequence[str], rule: SecondRule) -> _Table:
+        """A reference that any target has for one of its auxiliaries is asked for under all of them"""
+        values = values_of_runs(collection, "last")
+        cells: dict[tuple[str, str, str], dict[int, Run]] = {}
+        for (task, arm, auxiliary), by_seed in cells_by_seed(collection, section, "last").items():
             plain = next(iter(by_seed.values())).spec.role == "baseline"
-            if plain or arm in (method, *others):
-                layouts.setdefault(task, {})[BASELINE if plain else arm, auxiliary] = by_seed
-        order = (BASELINE, method, *others)
-        found: dict[str, list[tuple[tuple[str, str], dict[int, Run]]]] = {
-            task: sorted(layouts[task].items(), key=lambda cell: (order.index(cell[0][0]), cell[0][1]))
-            for task in collection.tasks if task in layouts}
-        named = {task: tuple(arm for (arm, _), _ in cells) for task, cells in found.items()}
-        whole = [task for task, arms in named.items() if set(arms) >= set(order)]
-        tasks = tuple(task for task in whole if named[task] == named[whole[0]])
-        shared = [set(by_seed) for task in tasks for _, by_seed in found[task]]
-        seeds = {seed for seed in (set.intersection(*shared) if shared else ())
-                 if all(alike(by_seed[seed], found[task][0][1][seed]) for task in tasks for _, by_seed in found[task])}
+            cells[task, BASELINE if plain else arm, auxiliary] = by_seed
+        paired = {method, *(arm for task, arm, auxiliary in cells if auxiliary in rule.pairs.get(task, ()) and arm in others)}
+        tasks = tuple(task for task in collection.tasks if task in rule.pairs)
+        asked = {task: [(arm, auxiliary) for arm in (BASELINE, method, *others)
+                        for auxiliary in (rule.pairs[task] if arm in paired else ("",))] for task in tasks}
+        plain_of = {task: cells.get((task, BASELINE, ""), {}) for task in tasks}
+        units = {task: collection.tasks[task].metrics[0].unit for task in tasks}
         return cls(
-            tasks, named[tasks[0]] if tasks else (),
-            {task: tuple(name for (arm, name), _ in found[task] if arm == method) for task in tasks}, tuple(sorted(seeds)),
-            {task: [{seed: sign_of(collection.tasks[task].metrics[0]) * values[by_seed[seed]] for seed in seeds}
-                    for _, by_seed in found[task]] for task in tasks})
+            tasks, tuple(arm for arm, _ in asked[tasks[0]]) if tasks else (),
+            {task: tuple(f"{arm}({auxiliary})" if auxiliary else arm for arm, auxiliary in asked[task]) for task in tasks},
+            {task: [{seed: sign_of(collection.tasks[task].metrics[0]) * values[run]
+                     for seed, run in cells.get((task, *cell), {}).items()
+                     if seed in plain_of[task] and alike(run, plain_of[task][seed]) and run in values}
+                    for cell in asked[task]] for task in tasks},
+            tuple(task for task in rule.pairs if task not in tasks),
+            tuple(task for task in tasks if units[task] != units[tasks[0]]))
+
+    def has(self, arm: str) -> bool:
+        return any(by_seed for cells in self.values.values() for name, by_seed in zip(self.arms, cells, strict=True)
+                   if name == arm)
+
+    @property
+    def seeds(self) -> list[int]:
+        """That any cell has"""
+        return sorted({seed for cells in self.values.values() for by_seed in cells for seed in by_seed})
+
+    def shared(self, seeds: Sequence[int]) -> list[int]:
+        """Those of these seeds that every cell has; none where there is no comparing them"""
+        found = [seed for seed in seeds if all(seed in by_seed for cells in self.values.values() for by_seed in cells)]
+        return [] if self.gone or self.flat or (len(found) > 1 and self._still(found)) else found
+
+    def _still(self, seeds: Sequence[int]) -> list[str]:
+        """Tasks whose cells all go up and down together from seed to seed, so that there is no spread"""
+        return [task for task, each in zip(self.tasks, self.array(seeds), strict=True)
+                if abs(_residual(each)).max() <= ROUNDING * abs(each).max()]
+
+    def lacking(self, seeds: Sequence[int]) -> str:
+        """What there must be, and is not, for a verdict on these seeds, in words; "" where all is there"""
+        if self.gone:
+            return f"there are no runs of {', '.join(self.gone)}"
+        if self.flat:
+            return f"the metric of {', '.join(self.flat)} has another unit than that of {self.tasks[0]}"
+        gone = [f"{task} {name} (seeds {' '.join(map(str, lost))})" for task, names in self.names.items()
+                for name, by_seed in zip(names, self.values[task], strict=True)
+                if (lost := [seed for seed in seeds if seed not in by_seed])]
+        if gone:
+            cells = sum(map(len, self.names.values()))
+            if len(gone) == cells and not set(self.seeds) & set(seeds):
+                return "none of them is here"
+            return f"lacking are {len(gone)} of {cells} cells: " + "; ".join([*gone[:3], *(["..."] if gone[3:] else [])])
+        still = self._still(seeds)
+        return f"the values of {', '.join(still)} have no spread" if still else ""
 
     def array(self, seeds: Sequence[int]) -> NDArray[Any]:
         """(T, A, S)"""
         import numpy as np
 
         return np.array([[[by_seed[seed] for seed in seeds] for by_seed in self.values[task]] for task in self.tasks])
+
+
+def _residual(values: NDArray[Any]) -> NDArray[Any]:
+    """(..., A, S) values -> what is left of them without the mean of their arm and that of their seed"""
+    left: NDArray[Any] = (values - values.mean(-1, keepdims=True) - values.mean(-2, keepdims=True)
+                          + values.mean((-2, -1), keepdims=True))
+    return left

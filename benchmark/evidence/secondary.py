@@ -86,7 +86,8 @@ def estimate_secondary(collection: Collection, kept: Mapping[str, Mapping[str, f
         others = {name: cells.get((section, task, name, auxiliary, "")) or cells.get((section, task, name, "", "")) or {}
                   for name in rivals.get(arm, ())}
         for endpoint in dict.fromkeys(name for run in by_seed.values() for name in kept[run.record.identity]):
-            own = {seed: kept[run.record.identity][endpoint] for seed, run in by_seed.items()}
+            own = {seed: kept[run.record.identity][endpoint] for seed, run in by_seed.items()
+                   if endpoint in kept[run.record.identity]}
             row = dict(zip(CELL, key, strict=True)) | {
                 "endpoint": endpoint, "seeds_kept": len(own), "mean": sum(own.values()) / len(own)}
             measured = []
@@ -94,7 +95,8 @@ def estimate_secondary(collection: Collection, kept: Mapping[str, Mapping[str, f
                 pairs = {}
                 for seed, run in sorted(by_seed.items()):
                     other = (collection.paired.baseline_of.get(run) if reference == BASELINE else others[reference].get(seed))
-                    if other is not None and alike(run, other) and endpoint in kept.get(other.record.identity, {}):
+                    if (seed in own and other is not None and alike(run, other)
+                            and endpoint in kept.get(other.record.identity, {})):
                         pairs[seed] = (own[seed], kept[other.record.identity][endpoint])
                 if pairs:
                     measured.append({"reference": reference, **difference_of(pairs, *zip(*pairs.values(), strict=True))})

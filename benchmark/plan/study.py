@@ -24,6 +24,7 @@ class SecondRule:
     profile: str
     setting: str
     seeds: range  # all of them, and no others
+    pairs: Mapping[str, tuple[str, ...]]  # by target: the auxiliaries whose mean is judged
 
 
 @dataclass(frozen=True)

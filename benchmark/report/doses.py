@@ -42,7 +42,9 @@ def dose_line(analysis: Analysis, section: int) -> str:
     found, told = analysis.detected, []
     for row in rows_of(found[found["section"] == section]):
         name = analysis.data_of(section, row.task)
-        if pd.isna(row.detected):
+        if pd.isna(row.smallest):
+            text = f"{name}: no cosine is judged, as controls or seeds are missing"
+        elif pd.isna(row.detected):
             text = f"{name}: not even a cosine of {row.smallest:g} is found ({row.smallest_seeds} seeds)"
         else:
             rest = "" if row.detected == row.smallest else f", {row.smallest:g} is not ({row.smallest_seeds} seeds)"

@@ -25,15 +25,16 @@ def equal_table(analysis: Analysis, section: int) -> Table:
         metric = analysis.collection.tasks[row.task].metrics[0]
         costs = ["" if pd.isna(value) else f"{value:.3g}" for value in (row.trained_ratio, row.time_ratio, row.memory_ratio)]
         rows.append([f"{analysis.data_of(section, row.task)}, {unit_label(metric)}", cell_label(row.arm, "", row.variant),
-                     str(row.auxiliaries), NONE if pd.isna(row.trained) else f"{row.trained:+,.0f}".replace("-", MINUS),
+                     f"{row.auxiliaries}{f' (without {row.left_out})' if row.left_out else ''}",
+                     NONE if pd.isna(row.trained) else f"{row.trained:+,.0f}".replace("-", MINUS),
                      *(cost or NONE for cost in costs), str(row.n),
                      f"{show_interval(as_gain(row, metric), metric)}, p {show_p(row.p)}"])
     header = ("Target", "Arm", "Cells", "Trained numbers beyond the plain model's", "Trained numbers, ratio",
               "Time a step, ratio", "Peak memory, ratio", "Seeds", "Gain over the plain model")
     notes = ("Arms of a target go from few trained numbers to many. Each seed gives one gain: the mean over the auxiliaries of "
-             "an arm, with its 95 % t-interval over seeds and the p of a t-test, unadjusted: a row by itself is no verdict. "
-             "Ratios are over the plain model of the same seed and hardware, geometric means; times of runs that shared a "
-             "machine are rough, and runs in lock-step have none.",)
+             "an arm (cells; without those that lack seeds of the others), with its 95 % t-interval over seeds and the p of a "
+             "t-test, unadjusted: a row by itself is no verdict. Ratios are over the plain model of the same seed and "
+             "hardware, geometric means; times of runs that shared a machine are rough, and runs in lock-step have none.",)
     return Table(f"Gain at equal cost: {analysis.collection.sections[section].title}", header, text_rows(rows), notes,
                  num_labels=2)
 

@@ -58,7 +58,8 @@ def add_verdicts(document: Document, analysis: Analysis) -> None:
                            if lines else []))
     if line := protocol_line(analysis):
         document.add(Paragraph(line, "Second rule."))
-        document.table("second-rule", rule2_table(analysis))
+        if not analysis.second.empty:
+            document.table("second-rule", rule2_table(analysis))
 
 
 def add_mechanism(document: Document, analysis: Analysis) -> None:
@@ -72,7 +73,9 @@ def add_mechanism(document: Document, analysis: Analysis) -> None:
 def add_limits(document: Document, analysis: Analysis) -> None:
     """What no null here says; nothing where the headline has no section."""
     if headline_section(analysis) is not None and analysis.study.limits:
-        document.add(Items(tuple((text, ()) for text in analysis.study.limits)))
+        shared = ("Noise of the auxiliary's size is one draw a seed, shared by targets, settings and auxiliaries.",)
+        drawn = set(analysis.null["drawn"].dropna()) - {"own"}
+        document.add(Items(tuple((text, ()) for text in (*analysis.study.limits, *(shared if drawn else ())))))
 
 
 def first_matrix(analysis: Analysis, section: int) -> Table:

@@ -88,7 +88,7 @@ def _judged(analysis: Analysis, row: Any) -> str:
                  if row.p_equivalent < ALPHA else
                  f", where the published gains of these pairs average {show_points(row.published)}")
     return (f"{text}; over the mean of its controls ({controls}) it averages {_interval(row.difference, row.low, row.high)} "
-            f"(profile {where.profile}, setting {where.setting}).")
+            f"(profile {where.profile}, setting {where.setting}, last epoch).")
 
 
 def _interval(difference: float, low: float, high: float) -> str:

@@ -10,7 +10,6 @@ from benchmark.evidence.analysis import Analysis
 from benchmark.evidence.detectable import EACH, MEAN, explain, heading
 from benchmark.evidence.frames import rows_of
 from benchmark.evidence.means import ALL
-from benchmark.evidence.rule2 import PLANNING
 from benchmark.evidence.stats import ALPHA
 from benchmark.report.markup import NONE, Table, show_p, show_points, text_rows
 from benchmark.report.means import count
@@ -18,15 +17,17 @@ from benchmark.report.means import count
 
 def protocol_line(analysis: Analysis) -> str:
     """Which protocol, with its digest, and what these records have of the seeds that it judges."""
-    rule = analysis.study.second_rule
-    if rule is None or analysis.second.empty:
+    rule, lacks = analysis.study.second_rule, analysis.second_lacks
+    if rule is None or (analysis.second.empty and not lacks):
         return ""
     digest = hashlib.sha256(rule.protocol.read_bytes()).hexdigest()
     asked = f"seeds {rule.seeds[0]} to {rule.seeds[-1]}"
-    planning = set(analysis.second["verdict"]) == {PLANNING}
-    seeds = count(len(str(analysis.second["seeds"].iloc[0]).split()), "seed")
-    state = (f"{asked} are not all here, and nothing is judged: what follows are planning values of the {seeds} before, "
-             "which have been seen" if planning else f"judged on {asked} and no others")
+    state = f"judged on {asked} and no others, by the last epoch"
+    if lacks:
+        state = f"{asked} are not all here ({lacks}), and nothing is judged"
+    if lacks and not analysis.second.empty:
+        seeds = count(len(str(analysis.second["seeds"].iloc[0]).split()), "seed")
+        state += f": what follows are planning values of the {seeds} before, which have been seen"
     return f"Protocol {rule.protocol.name}, SHA-256 {digest[:16]}; {state}."
 
 
