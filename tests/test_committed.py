@@ -19,6 +19,7 @@ from benchmark.evidence.means import ALL, printed_gains
 from benchmark.evidence.rule import BASELINE, HELPS, NO_EVIDENCE
 from benchmark.evidence.rule2 import PLANNING
 from benchmark.evidence.stats import mean_interval
+from benchmark.plan.matrix import parse_seeds
 from benchmark.plan.presets import plan_matrix
 from benchmark.records.record import read_record, records_under
 from benchmark.records.store import Store
@@ -101,11 +102,23 @@ def test_what_the_readme_says_in_words_is_what_the_records_say():
         assert set(found.verdicts.loc[found.verdicts["arm"] == arm, "verdict"]) == {NO_EVIDENCE}, arm
     frozen = first_row(found.means, {"section": 1, "task": ALL, "arm": STUDY.method, "reference": "self-copy"})
     assert found.collection.sections[1].setting == "fix"
-    assert frozen.high < 0, "a copy of the target's own weights is worth more than any other modality"
+    assert f"by {-frozen.difference:.2f} [{-frozen.high:.2f}, {-frozen.low:.2f}]), on parts and on video" in text
+    copies = {row.task: row for row in rows_of(found.means)
+              if (row.section, row.arm, row.reference) == (1, STUDY.method, "self-copy")}
+    assert {task for task, row in copies.items() if row.high < 0} == {"shapenet", "kinetics", ALL}
+    assert all(copies[task].low < 0 < copies[task].high for task in ("imagenet", "audioset")), "no difference is shown"
     lead = first_row(found.means, {"section": 1, "task": "kinetics", "arm": STUDY.method, "reference": "random-norm"})
     assert lead.low > 0, "pathways are ahead of noise on video"
     noise = found.null[found.null["arms"] == "random-norm"]
     assert (noise["comparisons"].sum(), noise["significant"].sum(), set(noise["draws"])) == (36, 1, {6})
+    assert f"1 of 36 comparisons is significant at 5 %, where chance gives {noise['expected'].sum():.1f}" in text
+    any_two = found.null[found.null["arms"] != "random-norm"]
+    assert "it is {}, {} and {} of 60 (pretrained, frozen, scratch), where".format(*any_two["significant"]) in text
+    assert list(any_two["expected"]) == pytest.approx([3, 3, 3])
+    assert set(any_two["comparisons"]) == {60}
+    assert [found.collection.sections[row.section].setting for row in rows_of(any_two)] == ["pretrained", "fix", "scratch"]
+    below = first_row(found.means, {"section": 1, "task": "kinetics", "arm": "random-norm", "reference": BASELINE})
+    assert below.difference < 0 < below.high, "not shown to be more than chance"
 
 
 @pytest.mark.parametrize("task", ["kinetics", "imagenet", "audioset"])
@@ -275,6 +288,15 @@ def test_seeds_of_the_second_rule_are_whole_and_nobody_has_looked_before_all_are
     assert all(len({record.environment.processor for record in records if record.spec.seed == seed}) == 1 for seed in seeds)
     if seeds != [*rule.seeds]:
         assert {path.name for path in store.folder.iterdir()} - {"work"} == {"README.md", "runs"}, "no report, no samples"
+
+
+def test_the_matrices_that_the_readme_calls_whole_are_recorded_and_no_others():
+    recorded = {record.run_id for name in ("tiny", "unseen") for record in Store(ROOT / "results" / name).records()[0]}
+    planned = {name: plan_matrix(matrix, TASKS, ARMS, "tiny", parse_seeds(matrix.seeds)).specs
+               for name, matrix in STUDY.matrices.items() if name != "real"}  # whose auxiliaries are files
+    whole = {name for name, specs in planned.items() if {spec.run_id for spec in specs} <= recorded}
+    (said,) = re.findall(r"Whole are (.*?); of the other matrices", readme_in_words())
+    assert set(re.findall(r"`([\w-]+)`", said)) == whole
 
 
 FOLDERS = {".ci", ".github", "baselines", "benchmark", "docs", "findings", "results", "tasks", "tests"}
