@@ -70,7 +70,9 @@ def refused(capsys):
     (["--seeds", "1,1"], "--seeds 1,1: names no seed, or one twice"),
     (["--set", "recipe.epoch=1"], "--set recipe.epoch: no such field; did you mean 'epochs'?"),
     (["--set", "imagnet.recipe.epochs=1"], "did you mean 'imagenet'?"),
-    (["--set", "recipe.epochs=few"], "--set recipe.epochs: Input should be a valid integer"),
+    (["--set", "recipe.epochs=few"], "--set recipe.epochs: expected a whole number, not 'few'"),
+    (["--set", "recipe.epochs=2.5"], "--set recipe.epochs: expected a whole number, not 2.5"),
+    (["--set", "recipe.lr=fast"], "--set recipe.lr: expected a number, not 'fast'"),
     (["--set", "recipe.epochs=0"], "--set recipe.epochs: Input should be greater than 0"),
     (["--set", "recipe.epochs=true"], "--set recipe.epochs: expected a number, where true or false is given"),
     (["--set", "recipe.augment.flip=true", "-t", "imagenet"], "--set recipe.augment.flip: expected a number, where true"),
@@ -134,7 +136,7 @@ def test_bad_choices_are_refused_with_what_would_fit(refused, tmp_path, command,
     (["run", "--processes-per-run", "2", "--device", "cpu", "--debug"], "leave out --gpus-per-run and --processes-per-run"),
     (["run", "--limit", "0"], "--limit 0: expected at least 1"),
     (["run", "-j", "two"], "invalid int value: 'two'"),
-    (["report", "--results", "no/such/folder"], "no results in no/such/folder; run a matrix first"),
+    (["report", "--results", "no/such/folder"], "no results in no/such/folder (there is no such folder); run a matrix first"),
     (["report", "--select", "best"], "invalid choice: 'best' (choose from 'last', 'best-val', 'oracle')"),
     (["export", "x", "--results", "no/such/folder"], "no single run 'x' with weights in no/such/folder"),
 ], ids=lambda value: " ".join(value) if isinstance(value, list) else "")
@@ -652,6 +654,9 @@ def test_options_come_from_a_file_and_what_is_typed_wins(name, text, tmp_path, c
     assert here == lines_of(capsys, *typed, "-t", "imagenet", "-x", "audio")
     assert lines_of(capsys, f"--config={file}", "-t", "audioset", "-x", "image", *results) == lines_of(
         capsys, *typed, "-t", "audioset", "-x", "image")
+    file.with_name("seeds.yaml").write_text("matrix: smoke\nseeds: [0, 2-3]\n")
+    assert with_config(["run", "--config", str(file.with_name("seeds.yaml"))], build_parser())[1:] == [
+        "--matrix=smoke", "--seeds=0,2-3"], "as a file of a matrix has it"
     parser = build_parser()
     assert with_config(["run", "--config", str(file), "--arm", "zero"], parser)[-2:] == ["--arm", "zero"]
     assert "--arm=m2pt" not in with_config(["run", "--config", str(file), "--arm", "zero"], parser)
@@ -663,6 +668,7 @@ def test_options_come_from_a_file_and_what_is_typed_wins(name, text, tmp_path, c
     ("a.yaml", "config: b.yaml", "benchmark run has no option 'config'; "),
     ("a.yaml", "limit: many", "argument --limit: invalid int value: 'many'"),
     ("a.yaml", "limit: [1, 2]", "limit: expected one value, not several"),
+    ("a.yaml", "seeds: [0, [1]]", "seeds: expected one value, not several"),
     ("a.yaml", "target: [[imagenet]]", "target: expected a text or a number, not ['imagenet']"),
     ("a.yaml", "dry-run: 1", "dry-run: expected true or false, not 1"),
     ("a.yaml", "- smoke", "expected options and their values, such as matrix: full"),

@@ -80,6 +80,8 @@ def _arguments(key: str, value: Any, command: Parser, file: Path) -> Iterator[st
     if isinstance(value, Mapping):  # of --set and --slurm
         value = [f"{field}={_text(item)}" for field, item in value.items()]
     several = isinstance(options[name], argparse._AppendAction)
+    if name == "--seeds" and isinstance(value, list) and all(type(part) in (int, str) for part in value):
+        value = ",".join(map(str, value))  # as a matrix's file may have them
     if isinstance(value, list) and not several:
         raise ValueError(f"{file}: {key}: expected one value, not several")
     for item in value if isinstance(value, list) else [value]:

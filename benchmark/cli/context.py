@@ -17,6 +17,7 @@ from benchmark.plan.plugins import extend
 from benchmark.plan.presets import Matrix, check_groups, narrow, pick_auxiliaries, plan_matrix
 from benchmark.plan.study import Study, find_matrix, with_rivals
 from benchmark.plan.variants import check_use, overrides_of
+from benchmark.records.record import may_be
 from benchmark.records.store import Store
 from benchmark.runner.machine import count_gpus
 from benchmark.spec.contracts import Arm, Task
@@ -107,6 +108,11 @@ def parse_given(texts: Sequence[str], tasks: Mapping[str, Task], named: Collecti
 def folder_of(matrix: Matrix, profile: str, limit: int | None = None) -> str:
     """The results folder of a matrix, below results/: trials lie apart from what is reported."""
     return "smoke" if matrix.limited or limit else "quick" if matrix.quick else profile
+
+
+def not_there(folder: Path) -> str:
+    """For an error message: whether a folder without results is one at all"""
+    return "" if may_be(str(folder)) else " (there is no such folder)"
 
 
 def require_torch() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.cli.closing import note_beside
-from benchmark.cli.context import load_registry, load_study
+from benchmark.cli.context import load_registry, load_study, not_there
 from benchmark.plan.matrix import pick
 from benchmark.records.record import may_be, names_in, names_under, read_record
 from benchmark.records.store import FAILURE, RECORD, Store, read_failure
@@ -105,7 +105,8 @@ def check_results(folder: Path) -> None:
     if folder.name == "runs" and next(folder.glob("*/*.json"), None) is not None:
         raise ValueError(f"{folder} has the runs of a results folder, which is the one above it: --results {folder.parent}")
     if not any(may_be(f"{folder}/runs/{name}/{file}") for name in names_under(folder) for file in (RECORD, FAILURE)):
-        raise ValueError(f"no results in {folder}; run a matrix first, for example: benchmark run --matrix smoke")
+        raise ValueError(f"no results in {folder}{not_there(folder)}; run a matrix first, for example: "
+                         "benchmark run --matrix smoke")
 
 
 def make_report(options: argparse.Namespace, command: str) -> int:

@@ -245,7 +245,10 @@ class Planner:
             return type(value).model_validate(data)
         except ValidationError as error:
             first = error.errors()[0]
-            raise ValueError(f"--set {scope}.{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+            wanted = {"float_parsing": "a number", "int_parsing": "a whole number", "int_from_float": "a whole number",
+                      "bool_parsing": "true or false"}.get(first["type"])
+            said = f"expected {wanted}, not {first['input']!r}" if wanted else first["msg"]
+            raise ValueError(f"--set {scope}.{'.'.join(map(str, first['loc']))}: {said}") from error
 
 
 def join_plans(parts: Sequence[tuple[Planner, Sequence[Cell]]], seeds: Sequence[int]) -> Plan:
@@ -316,7 +319,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """ "did you mean X? known: ..." for an error message"""
     names = list(known)
     lower = {known.lower(): known for known in reversed(names)}
-    close = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.6)
     hint = f"did you mean {lower[close[0]]!r}? " if close else ""
     return f"{hint}known: {', '.join(names)}"
 
