@@ -38,8 +38,10 @@ def view_run(options: argparse.Namespace, command: str) -> int:
     for each in (run, baseline):
         arrays = read_outputs(store.run_folder(each.spec) / FILE)
         if arrays is None:
+            again = run.command.partition(" --results")[0] or "benchmark run ..."
+            only = f"--arm {run.spec.arm} -t {run.spec.task} --seeds {run.spec.seed}"
             raise ValueError(f"{each.spec.name} left nothing of what it says of samples, as older runs did; compute both "
-                             "anew in another folder: benchmark run ... --results mine")
+                             f"anew in another folder: {again} --results mine (and, for no more than these: {only})")
         outputs.append(arrays)
     task = task_of(run, options)
     ours, theirs = outputs
