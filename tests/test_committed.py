@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from readme import FIGURE, README, RESULTS, ROOT, analysis, figure, parts, shown
+from readme import FIGURE, README, RESULTS, ROOT, UNSEEN, analysis, figure, parts, shown
 
 from baselines import ARMS, STUDY
 from benchmark.cli.main import main
@@ -17,6 +17,7 @@ from benchmark.evidence.frames import first_row, rows_of
 from benchmark.evidence.inputs import gather
 from benchmark.evidence.means import ALL, printed_gains
 from benchmark.evidence.rule import BASELINE, HELPS, NO_EVIDENCE
+from benchmark.evidence.rule2 import NO_EVIDENCE as RULE2_NO_EVIDENCE
 from benchmark.evidence.rule2 import PLANNING
 from benchmark.evidence.stats import mean_interval
 from benchmark.plan.matrix import parse_seeds
@@ -26,7 +27,7 @@ from benchmark.records.store import Store
 from benchmark.report.answer import answer_table
 from benchmark.report.first import first_matrix
 from benchmark.report.markup import show_interval, show_points
-from benchmark.report.means import means_table
+from benchmark.report.means import POINTS, means_table
 from benchmark.report.ranks import power_table
 from benchmark.report.rule2 import rule2_table
 from benchmark.report.tables import contrasts_table, effects_table
@@ -36,7 +37,8 @@ FORMATS = "md,csv,html,png"  # of the report; the others would double its size, 
 LARGEST = 33 * 2**20  # bytes of all that is committed below results/
 
 
-@pytest.mark.parametrize(("results", "formats"), [("results/tiny", FORMATS), ("results/real", "md,csv,png")])
+@pytest.mark.parametrize(("results", "formats"), [("results/tiny", FORMATS), ("results/unseen", "md,csv,png"),
+                                                 ("results/real", "md,csv,png")])
 def test_the_report_is_what_the_records_give(results, formats, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
     assert main(["report", "--results", results, "--format", formats, "--out", str(tmp_path)]) == 0
@@ -51,7 +53,8 @@ def test_the_report_is_what_the_records_give(results, formats, tmp_path, monkeyp
 WRITE = "write the README's numbers anew with: PYTHONPATH=. python tests/readme.py"
 
 
-@pytest.mark.parametrize("name", ["first", "how-to-read", "matrix", "mean-effect", "scales-likeness", "pretraining"])
+@pytest.mark.parametrize("name", ["first", "how-to-read", "matrix", "second-rule", "mean-effect", "scales-likeness",
+                                  "pretraining", "dose-fix"])
 def test_the_readme_shows_what_the_records_say(name):
     assert shown().keys() == parts().keys()
     assert shown()[name].strip() == parts()[name].strip(), WRITE
@@ -88,14 +91,7 @@ def test_what_the_readme_says_in_words_is_what_the_records_say():
     assert (len(verdicts), set(verdicts["verdict"])) == (36, {NO_EVIDENCE})
     assert "in none of 36 comparisons" in text
     whole = first_row(found.means, {"section": 0, "task": ALL, "arm": STUDY.method, "reference": BASELINE})
-    assert whole.found_alone_from < whole.published
-    gains = printed_gains(found.claims)
-    effects = [row for row in rows_of(found.effects) if (row.section, row.arm, row.variant) == (0, STUDY.method, "")
-               and ((row.task, "pretrained", row.auxiliary, row.metric) in gains)
-               and row.metric == found.collection.tasks[row.task].metrics[0].name]
-    assert len(effects) == 12
-    able = {row.task for row in effects if row.found_from <= gains[row.task, "pretrained", row.auxiliary, row.metric]}
-    assert able == {"shapenet"}, "of the pairs by themselves only those of parts would"
+    assert f"On seeds 0 to 5 the same gain averaged {show_interval(whole, POINTS).replace(' [', ' points [')}." in text
     planted = found.verdicts[found.verdicts["arm"] == "merge-whole"].set_index("task")["verdict"]
     assert planted.to_dict() == {"imagenet": HELPS, "shapenet": NO_EVIDENCE, "kinetics": HELPS, "audioset": HELPS}
     for arm in ("merge-own", "merge-whole-random", "ceiling"):
@@ -119,6 +115,35 @@ def test_what_the_readme_says_in_words_is_what_the_records_say():
     assert [found.collection.sections[row.section].setting for row in rows_of(any_two)] == ["pretrained", "fix", "scratch"]
     below = first_row(found.means, {"section": 1, "task": "kinetics", "arm": "random-norm", "reference": BASELINE})
     assert below.difference < 0 < below.high, "not shown to be more than chance"
+
+
+def test_what_the_readme_says_of_unseen_seeds_is_what_the_second_rule_says_of_them():
+    found, text = analysis(UNSEEN), readme_in_words()
+    assert not found.second_lacks
+    rows = {row.task: row for row in rows_of(found.second)}
+    assert {row.verdict for row in rows.values()} == {RULE2_NO_EVIDENCE}
+    assert {row.seeds for row in rows.values()} == {"6 7 8 9 10 11 12 13"}
+    said = (f"a mean advantage over the controls of {rows[ALL].mean_found_from:.2f} points over all pairs, and of "
+            f"{rows['shapenet'].mean_found_from:.2f} (parts) to {rows['audioset'].mean_found_from:.2f} (sounds) on one target.")
+    assert said in text
+    targets = [row for task, row in rows.items() if task != ALL]
+    assert min(targets, key=lambda row: row.mean_found_from).task == "shapenet"
+    assert max(targets, key=lambda row: row.mean_found_from).task == "audioset"
+    assert {task for task, row in rows.items() if row.p_equivalent < 0.05} == {ALL, "imagenet", "shapenet"}
+    assert "smaller than the published one over all pairs, on images and on parts" in text
+    verdicts = found.verdicts[found.verdicts["arm"] == STUDY.method]
+    assert (len(verdicts), set(verdicts["verdict"])) == (12, {NO_EVIDENCE})
+    assert "nor in any of the twelve on seeds 6 to 13" in text
+    gains = printed_gains(found.claims)
+    effects = [row for row in rows_of(found.effects) if row.arm == STUDY.method
+               and row.metric == found.collection.tasks[row.task].metrics[0].name]
+    assert len(effects) == 12
+    able = {row.task for row in effects if row.found_from <= gains[row.task, "pretrained", row.auxiliary, row.metric]}
+    assert able == {"shapenet"}, "of the pairs by themselves only those of parts would"
+    copy = first_row(found.means, {"section": 0, "task": "shapenet", "arm": "self-copy", "reference": BASELINE})
+    assert f"(by {copy.difference:.2f} [{copy.low:.2f}, {copy.high:.2f}], one of many" in text
+    assert copy.low > 0
+    assert all(row.low < 0 < row.high for row in effects if row.task == "shapenet"), "and no other modality is"
 
 
 @pytest.mark.parametrize("task", ["kinetics", "imagenet", "audioset"])
@@ -276,18 +301,17 @@ def test_committed_records_are_whole_small_and_from_committed_code():
     assert folders == {path.name for path in (RESULTS / "runs").iterdir()}
 
 
-def test_seeds_of_the_second_rule_are_whole_and_nobody_has_looked_before_all_are_there():
+def test_seeds_of_the_second_rule_are_all_there_and_whole():
     store, rule = Store(ROOT / "results" / "unseen"), STUDY.second_rule
     records, unreadable = store.records()
     assert not unreadable
     assert not [record.spec.name for record in records if record.environment.dirty or not record.environment.commit]
     seeds = sorted({record.spec.seed for record in records if record.spec.kind == "train"})
-    assert set(seeds) <= set(rule.seeds)
+    assert seeds == [*rule.seeds]
     planned = plan_matrix(STUDY.matrices["unseen"], TASKS, ARMS, rule.profile, seeds).specs
     assert {record.run_id for record in records} == {spec.run_id for spec in planned}
     assert all(len({record.environment.processor for record in records if record.spec.seed == seed}) == 1 for seed in seeds)
-    if seeds != [*rule.seeds]:
-        assert {path.name for path in store.folder.iterdir()} - {"work"} == {"README.md", "runs"}, "no report, no samples"
+    assert {path.name for path in store.folder.iterdir()} - {"work"} == {"README.md", "runs", "report"}
 
 
 def test_the_matrices_that_the_readme_calls_whole_are_recorded_and_no_others():
