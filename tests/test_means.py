@@ -21,7 +21,9 @@ from benchmark.evidence.rule import BASELINE
 from benchmark.evidence.rule2 import AHEAD, HELPS, NO_EVIDENCE, PLANNING
 from benchmark.evidence.scales import layer_sizes, scale_agreement
 from benchmark.report.answer import count_pairs
+from benchmark.report.canvas import INK
 from benchmark.report.equal import draw_equal, equal_table
+from benchmark.report.first import draw_first
 from benchmark.report.markup import show_p, show_points
 from benchmark.report.means import headline, headline_section, means_table, null_table
 from benchmark.report.rule2 import protocol_line
@@ -272,9 +274,15 @@ def test_the_second_rule_says_what_the_seeds_of_its_protocol_show_and_the_headli
     text = headline(analysis)
     assert said in text
     gain, low, high = map(show_points, (row.over_baseline, row.over_low, row.over_high))
-    assert f"the gain over the plain model averages {gain} points [{low}, {high}]; over" in text, "nothing is published here"
-    assert ("over the mean of its controls (the plain model, noise of the auxiliary's size, a copy of the target's own "
-            f"weights) it averages {show_points(row.difference)} points [") in text
+    assert f"the mean gain is {gain} points [{low}, {high}] over the plain model and " in text, "nothing is published here"
+    contrast, low, high = map(show_points, (row.difference, row.low, row.high))
+    assert (f" and {contrast} points [{low}, {high}] over the mean of its controls: the plain model, noise of the auxiliary's "
+            "size, a copy of the target's own weights (95 % intervals; ") in text
+    assert text.count(". ") == 0, "one sentence"
+    left, _ = draw_first(analysis).axes
+    mean = [line.get_xdata().tolist() for line in left.lines if line.get_color() == INK and line.get_ydata()[0] == max(
+        each.get_ydata()[0] for each in left.lines)]
+    assert [row.over_low, row.over_high] in mean, "the figure's last row has the same interval"
 
 
 def without(made, *cell):
@@ -295,7 +303,7 @@ def test_nothing_is_judged_where_a_cell_of_the_protocol_is_not_there(cell, said)
         assert analysis.second.empty
         assert said in protocol_line(analysis)
         assert "nothing is judged" in protocol_line(analysis)
-        assert "judged by a rule" not in headline(analysis)
+        assert "by a rule that was written down" not in headline(analysis)
     seen = analyse([*without(made, *cell), *(record for record in made if record.spec.seed < 6)], [], tasks=TASKS, study=ASKED)
     assert set(seen.second["verdict"]) == {PLANNING}
     assert "planning values of the six seeds before" in protocol_line(seen)
@@ -349,8 +357,8 @@ def test_values_without_spread_and_of_other_units_are_not_judged():
 
 
 @pytest.mark.parametrize(("p", "said"), [
-    (0.04, "], shown to be smaller than the published gains of these pairs, which average +0.72;"),
-    (0.06, "], where the published gains of these pairs average +0.72;")])
+    (0.04, "] over the plain model (shown to be smaller than the published mean of +0.72) and "),
+    (0.06, "] over the plain model (published for these pairs: +0.72) and ")])
 def test_the_headline_says_whether_the_gain_is_shown_to_be_smaller_than_what_was_published(p, said):
     analysis = analyse(records(RULE.seeds), [], tasks=TASKS, study=ASKED)
     assert said in headline(replace(analysis, second=analysis.second.assign(published=0.72, p_equivalent=p)))

@@ -23,7 +23,7 @@ from benchmark.report.directions import add_directions
 from benchmark.report.document import Document, Items, Paragraph, Tabular
 from benchmark.report.doses import add_doses
 from benchmark.report.markup import Table, escape_markdown, text_rows
-from benchmark.report.means import count, headline, headline_section, means_table, null_table, scales_table
+from benchmark.report.means import count, headline, headline_section, judged, means_table, null_table, scales_table
 from benchmark.report.published import published_lines
 from benchmark.report.rule2 import protocol_line, rule2_table
 from benchmark.report.tables import matrix_table
@@ -146,7 +146,10 @@ def _draw_gains(axes: Axes, analysis: Analysis, section: int) -> None:
             axes.plot([row.difference], [y], mark, color=INK, markersize=8, markeredgewidth=1.2, zorder=4)
             continue
         axes.axhspan(y - 0.5, y + 0.5, color=FAINT, alpha=0.5, linewidth=0)
-        _draw_interval(axes, y, row.difference, known(row.low), known(row.high), INK)
+        second = judged(analysis, section)
+        mean = (row.difference, row.low, row.high) if second is None else (
+            second.over_baseline, second.over_low, second.over_high)  # as the headline has it
+        _draw_interval(axes, y, mean[0], known(mean[1]), known(mean[2]), INK)
         if (gain := known(row.published)) is not None:
             axes.plot([gain], [y], "D", color=BLACK, markersize=5, markerfacecolor="white", zorder=3)
         ticks.append(y)

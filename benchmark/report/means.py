@@ -51,9 +51,9 @@ def headline(analysis: Analysis) -> str:
     if section is None:
         return ""
     study = analysis.study
-    second = first_row(analysis.second, {"section": section, "task": ALL})
-    if second is not None and second.verdict in JUDGED:
-        return _judged(analysis, second)
+    second = judged(analysis, section)
+    if second is not None:
+        return _sentence(analysis, second)
     rows = {name: first_row(analysis.means, {"section": section, "task": ALL, "arm": name, "reference": BASELINE})
             for name in (study.method, *study.rivals.get(study.method, ()))}
     ours = rows.pop(study.method)
@@ -76,19 +76,24 @@ def headline(analysis: Analysis) -> str:
     return f"{text} (profile {where.profile}, setting {where.setting}{_left_out(ours)})."
 
 
-def _judged(analysis: Analysis, row: Any) -> str:
+def judged(analysis: Analysis, section: int) -> Any:
+    """What the second rule says over all pairs of a section; None where it judges nothing there"""
+    row = first_row(analysis.second, {"section": section, "task": ALL})
+    return row if row is not None and row.verdict in JUDGED else None
+
+
+def _sentence(analysis: Analysis, row: Any) -> str:
     """The verdict over all pairs by the rule that was written down before these seeds were run"""
     study, where = analysis.study, analysis.collection.sections[row.section]
     controls = ", ".join(["the plain model", *(study.called.get(name, name) for name in study.rivals.get(study.method, ()))])
-    text = (f"{study.treatment[0].upper()}{study.treatment[1:]} {JUDGED[row.verdict]}: over {row.pairs} pairs of modalities "
-            f"and {count(len(row.seeds.split()), 'seed')}, judged by a rule that was written down before they were run, the "
-            f"gain over the plain model averages {_interval(row.over_baseline, row.over_low, row.over_high)}")
-    if not pd.isna(row.published):
-        text += (f", shown to be smaller than the published gains of these pairs, which average {show_points(row.published)}"
-                 if row.p_equivalent < ALPHA else
-                 f", where the published gains of these pairs average {show_points(row.published)}")
-    return (f"{text}; over the mean of its controls ({controls}) it averages {_interval(row.difference, row.low, row.high)} "
-            f"(profile {where.profile}, setting {where.setting}, last epoch).")
+    published = "" if pd.isna(row.published) else (
+        f" (shown to be smaller than the published mean of {show_points(row.published)})" if row.p_equivalent < ALPHA else
+        f" (published for these pairs: {show_points(row.published)})")
+    return (f"{study.treatment[0].upper()}{study.treatment[1:]} {JUDGED[row.verdict]}: over {row.pairs} pairs of modalities "
+            f"and {count(len(row.seeds.split()), 'seed')}, by a rule that was written down before they were run, the mean gain "
+            f"is {_interval(row.over_baseline, row.over_low, row.over_high)} over the plain model{published} and "
+            f"{_interval(row.difference, row.low, row.high)} over the mean of its controls: {controls} (95 % intervals; "
+            f"profile {where.profile}, setting {where.setting}, last epoch).")
 
 
 def _interval(difference: float, low: float, high: float) -> str:
