@@ -376,7 +376,7 @@ def test_values_are_json_or_text():
     ("recipe.epochs", "expected [TASK.]SCOPE.FIELD=VALUE"),
     ("recipe=1", "expected [TASK.]SCOPE.FIELD=VALUE"),
     ("=1", "expected [TASK.]SCOPE.FIELD=VALUE"),
-    ("recipe.epochs=many", "recipe.epochs: Input should be a valid integer"),
+    ("recipe.epochs=many", "recipe.epochs: expected a whole number, not 'many'"),
     ("recipe.lr=-1", "recipe.lr: Input should be greater than 0"),
     ("recipe.lr=NaN", "recipe.lr"),
     ("recipe.lr=Infinity", "recipe.lr"),

@@ -189,7 +189,7 @@ class _Table:
 
     tasks: tuple[str, ...]
     arms: tuple[str, ...]  # of the cells of a target, in their order
-    names: dict[str, tuple[str, ...]]  # by task: of its cells, as "m2pt(point)"
+    names: dict[str, tuple[str, ...]]  # by task: of its cells, as "arm(auxiliary)"
     values: dict[str, list[dict[int, float]]]  # by task: of each cell by seed
     gone: tuple[str, ...]  # tasks of the rule that there are no runs of
     flat: tuple[str, ...]  # tasks whose metric has another unit than the first one's

@@ -190,9 +190,9 @@ def _draw_sizes(axes: Axes, analysis: Analysis, section: int) -> bool:
     axes.plot(ends, ends, color=INK, linewidth=0.8)
     row = first_row(analysis.scales, {"section": section, "arm": noise})
     ours = first_row(analysis.scales, {"section": section, "arm": study.method})
-    said = [] if row is None or known(row.correlation) is None else [f"correlation {row.correlation:.3f}"]
+    said = [] if row is None or known(row.correlation) is None else [f"sizes correlate at {row.correlation:.3f}"]
     if ours is not None and known(ours.cosine) is not None:
-        said.append(f"signs over seeds: cosine {ours.cosine:+.2f}".replace("-", "\N{MINUS SIGN}"))
+        said.append(f"signs from seed to seed: {ours.cosine:+.2f}\n(1: the same, 0: chance)".replace("-", "\N{MINUS SIGN}"))
     axes.text(0.03, 0.97, "\n".join(said), transform=axes.transAxes, va="top", fontsize=8.5)
     ticks = list(range(math.ceil(ends[0] - 0.1), math.floor(ends[1] + 0.1) + 1))  # powers of ten
     names = [f"{10.0 ** value:g}" for value in ticks]
@@ -201,8 +201,8 @@ def _draw_sizes(axes: Axes, analysis: Analysis, section: int) -> bool:
     axes.grid(color=FAINT, linewidth=0.6)
     axes.set_axisbelow(True)
     axes.legend(loc="lower right", fontsize=8, handletextpad=0.1)
-    axes.set_xlabel(f"|s| with {study.called.get(noise, noise)}")
-    axes.set_ylabel("|s| with the auxiliary's weights, a dot a layer")
+    axes.set_xlabel(f"scale |s| with {study.called.get(noise, noise)}")
+    axes.set_ylabel("scale |s| with the auxiliary's weights; each layer a dot")
     return True
 
 
