@@ -364,7 +364,6 @@ def test_the_headline_says_whether_the_gain_is_shown_to_be_smaller_than_what_was
     assert said in headline(replace(analysis, second=analysis.second.assign(published=0.72, p_equivalent=p)))
 
 
-
 @pytest.mark.parametrize(("shift", "verdict"), [(-3.0, HELPS), (3.0, NO_EVIDENCE)])
 def test_the_second_rule_knows_in_which_direction_a_metric_is_better(shift, verdict):
     """An error that falls is a gain."""

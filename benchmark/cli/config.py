@@ -11,6 +11,7 @@ from typing import Any
 
 from benchmark.cli.parsing import Parser
 from benchmark.plan.matrix import nearest
+from benchmark.plan.overrides import seeds_as_text
 from benchmark.spec.yamlfile import read_yaml
 
 OPTION = "--config"
@@ -80,8 +81,8 @@ def _arguments(key: str, value: Any, command: Parser, file: Path) -> Iterator[st
     if isinstance(value, Mapping):  # of --set and --slurm
         value = [f"{field}={_text(item)}" for field, item in value.items()]
     several = isinstance(options[name], argparse._AppendAction)
-    if name == "--seeds" and isinstance(value, list) and all(type(part) in (int, str) for part in value):
-        value = ",".join(map(str, value))  # as a matrix's file may have them
+    if name == "--seeds":
+        value = seeds_as_text(value)  # as a matrix's file may have them
     if isinstance(value, list) and not several:
         raise ValueError(f"{file}: {key}: expected one value, not several")
     for item in value if isinstance(value, list) else [value]:

@@ -164,7 +164,8 @@ def describe_run(record: Record, file: Path, tasks: Mapping[str, Task]) -> str:
         first, end = (f"{value:.4g} in epoch {epoch}" for epoch, value in (losses[0], losses[-1]))
         lines.append(f"loss in training: {first}, {end}")
     lines += [f"starts from: {', '.join(f'{role} {name}' for role, name in spec.starts.items())}"] if spec.starts else []
-    lines += [f"parameters: {', '.join(f'{name} {number:,}' for name, number in record.parameters.items())}"]
+    counts = [f"{name} {number:,}" for name, number in record.parameters.items()]
+    lines += [f"parameters: {', '.join(counts)}"] if counts else []
     took = [f"{name} {seconds:.3g} s" for name, seconds in record.seconds.items()]
     lines += [f"took: {', '.join(took)}"] if took else []
     made = record.environment

@@ -116,7 +116,6 @@ def estimate_rule2(collection: Collection, method: str, rule: SecondRule, refere
     """
     printed = printed_gains(claims)
     lacking = ""
-    rows: list[dict[str, object]] = []
     for section in main_sections(collection):
         place = collection.sections[section]
         if (place.profile, place.setting) != (rule.profile, rule.setting):
@@ -126,8 +125,8 @@ def estimate_rule2(collection: Collection, method: str, rule: SecondRule, refere
             continue
         lacking = table.lacking(rule.seeds)
         judged = not lacking
-        seeds = list(rule.seeds) if judged else table.shared([seed for seed in table.seeds if seed < min(rule.seeds)])
-        if len(seeds) < 2:
+        seeds = list(rule.seeds) if judged else [seed for seed in table.shared() if seed < min(rule.seeds)]
+        if len(seeds) < 2 or table.lacking(seeds):
             continue
         one, whole = judge_values(table.array(seeds), table.arms, method, (BASELINE, *references))
         gains: dict[str, list[float | None]] = {}
@@ -147,9 +146,8 @@ def estimate_rule2(collection: Collection, method: str, rule: SecondRule, refere
             helps, ahead = (float(str(row[name])) < ALPHA for name in ("p_each_holm", "p_holm"))
             row["verdict"] = PLANNING if not judged else HELPS if helps and ahead else AHEAD if ahead else NO_EVIDENCE
             row |= {"section": section, "seeds": " ".join(map(str, seeds))}
-        rows += found
-        break
-    return pd.DataFrame(rows, columns=RULE2_COLUMNS), lacking
+        return pd.DataFrame(found, columns=RULE2_COLUMNS), lacking
+    return pd.DataFrame(columns=RULE2_COLUMNS), lacking
 
 
 def _row(judged: Judged, index: int | None, tests: int, gains: Sequence[float | None]) -> dict[str, object]:
@@ -192,7 +190,7 @@ class _Table:
     names: dict[str, tuple[str, ...]]  # by task: of its cells, as "arm(auxiliary)"
     values: dict[str, list[dict[int, float]]]  # by task: of each cell by seed
     gone: tuple[str, ...]  # tasks of the rule that there are no runs of
-    flat: tuple[str, ...]  # tasks whose metric has another unit than the first one's
+    other_units: tuple[str, ...]  # tasks whose metric has another unit than the first one's
 
     @classmethod
     def of(cls, collection: Collection, section: int, method: str, others: Sequence[str], rule: SecondRule) -> _Table:
@@ -222,36 +220,25 @@ class _Table:
         return any(by_seed for cells in self.values.values() for name, by_seed in zip(self.arms, cells, strict=True)
                    if name == arm)
 
-    @property
-    def seeds(self) -> list[int]:
-        """That any cell has"""
-        return sorted({seed for cells in self.values.values() for by_seed in cells for seed in by_seed})
-
-    def shared(self, seeds: Sequence[int]) -> list[int]:
-        """Those of these seeds that every cell has; none where there is no comparing them"""
-        found = [seed for seed in seeds if all(seed in by_seed for cells in self.values.values() for by_seed in cells)]
-        return [] if self.gone or self.flat or (len(found) > 1 and self._still(found)) else found
-
-    def _still(self, seeds: Sequence[int]) -> list[str]:
-        """Tasks whose cells all go up and down together from seed to seed, so that there is no spread"""
-        return [task for task, each in zip(self.tasks, self.array(seeds), strict=True)
-                if abs(_residual(each)).max() <= ROUNDING * abs(each).max()]
+    def shared(self) -> list[int]:
+        """The seeds that every cell has"""
+        held = [set(by_seed) for cells in self.values.values() for by_seed in cells]
+        return sorted(set.intersection(*held)) if held else []
 
     def lacking(self, seeds: Sequence[int]) -> str:
         """What there must be, and is not, for a verdict on these seeds, in words; "" where all is there"""
         if self.gone:
             return f"there are no runs of {', '.join(self.gone)}"
-        if self.flat:
-            return f"the metric of {', '.join(self.flat)} has another unit than that of {self.tasks[0]}"
-        gone = [f"{task} {name} (seeds {' '.join(map(str, lost))})" for task, names in self.names.items()
-                for name, by_seed in zip(names, self.values[task], strict=True)
-                if (lost := [seed for seed in seeds if seed not in by_seed])]
-        if gone:
-            cells = sum(map(len, self.names.values()))
-            if len(gone) == cells and not set(self.seeds) & set(seeds):
-                return "none of them is here"
-            return f"lacking are {len(gone)} of {cells} cells: " + "; ".join([*gone[:3], *(["..."] if gone[3:] else [])])
-        still = self._still(seeds)
+        if self.other_units:
+            return f"the metric of {', '.join(self.other_units)} has another unit than that of {self.tasks[0]}"
+        lost = {f"{task} {name}": [seed for seed in seeds if seed not in by_seed] for task, names in self.names.items()
+                for name, by_seed in zip(names, self.values[task], strict=True)}
+        if all(len(each) == len(seeds) for each in lost.values()):
+            return "none of them is here"
+        if gone := [f"{cell} (seeds {' '.join(map(str, each))})" for cell, each in lost.items() if each]:
+            return f"lacking are {len(gone)} of {len(lost)} cells: " + "; ".join([*gone[:3], *(["..."] if gone[3:] else [])])
+        still = [task for task, each in zip(self.tasks, self.array(seeds), strict=True)  # all arms go up and down together
+                 if abs(_residual(each)).max() <= ROUNDING * abs(each).max()]
         return f"the values of {', '.join(still)} have no spread" if still else ""
 
     def array(self, seeds: Sequence[int]) -> NDArray[Any]:

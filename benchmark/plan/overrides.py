@@ -59,3 +59,10 @@ def as_field(owner: type[Frozen], name: str, value: Any) -> Any:
     kind = owner.model_fields[name].annotation
     several = any(typing.get_origin(part) is tuple for part in (kind, *typing.get_args(kind)))
     return value.split(",") if several and isinstance(value, str) else value
+
+
+def seeds_as_text(value: Any) -> Any:
+    """Seeds as `benchmark.plan.matrix.parse_seeds` reads them: a number, or a list of numbers and ranges, says the same as a
+    text; all else is given back as it is."""
+    parts = value if isinstance(value, list | tuple) else [value]
+    return ",".join(map(str, parts)) if all(type(part) in (int, str) for part in parts) else value

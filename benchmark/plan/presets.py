@@ -20,7 +20,7 @@ from benchmark.plan.matrix import (
     pick,
     pretraining_tasks,
 )
-from benchmark.plan.overrides import Override, as_field, check_number
+from benchmark.plan.overrides import Override, as_field, check_number, seeds_as_text
 from benchmark.spec.contracts import Arm, Task
 from benchmark.spec.recipes import SETTINGS, Frozen, Setting
 
@@ -56,9 +56,7 @@ class Matrix(Frozen):
     @field_validator("seeds", mode="before")
     @classmethod
     def _seeds_as_text(cls, value: Any) -> Any:
-        """A number, or a list of numbers and ranges, says the same as a text."""
-        parts = value if isinstance(value, list | tuple) else [value]
-        return ",".join(map(str, parts)) if all(type(part) in (int, str) for part in parts) else value
+        return seeds_as_text(value)
 
 
 def explain(error: ValidationError) -> str:

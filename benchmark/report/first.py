@@ -23,7 +23,16 @@ from benchmark.report.directions import add_directions
 from benchmark.report.document import Document, Items, Paragraph, Tabular
 from benchmark.report.doses import add_doses
 from benchmark.report.markup import Table, escape_markdown, text_rows
-from benchmark.report.means import count, headline, headline_section, judged, means_table, null_table, scales_table
+from benchmark.report.means import (
+    count,
+    headline,
+    headline_section,
+    judged,
+    means_table,
+    null_table,
+    over_plain,
+    scales_table,
+)
 from benchmark.report.published import published_lines
 from benchmark.report.rule2 import protocol_line, rule2_table
 from benchmark.report.tables import matrix_table
@@ -58,8 +67,7 @@ def add_verdicts(document: Document, analysis: Analysis) -> None:
                            if lines else []))
     if line := protocol_line(analysis):
         document.add(Paragraph(line, "Second rule."))
-        if not analysis.second.empty:
-            document.table("second-rule", rule2_table(analysis))
+        document.table("second-rule", rule2_table(analysis))
 
 
 def add_mechanism(document: Document, analysis: Analysis) -> None:
@@ -73,9 +81,11 @@ def add_mechanism(document: Document, analysis: Analysis) -> None:
 def add_limits(document: Document, analysis: Analysis) -> None:
     """What no null here says; nothing where the headline has no section."""
     if headline_section(analysis) is not None and analysis.study.limits:
-        shared = ("Noise of the auxiliary's size is one draw a seed, shared by targets, settings and auxiliaries.",)
-        drawn = set(analysis.null["drawn"].dropna()) - {"own"}
-        document.add(Items(tuple((text, ()) for text in (*analysis.study.limits, *(shared if drawn else ())))))
+        study, drawn = analysis.study, set(analysis.null["drawn"].dropna())
+        called = [study.called.get(name, name) for name in (study.noise if drawn - {"own"} else ())]
+        shared = [f"{name[0].upper()}{name[1:]} is one draw a seed, shared by targets, settings and auxiliaries."
+                  for name in called]
+        document.add(Items(tuple((text, ()) for text in (*study.limits, *shared))))
 
 
 def first_matrix(analysis: Analysis, section: int) -> Table:
@@ -147,9 +157,8 @@ def _draw_gains(axes: Axes, analysis: Analysis, section: int) -> None:
             continue
         axes.axhspan(y - 0.5, y + 0.5, color=FAINT, alpha=0.5, linewidth=0)
         second = judged(analysis, section)
-        mean = (row.difference, row.low, row.high) if second is None else (
-            second.over_baseline, second.over_low, second.over_high)  # as the headline has it
-        _draw_interval(axes, y, mean[0], known(mean[1]), known(mean[2]), INK)
+        mean = row if second is None else over_plain(second)  # as the headline has it
+        _draw_interval(axes, y, mean.difference, known(mean.low), known(mean.high), INK)
         if (gain := known(row.published)) is not None:
             axes.plot([gain], [y], "D", color=BLACK, markersize=5, markerfacecolor="white", zorder=3)
         ticks.append(y)

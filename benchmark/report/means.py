@@ -82,6 +82,11 @@ def judged(analysis: Analysis, section: int) -> Any:
     return row if row is not None and row.verdict in JUDGED else None
 
 
+def over_plain(row: Any) -> Any:
+    """A row of the second rule with the difference to the plain model in place of that to the mean of all controls"""
+    return row._replace(difference=row.over_baseline, low=row.over_low, high=row.over_high)
+
+
 def _sentence(analysis: Analysis, row: Any) -> str:
     """The verdict over all pairs by the rule that was written down before these seeds were run"""
     study, where = analysis.study, analysis.collection.sections[row.section]
@@ -91,13 +96,9 @@ def _sentence(analysis: Analysis, row: Any) -> str:
         f" (published for these pairs: {show_points(row.published)})")
     return (f"{study.treatment[0].upper()}{study.treatment[1:]} {JUDGED[row.verdict]}: over {row.pairs} pairs of modalities "
             f"and {count(len(row.seeds.split()), 'seed')}, by a rule that was written down before they were run, the mean gain "
-            f"is {_interval(row.over_baseline, row.over_low, row.over_high)} over the plain model{published} and "
-            f"{_interval(row.difference, row.low, row.high)} over the mean of its controls: {controls} (95 % intervals; "
+            f"is {_points(over_plain(row))} over the plain model{published} and "
+            f"{_points(row)} over the mean of its controls: {controls} (95 % intervals; "
             f"profile {where.profile}, setting {where.setting}, last epoch).")
-
-
-def _interval(difference: float, low: float, high: float) -> str:
-    return f"{show_points(difference)} points [{show_points(low)}, {show_points(high)}]"
 
 
 def count(number: int, what: str) -> str:

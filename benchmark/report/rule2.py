@@ -11,8 +11,8 @@ from benchmark.evidence.detectable import EACH, MEAN, explain, heading
 from benchmark.evidence.frames import rows_of
 from benchmark.evidence.means import ALL
 from benchmark.evidence.stats import ALPHA
-from benchmark.report.markup import NONE, Table, show_p, show_points, text_rows
-from benchmark.report.means import count
+from benchmark.report.markup import NONE, Table, show_interval, show_p, show_points, text_rows
+from benchmark.report.means import POINTS, count, over_plain
 
 
 def protocol_line(analysis: Analysis) -> str:
@@ -36,8 +36,7 @@ def rule2_table(analysis: Analysis) -> Table:
     rows = []
     for row in rows_of(analysis.second):
         label = "All targets" if row.task == ALL else analysis.data_of(row.section, row.task)
-        interval = f"{show_points(row.difference)} [{show_points(row.low)}, {show_points(row.high)}]"
-        base = f"{show_points(row.over_baseline)} [{show_points(row.over_low)}, {show_points(row.over_high)}]"
+        interval, base = (show_interval(each, POINTS) for each in (row, over_plain(row)))
         published = NONE if pd.isna(row.published) else f"{show_points(row.published)}, p {show_p(row.p_equivalent)}"
         rows.append([label, row.verdict, f"{row.spread:.2f} ({int(row.df)})", f"{row.widened:.2f}", interval,
                      show_p(row.p_holm), f"{row.mean_found_from:.2f}", show_p(row.p_each_holm),
