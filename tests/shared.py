@@ -18,7 +18,8 @@ from benchmark.bench.imitations import make_shapenet55, make_shapenetpart
 from benchmark.data.catalogue import prepare
 from benchmark.model.encoder import build_blocks
 from benchmark.model.weights import read_weights, save_tensors
-from benchmark.plan.matrix import Job, Planner, parse_override
+from benchmark.plan.matrix import Job, Planner
+from benchmark.plan.overrides import parse_override
 from benchmark.plan.presets import Group, cells_of
 from benchmark.records.record import Record
 from benchmark.runner.together import compute_together

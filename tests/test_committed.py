@@ -20,7 +20,7 @@ from benchmark.evidence.rule import BASELINE, HELPS, NO_EVIDENCE
 from benchmark.evidence.rule2 import NO_EVIDENCE as RULE2_NO_EVIDENCE
 from benchmark.evidence.rule2 import PLANNING
 from benchmark.evidence.stats import mean_interval
-from benchmark.plan.matrix import parse_seeds
+from benchmark.plan.names import parse_seeds
 from benchmark.plan.presets import plan_matrix
 from benchmark.records.record import read_record, records_under
 from benchmark.records.store import Store

@@ -17,7 +17,8 @@ from benchmark.data.seeds import SampleRandom
 from benchmark.model.connect import linear_layers
 from benchmark.model.mae import MaskedAutoencoder
 from benchmark.model.weights import export_weights, load_blocks, load_encoder, read_weights, save_weights
-from benchmark.plan.matrix import Cell, Plan, Planner, parse_override, pretraining_tasks
+from benchmark.plan.matrix import Cell, Plan, Planner, pretraining_tasks
+from benchmark.plan.overrides import parse_override
 from benchmark.records.record import Record
 from benchmark.records.signed import read_signed
 from benchmark.spec.contracts import Arm, Task

@@ -25,7 +25,8 @@ from synthetic import make_matrix, make_record, make_spec
 
 from baselines import ARMS
 from benchmark.model.weights import read_weights, save_tensors
-from benchmark.plan.matrix import Job, Planner, parse_override
+from benchmark.plan.matrix import Job, Planner
+from benchmark.plan.overrides import parse_override
 from benchmark.plan.presets import Group, cells_of
 from benchmark.records.pictures import read_pictures, write_pictures
 from benchmark.records.record import Record, read_record

@@ -29,7 +29,8 @@ from benchmark.cli.main import main
 from benchmark.data import catalogue, embedded
 from benchmark.data.embedded import DataError
 from benchmark.model.weights import CheckpointError, read_weights
-from benchmark.plan.matrix import parse_override, parse_seeds
+from benchmark.plan.names import parse_seeds
+from benchmark.plan.overrides import parse_override
 from benchmark.plan.study import find_matrix
 from benchmark.records.pictures import read_pictures, write_pictures
 from benchmark.records.record import RecordError, read_record, record_text

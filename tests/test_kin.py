@@ -27,7 +27,8 @@ from benchmark.model.connect import linear_layers
 from benchmark.model.encoder import TransformerModel, build_blocks
 from benchmark.model.weights import read_weights
 from benchmark.plan.fit import check_blocks
-from benchmark.plan.matrix import Cell, Planner, parse_override
+from benchmark.plan.matrix import Cell, Planner
+from benchmark.plan.overrides import parse_override
 from benchmark.plan.presets import narrow, plan_matrix
 from benchmark.plan.study import with_rivals
 from benchmark.records.record import Record

@@ -21,7 +21,8 @@ from benchmark.cli.main import main
 from benchmark.evidence.inputs import standing_of
 from benchmark.evidence.pairing import Run, pair_runs, time_ratios
 from benchmark.model.weights import read_weights, save_weights
-from benchmark.plan.matrix import Cell, Job, Planner, parse_override, pretraining_tasks
+from benchmark.plan.matrix import Cell, Job, Planner, pretraining_tasks
+from benchmark.plan.overrides import parse_override
 from benchmark.plan.presets import Group, cells_of
 from benchmark.provenance.currency import Judge
 from benchmark.records.record import Record

@@ -11,7 +11,9 @@ import torch
 from baselines import ARMS, STUDY
 from baselines.m2pt.study import REAL, group
 from benchmark.plan.fit import check_blocks, check_recipes, note_warmup
-from benchmark.plan.matrix import Cell, Planner, nearest, parse_override, parse_seeds, pick, pretraining_tasks
+from benchmark.plan.matrix import Cell, Planner, pretraining_tasks
+from benchmark.plan.names import nearest, parse_seeds, pick
+from benchmark.plan.overrides import parse_override
 from benchmark.plan.presets import Matrix, cells_of, check_groups, narrow, plan_matrix
 from benchmark.plan.study import find_matrix
 from benchmark.spec.recipes import SETTINGS

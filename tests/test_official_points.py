@@ -45,7 +45,8 @@ from benchmark.data.examples import Examples
 from benchmark.data.seeds import SampleRandom
 from benchmark.evidence.sections import conditions_of
 from benchmark.model.points import farthest_point_sample, prepare_points
-from benchmark.plan.matrix import Cell, Planner, parse_override
+from benchmark.plan.matrix import Cell, Planner
+from benchmark.plan.overrides import parse_override
 from benchmark.plan.variants import overrides_of
 from benchmark.spec.recipes import SPLITS
 from benchmark.spec.runspec import recipe_under

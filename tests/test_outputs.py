@@ -11,7 +11,8 @@ import torch
 
 from baselines import ARMS
 from benchmark.model.weights import export_weights, read_weights
-from benchmark.plan.matrix import Cell, Planner, parse_override
+from benchmark.plan.matrix import Cell, Planner
+from benchmark.plan.overrides import parse_override
 from benchmark.records import outputs, signed
 from benchmark.records.outputs import keep_small, read_outputs, write_outputs
 from benchmark.records.signed import Signed, read_signed, write_signed

@@ -30,7 +30,8 @@ from benchmark.cli.context import load_registry
 from benchmark.cli.main import main
 from benchmark.data.examples import Examples
 from benchmark.model.weights import export_weights, read_weights
-from benchmark.plan.matrix import Cell, Planner, parse_override
+from benchmark.plan.matrix import Cell, Planner
+from benchmark.plan.overrides import parse_override
 from benchmark.spec.contracts import Arm
 from benchmark.train.members import Member
 from benchmark.train.setup import build_model

@@ -15,7 +15,8 @@ from benchmark.model.connect import linear_layers
 from benchmark.model.encoder import build_blocks
 from benchmark.model.pathway import merge
 from benchmark.model.weights import read_weights
-from benchmark.plan.matrix import Cell, Plan, Planner, parse_override
+from benchmark.plan.matrix import Cell, Plan, Planner
+from benchmark.plan.overrides import parse_override
 from benchmark.provenance.code import used_code
 from benchmark.provenance.currency import Judge
 from benchmark.records.store import Store

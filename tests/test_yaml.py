@@ -70,6 +70,22 @@ def test_what_does_not_fit_a_matrix_is_said_in_the_words_of_its_file(text, said,
     assert "valid tuple" not in line
 
 
+@pytest.mark.parametrize(("given", "said"), [
+    ("{recipe.epoch: 1}", "recipe.epoch: no such field; did you mean 'epochs'?"),
+    ("{recipe.epochs: few}", "recipe.epochs: expected a whole number, not 'few'"),
+    ("{recipe.lr: true}", "recipe.lr: expected a number, where true or false is given"),
+    ("{recipe.augment.x.y: 1}", "recipe.augment.x.y: x has no named parts"),
+    ("{recipe: {lr: 1}}", "expected [TASK.]SCOPE.FIELD=VALUE; name a field of it, too, as in recipe.epochs"),
+    ("[recipe.lr]", "recipe.lr: expected [TASK.]SCOPE.FIELD=VALUE; the value is missing, as in recipe.lr=VALUE"),
+    ("{arm.scale_int: 1}", "arm.scale_int changes nothing in this matrix")])
+def test_a_value_of_a_file_is_refused_with_the_group_that_it_stands_in(given, said, tmp_path, capsys):
+    other = GROUP.replace("groups:\n", "").replace("[imagenet]", "[audioset]")
+    code, printed = plan(tmp_path, f"{GROUP}{other}  set: {given}\n", capsys)
+    assert code == 2
+    assert printed.startswith("benchmark: group 2 of matrix m: set "), printed
+    assert said in printed
+
+
 @pytest.mark.parametrize("name", STUDY.matrices)
 def test_what_info_shows_of_a_matrix_is_the_matrix(name, tmp_path, capsys):
     assert main(["info", name]) == 0

@@ -10,7 +10,8 @@ from tempfile import TemporaryDirectory
 from benchmark.check.finding import Finding
 from benchmark.check.gradients import faults_of_pathways, thawed
 from benchmark.model.weights import save_weights
-from benchmark.plan.matrix import Cell, Job, Plan, Planner, parse_override, pretraining_tasks
+from benchmark.plan.matrix import Cell, Job, Plan, Planner, pretraining_tasks
+from benchmark.plan.overrides import parse_override
 from benchmark.records.record import Record
 from benchmark.spec.contracts import Arm, Task
 from benchmark.spec.recipes import Setting

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.cli.parsing import Parser
-from benchmark.plan.matrix import nearest
+from benchmark.plan.names import nearest
 from benchmark.plan.overrides import seeds_as_text
 from benchmark.spec.yamlfile import read_yaml
 

@@ -12,7 +12,9 @@ from pathlib import Path
 
 from benchmark.plan.fit import check_blocks, check_recipes
 from benchmark.plan.given import check_foreign
-from benchmark.plan.matrix import Plan, nearest, parse_override, parse_seeds, pick, pretraining_tasks
+from benchmark.plan.matrix import Plan, pretraining_tasks
+from benchmark.plan.names import nearest, parse_seeds, pick
+from benchmark.plan.overrides import parse_override
 from benchmark.plan.plugins import extend
 from benchmark.plan.presets import Matrix, check_groups, narrow, pick_auxiliaries, plan_matrix
 from benchmark.plan.study import Study, find_matrix, with_rivals

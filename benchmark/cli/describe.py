@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from benchmark.evidence.claims import Claim, Judgement, load_claims
-from benchmark.plan.matrix import nearest
+from benchmark.plan.names import nearest
 from benchmark.plan.presets import Matrix
 from benchmark.plan.sources import load_sources, numbers_of, sections_of
 from benchmark.plan.study import Study

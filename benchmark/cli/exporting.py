@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmark.cli.conditions import conditions_told
 from benchmark.cli.reading import check_results
-from benchmark.plan.matrix import pick
+from benchmark.plan.names import pick
 from benchmark.records.record import Record
 from benchmark.records.store import Store
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from benchmark.cli.context import load_registry, plugins_given, require_torch
 from benchmark.plan.given import check_foreign
-from benchmark.plan.matrix import nearest, parse_override, pick
+from benchmark.plan.names import nearest, pick
+from benchmark.plan.overrides import parse_override
 from benchmark.records.earlier import RecordError
 from benchmark.records.record import may_be, names_in, read_record, records_under
 

@@ -9,7 +9,7 @@ import shlex
 from pathlib import Path
 
 from benchmark.cli.context import load_registry, require_torch
-from benchmark.plan.matrix import nearest
+from benchmark.plan.names import nearest
 
 TEMPLATES = Path(__file__).parent / "templates"
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from benchmark.cli.closing import note_beside
 from benchmark.cli.context import load_registry, load_study, not_there
-from benchmark.plan.matrix import pick
+from benchmark.plan.names import pick
 from benchmark.records.record import may_be, names_in, names_under, read_record
 from benchmark.records.store import FAILURE, RECORD, Store, read_failure
 

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from benchmark.cli.context import load_registry, load_study, require_torch
-from benchmark.plan.matrix import pick
+from benchmark.plan.names import pick
 from benchmark.runner.machine import count_cores, count_gpus
 
 

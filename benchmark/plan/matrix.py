@@ -6,9 +6,7 @@ are planned with it, once for all cells that share them.
 
 from __future__ import annotations
 
-import difflib
 import functools
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,16 +15,15 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from benchmark.plan.given import Published, file_digest, given_weights, published_files
-from benchmark.plan.overrides import Override, as_field, check_number, scope_hint
+from benchmark.plan.names import nearest
+from benchmark.plan.overrides import Override, as_field, check_number
 from benchmark.provenance.code import code_parts
 from benchmark.spec.contracts import Arm, ProfileSpec, Start, Task, Trained
 from benchmark.spec.recipes import Frozen, ModelShape, Setting, TrainRecipe
 from benchmark.spec.runspec import FOLDS, ManySeeds, Pretrained, Role, RunSpec, recipe_under
 
 Value = TypeVar("Value", bound=Frozen)
-MOST_SEEDS, MOST_DIGITS = 100_000, 15
 LR_BY_BATCH = {"paper"}  # profiles whose learning rates are published for a batch of 256 and grow with it
-SCOPES = ("recipe", "pretrain", "shape", "arm")
 
 
 @dataclass(frozen=True)
@@ -226,13 +223,13 @@ class Planner:
             if name not in type(value).model_fields:
                 if scope == "arm":  # a baseline has not the options of a method
                     continue
-                raise ValueError(f"--set {override.key}: no such field; {nearest(name, type(value).model_fields)}")
-            check_number(type(value), name, override.value, f"--set {override.key}")
+                raise ValueError(f"{override.said}: no such field; {nearest(name, type(value).model_fields)}")
+            check_number(type(value), name, override.value, override.said)
             inner: Any = data
             for part in override.path[:-1]:
                 inner = inner.get(part)
                 if not isinstance(inner, dict):
-                    raise ValueError(f"--set {override.key}: {part} has no named parts")
+                    raise ValueError(f"{override.said}: {part} has no named parts")
             inner[override.path[-1]] = (as_field(type(value), name, override.value) if inner is data else override.value)
             self._used.add(id(override))
         names = {override.path[0] for override in chosen}
@@ -248,7 +245,8 @@ class Planner:
             wanted = {"float_parsing": "a number", "int_parsing": "a whole number", "int_from_float": "a whole number",
                       "bool_parsing": "true or false"}.get(first["type"])
             said = f"expected {wanted}, not {first['input']!r}" if wanted else first["msg"]
-            raise ValueError(f"--set {scope}.{'.'.join(map(str, first['loc']))}: {said}") from error
+            whose = [one for one in chosen if first["loc"][:1] == one.path[:1]] or chosen  # all: where it is of no one field
+            raise ValueError(f"{', '.join(dict.fromkeys(one.said for one in whose))}: {said}") from error
 
 
 def join_plans(parts: Sequence[tuple[Planner, Sequence[Cell]]], seeds: Sequence[int]) -> Plan:
@@ -267,7 +265,7 @@ def join_plans(parts: Sequence[tuple[Planner, Sequence[Cell]]], seeds: Sequence[
         if id(override) not in used and not override.may_fit_nothing:
             options = dict.fromkeys(name for _, cells in parts for cell in cells for name in type(cell.arm).model_fields)
             hint = f"; {nearest(override.path[0], options)}" if override.scope == "arm" and options else ""
-            raise ValueError(f"--set {override.key} changes nothing in this matrix{hint}")
+            raise ValueError(f"{override.said} changes nothing in this matrix{hint}")
     pretrainings = sorted((job for planner, _ in parts for job in planner.pretrainings), key=lambda job: job.spec.seed)
     return Plan(tuple({job.spec.run_id: job for job in (*pretrainings, *jobs)}.values()))
 
@@ -295,54 +293,3 @@ def pretraining_tasks(tasks: Mapping[str, Task]) -> dict[str, Task]:
         elif task.pretrained_by not in tasks:
             raise ValueError(f"task {task.name} is pretrained by {task.pretrained_by!r}; {nearest(task.pretrained_by, tasks)}")
     return found
-
-
-def parse_override(text: str, tasks: Iterable[str], may_fit_nothing: bool = False) -> Override:
-    """`[TASK.]SCOPE.FIELD=VALUE`; the value is JSON where it can be, else text."""
-    key, equals, raw = text.partition("=")
-    parts = key.strip().split(".")
-    known = list(tasks)
-    task = parts.pop(0) if parts[0] in known else None
-    if len(parts) < 2 or parts[0] not in SCOPES:
-        hint = scope_hint(text, parts) or nearest(parts[0] if parts else "", [*SCOPES, *known])
-        raise ValueError(f"--set {text}: expected [TASK.]SCOPE.FIELD=VALUE; {hint}")
-    if not equals:
-        raise ValueError(f"--set {text}: expected [TASK.]SCOPE.FIELD=VALUE; the value is missing, as in {key.strip()}=VALUE")
-    try:
-        value = json.loads(raw)
-    except (ValueError, RecursionError):  # no JSON, or a number of more digits than Python reads
-        value = raw
-    return Override(key, task, parts[0], tuple(parts[1:]), value, may_fit_nothing)
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """ "did you mean X? known: ..." for an error message"""
-    names = list(known)
-    lower = {known.lower(): known for known in reversed(names)}
-    close = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.6)
-    hint = f"did you mean {lower[close[0]]!r}? " if close else ""
-    return f"{hint}known: {', '.join(names)}"
-
-
-def pick(names: Sequence[str] | None, known: Mapping[str, Value | Any], what: str) -> list[str]:
-    """Check names (each may hold several, separated by commas) against what is known; None picks nothing."""
-    chosen = [name for text in names or () for name in map(str.strip, text.split(",")) if name]
-    for name in chosen:
-        if name not in known:
-            raise ValueError(f"unknown {what} {name!r}; {nearest(name, known)}")
-    return chosen
-
-
-def parse_seeds(text: str) -> list[int]:
-    """ "0-2,5" -> [0, 1, 2, 5]"""
-    seeds: list[int] = []
-    for part in map(str.strip, text.split(",")):
-        low, dash, high = map(str.strip, part.partition("-"))
-        if not low.isdecimal() or (dash and not high.isdecimal()) or max(len(low), len(high)) > MOST_DIGITS:
-            raise ValueError(f"--seeds {text[:80]}: expected numbers and ranges such as 0-2,5")
-        if int(high or low) - int(low) + len(seeds) > MOST_SEEDS:
-            raise ValueError(f"--seeds {text[:80]}: more than {MOST_SEEDS} seeds")
-        seeds += range(int(low), int(high or low) + 1)
-    if not seeds or len(set(seeds)) != len(seeds):
-        raise ValueError(f"--seeds {text}: names no seed, or one twice")
-    return seeds

@@ -1,14 +1,17 @@
-"""One `--set` as a value; what was meant by one that names no scope. No torch."""
+"""One `--set` as a text in, as a value out; what was meant by one that names no scope. No torch."""
 
 from __future__ import annotations
 
+import json
 import typing
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from benchmark.plan.names import nearest
 from benchmark.spec.recipes import Frozen, ModelShape, PretrainRecipe, TrainRecipe
 
+SCOPES = ("recipe", "pretrain", "shape", "arm")
 FIELDS = {"recipe": TrainRecipe.model_fields, "pretrain": PretrainRecipe.model_fields, "shape": ModelShape.model_fields}
 
 
@@ -16,13 +19,31 @@ FIELDS = {"recipe": TrainRecipe.model_fields, "pretrain": PretrainRecipe.model_f
 class Override:
     """One `--set [TASK.]SCOPE.FIELD=VALUE`."""
 
-    key: str  # as given, for messages
+    said: str  # where and as what it was given, for messages: --set recipe.lr
     task: str | None  # None: every task
     scope: str
     path: tuple[str, ...]
     value: Any
     may_fit_nothing: bool = False  # of a preset: not every choice of its cells has a pretraining, say
     variant: str = ""  # that it is a part of, of which one part at least fits something
+
+
+def parse_override(text: str, tasks: Iterable[str], may_fit_nothing: bool = False, place: str = "--set") -> Override:
+    """`[TASK.]SCOPE.FIELD=VALUE`; the value is JSON where it can be, else text. `place`, where it stands, begins messages."""
+    key, equals, raw = text.partition("=")
+    parts = key.strip().split(".")
+    known = list(tasks)
+    task = parts.pop(0) if parts[0] in known else None
+    if len(parts) < 2 or parts[0] not in SCOPES:
+        hint = scope_hint(text, parts) or nearest(parts[0] if parts else "", [*SCOPES, *known])
+        raise ValueError(f"{place} {text}: expected [TASK.]SCOPE.FIELD=VALUE; {hint}")
+    if not equals:
+        raise ValueError(f"{place} {text}: expected [TASK.]SCOPE.FIELD=VALUE; the value is missing, as in {key.strip()}=VALUE")
+    try:
+        value = json.loads(raw)
+    except (ValueError, RecursionError):  # no JSON, or a number of more digits than Python reads
+        value = raw
+    return Override(f"{place} {key}", task, parts[0], tuple(parts[1:]), value, may_fit_nothing)
 
 
 def scope_hint(text: str, parts: Sequence[str]) -> str:
@@ -32,6 +53,8 @@ def scope_hint(text: str, parts: Sequence[str]) -> str:
     whole = [f"{start}{'.' if start else ''}{scope}.{rest}" for scope, fields in FIELDS.items() if name in fields]
     if whole:
         return f"did you mean {' or '.join(whole)}?"
+    if len(parts) == 1 and name in FIELDS:
+        return f"name a field of it, too, as in {text.partition('=')[0].strip()}.{next(iter(FIELDS[name]))}"
     if name and len(parts) == 1 and name not in (*FIELDS, "arm"):
         return f"of an arm it is arm.{rest}; the other scopes are recipe, pretrain and shape"
     return ""

@@ -10,17 +10,9 @@ from typing import Any
 
 from pydantic import Field, ValidationError, field_validator
 
-from benchmark.plan.matrix import (
-    Cell,
-    Plan,
-    Planner,
-    join_plans,
-    nearest,
-    parse_override,
-    pick,
-    pretraining_tasks,
-)
-from benchmark.plan.overrides import Override, as_field, check_number, seeds_as_text
+from benchmark.plan.matrix import Cell, Plan, Planner, join_plans, pretraining_tasks
+from benchmark.plan.names import nearest, pick
+from benchmark.plan.overrides import Override, as_field, check_number, parse_override, seeds_as_text
 from benchmark.spec.contracts import Arm, Task
 from benchmark.spec.recipes import SETTINGS, Frozen, Setting
 
@@ -121,8 +113,8 @@ def plan_matrix(matrix: Matrix, tasks: Mapping[str, Task], arms: Mapping[str, Ar
     quick = [parse_override(text, tasks, may_fit_nothing=True) for text in matrix.quick]
     every = tuple(name for name, task in tasks.items() if profile in task.profiles and not task.on_request)
     parts = []
-    for group in matrix.groups:
-        own = [parse_override(text, tasks) for text in group.set]
+    for number, group in enumerate(matrix.groups, 1):
+        own = [parse_override(text, tasks, place=f"group {number} of matrix {matrix.name}: set") for text in group.set]
         planner = Planner(tasks, profile, [*quick, *own, *overrides], matrix.limited, limit, given or {}, unprepared)
         chosen = group if group.targets else group.model_copy(update={"targets": every})
         parts.append((planner, cells_of(tasks, arms, chosen, planner.given)))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from benchmark.plan.matrix import nearest, parse_seeds, pick
+from benchmark.plan.names import nearest, parse_seeds, pick
 from benchmark.plan.presets import Matrix, explain
 from benchmark.spec.contracts import Arm
 
@@ -101,7 +101,7 @@ def find_matrix(name: str, study: Study) -> Matrix:
         content["groups"] = [{**given, **group} if isinstance(group, dict) else group for group in groups]
     try:
         matrix = Matrix.model_validate({"name": path.stem, **content})
-        parse_seeds(matrix.seeds)
+        parse_seeds(matrix.seeds, "seeds")
     except ValidationError as error:
         raise ValueError(f"matrix {path}: {explain(error)}") from error
     except ValueError as error:  # of the seeds

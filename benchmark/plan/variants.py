@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from benchmark.plan.matrix import SCOPES, Plan, nearest, parse_override
-from benchmark.plan.overrides import Override
+from benchmark.plan.matrix import Plan
+from benchmark.plan.names import nearest
+from benchmark.plan.overrides import SCOPES, Override, parse_override
 from benchmark.plan.study import Study
 from benchmark.spec.recipes import Frozen, Setting
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from benchmark.evidence.inputs import standing_of
-from benchmark.plan.matrix import Job, Plan, nearest
+from benchmark.plan.matrix import Job, Plan
+from benchmark.plan.names import nearest
 from benchmark.provenance.currency import Judge
 from benchmark.records.record import Record
 from benchmark.records.store import Store
