@@ -160,8 +160,11 @@ def test_a_matrix_named_without_the_end_of_its_file_is_said_to_be_here(refused, 
 
 def test_official_data_that_is_not_prepared_is_said_to_be(refused, tmp_path, monkeypatch):
     monkeypatch.setenv("M2PT_DATA", str(tmp_path))
-    message = refused("status", "--profile", "paper", "-t", "imagenet")
-    assert "data set imagenet1k is not prepared; do so with: benchmark data prepare imagenet --root DIR" in message
+    for names, tasks in (("imagenet1k",), ("imagenet",)), (("kinetics400", "audioset_20k"), ("kinetics", "audioset")):
+        message = refused("status", "--profile", "paper", "-t", ",".join(tasks), "--arm", "scratch", "--setting", "scratch")
+        assert message == "benchmark: " + "; ".join(
+            f"data set {name} is not prepared; do so with: benchmark data prepare {task} --root DIR"
+            for name, task in zip(names, tasks, strict=True))
 
 
 @pytest.fixture

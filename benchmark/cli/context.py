@@ -51,7 +51,7 @@ def plugins_given(options: argparse.Namespace) -> list[str]:
 def make_plan(options: argparse.Namespace, unprepared: dict[str, str] | None = None) -> tuple[Plan, Store]:
     """The runs that the options name, and where their results are.
 
-    Data that cannot be read are an error, or, where `unprepared` is given, noted there by task.
+    Data that cannot be read are one error for all tasks, or, where `unprepared` is given, noted there by task.
     """
     tasks, arms = load_registry(options.plugins)
     study = load_study()
@@ -73,8 +73,11 @@ def make_plan(options: argparse.Namespace, unprepared: dict[str, str] | None = N
     overrides += [parse_override(text, tasks) for text in options.overrides]
     if options.limit is not None and options.limit < 1:
         raise ValueError(f"--limit {options.limit}: expected at least 1 sample of each split")
+    not_ready: dict[str, str] = {} if unprepared is None else unprepared
     plan = plan_matrix(matrix, tasks, arms, options.profile, parse_seeds(options.seeds or matrix.seeds), overrides, given,
-                       options.limit, unprepared)
+                       options.limit, not_ready)
+    if not_ready and unprepared is None:
+        raise ValueError("; ".join(not_ready.values()))
     check_use(study, variants, plan)
     check_blocks(plan)
     check_recipes(plan)
