@@ -498,8 +498,8 @@ def test_a_run_starts_from_converted_weights(tmp_path, capsys, monkeypatch):
     start = [part for name, modality in (("imagenet", "image"), ("audioset", "audio"))
              for part in ("--start", f"{modality}={tmp_path / f'{name}-ours.safetensors'}")]
     results = tmp_path / "results"
-    command = ["run", "--matrix", "smoke", "-t", "imagenet", "--seeds", "0", "-j", "2", "--limit", "64",
-               "--results", str(results), *start]
+    bare = ["run", "--matrix", "smoke", "-t", "imagenet", "--seeds", "0", "-j", "2", "--limit", "64", "--results", str(results)]
+    command = [*bare, *start]
     assert main([*command, "-x", "audio"]) == 0, capsys.readouterr()
     records, problems = Store(results).records()
     assert not problems
@@ -510,8 +510,12 @@ def test_a_run_starts_from_converted_weights(tmp_path, capsys, monkeypatch):
     assert load_file(tmp_path / "audioset-ours.safetensors").keys() <= load_file(tmp_path / "audioset.safetensors").keys()
     for text, said in (("image", "expected MODALITY=FILE"), ("imag=x", "did you mean 'image'"),
                        ("image=nowhere", "cannot be read")):
-        assert main([*command, "--start", text]) == 2
+        assert main([*bare, "--start", text]) == 2
         assert said in capsys.readouterr().err
+    assert main([*command, "-x", "audio", "--start", start[1]]) == 2
+    assert f"--start {start[1]}: image has a file already, {start[1][len('image='):]}: give one" in capsys.readouterr().err
+    assert main([*command, "-x", "point"]) == 2
+    assert f"--start {start[3]}: no run of this matrix starts from weights of audio; leave it out" in capsys.readouterr().err
     assert main([*command, "--arm", "same-modality"]) == 2
     assert "wants another pretraining" in capsys.readouterr().err
 

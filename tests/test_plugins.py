@@ -56,6 +56,17 @@ def test_several_files_are_methods_with_the_study_s_rivals(files, capsys):
         "own-one": "method", "own-two": "method", "finetune": "baseline"}
 
 
+def test_a_rival_that_is_no_arm_is_refused_before_anything_runs(files, tmp_path, capsys):
+    """Else everything would be computed, and then the table at the end refused."""
+    file = Path(files[1])
+    file.write_text(file.read_text().replace("uses_auxiliary", 'rivals = ("shufled",)\n    uses_auxiliary'))
+    small = ["--matrix", "smoke", "-t", "imagenet", "-x", "audio", "--arm", "finetune,own-one", *files]
+    for command in ("run", "status"):
+        assert main([command, *small, "--results", str(tmp_path / "results")]) == 2
+        assert "unknown rival of arm own-one, 'shufled'; did you mean 'shuffled'?" in capsys.readouterr().err
+    assert not (tmp_path / "results").exists()
+
+
 def test_what_comes_next_repeats_every_file(files, tmp_path, capsys):
     small = ["--matrix", "smoke", "-t", "imagenet", "-x", "audio", "--arm", "finetune,own-one", "--limit", "8", *files,
              "--results", str(tmp_path / "theirs")]

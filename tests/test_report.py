@@ -22,6 +22,7 @@ from benchmark.evidence.inputs import Problem, TaskInfo
 from benchmark.evidence.matrix import list_matrices, matrix_frame
 from benchmark.evidence.sections import Section, slugify, stated_conditions, unique_slugs
 from benchmark.evidence.stats import paired_difference
+from benchmark.plan.study import Study
 from benchmark.records.earlier import RecordError
 from benchmark.records.record import Measurement, Record, read_record, record_text
 from benchmark.report.markup import MINUS, Table, entry, escape_latex, escape_markdown, show_p, to_latex, to_markdown
@@ -301,6 +302,44 @@ def test_auxiliaries_pretrained_by_another_recipe_are_another_variant_and_never_
     (section,) = (alone := collect(records[9:], tasks=short)).sections
     assert section.conditions == "epochs=12"
     assert set(estimate_effects(alone)["variant"]) == {""}, "where the recipe differs, too, as a whole matrix may have it"
+
+
+def from_file(digest: str, arm: str = "m2pt", seed: int = 0):
+    """A run whose auxiliary is a file; "": a pretraining of its seed"""
+    spec = make_spec("imagenet", arm, "audio", seed=seed)
+    return spec.model_copy(update={"starts": {**spec.starts, "auxiliary": digest or f"000000000{seed:03d}"},
+                                   "pretrained": {"auxiliary": digest or "cccccccc0000"}})
+
+
+def test_files_of_one_name_are_neither_averaged_nor_compared_with_each_others_controls():
+    """Else the mean of two auxiliaries stood as one, and a gain of one beside the noise of the other."""
+    first, second = "aaaaaaaa0000", "bbbbbbbb0000"
+    plain = [make_record(make_spec(seed=seed), 40.0) for seed in range(4)]
+
+    def shown(runs):
+        analysis = analyse([*plain, *(make_record(spec, value) for spec, value in runs)], [], tasks=TASKS,
+                           study=Study(method="m2pt", rivals={"m2pt": ("random-norm",)}))
+        effects = analysis.effects[analysis.effects["metric"] == "top-1"]
+        beyond = analysis.contrasts[analysis.contrasts["reference"] == "random-norm"]
+        return ({(row.arm, row.variant): (row.n, pytest.approx(row.difference)) for row in effects.itertuples()},
+                {row.variant: row.n for row in beyond.itertuples()})
+
+    one = [(from_file(first, "m2pt", seed), 41.0) for seed in range(4)]
+    noise = [(from_file(first, "random-norm", seed), 40.5) for seed in range(4)]
+    assert shown(one + noise) == ({("m2pt", ""): (4, 1.0), ("random-norm", ""): (4, 0.5)}, {"": 4}), "one file needs no name"
+    mixed = one[:2] + [(from_file(second, "m2pt", seed), 51.0) for seed in (2, 3)]
+    for other in (noise, [(from_file(first, "random-norm", seed), 40.5) for seed in range(2)]):
+        effects, beyond = shown(mixed + other)
+        assert effects["m2pt", "auxiliary=aaaaaaaa"] == (2, 1.0)
+        assert effects["m2pt", "auxiliary=bbbbbbbb"] == (2, 11.0)
+        assert beyond == {"auxiliary=aaaaaaaa": 2, "auxiliary=bbbbbbbb": 0}
+    apart = [(from_file(second, "m2pt", seed), 51.0) for seed in range(4)]
+    assert shown(apart + noise)[1] == {"auxiliary=bbbbbbbb": 0}, "each arm by a file of its own"
+    own = [(from_file("", "m2pt", seed), 41.0) for seed in range(2)]
+    effects, beyond = shown(own + apart[2:] + noise)
+    assert effects["m2pt", ""] == (2, 1.0), "a pretraining of the suite's own beside a file"
+    assert effects["m2pt", "auxiliary=bbbbbbbb"] == (2, 11.0)
+    assert beyond == {"": 0, "auxiliary=bbbbbbbb": 0}
 
 
 def test_a_section_of_failures_alone_is_reported(tmp_path):

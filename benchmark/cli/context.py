@@ -54,7 +54,7 @@ def make_plan(options: argparse.Namespace, unprepared: dict[str, str] | None = N
     Data that cannot be read are one error for all tasks, or, where `unprepared` is given, noted there by task.
     """
     tasks, arms = load_registry(options.plugins)
-    study = load_study()
+    study = load_study(arms)
     chosen = _pick_own(options.arm, arms, "arm")
     known: dict[str, Setting] = {setting: setting for setting in SETTINGS}
     settings = tuple(known[name] for name in pick(options.setting, known, "setting"))
@@ -78,6 +78,10 @@ def make_plan(options: argparse.Namespace, unprepared: dict[str, str] | None = N
                        options.limit, not_ready)
     if not_ready and unprepared is None:
         raise ValueError("; ".join(not_ready.values()))
+    used = {file.weights for job in plan.jobs for _, file in job.files}
+    for name in (name for name, path in given.items() if path not in used):
+        raise ValueError(f"--start {name}={given[name]}: no run of this matrix starts from weights of {name}; "
+                         "leave it out, or choose targets, arms or auxiliaries that do")
     check_use(study, variants, plan)
     check_blocks(plan)
     check_recipes(plan)
@@ -95,7 +99,7 @@ def _pick_own(names: Sequence[str] | None, known: Mapping[str, Task] | Mapping[s
 def parse_given(texts: Sequence[str], tasks: Mapping[str, Task], named: Collection[str]) -> dict[str, Path]:
     """Files by modality, as `--start MODALITY=FILE` has them; a modality that no task pretrains must be `named` elsewhere, too,
     as an auxiliary, or it is taken for a slip."""
-    given = {}
+    given: dict[str, Path] = {}
     known = pretraining_tasks(tasks)
     for text in texts:
         name, equals, path = text.partition("=")
@@ -104,6 +108,8 @@ def parse_given(texts: Sequence[str], tasks: Mapping[str, Task], named: Collecti
         if name not in known and name not in named:
             raise ValueError(f"unknown modality {name!r}; {nearest(name, known)}; one that no task has must be named as an "
                              f"auxiliary, too: -x {name}")
+        if name in given:
+            raise ValueError(f"--start {text}: {name} has a file already, {given[name]}: give one")
         if name not in known:
             check_foreign(name, tasks)
         given[name] = Path(path).expanduser().resolve()

@@ -87,7 +87,7 @@ def collect(
     by_comparison = assign_sections(specs, _weights(runs, standings is not None), own)
     sections = tuple(sorted(set(by_comparison.values()), key=lambda section: section.order))
     section_of = {comparison: sections.index(section) for comparison, section in by_comparison.items()}
-    runs = where_it_tells(runs, by_comparison)
+    runs = with_files_told(where_it_tells(runs, by_comparison))
     paired = pair_runs(runs)
     measured = {run: _measured(run.record, infos[run.spec.task].metrics) for run in runs}
     values = [
@@ -226,6 +226,28 @@ def where_it_tells(runs: Sequence[Run], sections: Mapping[str, Section]) -> list
         ways.setdefault(cell, set()).add(run.altered)
     return [replace(run, altered="") if run.altered and sections[run.comparison].conditions and len(ways[cell]) == 1 else run
             for run, cell in zip(runs, cells, strict=True)]
+
+
+def with_files_told(runs: Sequence[Run]) -> list[Run]:
+    """The same runs; those that start from a file which others of their comparison and auxiliary do not start from are told as
+    variants, so that neither are two auxiliaries of one name averaged, nor is one compared with what was made of the other."""
+    ways: dict[tuple[str, ...], set[str]] = {}
+    for run in runs:
+        for role, way in _untold_starts(run.spec).items():
+            ways.setdefault((run.comparison, run.spec.auxiliary or "", role), set()).add(way)
+    found = []
+    for run in runs:
+        files = [f"{role}={way[:8]}" for role, way in sorted(_untold_starts(run.spec).items())
+                 if way and len(ways[run.comparison, run.spec.auxiliary or "", role]) > 1]
+        found.append(replace(run, altered=",".join(filter(None, (run.altered, *files)))) if files else run)
+    return found
+
+
+def _untold_starts(spec: RunSpec) -> dict[str, str]:
+    """By role that the comparison does not tell, the digest of the file that the run starts from, "" where it is another run"""
+    told = {"target"} if spec.shares_start else set()
+    return {role: start if spec.pretrained.get(role) == start else ""
+            for role, start in spec.starts.items() if role not in told}
 
 
 def _weights(runs: Sequence[Run], current_is_known: bool) -> dict[str, tuple[int, int, int, str]]:

@@ -28,7 +28,7 @@ class Run:
     record: Record
     standing: Standing = UP_TO_DATE
     own: bool = True  # not known to have another rate of the scales, or to start from another pretraining, than its profile's
-    altered: str = ""  # what of that no comparison tells, e.g. "scale_lr=0.1": it makes another variant of the arm
+    altered: str = ""  # what of that no comparison tells, e.g. "scale_lr=0.1" or a file: it makes another variant of the arm
 
     @property
     def stale(self) -> bool:
