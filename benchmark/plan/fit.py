@@ -8,13 +8,20 @@ from collections.abc import Collection
 from benchmark.plan.matrix import Job, Plan
 from benchmark.spec.recipes import PretrainRecipe
 from benchmark.spec.runspec import RunSpec
+from benchmark.spec.weightfile import read_head
 
 SHARED = ("depth", "embed_dim", "num_heads", "mlp_ratio")  # of a shape: what blocks must have in common
 
 
 def check_blocks(plan: Plan) -> None:
-    """Raises `ValueError` naming the first run whose blocks differ from those that it starts from in depth, width or heads."""
+    """Raises `ValueError` naming the first run whose blocks differ from those that it starts from in depth, width or heads, or
+    that starts from a file of blocks alone where it wants a whole encoder."""
     for job in plan.jobs:
+        for path in (file.weights for role, file in job.files if role == "target"):
+            head = read_head(path)
+            if head is not None and not any(name.startswith("tokenizer.") for name in head):
+                raise ValueError(f"{job.spec.cell} starts from a whole encoder, and {path} has no tokenizer: write it with "
+                                 f"benchmark convert FILE {job.task.name}, without --blocks-only")
         shapes = [*((role, run.shape) for role, run in job.needs), *((role, file.shape) for role, file in job.files)]
         for role, shape in shapes:
             wrong = [name for name in SHARED if getattr(job.spec.shape, name) != getattr(shape, name)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import struct
 from pathlib import Path
+from typing import Any
 
 from pydantic import PositiveFloat, PositiveInt, ValidationError
 from pydantic_core import from_json
@@ -51,8 +52,8 @@ class Origin(Frozen):
 
 
 @functools.lru_cache
-def read_origin(path: Path) -> Origin | None:
-    """None for a file that says nothing of itself, or is none of safetensors; raises `ValueError` where it cannot be read."""
+def read_head(path: Path) -> dict[str, Any] | None:
+    """The head of a safetensors file, tensors by name; None for any other file; raises `ValueError` where it cannot be read."""
     try:
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8).ljust(8, b"\xff"))
@@ -63,7 +64,13 @@ def read_origin(path: Path) -> Origin | None:
         said = from_json(head)
     except ValueError:
         return None  # whoever loads it says what is wrong
-    held = said.get("__metadata__") if isinstance(said, dict) else None
+    return said if isinstance(said, dict) else None
+
+
+@functools.lru_cache
+def read_origin(path: Path) -> Origin | None:
+    """None for a file that says nothing of itself, or is none of safetensors; raises `ValueError` where it cannot be read."""
+    held = (read_head(path) or {}).get("__metadata__")
     text = held.get(NAME) if isinstance(held, dict) else None
     if not isinstance(text, str):
         return None
