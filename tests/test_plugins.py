@@ -12,6 +12,7 @@ from synthetic import TASKS, make_matrix, make_record, make_spec, standings_of
 from baselines import ARMS, STUDY
 from baselines.kin import KIN
 from baselines.m2pt import M2PT
+from benchmark.cli.closing import own_choice
 from benchmark.cli.commands import build_parser
 from benchmark.cli.context import load_study, make_plan
 from benchmark.cli.main import main
@@ -79,6 +80,10 @@ def test_what_comes_next_repeats_every_file(files, tmp_path, capsys):
     chosen = "-t imagenet -x audio --arm finetune,own-one,random-norm,self-copy"
     assert printed.splitlines()[-1].endswith(" ".join(["benchmark run --matrix quick", chosen, *files]))
     assert " ".join(["benchmark report --results mine", *files, "--compare"]) in printed
+    starts = ["--start", "speech=a.safetensors", "--start", "image=b.safetensors"]
+    unused = ["--start", "video=c.safetensors"]
+    typed = build_parser().parse_args(["run", "-t", "imagenet", "-x", "speech", *files, *starts, *unused])
+    assert own_choice(typed) == ["-t", "imagenet", "-x", "speech", *starts], "and the files that they start from"
 
 
 def test_rivals_are_the_arm_s_those_that_it_inherits_or_those_of_the_study():

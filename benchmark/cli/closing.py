@@ -116,10 +116,10 @@ def next_command(plan: Plan, store: Store, options: argparse.Namespace) -> str:
 
 def own_choice(options: argparse.Namespace) -> list[str]:
     """The tasks, auxiliaries and arms that were typed, where files of one's own define some, which no matrix names; arms with a
-    baseline and the rivals that they must beat."""
+    baseline and the rivals that they must beat, targets and auxiliaries with the files that they start from."""
     if not options.plugins:
         return []
-    _, arms = load_registry(options.plugins)
+    tasks, arms = load_registry(options.plugins)
     words = {"-t": options.target, "-x": options.aux, "--setting": options.setting}
     if options.arm:
         chosen, rivals = ",".join(options.arm).split(","), load_study(arms).rivals
@@ -127,7 +127,10 @@ def own_choice(options: argparse.Namespace) -> list[str]:
         plain = [name for name, arm in arms.items() if arm.is_baseline and settings & {*arm.settings}]
         has_plain = any(name in plain for name in chosen)
         words["--arm"] = [*plain[: not has_plain], *chosen, *(rival for name in chosen for rival in rivals.get(name, ()))]
-    return [word for flag, typed in words.items() if typed for word in (flag, ",".join(dict.fromkeys(typed)))]
+    started = {*",".join(options.aux or ()).split(",")}
+    started |= {tasks[name].modality for name in ",".join(options.target or ()).split(",") if name in tasks}
+    files = [word for text in options.start if text.partition("=")[0] in started for word in ("--start", text)]
+    return [word for flag, typed in words.items() if typed for word in (flag, ",".join(dict.fromkeys(typed)))] + files
 
 
 def print_summary(progress: View, store: Store, following: str, verbose: bool = False,
