@@ -30,6 +30,7 @@ from benchmark.cli.context import make_plan
 from benchmark.cli.main import SELDOM, main
 from benchmark.data import embedded
 from benchmark.model.weights import read_weights, save_tensors
+from benchmark.plan.plugins import check_names
 from benchmark.plan.variants import load_variants
 from benchmark.provenance.code import used_code
 from benchmark.records.store import Store
@@ -307,6 +308,14 @@ def test_what_may_be_a_fault_of_ours_keeps_its_traceback(monkeypatch, error, mor
     ("needy.py", "import no_such_module\n", "needy.py cannot be imported (ModuleNotFoundError: No module named"),
     ("nothing.py", "VALUE = 1\n", "nothing.py defines neither TASK nor ARM; end it with one, such as ARM = MyArm()"),
     ("number.py", "TASK = 1\n", "an object of int is neither a Task nor an Arm; let the class inherit"),
+    ("beside.py", "VALUE = 1\n", "a file that others import is left out of a folder of plugins where its name begins with _"),
+    ("class_arm.py", "from baselines.m2pt import M2PT as ARM\n", "ARM is the class M2PT; make an object of it: ARM = M2PT()"),
+    ("class_task.py", "from tasks import TASKS\nTASK = type(TASKS['imagenet'])\n", "; make an object of it: TASK = "),
+    ("spaced.py", "from baselines.m2pt import M2PT\nclass A(M2PT):\n    name = 'my arm/2'\nARM = A()\n",
+     "name is 'my arm/2'; make it a text of a letter and up to 29 letters, digits, _ or - after it"),
+    ("odd.py", "from tasks import TASKS\nclass A(type(TASKS['imagenet'])):\n    name, modality = 'own', 'my glyph/2'\n"
+     "TASK = A()\n", "modality is 'my glyph/2'; make it a text of a letter and up to 29 letters, digits or _ after it"),
+    ("unnamed.py", "from benchmark.spec.contracts import Arm\nclass A(Arm):\n    pass\nARM = A()\n", "name is None; make it"),
     ("double.py", "from baselines.m2pt import ARM\n", "plugin 'm2pt': there is one of this name already"),
     ("random.py", "ARM = 1\n", "random.py has the name of another module"),
 ])
@@ -314,6 +323,20 @@ def test_plugins_that_do_not_fit_are_refused(refused, tmp_path, monkeypatch, nam
     monkeypatch.setattr(sys, "path", [*sys.path])
     (tmp_path / name).write_text(text)
     assert said in refused("list", "--plugins", str(tmp_path))
+
+
+def test_a_folder_of_plugins_may_hold_modules_that_they_import(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "_of_plugins.py").write_text("SUMMARY = 'imported from beside it'\n")
+    (tmp_path / "importing_arm.py").write_text("from _of_plugins import SUMMARY\nfrom baselines.m2pt import M2PT\n\n\n"
+                                               "class A(M2PT):\n    name, summary = 'importing', SUMMARY\n\n\nARM = A()\n")
+    assert main(["list", "arms", "--plugins", str(tmp_path)]) == 0
+    assert "imported from beside it" in capsys.readouterr().out
+
+
+def test_every_name_of_ours_is_one_that_a_plugin_may_have():
+    for value in [*TASKS.values(), *ARMS.values()]:
+        check_names(value, "ours")
 
 
 def test_a_plugin_arm_is_listed_and_planned(tmp_path, monkeypatch, capsys):

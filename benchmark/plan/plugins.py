@@ -9,6 +9,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 
+from benchmark.plan.given import FOREIGN
 from benchmark.spec.contracts import Arm, Task
 
 
@@ -17,7 +18,7 @@ def extend(tasks: Mapping[str, Task], arms: Mapping[str, Arm],
     """Add entry points of the groups `benchmark.tasks` and `benchmark.arms`, and `TASK` and `ARM` of each of the files
     `places`, or of each file in one of them that is a folder.
 
-    Raises `ValueError` for a file that cannot be imported or defines neither, and for a name that is taken.
+    Raises `ValueError` for a file that cannot be imported or defines neither, and for a name that is taken or cannot be one.
     """
     tasks, arms = dict(tasks), dict(arms)
     found: list[tuple[str, object]] = [(point.name, point.load()) for group in ("benchmark.tasks", "benchmark.arms")
@@ -26,9 +27,13 @@ def extend(tasks: Mapping[str, Task], arms: Mapping[str, Arm],
     for file in files.values():
         found += [(str(file), value) for value in _defined_in(file)]
     for place, value in found:
+        if isinstance(value, type) and issubclass(value, Task | Arm):
+            said = f"{'TASK' if issubclass(value, Task) else 'ARM'} is the class {value.__name__}"
+            raise ValueError(f"plugin {place}: {said}; make an object of it: {said.split()[0]} = {value.__name__}()")
         if not isinstance(value, Task | Arm):
             raise ValueError(f"plugin {place}: an object of {type(value).__name__} is neither a Task nor an Arm; let the class "
                              "inherit from one of benchmark.spec.contracts")
+        check_names(value, place)
         if value.name in (tasks if isinstance(value, Task) else arms):
             raise ValueError(f"plugin {value.name!r}: there is one of this name already")
         if isinstance(value, Task):
@@ -38,11 +43,21 @@ def extend(tasks: Mapping[str, Task], arms: Mapping[str, Arm],
     return tasks, arms
 
 
+def check_names(value: Task | Arm, place: str) -> None:
+    """Raises `ValueError` for what can be no part of a file's name: the folders of runs are called by these."""
+    for part in ("name", "modality") if isinstance(value, Task) else ("name",):
+        given = getattr(value, part, None)
+        plain = given.replace("-", "_") if isinstance(given, str) and part == "name" else given
+        if not isinstance(plain, str) or not FOREIGN.fullmatch(plain):
+            raise ValueError(f"plugin {place}: {part} is {given!r}; make it a text of a letter and up to 29 letters, digits"
+                             f"{' or _' if part == 'modality' else ', _ or -'} after it")
+
+
 def _files_of(place: Path) -> list[Path]:
     if not place.exists():
         raise ValueError(f"--plugins {place}: no such file or folder")
-    if place.is_dir():  # with the tests that `benchmark new` writes
-        return [file for file in sorted(place.glob("*.py")) if not file.name.startswith("test_")]
+    if place.is_dir():  # with the tests that `benchmark new` writes, and modules that plugins import
+        return [file for file in sorted(place.glob("*.py")) if not file.name.startswith(("test_", "_"))]
     if place.suffix != ".py":
         raise ValueError(f"--plugins {place}: expected a file of Python (.py) that defines TASK or ARM, or a folder of such")
     return [place]
@@ -55,7 +70,8 @@ def _defined_in(file: Path) -> list[object]:
     module = _import_plugin(file)
     defined = [value for name in ("TASK", "ARM") if (value := getattr(module, name, None)) is not None]
     if not defined:
-        raise ValueError(f"--plugins: {file} defines neither TASK nor ARM; end it with one, such as ARM = MyArm()")
+        raise ValueError(f"--plugins: {file} defines neither TASK nor ARM; end it with one, such as ARM = MyArm(); a file "
+                         "that others import is left out of a folder of plugins where its name begins with _")
     return defined
 
 
