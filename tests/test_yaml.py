@@ -44,6 +44,9 @@ def test_a_matrix_means_what_its_author_meant(text, shown, tmp_path, capsys):
     assert shown in printed
 
 
+SEEDS = "seeds: expected numbers and ranges such as 0-2, or a list such as [0, 3]"
+
+
 @pytest.mark.parametrize(("text", "said"), [
     (GROUP + "  targets: [shapenet]\n", "targets is given twice, in lines 4 and 6"),
     ("seeds: 0\n" + GROUP + "seeds: 1\n", "seeds is given twice, in lines 1 and 7"),
@@ -54,9 +57,15 @@ def test_a_matrix_means_what_its_author_meant(text, shown, tmp_path, capsys):
     (GROUP.replace("[imagenet]", "imagenet"), "group 1: targets: expected a list, such as [imagenet]"),
     (GROUP.replace("targets", "target"), "group 1: target: there is no such field; did you mean 'targets'?"),
     ("seed: 0\n" + GROUP, "seed: there is no such field; did you mean 'seeds'?"),
-    ("seeds: 0..2\n" + GROUP, "seeds 0..2: expected numbers and ranges"), ("seeds: 1.5\n" + GROUP, "seeds: "),
+    ("seeds: 0..2\n" + GROUP, "seeds 0..2: expected numbers and ranges"), ("seeds: 1.5\n" + GROUP, SEEDS),
     (GROUP.replace("[scratch]", "[scrtach]"), "group 1: settings.1: 'scrtach' is none of these; 'pretrained', 'fix' or"),
-    ("groups: []\n", "groups: "), ("summary: x\n", "groups: is not there"),
+    ("groups: []\n", "groups: expected at least one group"),
+    (GROUP.replace("[imagenet]", "[]"), "group 1: targets: expected at least one in the list"),
+    ("seeds: [0.0, 1]\n" + GROUP, SEEDS),
+    ("seeds: 1e3\n" + GROUP, SEEDS),
+    ("seeds: true\n" + GROUP, SEEDS),
+    ("seeds: 3-1\n" + GROUP, "seeds 3-1: 3-1 runs backwards; write 1-3"),
+    (GROUP + "  options: {scale_init: 0.1}\n", "group 1: options: expected a list, such as [{scale_init: 0.1}]"), ("summary: x\n", "groups: is not there"),
     ("group:\n- arms: [finetune]\n", "group: there is no such field; did you mean 'groups'?"),
     ("- a\n", "expected a mapping with groups"),
     ("groups:\n- arms\n", "group 1: expected fields such as arms and targets"), ("groups: [\n", "line 2: "),
@@ -84,6 +93,18 @@ def test_a_value_of_a_file_is_refused_with_the_group_that_it_stands_in(given, sa
     assert code == 2
     assert printed.startswith("benchmark: group 2 of matrix m: set "), printed
     assert said in printed
+
+
+@pytest.mark.parametrize(("wrong", "said"), [
+    (("m2pt", "mp2t"), "unknown arm 'mp2t'; did you mean 'm2pt'?"),
+    (("audioset", "audoset"), "unknown task 'audoset'; did you mean 'audioset'?"),
+    (("point", "pint"), "unknown auxiliary modality 'pint'; did you mean 'point'?"),
+    (("scale_init", "scale_int"), "unknown option 'scale_int' of arms scratch, m2pt; did you mean 'scale_init'?")])
+def test_a_name_of_a_file_that_is_unknown_is_refused_with_its_group(wrong, said, tmp_path, capsys):
+    other = GROUP.replace("groups:\n", "").replace("[imagenet]", "[audioset]") + "  options: [{scale_init: 0.1}]\n"
+    code, printed = plan(tmp_path, GROUP + other.replace(*wrong), capsys)
+    assert code == 2
+    assert printed.startswith(f"benchmark: group 2 of matrix m: {said}"), printed
 
 
 @pytest.mark.parametrize("name", STUDY.matrices)

@@ -36,6 +36,8 @@ def parse_seeds(text: str, place: str = "--seeds") -> list[int]:
             raise ValueError(f"{place} {text[:80]}: expected numbers and ranges such as 0-2,5")
         if int(high or low) - int(low) + len(seeds) > MOST_SEEDS:
             raise ValueError(f"{place} {text[:80]}: more than {MOST_SEEDS} seeds")
+        if dash and int(high) < int(low):
+            raise ValueError(f"{place} {text[:80]}: {low}-{high} runs backwards; write {high}-{low}")
         seeds += range(int(low), int(high or low) + 1)
     if not seeds or len(set(seeds)) != len(seeds):
         raise ValueError(f"{place} {text}: names no seed, or one twice")

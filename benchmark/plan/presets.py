@@ -60,14 +60,24 @@ def explain(error: ValidationError) -> str:
     given = first["input"]
     known = Group.model_fields if where.startswith("group ") else [name for name in Matrix.model_fields if name != "name"]
     said = {
-        "tuple_type": f"expected a list, such as [{given if isinstance(given, str) else '...'}]",
+        "tuple_type": f"expected a list, such as [{_as_written(given)}]",
+        "too_short": f"expected at least one {'group' if where == 'groups' else 'in the list'}",
         "model_type": "expected fields such as arms and targets", "dict_type": "expected names with values",
         "extra_forbidden": f"there is no such field; {nearest(str(place[-1]) if place else '', known)}",
         "missing": "is not there, and must be", "invalid_key": "names must be texts; put them in quotes",
         "literal_error": f"{given!r} is none of these; {first['msg'].removeprefix('Input should be ')}"}
+    if place == ["seeds"]:
+        return "seeds: expected numbers and ranges such as 0-2, or a list such as [0, 3]"
     if first["type"] == "tuple_type" and where == "groups":
         return "groups: expected a list: begin every group with a dash (- arms: [...])"
     return f"{where}: {said.get(str(first['type']), first['msg'])}"
+
+
+def _as_written(value: Any) -> str:
+    """A text, or names with values, as a file has them; of all else dots"""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name}: {item}" for name, item in value.items()) + "}"
+    return value if isinstance(value, str) else "..."
 
 
 def narrow(matrix: Matrix, *, targets: Sequence[str] = (), auxiliaries: Sequence[str] = (), arms: Sequence[str] = (),
@@ -117,7 +127,10 @@ def plan_matrix(matrix: Matrix, tasks: Mapping[str, Task], arms: Mapping[str, Ar
         own = [parse_override(text, tasks, place=f"group {number} of matrix {matrix.name}: set") for text in group.set]
         planner = Planner(tasks, profile, [*quick, *own, *overrides], matrix.limited, limit, given or {}, unprepared)
         chosen = group if group.targets else group.model_copy(update={"targets": every})
-        parts.append((planner, cells_of(tasks, arms, chosen, planner.given)))
+        try:
+            parts.append((planner, cells_of(tasks, arms, chosen, planner.given)))
+        except ValueError as error:  # in a name of the file: what was typed has been looked at before
+            raise ValueError(f"group {number} of matrix {matrix.name}: {error}") from error
     _check_auxiliaries(matrix, arms, [cell for _, cells in parts for cell in cells])
     if not any(cells for _, cells in parts):
         raise ValueError(_nothing_fits(matrix.groups[0], tasks))
