@@ -23,8 +23,8 @@ from baselines.kin.factored import Factored, connect_low_rank
 from baselines.kin.low_rank import LowRank
 from baselines.m2pt import M2PT
 from baselines.plain import FINETUNE
-from benchmark.check.arms import STEP, carry_out, check_cell
-from benchmark.check.data import Plain, check_chance, check_duplicates, check_labels, check_task
+from benchmark.check.arms import STEP, carry_out, check_arm, check_cell
+from benchmark.check.data import Plain, check_chance, check_declared, check_duplicates, check_labels, check_task
 from benchmark.check.gradients import faults_of_pathways
 from benchmark.cli.context import load_registry
 from benchmark.cli.main import main
@@ -85,6 +85,7 @@ def test_the_test_that_new_writes_is_one_that_runs(tmp_path, capsys):
     (["arm", "Low-Rank"], "a name has small letters, digits and single dashes"),
     (["arm", "m2pt"], "there is one of this name already"),
     (["task", "random"], "there is a Python module random already"),
+    (["task", "a-name-of-25-characters-x"], "a name has at most 23 characters"),
 ])
 def test_names_that_cannot_be_are_refused(arguments, said, tmp_path, capsys):
     assert main(["new", *arguments, "--out", str(tmp_path)]) == 2
@@ -171,6 +172,110 @@ def test_labels_beyond_the_declared_classes_are_found(test, said):
             "test": {"label": torch.tensor(test)}}
     wrong = [finding.what for finding in check_labels(held, spec) if finding.level == "error"]
     assert (said is None and not wrong) or wrong[0].startswith(said)
+
+
+SPOILED = {  # by what is spoiled: what is written in place of what `new` writes, and the one error
+    "labels from 1": ("random), label", "random), label + 1", "labels from 1 to 4; 4 classes declared, so from 0 to 3"),
+    "labels from -1": ("random), label", "random), label - 1", "labels from -1 to 2; 4 classes declared, so from 0 to 3"),
+    "labels of floats": ("random), label", "random), label.float()", "labels are float32; whole numbers (int64) are wanted"),
+    "labels in a column": ("random), label", "random), label[:, None]", "labels have the shape (256, 1); (256,) is wanted"),
+    "labels in two columns": ("random), label", "random), label[:, None].expand(-1, 2)",
+                              "labels of 64 samples have the shape (64, 2), and the model gives (64, 4), which wants (64,)"),
+    "no meter": ("return AccuracyMeter()", "return None", "meter() returned None; return an object with update and compute"),
+    "no batch": ("return {**batch", "{**batch", "augment() returned None; return the batch, a dict of tensors with 'input'"),
+    "no loss": ("return soft_cross", "soft_cross", "loss() returned None; return one number as a tensor"),
+    "no load": ("return {split: Examples", "{split: Examples", "load() returned None; return a dict of train, val and test"),
+    "names of metrics": ('(Metric("top1"), Metric("top5"))', '("top1",)', "metrics is ('top1',); make it Metric objects of"),
+    "arrays": ("read(split), strict", "map(torch.Tensor.numpy, read(split)), strict",
+               "load() gives the columns 'input' as ndarray and 'label' as ndarray; make them tensors, of an array with"),
+    "a step that raises": ("(batch[\"input\"] / 30", "(batch[\"inputs\"] / 30",
+                           "augmentation: OwnSpoiled.augment() raised KeyError: 'inputs' (line 78 of "),
+    "a part that raises": ("return Tokens(self.embed(patches)", "return Tokens(self.embed(patches[0, 0, :1])",
+                           "one test batch: SignalTokenizer.forward() raised RuntimeError: mat1 and mat2 "),
+}
+
+
+@pytest.mark.parametrize(("before", "after", "said"), SPOILED.values(), ids=SPOILED)
+def test_a_mistake_in_a_task_is_one_error_and_the_rest_is_looked_at(before, after, said, tmp_path, capsys):
+    assert main(["new", "task", "own-spoiled", "--out", str(tmp_path)]) == 0
+    file = tmp_path / "own_spoiled.py"
+    written = file.read_text(encoding="utf-8")
+    assert before in written
+    file.write_text(written.replace(before, after), encoding="utf-8")
+    capsys.readouterr()
+    assert main(["check", "own-spoiled", "--plugins", str(file)]) == 1
+    *found, closing = capsys.readouterr().out.splitlines()
+    (wrong,) = [line for line in found if line.startswith("error")]
+    assert wrong.startswith(f"error  {said}")
+    assert closing == "own-spoiled: 1 wrong"
+    assert "raised" not in said or str(file) in wrong
+    assert len(found) >= 5 or "load" in said, "what can still be looked at is"
+
+
+def test_a_text_where_a_set_of_sources_is_meant_is_found():
+    class Sourced(type(TASKS["imagenet"])):
+        sources: ClassVar = "UCI"
+
+    (found,) = check_declared(Sourced())
+    assert (found.level, found.what) == ("error", "sources is 'UCI'; make it a set of texts: frozenset({'UCI'})")
+    for task in TASKS.values():
+        assert list(check_declared(task)) == []
+
+
+class Misspelt(Arm):
+    """What would build is never called"""
+
+    name: ClassVar[str] = "misspelt"
+    summary: ClassVar[str] = "nothing"
+    source: ClassVar[str] = "a test"
+    settings: ClassVar = ("pretrained",)
+    uses_auxiliary: ClassVar[bool] = True
+
+    def biuld(self, model, blocks, random):
+        return []
+
+
+class Idle(Misspelt):
+    """Returns what it is asked for, and alters nothing"""
+
+    def build(self, model, blocks, random):
+        return []
+
+
+class Silent(M2PT):
+    """Its pathways are built and kept to itself"""
+
+    def build(self, model, blocks, random):
+        super().build(model, blocks, random)
+
+
+class ByName(M2PT):
+    def build(self, model, blocks, random):
+        return {pathway.name: pathway for pathway in super().build(model, blocks, random)}
+
+
+@pytest.mark.parametrize(("arm", "said"), [
+    (Misspelt(), "misspelt(audio) on imagenet, pretrained: the arm does nothing: after one step the model is the plain one, to "
+                 "the last bit; it defines no build (is the name misspelt?)"),
+    (Idle(), "misspelt(audio) on imagenet, pretrained: the arm does nothing: after one step the model is the plain one, to the "
+             "last bit"),
+    (Silent(), "build() returned None; return a list of pathways, or [] where there are none"),
+    (ByName(), "build() returned an object of dict; return a list of pathways, or [] where there are none")],
+    ids=lambda value: getattr(type(value), "__name__", ""))
+def test_an_arm_that_does_nothing_or_returns_no_list_is_one_error(arm, said):
+    tasks, _ = load_registry()
+    first, *others = check_arm(arm, {name: tasks[name] for name in ("imagenet", "audioset")}, "tiny")
+    assert (first.level, first.what) == ("error", said)
+    assert len(others) == ("does nothing" in said), "what `build` returns is said once"
+
+
+@pytest.mark.parametrize("name", [name for name, arm in load_registry()[1].items() if not arm.is_baseline])
+def test_every_arm_of_ours_does_something_in_one_step(name):
+    """Of a kind that only the pathways say, a scale that stays is a note: its weights are all 0."""
+    tasks, arms = load_registry()
+    found = check_cell(arms[name], tasks["imagenet"], arms[name].settings[0], tasks, "tiny", compare=True)
+    assert found.level != "error", found.what
+    assert "does nothing" not in found.what
 
 
 class Drawing(M2PT):

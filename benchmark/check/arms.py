@@ -6,9 +6,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import ClassVar
 
+import torch
+from torch import nn
+
+from benchmark.check.attempt import Unfit, expect, told
 from benchmark.check.finding import Finding
 from benchmark.check.gradients import faults_of_pathways, thawed
+from benchmark.model.encoder import TransformerModel
+from benchmark.model.pathway import Pathway
 from benchmark.model.weights import save_weights
 from benchmark.plan.matrix import Cell, Job, Plan, Planner, pretraining_tasks
 from benchmark.plan.overrides import parse_override
@@ -23,15 +30,28 @@ BATCH = 8
 SAMPLES = 2 * BATCH  # of each split: the second of two steps has a rate of 0
 STEP = [f"{scope}.{value}" for scope in ("recipe", "pretrain")
         for value in ("epochs=1", "warmup_epochs=0", f"batch_size={BATCH}", "accumulation=1")]
+MOVED = 1e-3  # standard deviation; weights begin with 0.02
 CLOSE = 1e-4  # merged and unmerged logits, relative to the largest
 
 
+class Untouched(Arm):
+    """The model as an arm is given it, in every setting: what one that does nothing ends as."""
+
+    name: ClassVar[str] = "check-untouched"
+    summary: ClassVar[str] = "the plain model"
+    source: ClassVar[str] = "benchmark check"
+    is_baseline: ClassVar[bool] = True
+
+
 def check_arm(arm: Arm, tasks: Mapping[str, Task], profile: str) -> Iterator[Finding]:
-    """One step of an arm on every task of a profile, in each of its settings."""
+    """One step of an arm on every task of a profile, in each of its settings, and whether it differs from the plain model's."""
     for task in tasks.values():
         if profile in task.profiles:
             for setting in arm.settings:
-                yield check_cell(arm, task, setting, tasks, profile)
+                found = check_cell(arm, task, setting, tasks, profile, compare=not arm.is_baseline)
+                yield found
+                if found.stop:
+                    return
 
 
 def check_steps(task: Task, tasks: Mapping[str, Task], arms: Mapping[str, Arm], profile: str) -> Iterator[Finding]:
@@ -42,19 +62,24 @@ def check_steps(task: Task, tasks: Mapping[str, Task], arms: Mapping[str, Arm], 
             for arm in reversed([*arms.values()])}
     for arm in reversed([*ways.values()]):  # of each way the first arm
         found = check_cell(arm, task, arm.settings[0], tasks, profile)
+        if found.level == "error" and arm.is_baseline:
+            yield replace(found, what=f"{found.what}; no other arm was tried, as this one is the plain model", stop=True)
+            return
         yield replace(found, level="ok") if found.level == "note" else found
 
 
-def check_cell(arm: Arm, task: Task, setting: Setting, tasks: Mapping[str, Task], profile: str) -> Finding:
-    """One step, twice, from encoders that know nothing."""
+def check_cell(arm: Arm, task: Task, setting: Setting, tasks: Mapping[str, Task], profile: str,
+               compare: bool = False) -> Finding:
+    """One step, twice, from encoders that know nothing; where it is to `compare`, one of the plain model, too."""
     modality = next((name for name, other in pretraining_tasks(tasks).items()
                      if name != task.modality and profile in other.profiles), None)
     auxiliary = modality if arm.uses_auxiliary else None
     cell = f"{arm.name}{f'({auxiliary})' if auxiliary else ''} on {task.name}, {setting}"
+    same = False
     try:
         overrides = [parse_override(text, tasks, may_fit_nothing=True) for text in STEP]
         planner = Planner(tasks, profile, overrides, limit=SAMPLES)
-        plan = planner.plan([Cell(task, arm, setting, auxiliary)], [0])
+        plan = planner.plan([Cell(task, guarded(arm), setting, auxiliary)], [0])
         with TemporaryDirectory(prefix="check-") as folder:
             place = Path(folder)
             record, again = (carry_out(plan, place / name) for name in ("one", "two"))
@@ -63,25 +88,66 @@ def check_cell(arm: Arm, task: Task, setting: Setting, tasks: Mapping[str, Task]
             pathways = build(job.spec, job.task, arm, starts_of(job, plan, place / "one")).pathways
             faults += thawed(pathways) if setting == "fix" else ()
             faults += faults_of_pathways(pathways)
+            if compare and not pathways and not faults:
+                plain = carry_out(planner.plan([Cell(task, Untouched(), setting)], [0]), place / "plain")
+                same = record.weights["result"] == plain.weights["result"]
+    except Unfit as error:  # what `build` returns is no matter of the task
+        return Finding("error", str(error), stop=True)
     except Exception as error:  # of whatever kind, it is what is looked for
-        return Finding("error", f"{cell}: {type(error).__name__}: {' '.join(str(error).split())}")
+        return Finding("error", told(error, cell, arm, task))
     if faults:
         return Finding("error", f"{cell}: {'; '.join(faults)}")
+    if same:
+        return does_nothing(arm, cell)
     joined = f"{len(record.layers)} pathways, merged within {record.merge_difference:.0e}" if record.layers else "no pathway"
     still = record.layers and all(layer.scale == 0 for layer in record.layers)
     return Finding("note" if still else "ok", f"{cell}: one step; {joined}" + ("; no scale has moved" if still else ""))
 
 
+def does_nothing(arm: Arm, cell: str) -> Finding:
+    """Of one step that ends in the plain model's weights to the last bit: what a control may do, and a term of the loss that
+    comes later."""
+    said = f"{cell}: the arm does nothing: after one step the model is the plain one, to the last bit"
+    if not arm.is_method or type(arm).further_loss is not Arm.further_loss:
+        return Finding("note", said)
+    own = [name for name in ("build", "tune") if getattr(type(arm), name) is not getattr(Arm, name)]
+    return Finding("error", said + ("" if own else "; it defines no build (is the name misspelt?)"))
+
+
+def guarded(arm: Arm) -> Arm:
+    """The arm, which says what is wrong with what its `build` returns"""
+    kind: type[Arm] = type(arm)
+
+    class Guarded(kind):  # type: ignore[valid-type, misc]
+        def build(self, model: TransformerModel, blocks: Mapping[str, nn.ModuleList], random: torch.Generator) -> list[Pathway]:
+            return expect(super().build(model, blocks, random), "build()", "a list of pathways, or [] where there are none",
+                          lambda found: isinstance(found, list | tuple) and all(isinstance(one, Pathway) for one in found))
+
+    watched: Arm = Guarded.model_validate(arm.model_dump())
+    return watched
+
+
 def carry_out(plan: Plan, folder: Path) -> Record:
-    """The last run of a plan, from pretrainings that were never trained."""
+    """The last run of a plan, from pretrainings that were never trained, but moved a little, as what an arm makes of their
+    difference to their initial weights would be nothing."""
     for job in plan.jobs:
         weights = _weights(job.spec.run_id, plan, folder)
         weights.parent.mkdir(parents=True)
         if job.spec.kind == "pretrain":
-            save_weights(build_autoencoder(job.spec, job.task).encoder, weights)
+            save_weights(moved(build_autoencoder(job.spec, job.task).encoder, job.spec.run_id), weights)
             continue
         record = execute(job.spec, job.task, job.arm, Site(results=""), weights.parent, starts_of(job, plan, folder))
     return record
+
+
+@torch.no_grad()
+def moved(encoder: nn.Module, run_id: str) -> nn.Module:
+    """What trains of an encoder, altered by random numbers that are those of its run"""
+    random = torch.Generator().manual_seed(int(run_id, 16))
+    for parameter in encoder.parameters():
+        if parameter.requires_grad:
+            parameter.add_(MOVED * torch.randn(parameter.shape, generator=random))
+    return encoder
 
 
 def starts_of(job: Job, plan: Plan, folder: Path) -> dict[str, Pretrained]:

@@ -7,21 +7,24 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence, Set
+from numbers import Real
 
 import torch
 from torch import Tensor
 
+from benchmark.check.attempt import attempt, expect
 from benchmark.check.finding import Finding
 from benchmark.data.examples import Batch, Examples
 from benchmark.data.seeds import SampleRandom
 from benchmark.plan.matrix import Cell, Planner
-from benchmark.spec.contracts import Arm, ProfileSpec, Task
-from benchmark.spec.recipes import SPLITS, Split, TrainRecipe
+from benchmark.spec.contracts import Arm, Metric, ProfileSpec, Task
+from benchmark.spec.recipes import SPLITS, ModelShape, Split, TrainRecipe
 from benchmark.spec.runspec import RunSpec, recipe_under
 from benchmark.train.evaluate import scores
 from benchmark.train.setup import build_model
 
+Splits = Mapping[Split, Examples]
 BATCH = 64  # samples that are read at once
 MOST = 4096  # inputs of a split that are looked at, spread evenly over it; of labels all are
 ROUNDED = 0.06  # of a chance that is declared with one decimal
@@ -37,33 +40,83 @@ class Plain(Arm):
 
 
 def check_task(task: Task, profile: str) -> Iterator[Finding]:
-    """What is wrong with the data, the labels, the declared chance and the randomness of a task."""
-    spec = task.profiles[profile]
+    """What is wrong with the data, the labels, the declared chance and the randomness of a task.
+
+    Where a finding says `stop`, no model can be trained on it.
+    """
+    declared = yield from attempt(check_declared(task), "what it declares", task)
+    splits = yield from attempt(check_loading(task, profile), "loading", task)
+    held = splits and (yield from attempt(check_reading(task, profile, splits), "reading", task))
+    if not splits or not held:
+        return
+    labelled = yield from attempt(check_labels(held, task.profiles[profile]), "labels", task)
+    yield from attempt(check_duplicates(held), "samples in two splits", task)
+    ready = yield from attempt(check_augmentation(task, profile, splits["train"]), "augmentation", task)
+    if declared and labelled and ready:
+        yield from attempt(check_chance(task, profile, held, splits), "one test batch", task)
+
+
+def check_declared(task: Task) -> Generator[Finding, None, bool]:
+    """The types of what a task says of itself, where another would be taken for something else. True: it can be trained on."""
+    sources: object = task.sources  # of whoever writes a task without types
+    if not isinstance(sources, Set) or not all(isinstance(one, str) for one in sources):
+        text = repr(sources) if isinstance(sources, str) else "'...'"
+        yield Finding("error", f"sources is {sources!r}; make it a set of texts: frozenset({{{text}}})")
+    metrics: object = task.metrics
+    if isinstance(metrics, Sequence) and metrics and all(isinstance(one, Metric) for one in metrics):
+        return True
+    name = next((one for one in metrics if isinstance(one, str)), "top1") if isinstance(metrics, Sequence) else "top1"
+    yield Finding("error", f"metrics is {metrics!r}; make it Metric objects of benchmark.spec.contracts, such as "
+                  f"(Metric({name!r}),)", stop=True)
+    return False
+
+
+def check_loading(task: Task, profile: str) -> Generator[Finding, None, Splits | None]:
+    """Whether there is something to look at"""
     began = time.perf_counter()
-    splits = task.load(profile)
+    splits = expect(task.load(profile), "load()", "a dict of train, val and test, each as Examples",
+                    lambda found: isinstance(found, Mapping) and all(isinstance(one, Examples) for one in found.values()))
     seconds = time.perf_counter() - began
     sizes = ", ".join(f"{split} {len(examples)}" for split, examples in splits.items())
     yield Finding("ok" if seconds < 30 else "note", f"loads in {seconds:.1f} s: {sizes}")
     if set(splits) != set(SPLITS):
         yield Finding("error", f"splits {', '.join(splits)}: expected {', '.join(SPLITS)}", stop=True)
-        return
-    recipe = recipe_under(spec.train["pretrained"], 0)
-    ready = {split: splits[split].configured(spec.shape, recipe) for split in SPLITS}
-    if empty := [split for split in SPLITS if not len(ready[split])]:
+        return None
+    others = {name: type(column).__name__ for examples in splits.values() for name, column in examples.columns.items()
+              if not isinstance(column, Tensor)}
+    if others:
+        said = " and ".join(f"{name!r} as {kind}" for name, kind in others.items())
+        yield Finding("error", f"load() gives the columns {said}; make them tensors, of an array with torch.from_numpy",
+                      stop=True)
+        return None
+    if empty := [split for split in SPLITS if not len(splits[split].configured(*sizes_of(task, profile)))]:
         yield Finding("error", f"no sample in {' and '.join(empty)}: train, val and test need some each", stop=True)
-        return
+        return None
+    return splits
+
+
+def sizes_of(task: Task, profile: str) -> tuple[ModelShape, TrainRecipe]:
+    """What samples are read for"""
+    spec = task.profiles[profile]
+    return spec.shape, recipe_under(spec.train["pretrained"], 0)
+
+
+def check_reading(task: Task, profile: str, splits: Splits) -> Generator[Finding, None, dict[Split, Batch]]:
+    """What is read of every split, and whether it is the same again"""
+    sizes = sizes_of(task, profile)
+    ready = {split: splits[split].configured(*sizes) for split in SPLITS}
     if large := [f"{MOST:,} of {len(examples):,} in {split}" for split, examples in ready.items() if len(examples) > MOST]:
         yield Finding("ok", f"inputs that are looked at, spread evenly: {', '.join(large)}; of labels all")
     held = {split: read_all(ready[split]) for split in SPLITS}
-    again = {split: read_all(examples.configured(spec.shape, recipe)) for split, examples in task.load(profile).items()}
-    if task.data_digests(profile) != task.data_digests(profile) or not all(same(held[split], again[split]) for split in SPLITS):
+    again = {split: read_all(examples.configured(*sizes)) for split, examples in task.load(profile).items()}
+    digests = [expect(task.data_digests(profile), "data_digests()", "a dict of SHA-256 by name, both texts",
+                      lambda found: isinstance(found, dict) and all(isinstance(one, str) for one in found.values()))
+               for _ in range(2)]
+    if digests[0] != digests[1] or not all(same(held[split], again[split]) for split in SPLITS):
         yield Finding("error", "two loads differ: what is random must be drawn from a generator with a fixed seed")
     else:
         yield Finding("ok", "two loads are equal")
-    yield from check_labels(held, spec)
-    yield from check_duplicates(held)
-    yield from check_augmentation(task, ready["train"], recipe)
-    yield from check_chance(task, profile, held, splits)
+    return held
 
 
 def read_all(examples: Examples) -> Batch:
@@ -81,35 +134,47 @@ def same(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
         and torch.equal(one[name].nan_to_num(), other[name].nan_to_num()) for name in one)
 
 
-def check_labels(held: Mapping[Split, Batch], spec: ProfileSpec) -> Iterator[Finding]:
-    """Shapes across splits, and labels against the declared number of classes."""
+def check_labels(held: Mapping[Split, Batch], spec: ProfileSpec) -> Generator[Finding, None, bool]:
+    """Shapes across splits, and labels against the declared number of classes. True: they can be trained on."""
     for name in sorted({name for batch in held.values() for name in batch} - {"index"}):
         shapes = {split: tuple(batch[name].shape[1:]) if name in batch else None for split, batch in held.items()}
         if len(set(shapes.values())) > 1:
             yield Finding("error", f"column {name!r} differs between splits: "
                           + ", ".join(f"{split} {shape or 'has none'}" for split, shape in shapes.items()))
     if any("label" not in batch for batch in held.values()):
-        yield Finding("error", "a split has no column 'label'")
-        return
+        yield Finding("error", "a split has no column 'label'", stop=True)
+        return False
     labels = {split: batch["label"] for split, batch in held.items()}
-    if labels["train"].is_floating_point():
+    train, classes = labels["train"], spec.num_classes
+    kinds = {label.dtype: None for label in labels.values()}
+    if train.ndim > 1 and len(kinds) == 1 and train.is_floating_point():
         low, high = min(float(x.min()) for x in labels.values()), max(float(x.max()) for x in labels.values())
-        fits = labels["train"].shape[-1] == spec.num_classes and low >= 0 and high <= 1
-        said = f"labels of {labels['train'].shape[-1]} numbers from {low:g} to {high:g}; {spec.num_classes} classes declared"
-        yield Finding("ok" if fits else "error", said)
-        return
+        fits = train.shape[-1] == classes and low >= 0 and high <= 1
+        yield Finding("ok" if fits else "error", f"labels of {train.shape[-1]} numbers from {low:g} to {high:g}; "
+                      f"{classes} classes declared", stop=not fits)
+        return fits
+    if list(kinds) != [torch.int64]:
+        said = " and ".join(str(kind).removeprefix("torch.") for kind in kinds)
+        yield Finding("error", f"labels are {said}; whole numbers (int64) are wanted, or, where a sample has several labels, "
+                      f"float32 from 0 to 1 of shape (samples, {classes})", stop=True)
+        return False
+    if train.ndim > 1 and train.shape[-1] == 1:
+        yield Finding("error", f"labels have the shape {tuple(train.shape)}; {tuple(train.shape[:-1])} is wanted, as "
+                      "label[..., 0] has it", stop=True)
+        return False
     smallest, largest = min(int(x.min()) for x in labels.values()), max(int(x.max()) for x in labels.values())
-    fits = smallest >= 0 and largest < spec.num_classes
-    yield Finding("ok" if fits else "error", f"labels from {smallest} to {largest}; {spec.num_classes} classes declared, "
-                  f"so from 0 to {spec.num_classes - 1}")
-    known = set(labels["train"].unique().tolist())
+    fits = smallest >= 0 and largest < classes
+    yield Finding("ok" if fits else "error", f"labels from {smallest} to {largest}; {classes} classes declared, "
+                  f"so from 0 to {classes - 1}", stop=not fits)
+    known = set(train.unique().tolist())
     for split in SPLITS[1:]:
         unknown = sorted(set(labels[split].unique().tolist()) - known)
         if unknown:
             yield Finding("error", f"{split} has classes that train has not: {unknown[:10]}")
+    return fits
 
 
-def check_duplicates(held: Mapping[Split, Batch]) -> Iterator[Finding]:
+def check_duplicates(held: Mapping[Split, Batch]) -> Generator[Finding, None, None]:
     """Inputs that are equal to the last bit, across splits."""
     marks = {split: [hashlib.sha256(x.contiguous().numpy().tobytes()).digest() for x in batch["input"].cpu()]
              for split, batch in held.items()}
@@ -125,25 +190,38 @@ def check_duplicates(held: Mapping[Split, Batch]) -> Iterator[Finding]:
         yield Finding("ok", "no sample is in two splits")
 
 
-def check_augmentation(task: Task, train: Examples, recipe: TrainRecipe) -> Iterator[Finding]:
-    """The same (seed, epoch, sample) must give the same input, whatever the global random state."""
+def check_augmentation(task: Task, profile: str, examples: Examples) -> Generator[Finding, None, bool]:
+    """The same (seed, epoch, sample) must give the same input, whatever the global random state. True: it gives one."""
+    shape, recipe = sizes_of(task, profile)
+    train = examples.configured(shape, recipe)
     strengths = train.remaining(recipe.augment)
+    indices = torch.arange(min(16, len(train)))
     altered = []
     for state in (1, 2):
         torch.manual_seed(state)
-        indices = torch.arange(min(16, len(train)))
         batch = next(train.stream([indices], draw=lambda chosen: SampleRandom(0, 0, chosen)))
-        altered.append(task.augment(batch, SampleRandom(0, 0, batch["index"]), strengths))
+        altered.append(augmented(task, batch, SampleRandom(0, 0, batch["index"]), strengths))
     one, other = altered
+    augmented(task, next(train.stream([indices])), None, {})
     if not same(one, other):
         yield Finding("error", "two augmented batches of one seed, epoch and samples differ: draw from `random` alone")
     elif not bool(one["input"].isfinite().all()):
         yield Finding("error", "an augmented input has what is no number")
     else:
         yield Finding("ok", "two augmented batches are equal")
+    return True
 
 
-def check_chance(task: Task, profile: str, held: Mapping[Split, Batch], splits: Mapping[Split, Examples]) -> Iterator[Finding]:
+def augmented(task: Task, batch: Batch, random: SampleRandom | None, strengths: Mapping[str, float]) -> Batch:
+    """A batch as the task makes it ready; raises `Unfit` where it is none."""
+    return expect(task.augment(batch, random, strengths), f"augment(){'' if random else ' without random, as in a test,'}",
+                  "the batch, a dict of tensors with 'input' among them: {**batch, 'input': ...}",
+                  lambda found: (isinstance(found, dict) and "input" in found
+                                 and all(isinstance(one, Tensor) for one in found.values())))
+
+
+def check_chance(task: Task, profile: str, held: Mapping[Split, Batch],
+                 splits: Mapping[Split, Examples]) -> Generator[Finding, None, None]:
     """The declared chance against what one answer for every sample reaches on the test split: the one that training
     suggests, and the commonest of the test split itself."""
     spec, metric = task.profiles[profile], task.metric
@@ -153,11 +231,19 @@ def check_chance(task: Task, profile: str, held: Mapping[Split, Batch], splits: 
     indices = torch.arange(min(BATCH, len(test)))
     batch = next(test.stream([indices]))
     with torch.inference_mode():
-        shape = scores(build_model(run, task).eval(), task, batch, run).shape
+        logits = scores(build_model(run, task).eval(), task, batch, run)
+    shape = logits.shape
     if shape[0] != len(indices) or shape[-1] != spec.num_classes:
         yield Finding("error", f"the model gives {tuple(shape)} for {len(indices)} samples; expected (samples, ..., "
                       f"{spec.num_classes})")
         return
+    label = batch["label"]
+    if label.shape != (shape if label.is_floating_point() else shape[:-1]):
+        yield Finding("error", f"labels of {len(indices)} samples have the shape {tuple(label.shape)}, and the model gives "
+                      f"{tuple(shape)}, which wants {tuple(shape[:-1])}", stop=True)
+        return
+    expect(task.loss(logits, batch, run.recipe), "loss()", "one number as a tensor, such as a mean over the samples",
+           lambda found: isinstance(found, Tensor) and found.ndim == 0)
     measured = {split: reached(task, profile, shares_of(held[split]["label"], spec.num_classes), test, shape[1:])
                 for split in ("train", "test")}
     missing = [one.name for one in task.metrics if one.name not in measured["test"]]
@@ -187,10 +273,12 @@ def shares_of(label: Tensor, num_classes: int) -> Tensor:
 
 def reached(task: Task, profile: str, logits: Tensor, test: Examples, shape: torch.Size) -> dict[str, float]:
     """Every metric of the same answer, (C,) for logits of `shape`, to every sample"""
-    meter = task.meter(profile)
+    meter = expect(task.meter(profile), "meter()", "an object with update and compute, such as AccuracyMeter()",
+                   lambda found: callable(getattr(found, "update", None)) and callable(getattr(found, "compute", None)))
     for batch in test.stream(list(torch.arange(len(test)).split(BATCH))):
         meter.update(logits.expand(len(batch["index"]), *shape).contiguous(), batch)
-    return meter.compute()
+    return expect(meter.compute(), "compute() of the meter", "a dict with a number for each metric",
+                  lambda found: isinstance(found, dict) and all(isinstance(value, Real) for value in found.values()))
 
 
 def plain_run(task: Task, profile: str) -> RunSpec:

@@ -12,4 +12,4 @@ class Finding:
 
     level: Literal["ok", "note", "error"]
     what: str
-    stop: bool = False  # whether nothing else can be looked at
+    stop: bool = False  # whether nothing that needs it can be looked at, such as one step of an arm

@@ -12,6 +12,7 @@ from benchmark.cli.context import load_registry, require_torch
 from benchmark.plan.names import nearest
 
 TEMPLATES = Path(__file__).parent / "templates"
+LONGEST = 23  # with what a template puts after a task's name, that of its modality is one that plugins may have
 
 
 def write_new(options: argparse.Namespace, command: str) -> int:
@@ -19,6 +20,8 @@ def write_new(options: argparse.Namespace, command: str) -> int:
     name = options.name
     if re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name) is None:
         raise ValueError(f"{name!r}: a name has small letters, digits and single dashes, such as low-rank")
+    if len(name) > LONGEST:
+        raise ValueError(f"{name!r}: a name has at most {LONGEST} characters; choose a shorter one")
     stem = name.replace("-", "_")
     tasks, arms = load_registry()
     if name in tasks or name in arms:
@@ -65,11 +68,12 @@ def check(options: argparse.Namespace, command: str) -> int:
     else:
         findings = [check_arm(arms[options.name], tasks, options.profile)]
     wrong = doubtful = 0
-    for finding in (finding for part in findings for finding in part):
-        print(f"{finding.level:<5}  {finding.what}", flush=True)
-        wrong += finding.level == "error"
-        doubtful += finding.level == "note"
-        if finding.stop:
-            break
+    stopped = False
+    for part in findings:
+        for finding in () if stopped else part:
+            print(f"{finding.level:<5}  {finding.what}", flush=True)
+            wrong += finding.level == "error"
+            doubtful += finding.level == "note"
+            stopped |= finding.stop
     print(f"{options.name}: {wrong or 'nothing'} wrong" + (f", {doubtful} to be noted" if doubtful else ""))
     return 1 if wrong else 0
