@@ -26,12 +26,15 @@ from baselines.plain import FINETUNE
 from benchmark.check.arms import STEP, carry_out, check_arm, check_cell
 from benchmark.check.data import Plain, check_chance, check_declared, check_duplicates, check_labels, check_task
 from benchmark.check.gradients import faults_of_pathways
+from benchmark.cli.commands import build_parser
 from benchmark.cli.context import load_registry
 from benchmark.cli.main import main
+from benchmark.cli.own import look_at_own_tasks
 from benchmark.data.examples import Examples
 from benchmark.model.weights import export_weights, read_weights
 from benchmark.plan.matrix import Cell, Planner
 from benchmark.plan.overrides import parse_override
+from benchmark.plan.plugins import extend
 from benchmark.spec.contracts import Arm
 from benchmark.train.members import Member
 from benchmark.train.setup import build_model
@@ -195,13 +198,18 @@ SPOILED = {  # by what is spoiled: what is written in place of what `new` writes
 }
 
 
-@pytest.mark.parametrize(("before", "after", "said"), SPOILED.values(), ids=SPOILED)
-def test_a_mistake_in_a_task_is_one_error_and_the_rest_is_looked_at(before, after, said, tmp_path, capsys):
-    assert main(["new", "task", "own-spoiled", "--out", str(tmp_path)]) == 0
-    file = tmp_path / "own_spoiled.py"
+def spoiled(folder: Path, before: str, after: str) -> Path:
+    assert main(["new", "task", "own-spoiled", "--out", str(folder)]) == 0
+    file = folder / "own_spoiled.py"
     written = file.read_text(encoding="utf-8")
     assert before in written
     file.write_text(written.replace(before, after), encoding="utf-8")
+    return file
+
+
+@pytest.mark.parametrize(("before", "after", "said"), SPOILED.values(), ids=SPOILED)
+def test_a_mistake_in_a_task_is_one_error_and_the_rest_is_looked_at(before, after, said, tmp_path, capsys):
+    file = spoiled(tmp_path, before, after)
     capsys.readouterr()
     assert main(["check", "own-spoiled", "--plugins", str(file)]) == 1
     *found, closing = capsys.readouterr().out.splitlines()
@@ -210,6 +218,37 @@ def test_a_mistake_in_a_task_is_one_error_and_the_rest_is_looked_at(before, afte
     assert closing == "own-spoiled: 1 wrong"
     assert "raised" not in said or str(file) in wrong
     assert len(found) >= 5 or "load" in said, "what can still be looked at is"
+
+
+@pytest.mark.parametrize(("before", "after", "said"), [
+    SPOILED["labels from 1"], SPOILED["names of metrics"], SPOILED["no meter"],
+    ('(Metric("top1"), Metric("top5"))', '(Metric("acc"),)', "the meter measures top1, top5, and not the declared acc"),
+], ids=["labels", "metrics", "meter", "measured"])
+def test_a_task_that_no_run_can_use_is_refused_before_anything_is_computed(before, after, said, tmp_path, capsys):
+    """Else its pretraining would be computed, and each run would fail by itself, or end without a result."""
+    file = spoiled(tmp_path, before, after)
+    capsys.readouterr()
+    results = tmp_path / "results"
+    assert main(["run", "--matrix", "smoke", "-t", "own-spoiled", "-x", "audio", "--plugins", str(file), "--results",
+                 str(results)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"benchmark: task own-spoiled: {said}")
+    assert line.endswith(f"all that is wrong: benchmark check own-spoiled --profile tiny --plugins {file}")
+    assert not list(results.rglob("*.json"))
+
+
+def test_numbers_that_are_none_are_counted_and_what_is_doubtful_is_said_as_a_run_begins(tmp_path, capsys):
+    file = spoiled(tmp_path, "read(split), strict",
+                   "(x.float().index_fill(0, torch.arange(3), torch.nan) if x.ndim > 1 else x for x in read(split)), strict")
+    capsys.readouterr()
+    assert main(["check", "own-spoiled", "--plugins", str(file)]) == 1
+    said = "inputs have NaN or infinity: 3 of train and 3 of val and 3 of test"
+    assert f"error  {said}\n" in capsys.readouterr().out
+    (task,) = extend({}, {}, [file])[0].values()
+    look_at_own_tasks([task, TASKS["imagenet"]], build_parser().parse_args(["run", "--plugins", str(file)]))
+    printed = capsys.readouterr().out
+    assert f"note: task own-spoiled: {said}; see benchmark check own-spoiled --profile tiny --plugins {file}\n" in printed
+    assert "imagenet" not in printed, "what is shipped is tested"
 
 
 def test_a_text_where_a_set_of_sources_is_meant_is_found():

@@ -116,6 +116,10 @@ def check_reading(task: Task, profile: str, splits: Splits) -> Generator[Finding
         yield Finding("error", "two loads differ: what is random must be drawn from a generator with a fixed seed")
     else:
         yield Finding("ok", "two loads are equal")
+    odd = {split: sum(not bool(one.isfinite().all()) for one in batch["input"]) for split, batch in held.items()}
+    if any(odd.values()):
+        said = " and ".join(f"{count} of {split}" for split, count in odd.items() if count)
+        yield Finding("error", f"inputs have NaN or infinity: {said}")
     return held
 
 
@@ -153,7 +157,7 @@ def check_labels(held: Mapping[Split, Batch], spec: ProfileSpec) -> Generator[Fi
         yield Finding("ok" if fits else "error", f"labels of {train.shape[-1]} numbers from {low:g} to {high:g}; "
                       f"{classes} classes declared", stop=not fits)
         return fits
-    if list(kinds) != [torch.int64]:
+    if any(kind.is_floating_point or kind.is_complex or kind == torch.bool for kind in kinds):
         said = " and ".join(str(kind).removeprefix("torch.") for kind in kinds)
         yield Finding("error", f"labels are {said}; whole numbers (int64) are wanted, or, where a sample has several labels, "
                       f"float32 from 0 to 1 of shape (samples, {classes})", stop=True)
@@ -235,7 +239,7 @@ def check_chance(task: Task, profile: str, held: Mapping[Split, Batch],
     shape = logits.shape
     if shape[0] != len(indices) or shape[-1] != spec.num_classes:
         yield Finding("error", f"the model gives {tuple(shape)} for {len(indices)} samples; expected (samples, ..., "
-                      f"{spec.num_classes})")
+                      f"{spec.num_classes})", stop=True)
         return
     label = batch["label"]
     if label.shape != (shape if label.is_floating_point() else shape[:-1]):
@@ -248,7 +252,8 @@ def check_chance(task: Task, profile: str, held: Mapping[Split, Batch],
                 for split in ("train", "test")}
     missing = [one.name for one in task.metrics if one.name not in measured["test"]]
     if missing:
-        yield Finding("error", f"the meter measures {', '.join(measured['test'])}, and not the declared {', '.join(missing)}")
+        yield Finding("error", f"the meter measures {', '.join(measured['test'])}, and not the declared {', '.join(missing)}",
+                      stop=True)
         return
     if not metric.higher_is_better:
         return

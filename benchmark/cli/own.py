@@ -6,10 +6,12 @@ import argparse
 import importlib.util
 import re
 import shlex
+from collections.abc import Iterable
 from pathlib import Path
 
-from benchmark.cli.context import load_registry, require_torch
+from benchmark.cli.context import load_registry, plugins_given, require_torch
 from benchmark.plan.names import nearest
+from benchmark.spec.contracts import Task
 
 TEMPLATES = Path(__file__).parent / "templates"
 LONGEST = 23  # with what a template puts after a task's name, that of its modality is one that plugins may have
@@ -44,6 +46,23 @@ def write_new(options: argparse.Namespace, command: str) -> int:
     print(f"{file}: the {options.kind}, to alter\n{test}: its test\n"
           f"next: {shlex.join(['benchmark', 'check', name, '--plugins', str(file)])}")
     return 0
+
+
+def look_at_own_tasks(tasks: Iterable[Task], options: argparse.Namespace) -> None:
+    """What is wrong with the tasks among these that files of one's own define, before a run computes anything of them.
+
+    Raises `ValueError` where nothing could be trained on one, or would be measured; prints what else `benchmark check` calls
+    an error.
+    """
+    shipped, _ = load_registry()
+    for task in {task.name: task for task in tasks if task.name not in shipped}.values():
+        from benchmark.check.data import check_task
+
+        looked = shlex.join(["benchmark", "check", task.name, "--profile", options.profile, *plugins_given(options)])
+        for finding in (one for one in check_task(task, options.profile) if one.level == "error"):
+            if finding.stop:
+                raise ValueError(f"task {task.name}: {finding.what}; all that is wrong: {looked}")
+            print(f"note: task {task.name}: {finding.what}; see {looked}", flush=True)
 
 
 def check(options: argparse.Namespace, command: str) -> int:

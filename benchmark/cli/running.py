@@ -22,6 +22,7 @@ from benchmark.cli.context import (
     processes_of_a_run,
     require_torch,
 )
+from benchmark.cli.own import look_at_own_tasks
 from benchmark.cli.standing import print_states
 from benchmark.cli.terminal import log_and_screen
 from benchmark.plan.fit import note_warmup
@@ -86,11 +87,13 @@ def run_matrix(options: argparse.Namespace, command: str) -> int:
     require_torch()
     takeover_seconds()  # a wrong one is told before anything begins
     if resources is not None:
+        look_at_own_tasks((job.task for job in plan.jobs), options)
         return run_on_cluster(options, plan, store, resources, lockstep, command)
     store.prepare()
     site = Site(results=str(store.folder), device=options.device, threads=max(1, cores // (jobs * processes)),
                 lockstep=lockstep, processes=processes, command=command)
     work = todo(plan, store, options.overwrite)
+    look_at_own_tasks((job.task for job in work.jobs), options)
     pending = len(work.jobs)
     stacks = f", arms and seeds in lock-step by {lockstep}" if lockstep > 1 else ""
     shared = f", {processes} processes for each" if processes > 1 else ""
