@@ -256,6 +256,15 @@ def test_without_its_controls_nothing_is_said():
     assert summarise_verdicts(verdicts) == "Not judged: controls are missing."
 
 
+@pytest.mark.parametrize("effect", [5.0, 0.0])
+def test_a_gain_whose_controls_are_missing_is_said_not_to_be_judged(effect):
+    """Else "1 gains" stood alone, and read as an answer"""
+    records = make_matrix(["imagenet"], ["audio"], range(4), {("imagenet", "audio"): effect}, scratch=False)
+    (said,) = answer(analyse(records, [], tasks=SYNTHETIC, study=STUDY))
+    assert (" 1 gain over" in said) == (effect > 0)
+    assert said.endswith(" Whether that is another modality's knowledge is not judged: controls are missing.") == (effect > 0)
+
+
 def test_tuned_arms_are_compared_in_the_variants_that_validation_chose():
     """m2pt gains by its second variant, and so does its control: no evidence, though the default shows nothing at all."""
     records = []

@@ -71,13 +71,15 @@ def count_pairs(analysis: Analysis, *, altered: bool = False) -> list[Counts]:
                                                                                             strict=True)]
         each = [f"{analysis.data_of(number, str(row.task)).partition(' (')[0]} + {row.auxiliary or 'none'} "
                 f"{show_interval(as_gain(row, main[str(row.task)]), main[str(row.task)])}" for row in rows_of(ours)]
-        judged = dict(control_verdicts(analysis, number)).get(str(arm), "")
+        gain, judged = int((found & better).sum()), dict(control_verdicts(analysis, number)).get(str(arm), "")
+        if judged.startswith("Not judged"):  # which is to be said where there is something to judge
+            judged = f"Whether that is another modality's knowledge is {judged[0].lower()}{judged[1:]}" if gain else ""
         counts.append(Counts(
-            title, len(ours), int((found & better).sum()), int((found & ~better).sum()),
+            title, len(ours), gain, int((found & ~better).sum()),
             None if all(apart) else (sum(apart), int((found & better)[apart].sum()), int((found & ~better)[apart].sum())),
             tuple((analysis.data_of(number, task).partition(" (")[0], float(column.min()), float(column.max()))
                   for task, column in edges.items() if len(column)),
-            single, "" if judged.startswith("Not judged") else judged, tuple(each)))
+            single, judged, tuple(each)))
     return counts
 
 
