@@ -39,14 +39,14 @@ class Plain(Arm):
     is_baseline = True
 
 
-def check_task(task: Task, profile: str) -> Iterator[Finding]:
+def check_task(task: Task, profile: str, most: int | None = None) -> Iterator[Finding]:
     """What is wrong with the data, the labels, the declared chance and the randomness of a task.
 
-    Where a finding says `stop`, no model can be trained on it.
+    Of inputs at most `most` of each split are looked at, or `MOST`. Where a finding says `stop`, no model can be trained on it.
     """
     declared = yield from attempt(check_declared(task), "what it declares", task)
     splits = yield from attempt(check_loading(task, profile), "loading", task)
-    held = splits and (yield from attempt(check_reading(task, profile, splits), "reading", task))
+    held = splits and (yield from attempt(check_reading(task, profile, splits, most or MOST), "reading", task))
     if not splits or not held:
         return
     labelled = yield from attempt(check_labels(held, task.profiles[profile]), "labels", task)
@@ -101,14 +101,14 @@ def sizes_of(task: Task, profile: str) -> tuple[ModelShape, TrainRecipe]:
     return spec.shape, recipe_under(spec.train["pretrained"], 0)
 
 
-def check_reading(task: Task, profile: str, splits: Splits) -> Generator[Finding, None, dict[Split, Batch]]:
+def check_reading(task: Task, profile: str, splits: Splits, most: int) -> Generator[Finding, None, dict[Split, Batch]]:
     """What is read of every split, and whether it is the same again"""
     sizes = sizes_of(task, profile)
     ready = {split: splits[split].configured(*sizes) for split in SPLITS}
-    if large := [f"{MOST:,} of {len(examples):,} in {split}" for split, examples in ready.items() if len(examples) > MOST]:
+    if large := [f"{most:,} of {len(examples):,} in {split}" for split, examples in ready.items() if len(examples) > most]:
         yield Finding("ok", f"inputs that are looked at, spread evenly: {', '.join(large)}; of labels all")
-    held = {split: read_all(ready[split]) for split in SPLITS}
-    again = {split: read_all(examples.configured(*sizes)) for split, examples in task.load(profile).items()}
+    held = {split: read_all(ready[split], most) for split in SPLITS}
+    again = {split: read_all(examples.configured(*sizes), most) for split, examples in task.load(profile).items()}
     digests = [expect(task.data_digests(profile), "data_digests()", "a dict of SHA-256 by name, both texts",
                       lambda found: isinstance(found, dict) and all(isinstance(one, str) for one in found.values()))
                for _ in range(2)]
@@ -123,9 +123,10 @@ def check_reading(task: Task, profile: str, splits: Splits) -> Generator[Finding
     return held
 
 
-def read_all(examples: Examples) -> Batch:
-    """Samples of a split as it is read, at most `MOST`; labels of all of them, where they need no reading"""
-    taken = examples.take(MOST)
+def read_all(examples: Examples, most: int) -> Batch:
+    """Samples of a split as it is read, at most so many, with the labels of all; where labels are read, too, `MOST` of both, as
+    a few lack classes"""
+    taken = examples.take(most if "label" in examples.columns else MOST)
     parts = list(taken.stream(list(torch.arange(len(taken)).split(BATCH))))
     read = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
     return read | {name: column for name, column in examples.columns.items() if name == "label" and name in read}

@@ -13,6 +13,7 @@ from benchmark.cli.context import load_registry, plugins_given, require_torch
 from benchmark.plan.names import nearest
 from benchmark.spec.contracts import Task
 
+FEW = 256  # inputs of a split that are looked at before a run, as large ones take long to read
 TEMPLATES = Path(__file__).parent / "templates"
 LONGEST = 23  # with what a template puts after a task's name, that of its modality is one that plugins may have
 
@@ -59,7 +60,7 @@ def look_at_own_tasks(tasks: Iterable[Task], options: argparse.Namespace) -> Non
         from benchmark.check.data import check_task
 
         looked = shlex.join(["benchmark", "check", task.name, "--profile", options.profile, *plugins_given(options)])
-        for finding in (one for one in check_task(task, options.profile) if one.level == "error"):
+        for finding in (one for one in check_task(task, options.profile, FEW) if one.level == "error"):
             if finding.stop:
                 raise ValueError(f"task {task.name}: {finding.what}; all that is wrong: {looked}")
             print(f"note: task {task.name}: {finding.what}; see {looked}", flush=True)
