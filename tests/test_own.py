@@ -251,6 +251,13 @@ def test_numbers_that_are_none_are_counted_and_what_is_doubtful_is_said_as_a_run
     assert "imagenet" not in printed, "what is shipped is tested"
 
 
+def test_a_task_that_has_recipes_for_one_setting_alone_is_looked_at_by_that(tmp_path, capsys):
+    class One(type(TASKS["imagenet"])):
+        profiles: ClassVar = {"tiny": replace(spec := TASKS["imagenet"].profiles["tiny"], train={"fix": spec.train["fix"]})}
+
+    assert {finding.level for finding in check_task(One(), "tiny", 64)} == {"ok"}
+
+
 def test_a_text_where_a_set_of_sources_is_meant_is_found():
     class Sourced(type(TASKS["imagenet"])):
         sources: ClassVar = "UCI"

@@ -19,7 +19,7 @@ from benchmark.data.examples import Batch, Examples
 from benchmark.data.seeds import SampleRandom
 from benchmark.plan.matrix import Cell, Planner
 from benchmark.spec.contracts import Arm, Metric, ProfileSpec, Task
-from benchmark.spec.recipes import SPLITS, ModelShape, Split, TrainRecipe
+from benchmark.spec.recipes import SPLITS, ModelShape, Setting, Split, TrainRecipe
 from benchmark.spec.runspec import RunSpec, recipe_under
 from benchmark.train.evaluate import scores
 from benchmark.train.setup import build_model
@@ -98,7 +98,12 @@ def check_loading(task: Task, profile: str) -> Generator[Finding, None, Splits |
 def sizes_of(task: Task, profile: str) -> tuple[ModelShape, TrainRecipe]:
     """What samples are read for"""
     spec = task.profiles[profile]
-    return spec.shape, recipe_under(spec.train["pretrained"], 0)
+    return spec.shape, recipe_under(spec.train[setting_of(spec, "pretrained")], 0)
+
+
+def setting_of(spec: ProfileSpec, wanted: Setting) -> Setting:
+    """The setting, or another, where the profile has no recipe for it"""
+    return wanted if wanted in spec.train else next(iter(spec.train))
 
 
 def check_reading(task: Task, profile: str, splits: Splits, most: int) -> Generator[Finding, None, dict[Split, Batch]]:
@@ -290,4 +295,4 @@ def reached(task: Task, profile: str, logits: Tensor, test: Examples, shape: tor
 def plain_run(task: Task, profile: str) -> RunSpec:
     """A run of the task's model from random weights"""
     planner = Planner({task.name: task}, profile)
-    return planner.plan([Cell(task, Plain(), "scratch")], [0]).specs[-1]
+    return planner.plan([Cell(task, Plain(), setting_of(task.profiles[profile], "scratch"))], [0]).specs[-1]
