@@ -157,6 +157,9 @@ def test_a_matrix_named_without_the_end_of_its_file_is_said_to_be_here(refused, 
     monkeypatch.chdir(tmp_path)
     Path("mine.yaml").write_text("")
     assert refused("run", "--matrix", "mine") == "benchmark: unknown matrix 'mine'; did you mean the file mine.yaml?"
+    Path("mine.toml").write_text("seeds = 3\n")
+    assert refused("run", "--matrix", "mine.toml") == ("benchmark: unknown matrix 'mine.toml'; a matrix is a YAML file, "
+                                                       "whose name ends in .yaml; benchmark info full shows one")
 
 
 def test_official_data_that_is_not_prepared_is_said_to_be(refused, tmp_path, monkeypatch):

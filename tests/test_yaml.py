@@ -68,7 +68,7 @@ SEEDS = "seeds: expected numbers and ranges such as 0-2, or a list such as [0, 3
     (GROUP + "  options: {scale_init: 0.1}\n", "group 1: options: expected a list, such as [{scale_init: 0.1}]"),
     ("summary: x\n", "groups: is not there"),
     ("group:\n- arms: [finetune]\n", "group: there is no such field; did you mean 'groups'?"),
-    ("- a\n", "expected a mapping with groups"),
+    ("- a\n", "expected a mapping with groups, in YAML"),
     ("groups:\n- arms\n", "group 1: expected fields such as arms and targets"), ("groups: [\n", "line 2: "),
     ("[" * 2000, "nested too deeply")])
 def test_what_does_not_fit_a_matrix_is_said_in_the_words_of_its_file(text, said, tmp_path, capsys):

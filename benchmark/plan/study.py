@@ -85,6 +85,7 @@ def find_matrix(name: str, study: Study) -> Matrix:
     if path.suffix not in (".yaml", ".yml"):
         here = next((file for file in map(Path, (f"{name}.yaml", f"{name}.yml")) if file.is_file()), None)
         hint = (f"did you mean the file {here}?" if here is not None
+                else "a matrix is a YAML file, whose name ends in .yaml; benchmark info full shows one" if path.is_file()
                 else f"{nearest(name, study.matrices)}; or a file that ends in .yaml")
         raise ValueError(f"unknown matrix {name!r}; {hint}")
     from benchmark.spec.yamlfile import read_yaml
@@ -94,7 +95,7 @@ def find_matrix(name: str, study: Study) -> Matrix:
     except ValueError as error:
         raise ValueError(f"matrix {error}") from error
     if not isinstance(content, dict):
-        raise ValueError(f"matrix {path}: expected a mapping with groups; benchmark info full shows one")
+        raise ValueError(f"matrix {path}: expected a mapping with groups, in YAML; benchmark info full shows one")
     groups = content.get("groups")
     if isinstance(groups, list):
         given = {"arms": study.arms, "targets": study.targets}
