@@ -342,6 +342,25 @@ def test_files_of_one_name_are_neither_averaged_nor_compared_with_each_others_co
     assert beyond == {"": 0, "auxiliary=bbbbbbbb": 0}
 
 
+def test_a_run_from_weights_that_were_computed_anew_since_is_named():
+    start = make_pretraining("audioset").model_copy(update={"weights": {"result": "b" * 64}})
+    plain = make_spec()
+    spec = make_spec("imagenet", "m2pt", "audio", starts={**plain.starts, "auxiliary": start.run_id})
+    for weights, expected in (("a" * 64, {"Started from weights that were computed anew since"}), ("b" * 64, set())):
+        run = make_record(spec, 41.0).model_copy(update={"weights": {"auxiliary": weights}})
+        assert kinds(collect([start, make_record(plain, 40.0), run], tasks=TASKS)) == expected
+
+
+def test_seeds_of_several_versions_of_code_that_is_not_loaded_are_named():
+    records = [make_record(make_spec("grasping", seed=seed), 70.0) for seed in range(3)]
+    assert kinds(collect(records, tasks=TASKS)) == {"Task is not loaded"}
+    records[1] = records[1].model_copy(update={"code": OTHER_CODE})
+    found = collect(records, tasks=TASKS)
+    assert kinds(found) == {"Task is not loaded", "Seeds of one cell are of several versions of the code"}
+    assert [(remark.name, remark.detail) for remark in found.remarks if "several" in remark.kind] == [
+        ("grasping finetune", "2 versions")]
+
+
 def test_a_section_of_failures_alone_is_reported(tmp_path):
     failed = Problem("x", "NaN", spec=make_spec(epochs=3))
     write_report(analyse(pair([40.0, 50.0]), [failed], tasks=TASKS), tmp_path)

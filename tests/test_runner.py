@@ -289,7 +289,7 @@ def test_what_is_overwritten_is_chosen(reference, plugins, tmp_path):
     expected = records_of(reference[0])
     store.save(expected[done.spec.cell, 0])
     store.weights(done.spec).parent.mkdir(parents=True, exist_ok=True)
-    store.weights(done.spec).write_bytes(b"")
+    store.weights(done.spec).write_bytes(Store(reference[0]).weights(done.spec).read_bytes())
     other = expected[moved.spec.cell, 0]
     store.save(other.model_copy(update={"code": {**other.code, "engine": "0" * 16}}))
     store.save_failure(failed.spec, "x", "")
@@ -303,6 +303,29 @@ def test_what_is_overwritten_is_chosen(reference, plugins, tmp_path):
     alone = type(plan)((done, moved))
     assert todo(alone, store, ()).jobs == []
     assert todo(alone, store).jobs == [moved]
+    store.save(expected[failed.spec.cell, 0])
+    store.save(expected[missing.spec.cell, 0])
+    (needing,) = (job for job in (failed, missing) if moved.spec in [need for _, need in job.needs])
+    assert todo(plan, store).jobs == [moved, needing], "what starts from weights that other code left is computed anew, too"
+    assert todo(plan, store).standings[needing.spec.run_id].detail == "what it starts from"
+    assert todo(plan, store, ()).jobs == []
+
+
+def test_weights_that_are_not_those_of_their_record_are_computed_again_and_never_started_from(reference, plugins, tmp_path):
+    plan, store = plan_of(plugins, tmp_path, *MORTAL)
+    shutil.copytree(reference[0], tmp_path, dirs_exist_ok=True)
+    assert todo(plan, store).jobs == []
+    pretraining = plan.jobs[0]
+    starting = [job for job in plan.jobs if pretraining.spec in [need for _, need in job.needs]]
+    for job in starting:
+        shutil.rmtree(store.run_folder(job.spec))
+    assert todo(plan, store).jobs == starting
+    weights = bytearray(store.weights(pretraining.spec).read_bytes())
+    weights[-1] ^= 1
+    store.weights(pretraining.spec).write_bytes(weights)
+    work = todo(plan, store)
+    assert work.jobs == [pretraining, *starting]
+    assert work.counts() == {"weights wanted": 1}
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", "not json", '{"schema_version": 3', '{"schema_version": 3}'])

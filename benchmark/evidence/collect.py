@@ -100,7 +100,8 @@ def collect(
         for run in paired.runs
         if infos[run.spec.task].metrics[0].name not in measured[run]
     ]
-    remarks = sorted({*foreign, *paired.remarks, *unmeasured}, key=lambda r: (r.kind, r.name, r.detail))
+    doubts = (*_started_otherwise(paired.runs, records), *_of_several_versions(paired.runs, tasks or {}))
+    remarks = sorted({*foreign, *paired.remarks, *unmeasured, *doubts}, key=lambda r: (r.kind, r.name, r.detail))
     return Collection(
         records=tuple(records),
         paired=paired,
@@ -241,6 +242,25 @@ def with_files_told(runs: Sequence[Run]) -> list[Run]:
                  if way and len(ways[run.comparison, run.spec.auxiliary or "", role]) > 1]
         found.append(replace(run, altered=",".join(filter(None, (run.altered, *files)))) if files else run)
     return found
+
+
+def _started_otherwise(runs: Sequence[Run], records: Sequence[Record]) -> list[Remark]:
+    """Runs that started from other weights than those that the recorded run left which they name"""
+    left: dict[str, set[str]] = {}
+    for record in records:
+        left.setdefault(record.run_id, set()).add(record.weights.get("result", ""))
+    return [Remark("Started from weights that were computed anew since", run.name, f"its {role}, {start}, left others")
+            for run in runs for role, start in sorted(run.spec.starts.items())
+            if start in left and "" not in left[start] and run.record.weights.get(role, "") not in {"", *left[start]}]
+
+
+def _of_several_versions(runs: Sequence[Run], tasks: Mapping[str, TaskInfo]) -> list[Remark]:
+    """Cells of tasks that are not loaded, so that nobody knows which code is today's, whose seeds differ in their code"""
+    codes: dict[tuple[str, ...], dict[str, Run]] = {}
+    for run in (run for run in runs if run.spec.task not in tasks):
+        codes.setdefault(run.cell, {})[canonical_json(dict(run.record.code))] = run
+    return [Remark("Seeds of one cell are of several versions of the code", run.spec.cell, f"{len(versions)} versions")
+            for versions in codes.values() if len(versions) > 1 for run in [next(iter(versions.values()))]]
 
 
 def _untold_starts(spec: RunSpec) -> dict[str, str]:

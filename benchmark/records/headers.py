@@ -51,6 +51,7 @@ class Header:
     commit: str | None = None
     changed_ns: int = 0  # when its file was written
     wall: float | None = None  # seconds
+    weights: str = ""  # SHA-256 of what it left behind
     fault: str = ""
 
     @classmethod
@@ -59,7 +60,7 @@ class Header:
         spec, environment = record.spec, record.environment
         return cls(record.run_id, spec.asked, spec.cell, spec.task, spec.arm, spec.profile, spec.form, spec.data, record.code,
                    environment.lockstep or 1, environment.processes or (1,), environment.device, environment.commit,
-                   changed_ns, record.seconds.get("wall"))
+                   changed_ns, record.seconds.get("wall"), record.weights.get("result", ""))
 
 
 MISSING = Header(fault="there is none")

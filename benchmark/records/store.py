@@ -14,6 +14,7 @@ that lie there then are of no record.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Iterable, Mapping
@@ -94,6 +95,16 @@ class Store:
     def has_weights(self, spec: RunSpec) -> bool:
         """Whether the weights are here, and no attempt that left no record may have written them."""
         return self.weights(spec).is_file() and not self.is_begun(spec)
+
+    def weights_hold(self, spec: RunSpec) -> bool:
+        """Whether the weights are here, and those of the run's record, where it has one that says which they are."""
+        if not self.has_weights(spec):
+            return False
+        said = self.headers([spec.name]).get(spec.name, MISSING).weights
+        if not said:
+            return True
+        with self.weights(spec).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == said
 
     def is_begun(self, spec: RunSpec) -> bool:
         """Whether an attempt at the run has not come to its record, or not yet."""
