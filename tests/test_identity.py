@@ -126,11 +126,16 @@ def test_profiles_and_type_only_imports_do_not_count(package):
     assert package.digest() == before
 
 
-def test_what_a_plugin_takes_from_a_file_beside_it_counts(package):
-    package.write("lone_arm.py", "import json\nimport lone_helper\n")
-    package.write("lone_helper.py", "FACTOR = 1\n")
+@pytest.mark.parametrize(("imported", "files"), [
+    ("import lone_helper", ["lone_helper.py"]),
+    ("from lone_helpers import FACTOR", ["lone_helpers/__init__.py"]),
+    ("from lone_helpers.deep import FACTOR", ["lone_helpers/deep.py", "lone_helpers/__init__.py"])])
+def test_what_a_plugin_takes_from_a_file_or_a_folder_beside_it_counts(package, imported, files):
+    package.write("lone_arm.py", f"import json\n{imported}\n")
+    for file in files:
+        package.write(file, "FACTOR = 1\n")
     before = package.digest("lone_arm")
-    package.edit("lone_helper.py", "1", "2")
+    package.edit(files[0], "1", "2")
     assert package.digest("lone_arm") != before
 
 

@@ -24,7 +24,7 @@ from benchmark.cli.commands import build_parser
 from benchmark.cli.context import make_plan
 from benchmark.cli.main import main
 from benchmark.data.seeds import seed_torch
-from benchmark.provenance.currency import STATES
+from benchmark.provenance.currency import STATES, Standing
 from benchmark.records.record import Record, read_record, record_text
 from benchmark.records.store import Store
 from benchmark.runner.budget import Budget
@@ -307,7 +307,7 @@ def test_what_is_overwritten_is_chosen(reference, plugins, tmp_path):
     store.save(expected[missing.spec.cell, 0])
     (needing,) = (job for job in (failed, missing) if moved.spec in [need for _, need in job.needs])
     assert todo(plan, store).jobs == [moved, needing], "what starts from weights that other code left is computed anew, too"
-    assert todo(plan, store).standings[needing.spec.run_id].detail == "what it starts from"
+    assert todo(plan, store).standings[needing.spec.run_id] == Standing("other code", "what it starts from")
     assert todo(plan, store, ()).jobs == []
 
 

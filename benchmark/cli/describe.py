@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+import shlex
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from benchmark.evidence.claims import Claim, Judgement, load_claims
@@ -147,7 +148,7 @@ def describe_claim(claim: Claim, state: Judgement | None = None) -> str:
     return "\n".join(lines)
 
 
-def describe_run(record: Record, file: Path, tasks: Mapping[str, Task]) -> str:
+def describe_run(record: Record, file: Path, tasks: Mapping[str, Task], plugins: Sequence[str] = ()) -> str:
     """What was computed, what came out on test, what it took, where and by what, and what can be done with it."""
     spec, folder = record.spec, file.parents[2]
     what = (f"pretraining on {spec.modality}" if spec.kind == "pretrain" else
@@ -172,7 +173,7 @@ def describe_run(record: Record, file: Path, tasks: Mapping[str, Task]) -> str:
     lines += [f"computed: {record.started}, {made.processor} ({made.device}), torch {made.torch}, Python {made.python}"
               + (f", commit {made.commit[:7]}{' and changes' if made.dirty else ''}" if made.commit else "")]
     lines += [f"command: {record.command}"] if record.command else []
-    lines += [f"again: benchmark reproduce {spec.name} --results {folder}"]
+    lines += [f"again: {shlex.join(['benchmark', 'reproduce', spec.name, '--results', str(folder), *plugins])}"]
     return "\n".join(lines)
 
 

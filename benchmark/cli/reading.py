@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.cli.closing import note_beside
-from benchmark.cli.context import load_registry, load_study, not_there
+from benchmark.cli.context import load_registry, load_study, not_there, plugins_given
 from benchmark.plan.names import pick
 from benchmark.records.record import may_be, names_in, names_under, read_record
 from benchmark.records.store import FAILURE, RECORD, Store, read_failure
@@ -47,7 +47,7 @@ def show_info(options: argparse.Namespace, command: str) -> int:
     tasks, arms = load_registry(options.plugins)
     study = load_study()
     if file := _file_of_run(options):
-        print(_run_text(file, tasks, options.json))
+        print(_run_text(file, tasks, options))
         return 0
     text = describe(options.name, tasks, arms, study, options.profile, lambda: judge_all(options))  # also refuses
     if options.json:
@@ -64,16 +64,16 @@ def _file_of_run(options: argparse.Namespace) -> Path | None:
     return files[0] if files else None
 
 
-def _run_text(file: Path, tasks: Mapping[str, Task], as_json: bool) -> str:
+def _run_text(file: Path, tasks: Mapping[str, Task], options: argparse.Namespace) -> str:
     from benchmark.cli.describe import describe_failure, describe_run
 
     if file.name == RECORD:
         record = read_record(file)
-        return record.model_dump_json(indent=1) if as_json else describe_run(record, file, tasks)
+        return record.model_dump_json(indent=1) if options.json else describe_run(record, file, tasks, plugins_given(options))
     failure = read_failure(file)
     if failure is None:
         raise ValueError(f"{file} cannot be read")
-    return failure.model_dump_json(indent=1) if as_json else describe_failure(failure, file)
+    return failure.model_dump_json(indent=1) if options.json else describe_failure(failure, file)
 
 
 def _folders(options: argparse.Namespace) -> list[Path]:

@@ -66,7 +66,7 @@ def reachable_code(roots: Iterable[str], beside: Iterable[str] = ()) -> Iterator
     named = [*waiting, *beside]
     packages = {root.split(".")[0] for root in named} | PACKAGES
     plugins = {path.parent for root in named if "." not in root and (path := _source(root))
-               and path.name != "__init__.py"}  # single files may import the files beside them
+               and path.name != "__init__.py"}  # single files may import the files and folders beside them
     seen: set[str] = set()
     while waiting:
         module = waiting.pop()
@@ -77,7 +77,7 @@ def reachable_code(roots: Iterable[str], beside: Iterable[str] = ()) -> Iterator
             tree, imports = _parse(path, path.stat().st_mtime_ns, module)
             yield module, tree
             waiting += [name for name in imports if (top := name.split(".")[0]) in packages
-                        or any((folder / f"{top}.py").is_file() for folder in plugins)]
+                        or any((folder / file).is_file() for folder in plugins for file in (f"{top}.py", f"{top}/__init__.py"))]
 
 
 def _source(module: str) -> Path | None:

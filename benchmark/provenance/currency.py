@@ -94,7 +94,9 @@ class Judge:
 
     def of_plan(self, store: Store, planned: Sequence[tuple[RunSpec, Mapping[str, str]]],
                 headers: Mapping[str, Header] | None = None) -> list[Standing]:
-        """Of planned runs, each with today's code; `headers`: of the folder's records, where they are read already."""
+        """Of planned runs, each with today's code, what others start from before them, as they stand no better than that does;
+        `headers`: of the folder's records, where they are read already.
+        """
         present = names_under(store.folder)
         of_cell: dict[str, list[str]] = {}
         for name in present:
@@ -104,8 +106,13 @@ class Judge:
         near = [other for spec, _ in planned if spec.name not in known
                 for other in of_cell.get(spec.name.rpartition("-")[0], [])]
         headers = headers if headers is not None else store.headers(dict.fromkeys([*own, *near]))
-        return [self._of_one(spec, code, headers, store, known,
-                             of_cell.get(spec.name.rpartition("-")[0], [])) for spec, code in planned]
+        found: dict[str, Standing] = {}
+        for spec, code in planned:
+            own_standing = self._of_one(spec, code, headers, store, known, of_cell.get(spec.name.rpartition("-")[0], []))
+            moved = next((found[start].state for start in spec.starts.values()
+                          if start in found and found[start].state in AGAIN), None)
+            found[spec.run_id] = Standing(moved, "what it starts from") if moved and own_standing.holds else own_standing
+        return [found[spec.run_id] for spec, _ in planned]
 
     def _of_one(self, spec: RunSpec, code: Mapping[str, str], headers: Mapping[str, Header], store: Store,
                 known: set[str], others: Sequence[str]) -> Standing:

@@ -74,19 +74,16 @@ class Todo:
 
 def todo(plan: Plan, store: Store, again: Collection[State] = AGAIN, headers: Mapping[str, Header] | None = None,
          named: Collection[str] = ()) -> Todo:
-    """The jobs without a result, those in one of the states `again` or `named`, those that start from one of such a state, and
-    what they need whose weights are not here, or not its record's. `headers`: of the records, if known; `named`: run ids.
+    """The jobs without a result, those in one of the states `again` or `named`, and what they need whose weights are not here,
+    or not those of its record.
+
+    `headers`: of the folder's records, where they are read already; `named`: run ids.
     """
     judge = Judge.beside(store)
     judged = judge.of_plan(store, [(job.spec, job.code) for job in plan.jobs], headers)
     standings = dict(zip((spec.run_id for spec in plan.specs), judged, strict=True))
     states = {"missing", "failed", *again}
     chosen = {run_id for run_id, standing in standings.items() if standing.state in states or run_id in named}
-    for job in plan.jobs:  # what others start from comes before them
-        moved = [state for _, need in job.needs if (state := standings[need.run_id].state) in again]
-        if moved and job.spec.run_id not in chosen:
-            chosen.add(job.spec.run_id)
-            standings[job.spec.run_id] = Standing(moved[0], "what it starts from")
     asked = frozenset(chosen)
     for job in reversed(plan.jobs):  # so that what a training needs which is needed itself is found, too
         if job.spec.run_id in chosen:
