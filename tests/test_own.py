@@ -251,7 +251,7 @@ def test_numbers_that_are_none_are_counted_and_what_is_doubtful_is_said_as_a_run
     assert "imagenet" not in printed, "what is shipped is tested"
 
 
-def test_a_task_that_has_recipes_for_one_setting_alone_is_looked_at_by_that(tmp_path, capsys):
+def test_a_task_that_has_recipes_for_one_setting_alone_is_looked_at_by_that():
     class One(type(TASKS["imagenet"])):
         profiles: ClassVar = {"tiny": replace(spec := TASKS["imagenet"].profiles["tiny"], train={"fix": spec.train["fix"]})}
 

@@ -85,9 +85,12 @@ def todo(plan: Plan, store: Store, again: Collection[State] = AGAIN, headers: Ma
     states = {"missing", "failed", *again}
     chosen = {run_id for run_id, standing in standings.items() if standing.state in states or run_id in named}
     asked = frozenset(chosen)
+    looked: set[str] = set()  # many start from one, whose weights are read once
     for job in reversed(plan.jobs):  # so that what a training needs which is needed itself is found, too
         if job.spec.run_id in chosen:
-            chosen |= {need.run_id for _, need in job.needs if not store.weights_hold(need)}
+            needs = {need.run_id: need for _, need in job.needs if need.run_id not in looked}
+            looked |= needs.keys()
+            chosen |= {run_id for run_id, need in needs.items() if not store.weights_hold(need)}
     jobs = [job for job in plan.jobs if job.spec.run_id in chosen]
     replaced = {job.spec.run_id: changed for job in jobs if (changed := store.changed_ns(job.spec)) is not None}
     return Todo(jobs, standings, replaced, frozenset(chosen) - asked)
