@@ -16,7 +16,8 @@ import pytest
 
 from baselines import ARMS
 from benchmark.plan.matrix import code_of
-from benchmark.provenance.code import ENGINE, code_parts, reachable_code, spelled
+from benchmark.plan.plugins import extend
+from benchmark.provenance.code import ENGINE, code_parts, own_files, reachable_code, spelled
 from benchmark.spec.recipes import SETTINGS, ModelShape, PretrainRecipe, TrainRecipe
 from benchmark.spec.runspec import LABELS, ManySeeds, Role, RunSpec, Site, canonical_json
 from tasks import TASKS
@@ -72,7 +73,8 @@ class Package:
 
     def digest(self, root: str = "other_suite.arm") -> str:
         importlib.invalidate_caches()
-        code_parts.cache_clear()  # it lasts as long as a process, in which code does not change
+        own_files.cache_clear()
+        code_parts.cache_clear()  # they last as long as a process, in which code does not change
         return code_parts("tasks.imagenet", root, None)["arm"]
 
 
@@ -137,6 +139,55 @@ def test_what_a_plugin_takes_from_a_file_or_a_folder_beside_it_counts(package, i
     before = package.digest("lone_arm")
     package.edit(files[0], "1", "2")
     assert package.digest("lone_arm") != before
+
+
+@pytest.mark.parametrize(("imported", "file"), [
+    ("import far_helper", "elsewhere/far_helper.py"),
+    ("from far_helpers import FACTOR", "elsewhere/far_helpers/__init__.py"),
+    ("from far_space.deep import FACTOR", "elsewhere/far_space/deep.py")], ids=("file", "package", "folder without __init__"))
+def test_what_a_plugin_takes_from_another_folder_of_the_user_s_counts(package, monkeypatch, imported, file):
+    monkeypatch.syspath_prepend(str(package.folder / "elsewhere"))
+    package.write("lone_arm.py", f"import json\nimport torch\n{imported}\n")
+    (package.folder / file).parent.mkdir(parents=True, exist_ok=True)
+    package.write(file, "from deeper import FACTOR\n")
+    package.write("deeper.py", "FACTOR = 1\n")
+    before = package.digest("lone_arm")
+    package.edit("deeper.py", "1", "2")
+    between = package.digest("lone_arm")
+    package.edit(file, "FACTOR", "FACTOR as TIMES")
+    assert len({before, between, package.digest("lone_arm")}) == 3
+    assert set(own_files(("lone_arm",))) == {str(package.folder / name) for name in ("lone_arm.py", file, "deeper.py")}
+
+
+def test_what_an_installer_put_in_a_folder_does_not_count(package, monkeypatch):
+    monkeypatch.syspath_prepend(str(package.folder / "installed"))
+    (package.folder / "installed/some_package-1.0.dist-info").mkdir(parents=True)
+    package.write("lone_arm.py", "import torch\nimport some_package\n")
+    package.write("installed/some_package.py", "FACTOR = 1\n")
+    before = package.digest("lone_arm")
+    package.edit("installed/some_package.py", "1", "2")
+    assert package.digest("lone_arm") == before
+    package.write("lone_arm.py", "import torch\n")
+    assert set(dict(reachable_code(("lone_arm",)))) == {"lone_arm"}
+
+
+@pytest.mark.parametrize("edited", ["exporting_arm.py", "made_elsewhere.py"])
+def test_of_a_plugin_whose_class_is_another_module_s_both_files_count(package, monkeypatch, edited):
+    for name in ("exporting_arm", "made_elsewhere"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    package.write("made_elsewhere.py", "from baselines.m2pt import M2PT\n\n\nclass Own(M2PT):\n    name = 'elsewhere'\n")
+    package.write("exporting_arm.py", "from made_elsewhere import Own\n\nOwn.factor = 1\nARM = Own()\n")
+    importlib.invalidate_caches()
+    arm = extend({}, {}, [package.folder / "exporting_arm.py"])[1]["elsewhere"]
+    changed = arm.model_validate(arm.model_dump())  # as overrides leave it
+
+    def digest() -> str:
+        code_parts.cache_clear()
+        return code_of(TASKS["imagenet"], changed, "tiny")["arm"]
+
+    before = digest()
+    package.edit(edited, *(("= 1", "= 2") if edited == "exporting_arm.py" else ("M2PT):\n", "M2PT):\n    other = 1\n")))
+    assert digest() != before
 
 
 def test_what_a_plugin_takes_from_this_suite_counts(package):

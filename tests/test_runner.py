@@ -134,6 +134,26 @@ def test_a_pretraining_is_computed_once_and_shared(reference):
         assert weights["mortal m2pt(signal)"]["auxiliary"] == records["signal pretraining", seed].weights["result"]
 
 
+def test_what_was_edited_after_planning_is_not_computed_under_the_name_of_what_was_planned(tmp_path, monkeypatch):
+    """A run's process imports a plugin when it begins, and its record names the code that was there when it was planned."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.delitem(sys.modules, "edited_arm", raising=False)
+    file = tmp_path / "edited_arm.py"
+    file.write_text("from baselines.plain import Scratch\n\n\nclass Own(Scratch):\n    name = 'edited'\n\n\n"
+                    "ARM = Own()\n")
+    plan, store = plan_of(file, tmp_path / "results", "--matrix", "smoke", "-t", "modelnet", "--arm", "edited", "--setting",
+                          "scratch", "--seeds", "0", "--limit", "8")
+    store.prepare()
+    work = todo(plan, store)
+    file.write_text(file.read_text() + "# edited\n")
+    assert [spec.arm for spec in run_plan(plan, store, Site(results=str(store.folder)), 1, lambda event: None, work=work)] == [
+        "edited"]
+    failure = store.failure(plan.specs[0])
+    assert failure.error == (f"ValueError: {file} was edited after this command began, and its runs are computed by one "
+                             "state of the code; run the same command again")
+    assert not store.records()[0]
+
+
 def test_a_second_call_runs_nothing(reference, plugins):
     results, _ = reference
     before = {path: path.stat().st_mtime_ns for path in results.rglob("*")}

@@ -17,12 +17,14 @@ from pydantic import ValidationError
 from benchmark.plan.given import Published, file_digest, given_weights, published_files
 from benchmark.plan.names import nearest
 from benchmark.plan.overrides import Override, as_field, check_number
-from benchmark.provenance.code import code_parts
+from benchmark.plan.plugins import modules_of
+from benchmark.provenance.code import code_parts, own_files
 from benchmark.spec.contracts import Arm, ProfileSpec, Start, Task, Trained
 from benchmark.spec.recipes import Frozen, ModelShape, Setting, TrainRecipe
 from benchmark.spec.runspec import FOLDS, ManySeeds, Pretrained, Role, RunSpec, recipe_under
 
 Value = TypeVar("Value", bound=Frozen)
+Roots = tuple[tuple[str, ...], tuple[str, ...], str | None]  # modules of a task, an arm, and the reader of its data
 LR_BY_BATCH = {"paper"}  # profiles whose learning rates are published for a batch of 256 and grow with it
 
 
@@ -46,10 +48,24 @@ class Job:
     needs: tuple[tuple[str, RunSpec], ...] = ()  # runs that it starts from, by role
     files: tuple[tuple[str, Pretrained], ...] = ()  # weights that were not trained here, by role
 
-    @functools.cached_property
+    @property
     def code(self) -> dict[str, str]:
         """Digests by part of the code that would carry it out now; of a stack's also where it trains alone."""
-        return code_of(self.task, self.arm, self.spec.profile)
+        return self.take_code()[0]
+
+    @property
+    def own_files(self) -> dict[str, str]:
+        """SHA-256 of the user's own files among that code, by path"""
+        return self.take_code()[1]
+
+    def take_code(self) -> tuple[dict[str, str], dict[str, str]]:
+        """`code` and `own_files`, both as they are when first asked for: they go with the job to the process that runs it."""
+        return self._code
+
+    @functools.cached_property
+    def _code(self) -> tuple[dict[str, str], dict[str, str]]:
+        task, arm, reader = roots_of(self.task, self.arm, self.spec.profile)
+        return code_parts(task, arm, reader), own_files((*task, *arm, *filter(None, [reader])))
 
 
 @dataclass(frozen=True)
@@ -277,7 +293,12 @@ def stop_after(share: float, epochs: int) -> int:
 
 def code_of(task: Task, arm: Arm | None, profile: str) -> dict[str, str]:
     """Digests by part of the code that a run of `task` under `arm` (None: its pretraining) and `profile` may depend on."""
-    return code_parts(type(task).__module__, None if arm is None else type(arm).__module__, task.profiles[profile].reader)
+    return code_parts(*roots_of(task, arm, profile))
+
+
+def roots_of(task: Task, arm: Arm | None, profile: str) -> Roots:
+    """Modules in which a task, an arm and the reader of a profile's data begin"""
+    return modules_of(task), () if arm is None else modules_of(arm), task.profiles[profile].reader
 
 
 def pretraining_tasks(tasks: Mapping[str, Task]) -> dict[str, Task]:

@@ -12,6 +12,18 @@ from types import ModuleType
 from benchmark.plan.given import FOREIGN
 from benchmark.spec.contracts import Arm, Task
 
+_MADE_IN: dict[tuple[str, str], str] = {}  # the module in which a plugin's object is made, by its kind and name
+
+
+def modules_of(value: Task | Arm) -> tuple[str, ...]:
+    """The module in which the class of a task or an arm is written, and that in which the object is made, if it is another."""
+    made = _MADE_IN.get((_kind(value), value.name))
+    return tuple(dict.fromkeys(name for name in (type(value).__module__, made) if name))
+
+
+def _kind(value: Task | Arm) -> str:
+    return "task" if isinstance(value, Task) else "arm"
+
 
 def extend(tasks: Mapping[str, Task], arms: Mapping[str, Arm],
            places: Sequence[Path] = ()) -> tuple[dict[str, Task], dict[str, Arm]]:
@@ -21,12 +33,13 @@ def extend(tasks: Mapping[str, Task], arms: Mapping[str, Arm],
     Raises `ValueError` for a file that cannot be imported or defines neither, and for a name that is taken or cannot be one.
     """
     tasks, arms = dict(tasks), dict(arms)
-    found: list[tuple[str, object]] = [(point.name, point.load()) for group in ("benchmark.tasks", "benchmark.arms")
-                                       for point in entry_points(group=group)]
+    found: list[tuple[str, object, str]] = [(point.name, point.load(), point.module)
+                                            for group in ("benchmark.tasks", "benchmark.arms")
+                                            for point in entry_points(group=group)]
     files = {file.resolve(): file for place in places for file in _files_of(place)}
     for file in files.values():
-        found += [(str(file), value) for value in _defined_in(file)]
-    for place, value in found:
+        found += [(str(file), value, file.stem) for value in _defined_in(file)]
+    for place, value, module in found:
         if isinstance(value, type) and issubclass(value, Task | Arm):
             said = f"{'TASK' if issubclass(value, Task) else 'ARM'} is the class {value.__name__}"
             raise ValueError(f"plugin {place}: {said}; make an object of it: {said.split()[0]} = {value.__name__}()")
@@ -36,6 +49,7 @@ def extend(tasks: Mapping[str, Task], arms: Mapping[str, Arm],
         check_names(value, place)
         if value.name in (tasks if isinstance(value, Task) else arms):
             raise ValueError(f"plugin {value.name!r}: there is one of this name already")
+        _MADE_IN[_kind(value), value.name] = module
         if isinstance(value, Task):
             tasks[value.name] = value
         else:

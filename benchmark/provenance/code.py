@@ -13,7 +13,7 @@ import hashlib
 import importlib.util
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from importlib.machinery import PathFinder
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
 ENGINE = "benchmark.train.execute"  # root of all that computes a result
@@ -28,21 +28,26 @@ PARTS = ("engine", "modality", "task", "arm", "reader", "stack", "processes")
 DIGITS = 16  # of a part's digest: enough to tell versions of one project apart
 
 
+Modules = str | tuple[str, ...] | None  # one name, or several
+
+
 @functools.lru_cache
-def code_parts(task: str, arm: str | None, reader: str | None) -> dict[str, str]:
-    """Digests of the code that a run may depend on, by part; the names are those of modules.
+def code_parts(task: Modules, arm: Modules, reader: Modules) -> dict[str, str]:
+    """Digests of the code that a run may depend on, by part; the names are those of modules. Of a plugin there may be two:
+    where its class is written, and where the object is made.
 
     "engine": what every run goes through. "modality": what else of this package the task uses, its
     tokenizer and head. "task", "arm" and "reader" (of the data): theirs alone. "stack": what trains
     several runs at once beyond the engine. "processes": what several share a run by. A module belongs
     to the first part that reaches it.
     """
-    roots = {"engine": ENGINE, "task": task, "arm": arm, "reader": reader, "stack": STACKS, "processes": PROCESSES}
-    every = [root for root in roots.values() if root]
+    given = {"engine": ENGINE, "task": task, "arm": arm, "reader": reader, "stack": STACKS, "processes": PROCESSES}
+    roots = {part: (named,) if isinstance(named, str) else named or () for part, named in given.items()}
+    every = [root for names in roots.values() for root in names]
     own: dict[str, list[str]] = {}
     seen: set[str] = set()
-    for part, root in roots.items():
-        for module, tree in reachable_code((root,), beside=every) if root else ():
+    for part, names in roots.items():
+        for module, tree in reachable_code(names, beside=every):
             if module not in seen:
                 seen.add(module)
                 engines = part == "task" and module.partition(".")[0] == ENGINE.partition(".")[0]
@@ -60,13 +65,12 @@ def used_code(parts: Mapping[str, str], stacked: bool, shared: bool) -> dict[str
 def reachable_code(roots: Iterable[str], beside: Iterable[str] = ()) -> Iterator[tuple[str, str]]:
     """Each module that the roots import, directly or not, also inside functions, and its tree's digest.
 
-    `beside`: further roots, whose packages count, too.
+    `beside`: further roots, whose packages count, too. Where any of these is no module of ours, so does all that is imported
+    from the user's own folders, wherever they are; what was installed does not.
     """
     waiting = list(roots)
-    named = [*waiting, *beside]
-    packages = {root.split(".")[0] for root in named} | PACKAGES
-    plugins = {path.parent for root in named if "." not in root and (path := _source(root))
-               and path.name != "__init__.py"}  # single files may import the files and folders beside them
+    packages = {root.split(".")[0] for root in (*waiting, *beside)} | PACKAGES
+    foreign = bool(packages - PACKAGES)
     seen: set[str] = set()
     while waiting:
         module = waiting.pop()
@@ -76,16 +80,54 @@ def reachable_code(roots: Iterable[str], beside: Iterable[str] = ()) -> Iterator
         if path is not None:
             tree, imports = _parse(path, path.stat().st_mtime_ns, module)
             yield module, tree
-            waiting += [name for name in imports if (top := name.split(".")[0]) in packages
-                        or any((folder / file).is_file() for folder in plugins for file in (f"{top}.py", f"{top}/__init__.py"))]
+            waiting += [name for name in imports if (top := name.split(".")[0]) in packages or (foreign and is_own(top))]
+
+
+@functools.lru_cache
+def own_files(roots: tuple[str, ...]) -> dict[str, str]:
+    """SHA-256 of each file of the user's own that the roots reach, by its path; nothing where all is this suite's."""
+    ours = all(root.split(".")[0] in PACKAGES for root in roots)
+    paths = [_source(module) for module, _ in ([] if ours else reachable_code(roots)) if module.split(".")[0] not in PACKAGES]
+    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths if path is not None}
+
+
+def edited_since(files: Mapping[str, str]) -> list[str]:
+    """Of `own_files`, those that are others now"""
+    return [path for path, digest in files.items()
+            if not Path(path).is_file() or hashlib.sha256(Path(path).read_bytes()).hexdigest() != digest]
+
+
+def is_own(top: str) -> bool:
+    """Whether a module of this name, with no dot in it, is in a folder of the user's: neither Python's nor installed."""
+    if top in sys.stdlib_module_names:
+        return False
+    spec = _spec_of(top)
+    places = [] if spec is None else [*(spec.submodule_search_locations or ())] or [spec.origin or ""]
+    return any(place.endswith(".py") or Path(place).is_dir() for place in places) and not any(
+        _is_installed(Path(place).parent) for place in places)
+
+
+@functools.cache
+def _is_installed(folder: Path) -> bool:
+    """Whether an installer put something there, such as site-packages: it leaves a note beside each package."""
+    return any(folder.glob("*.dist-info"))
+
+
+def _spec_of(top: str) -> ModuleSpec | None:
+    """Where a module with no dot in its name is, found without importing it."""
+    loaded = sys.modules.get(top)
+    if loaded is not None:
+        return getattr(loaded, "__spec__", None)
+    try:
+        return importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        return None
 
 
 def _source(module: str) -> Path | None:
     """The file of a module, found without importing anything; None where the name is no module (a function, say)."""
     top, *rest = module.split(".")
-    loaded = sys.modules.get(top)
-    spec = getattr(loaded, "__spec__", None) if loaded else importlib.util.find_spec(top)
-    name = top
+    spec, name = _spec_of(top), top
     for part in rest:
         if spec is None or spec.submodule_search_locations is None:
             return None

@@ -108,10 +108,11 @@ def run_plan(plan: Plan, store: Store, site: Site, jobs: int, on_event: Callable
     On KeyboardInterrupt running processes are stopped (their checkpoints stay) and the exception goes on.
     """
     work = work or todo(plan, store)
+    for job in work.jobs:
+        job.take_code()  # here, where plugins are loaded, and before any run can begin
     pending = {job.spec.run_id for job in work.jobs}
-    for job in plan.jobs:
-        if job.spec.run_id not in pending:
-            on_event(Event("kept", job.spec))
+    for spec in (spec for spec in plan.specs if spec.run_id not in pending):
+        on_event(Event("kept", spec))
     os.environ |= environment(site.threads)  # read when the fork server starts
     runner = _Runner(store, site, on_event, retries, list(work.jobs), dict(work.replaced), budget)
     try:
@@ -345,6 +346,5 @@ def _death(exitcode: int | None) -> tuple[str, str, str]:
     """The outcome of a process that ended without telling one"""
     if exitcode is not None and exitcode < 0:
         name = signal.Signals(-exitcode).name
-        hint = " (out of memory?)" if name == "SIGKILL" else ""
-        return "passing", f"the run's process was ended by {name}{hint}", ""
+        return "passing", f"the run's process was ended by {name}{' (out of memory?)' * (name == 'SIGKILL')}", ""
     return "failed", f"the run's process ended with exit code {exitcode} and no result", ""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TextIO
 
 from benchmark.plan.matrix import Job
-from benchmark.provenance.code import used_code
+from benchmark.provenance.code import edited_since, used_code
 from benchmark.records.lease import Keeper, Lease
 from benchmark.records.record import Record
 from benchmark.records.store import Store
@@ -125,6 +125,14 @@ def run_here(work: Work, store: Store, site: Site, report: Report) -> None:
         _run(work, store, site, 0, report, sys.stdout, keeper)
 
 
+def check_files(job: Job) -> None:
+    """Raises `ValueError` where files of the user's own are others than when the run was planned: this process has imported
+    what is there now, and the record would name the code that was there then."""
+    if edited := edited_since(job.own_files):
+        raise ValueError(f"{edited[0]} was edited after this command began, and its runs are computed by one state of the "
+                         "code; run the same command again")
+
+
 def _claim(works: Sequence[Work], store: Store) -> dict[str, Lease]:
     """By run id, the leases of those that are to be done here. Raises `OSError` where a single run's folder cannot be
     written; of several, it is left out."""
@@ -156,6 +164,7 @@ def _run(work: Work, store: Store, site: Site, slot: int, report: Report, log: T
     from benchmark.train.execute import execute
 
     job = work.job
+    check_files(job)
     if site.processes > 1:
         record = compute_together(site.processes, partial(_share, work, site, slot), report)
     else:
@@ -204,6 +213,8 @@ def _train_together(works: Sequence[Work], store: Store, site: Site, slot: int, 
     from benchmark.train.stack import train_stack
 
     jobs = {work.job.spec.run_id: work.job for work in works}
+    for job in jobs.values():
+        check_files(job)
     members = [Member(work.job.spec, work.job.task, work.job.arm, work.folder, work.starts) for work in works]
     return train_stack(members, _placed(site, slot),
                        lambda record: _keep(record, jobs[record.run_id], store, log, keeper), report)
