@@ -17,6 +17,7 @@ from benchmark.model.encoder import Encoder, build_blocks
 from benchmark.model.weights import CheckpointError, load_blocks, load_encoder
 from benchmark.records.store import Store
 from benchmark.spec.recipes import ModelShape
+from benchmark.spec.weightfile import BlockShape, Origin, read_origin
 from benchmark.transfer.convert import convert, convert_blocks, write
 from benchmark.transfer.namings import detect
 from benchmark.transfer.published import read_sets
@@ -520,6 +521,31 @@ def test_a_run_starts_from_converted_weights(tmp_path, capsys, monkeypatch):
     assert f"--start {start[3]}: no run of this matrix starts from weights of audio; leave it out" in capsys.readouterr().err
     assert main([*command, "--arm", "same-modality"]) == 2
     assert "wants another pretraining" in capsys.readouterr().err
+
+
+def test_weights_of_another_modality_are_refused_and_those_that_name_none_are_told(tmp_path, capsys):
+    """What the tokenizers of both share in shape alone, blocks, would be joined without a word."""
+    shape = TASKS["audioset"].profiles["tiny"].shape
+    plain, command = tmp_path / "plain.safetensors", ["--matrix", "smoke", "-t", "modelnet"]
+    save_file(Encoder(TASKS["audioset"].tokenizer(shape), shape).state_dict(), plain)
+    for more in ([], ["--blocks-only"]):
+        ours = tmp_path / f"ours{len(more)}.safetensors"
+        assert main(["convert", str(plain), "audioset", "--profile", "tiny", "--out", str(ours), *more]) == 0
+        assert read_origin(ours).modality == "audio"
+        capsys.readouterr()
+        for wrong in ("image", "speech"):
+            for verb in ("run", "status"):
+                assert main([verb, *command, "-x", wrong, "--start", f"{wrong}={ours}", "--results", str(tmp_path / "r")]) == 2
+                assert capsys.readouterr().err == (
+                    f"benchmark: --start {wrong}={ours}: the file was converted for audio; give it as --start audio={ours}, or "
+                    f"convert the published file for {wrong}\n")
+        assert main(["run", *command, "-x", "audio", "--start", f"audio={ours}", "--dry-run", "--results", str(tmp_path)]) == 0
+        assert "does not say for which modality" not in capsys.readouterr().out
+    assert main(["run", *command, "-x", "image", "--start", f"image={plain}", "--dry-run", "--results", str(tmp_path)]) == 0
+    assert (f"note: --start image={plain}: the file does not say for which modality it was converted, as earlier releases and "
+            "other programs leave it, and is taken as image's\n") in capsys.readouterr().out
+    foreign = Origin(blocks=BlockShape(embed_dim=96, depth=3, num_heads=3, mlp_ratio=2), format="x", sources={})
+    assert "modality" not in foreign.text(), "so that a file of no task keeps its bytes, and a run its id"
 
 
 def test_tensors_that_share_memory_are_written_each_for_itself(tmp_path, capsys):

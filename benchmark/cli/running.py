@@ -26,6 +26,7 @@ from benchmark.cli.own import look_at_own_tasks
 from benchmark.cli.standing import print_states
 from benchmark.cli.terminal import log_and_screen
 from benchmark.plan.fit import note_warmup
+from benchmark.plan.given import note_unnamed
 from benchmark.plan.matrix import Plan
 from benchmark.provenance.currency import Judge
 from benchmark.records.lease import takeover_seconds
@@ -73,8 +74,9 @@ def run_matrix(options: argparse.Namespace, command: str) -> int:
         raise ValueError(f"--lockstep {lockstep}: the runs of this matrix are compared by time, so each must train alone")
     if alone := lone_runs(plan, store, options):
         print(alone, flush=True)
-    for rising in note_warmup(plan):
-        print(rising, flush=True)
+    known = {task.modality for task in load_registry(options.plugins)[0].values()}
+    for note in [*note_warmup(plan), *note_unnamed(options.start, known)]:
+        print(note, flush=True)
     if options.dry_run and resources is not None:
         return show_expense(options, plan, store, resources, processes, unprepared)
     if options.dry_run:

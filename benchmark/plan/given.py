@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from benchmark.spec.contracts import Task
@@ -37,6 +37,26 @@ def given_weights(path: Path, modality: str, shape: ModelShape, known: bool) -> 
         raise ValueError(f"--start {modality}={path}: the file does not say how its blocks are made, and no task has that "
                          f"modality; write it with: benchmark convert FILE {modality} --blocks-only --out OTHER.safetensors")
     return Pretrained(weights=path, shape=shape if origin is None else origin.blocks.applied(shape))
+
+
+def check_modalities(given: Mapping[str, Path]) -> None:
+    """Raises `ValueError` for a file, by modality, that says it was converted for another one."""
+    for modality, path in given.items():
+        origin = read_origin(path)
+        if origin is not None and origin.modality not in ("", modality):
+            raise ValueError(f"--start {modality}={path}: the file was converted for {origin.modality}; give it as --start "
+                             f"{origin.modality}={path}, or convert the published file for {modality}")
+
+
+def note_unnamed(texts: Iterable[str], known: Collection[str]) -> list[str]:
+    """A line for each file, as `--start` has them, that is to be of a `known` modality and does not say of which it is."""
+    found = []
+    for modality, _, path in (text.partition("=") for text in texts):
+        origin = read_origin(Path(path).expanduser().resolve()) if modality in known else None
+        if modality in known and (origin is None or not origin.modality):
+            found.append(f"note: --start {modality}={path}: the file does not say for which modality it was converted, as "
+                         f"earlier releases and other programs leave it, and is taken as {modality}'s")
+    return found
 
 
 def published_files(files: Mapping[str, Pretrained]) -> Published | None:

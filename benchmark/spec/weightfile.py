@@ -45,10 +45,11 @@ class Origin(Frozen):
     sources: dict[str, str]  # SHA-256 of the published files by name
     notes: tuple[str, ...] = ()  # what was taken of them
     differences: tuple[str, ...] = ()  # what its blocks computed otherwise before
+    modality: str = ""  # of the task that it was converted for; "" where it was for none, or by an earlier release
 
     def text(self) -> str:
-        """As it is written; the same for the same"""
-        return self.model_dump_json()
+        """As it is written; the same for the same, also for what earlier releases wrote"""
+        return self.model_dump_json(exclude=None if self.modality else {"modality"})
 
 
 @functools.lru_cache

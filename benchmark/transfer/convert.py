@@ -41,6 +41,7 @@ class Conversion:
     notes: list[str] = field(default_factory=list)  # which of several weights were taken, and what they do without
     differences: list[str] = field(default_factory=list)  # what its blocks computed otherwise
     blocks: BlockShape | None = None
+    modality: str = ""  # of the task that they are for
     sources: dict[str, str] = field(default_factory=dict)  # SHA-256 of the files that were read, by name
 
     def describe(self) -> str:
@@ -82,6 +83,7 @@ def convert(path: Path, task: Task, shape: ModelShape, *, blocks_only: bool = Fa
         hints = reasons(wrong) + (_hints(own, renamed, model, shape) if not blocks_only else [])
         _refuse(path, naming, f"does not fit {task.name}", wrong, hints)
     conversion.blocks = BlockShape(**{name: getattr(shape, name) for name in BlockShape.model_fields})
+    conversion.modality = task.modality
     conversion.tensors = {name: renamed[name].to(own[name].dtype).contiguous() for name in own}
     return conversion
 
@@ -268,7 +270,7 @@ def write(conversion: Conversion, path: Path) -> str:
         conversion.notes.append(f"{len(shared)} tensors share memory with others in the file, such as {shared[0]}: each is "
                                 "written, and will be trained, for itself")
     said = Origin(blocks=conversion.blocks, format=conversion.format, sources=conversion.sources,
-                  notes=tuple(conversion.notes), differences=tuple(conversion.differences))
+                  notes=tuple(conversion.notes), differences=tuple(conversion.differences), modality=conversion.modality)
     data = save({name: tensor.clone() if name in shared else tensor for name, tensor in conversion.tensors.items()},
                 {NAME: said.text()})
     path.parent.mkdir(parents=True, exist_ok=True)
