@@ -154,7 +154,9 @@ def _make_report(options: argparse.Namespace, status: Status) -> int:
     cosines = {identity: noted for place in by_store for identity, noted in noted_cosines(*place).items()}
     endpoints, unread = kept_endpoints(by_store)
     others = gather([Store(folder) for folder in options.compare], tasks, arms)[0] if options.compare else None
-    analysis = analyse(records, [*problems, *damaged, *unread], options.select.replace("-", "_"), tasks=infos,
+    told = {problem.name for problem in problems}
+    beside = [problem for problem in (*damaged, *unread) if problem.name not in told]
+    analysis = analyse(records, [*problems, *beside], options.select.replace("-", "_"), tasks=infos,
                        study=study, standings=standings, compared=others,
                        extras=Extras(alignments, samples, reconstructions, cosines, endpoints,
                                      kept_signed(by_store, study), unchanged))

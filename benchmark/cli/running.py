@@ -23,13 +23,14 @@ from benchmark.cli.context import (
     require_torch,
 )
 from benchmark.cli.own import look_at_own_tasks
-from benchmark.cli.standing import print_states
+from benchmark.cli.standing import print_states, tell_doubts
 from benchmark.cli.terminal import log_and_screen
 from benchmark.plan.fit import note_warmup
 from benchmark.plan.given import note_unnamed
 from benchmark.plan.matrix import Plan
-from benchmark.provenance.currency import Judge
+from benchmark.provenance.currency import Judge, doubts_of
 from benchmark.records.lease import takeover_seconds
+from benchmark.records.record import names_under
 from benchmark.records.store import Store
 from benchmark.runner.machine import count_cores, default_jobs, default_lockstep
 from benchmark.spec.runspec import Site
@@ -103,6 +104,9 @@ def run_matrix(options: argparse.Namespace, command: str) -> int:
           f"thread{'s' * (site.threads > 1)} each; results in {store.folder}, the log of each run in "
           f"{store.folder}/work/RUN/log.txt", flush=True)
     say_why_again(work)
+    kept = dict.fromkeys(spec.name for spec in plan.specs).keys() - {job.spec.name for job in work.jobs}
+    for line in tell_doubts(doubts_of(sorted(kept), store.headers(names_under(store.folder))), store):
+        print(line, flush=True)
     if pending:
         warn_of_other_stacks(plan, store, lockstep, processes)
     elif note := tell_whose(plan, store, options):

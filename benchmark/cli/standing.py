@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from benchmark.cli.context import load_registry, make_plan, names_a_choice, not_there
 from benchmark.plan.matrix import Plan
-from benchmark.provenance.currency import AGAIN, STATES, Judge, Standing, carried_note
+from benchmark.provenance.currency import AGAIN, STATES, Judge, Standing, carried_note, doubts_of
 from benchmark.records.headers import Header
 from benchmark.records.record import names_under
 from benchmark.records.store import Store
@@ -50,10 +50,11 @@ def print_held(options: argparse.Namespace) -> int:
     for failure in store.failures():
         states.setdefault(failure.spec.cell, Counter())["failed"] += 1
     total = sum(states.values(), Counter[str]())
+    doubts = doubts_of(headers, headers)
     alive = Counter[str](job.state for job in jobs_of(store).values() if job.state in ALIVE)
     if options.json:
         print(json.dumps({"folder": str(store.folder), "runs": total.total(), "states": total, "cells": states,
-                          "unreadable": unreadable, "jobs": alive}, indent=1))
+                          "unreadable": unreadable, "doubts": doubts, "jobs": alive}, indent=1))
         return 0
     if alive:
         print("on Slurm, by runs: " + ", ".join(f"{alive[state]} {state}" for state in ALIVE if alive[state])
@@ -66,18 +67,25 @@ def print_held(options: argparse.Namespace) -> int:
     width = max(map(len, states), default=0)
     for cell, counts in sorted(states.items()):
         print(f"{cell:<{width}}  {', '.join(f'{counts[state]} {state}' for state in STATES if counts[state])}")
-    for line in unreadable:
-        print(f"unreadable  {line}")
+    for line in (*(f"unreadable  {line}" for line in unreadable), *tell_doubts(doubts, store)):
+        print(line)
     print(f"{total.total()} runs of {len(states)} cells in {store.folder}: "
           + ", ".join(f"{total[state]} {state}" for state in STATES if total[state])
           + "; --matrix NAME shows which runs of a matrix are there and which are missing")
     return 0
 
 
+def tell_doubts(doubts: Mapping[str, Sequence[str]], store: Store) -> list[str]:
+    """A line for each that `doubts_of` found, with what to do"""
+    return [f"in doubt  {what}: {len(names)} runs, such as {names[0]}; these records are kept: remove their folders below "
+            f"{store.folder}/runs to compute them again" for what, names in doubts.items()]
+
+
 def states_of(plan: Plan, store: Store) -> dict[str, object]:
     """The state of every planned run, as JSON has it."""
     jobs = jobs_of(store)
-    standings = with_jobs(plan, Judge.beside(store).of_plan(store, [(job.spec, job.code) for job in plan.jobs]), jobs)
+    headers = store.headers(names_under(store.folder))
+    standings = with_jobs(plan, Judge.beside(store).of_plan(store, [(job.spec, job.code) for job in plan.jobs], headers), jobs)
     runs = []
     for spec, standing in zip(plan.specs, standings, strict=True):
         run = {"run": spec.name, "cell": spec.cell, "seed": spec.seed, "state": standing.state, "detail": standing.detail}
@@ -85,7 +93,8 @@ def states_of(plan: Plan, store: Store) -> dict[str, object]:
             run |= {"job": job.job, "job_state": job.state, "node": job.node, "since": job.since,
                     "log": str(job.submission.log(job.index))}
         runs.append(run)
-    return {"folder": str(store.folder), "states": Counter(standing.state for standing in standings), "runs": runs}
+    return {"folder": str(store.folder), "states": Counter(standing.state for standing in standings),
+            "doubts": doubts_of([spec.name for spec in plan.specs], headers), "runs": runs}
 
 
 def jobs_of(store: Store) -> dict[str, JobState]:
@@ -146,6 +155,8 @@ def print_states(plan: Plan, store: Store, headers: Mapping[str, Header] | None 
     for note, names in notes.items():
         print(note + (f": {len(names)} runs, such as {names[0]}" if names else ""))
     planned = {spec.name for spec in plan.specs}
+    for line in tell_doubts(doubts_of([spec.name for spec in plan.specs], headers), store):
+        print(line)
     for name, header in headers.items():
         if header.fault and name not in planned:
             print(f"unreadable  {name}/record.json: {header.fault}")

@@ -13,7 +13,7 @@ import pandas as pd
 from benchmark.evidence.inputs import Problem, Remark, TaskInfo
 from benchmark.evidence.pairing import Paired, Run, pair_runs
 from benchmark.evidence.sections import Section, assign_sections, stated_conditions
-from benchmark.provenance.currency import UP_TO_DATE, Standing
+from benchmark.provenance.currency import UP_TO_DATE, Standing, started_otherwise
 from benchmark.records.earlier import RecordError
 from benchmark.records.record import Record, Selection, read_record
 from benchmark.spec.contracts import Metric
@@ -249,9 +249,9 @@ def _started_otherwise(runs: Sequence[Run], records: Sequence[Record]) -> list[R
     left: dict[str, set[str]] = {}
     for record in records:
         left.setdefault(record.run_id, set()).add(record.weights.get("result", ""))
-    return [Remark("Started from weights that were computed anew since", run.name, f"its {role}, {start}, left others")
-            for run in runs for role, start in sorted(run.spec.starts.items())
-            if start in left and "" not in left[start] and run.record.weights.get(role, "") not in {"", *left[start]}]
+    return [Remark("Started from weights that were computed anew since", run.name,
+                   f"its {role}, {run.spec.starts[role]}, left others")
+            for run in runs for role in started_otherwise(run.spec.starts, run.record.weights, left)]
 
 
 def _of_several_versions(runs: Sequence[Run], tasks: Mapping[str, TaskInfo]) -> list[Remark]:

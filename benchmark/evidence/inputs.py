@@ -12,7 +12,7 @@ from benchmark.plan.matrix import code_of
 from benchmark.provenance.currency import Judge, Standing
 from benchmark.records.headers import Header
 from benchmark.records.pictures import FILE, read_pictures
-from benchmark.records.record import Record
+from benchmark.records.record import Record, altered_beside
 from benchmark.records.store import Store
 from benchmark.spec.contracts import Arm, Metric, ProfileSpec, Task
 from benchmark.spec.recipes import Setting
@@ -75,6 +75,8 @@ def gather(stores: Sequence[Store], tasks: Mapping[str, Task], arms: Mapping[str
         for line in unreadable:
             place, _, reason = line.partition(": ")
             problems.append(Problem("/".join(Path(place).parts[-2:]), reason, "unreadable"))
+        problems += [Problem(f"{record.spec.name}/{name}", what, "unreadable") for record in found
+                     for name, what in altered_beside(store.run_folder(record.spec), record.beside).items()]
         problems += [Problem(failure.spec.name, failure.error, "failed", failure.spec) for failure in store.failures()]
     records = [record for _, found in by_store for record in found]
     done = {record.run_id for record in records}

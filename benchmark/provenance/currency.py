@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -128,6 +128,32 @@ class Judge:
         if any(one.asked == spec.asked for one in near):
             return Standing("other data")
         return Standing("missing")
+
+
+def started_otherwise(starts: Mapping[str, str], began: Mapping[str, str], left: Mapping[str, Collection[str]]) -> list[str]:
+    """The roles in which a run started from other weights than those that the recorded run left which it names.
+
+    By role, `starts` are run ids and `began` digests of weights; `left` are those that each run left, "" where none is known.
+    """
+    return [role for role, start in sorted(starts.items())
+            if start in left and "" not in left[start] and began.get(role, "") not in {"", *left[start]}]
+
+
+def doubts_of(names: Iterable[str], headers: Mapping[str, Header]) -> dict[str, list[str]]:
+    """What of these runs' results should be known though nothing is to be computed for it, each with the runs that it is of.
+
+    `headers`: of all records of their folder.
+    """
+    left: dict[str, set[str]] = {}
+    for header in headers.values():
+        left.setdefault(header.run_id, set()).add(header.weights)
+    found: dict[str, list[str]] = {}
+    for name, header in ((name, headers[name]) for name in names if name in headers and not headers[name].fault):
+        for role in started_otherwise(header.starts, header.began, left):
+            found.setdefault(f"started from weights (of its {role}) that were computed anew since, and are others now", []).append(name)
+        for file, what in header.altered.items():
+            found.setdefault(f"{file} beside the record {what}", []).append(name)
+    return found
 
 
 def carried_note(standings: Sequence[Standing]) -> str:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -96,6 +96,7 @@ class Record(Frozen):
     parameters: dict[str, Count] = Field(default_factory=dict)  # "trainable", "training" (with pathways), "merged"
     weights: dict[str, str] = Field(default_factory=dict)  # SHA-256 of what it started from and of what it left, by role
     loading: dict[str, list[str]] = Field(default_factory=dict)  # keys that the starting checkpoint lacked or had too many
+    beside: dict[str, str] = Field(default_factory=dict)  # SHA-256 of the files that the run left beside its record, by name
     data_notes: dict[str, str] = Field(default_factory=dict)  # of a split: what readers of a result should know of its data
     environment: Environment
     seconds: dict[str, Seconds] = Field(default_factory=dict)  # "train", of it "input" waiting for examples (of the
@@ -130,6 +131,19 @@ class Record(Frozen):
     def curve(self, split: str, metric: str) -> list[tuple[int, float]]:
         """(epoch, value) in order"""
         return [(row.step, row.value) for row in self.measurements if (row.split, row.metric) == (split, metric)]
+
+
+def altered_beside(folder: str | Path, beside: Mapping[str, str]) -> dict[str, str]:
+    """Of the files that a run left beside its record, in `folder`, those that are gone or others now, and which of the two."""
+    found = {}
+    for name, digest in beside.items():
+        try:
+            with open(f"{folder}/{name}", "rb") as file:
+                if hashlib.file_digest(file, "sha256").hexdigest() != digest:
+                    found[name] = "is not what the run left"
+        except OSError as error:
+            found[name] = "is gone" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
+    return found
 
 
 def _series(rows: Iterable[Measurement]) -> dict[tuple[str, str], list[Measurement]]:

@@ -140,7 +140,9 @@ class Store:
         """Put the record and what is `staged` in the place of an earlier one, of all beside it and of a failure, and forget
         the checkpoint. Raises `OSError`."""
         spec = record.spec
-        write_json(self.staged(spec) / RECORD, record_text(record))
+        beside = {path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+                  for path in sorted(self.staged(spec).iterdir()) if path.name != RECORD}
+        write_json(self.staged(spec) / RECORD, record_text(record.model_copy(update={"beside": beside})))
         shutil.rmtree(self._aside(spec, WHOLE), ignore_errors=True)
         self._aside(spec, NEW).rename(self._aside(spec, WHOLE))
         self._put_in_place(spec.name)

@@ -28,7 +28,7 @@ from benchmark.spec.runspec import RunSpec, canonical_json
 
 ROOT = Path(__file__).parents[2]
 SHORT = {"epochs": 2, "warmup_epochs": 1}  # of a short replay, on as few samples as a smoke run sees
-TOLD = {"seconds", "environment", "started", "resumed", "command", "peak_memory_bytes", "samples_per_second",
+TOLD = {"beside", "seconds", "environment", "started", "resumed", "command", "peak_memory_bytes", "samples_per_second",
         "code", "run_id", "spec"}
 CATALOGUE, FBANKS = "M2PT_DATA", "M2PT_FBANK_CACHE"  # see `benchmark.data.catalogue` and `tasks.audioset.official`
 Say = Callable[[str], None]

@@ -1,0 +1,100 @@
+"""Records that are kept though something beside them, or before them, is no more what it was: status, run and report say so."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from synthetic import make_record
+
+from benchmark.cli.commands import build_parser
+from benchmark.cli.context import make_plan
+from benchmark.cli.main import main
+from benchmark.provenance.code import used_code
+from benchmark.records import headers
+from benchmark.records.headers import KEPT, read_headers
+from benchmark.records.outputs import FILE, write_outputs
+from benchmark.records.record import read_record, record_text, write_json
+from benchmark.records.store import Store
+
+OPTIONS = ("--matrix", "smoke", "-t", "imagenet", "-x", "audio")
+AS_IT_WAS = {"label": np.arange(4), "predicted": np.arange(4), "probability": np.full(4, 0.5, np.float32)}
+OTHERS = {**AS_IT_WAS, "predicted": np.zeros(4, int)}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """Every run of a small matrix, as today's code computes it, with weights that follow from each other, and outputs."""
+    plan, store = make_plan(build_parser().parse_args(["status", *OPTIONS, "--results", str(tmp_path)]))
+    store.prepare()
+    left: dict[str, str] = {}
+    for job in plan.jobs:
+        left[job.spec.run_id] = f"{len(left):064}"
+        began = {role: left[start] for role, start in job.spec.starts.items()}
+        if job.spec.kind == "train":
+            write_outputs(store.staged(job.spec) / FILE, AS_IT_WAS)
+        code = used_code(job.code, stacked=False, shared=False)
+        store.save(make_record(job.spec, code=code, weights={"result": left[job.spec.run_id], **began}))
+    return store
+
+
+def folder_of(store: Store, start: str) -> Path:
+    return next(path for path in (store.folder / "runs").iterdir() if path.name.startswith(start))
+
+
+def told(store: Store, capsys: pytest.CaptureFixture[str], *command: str) -> list[str]:
+    assert main([*command, "--results", str(store.folder)]) == 0
+    return [line.removeprefix("in doubt  ") for line in capsys.readouterr().out.splitlines() if line.startswith("in doubt  ")]
+
+
+def test_what_is_as_it_was_left_is_in_no_doubt(store, capsys):
+    for command in (("status",), ("status", *OPTIONS), ("run", *OPTIONS)):
+        assert not told(store, capsys, *command)
+    assert main(["status", *OPTIONS, "--json", "--results", str(store.folder)]) == 0
+    assert json.loads(capsys.readouterr().out)["doubts"] == {}
+
+
+@pytest.mark.parametrize(("alter", "what"), [
+    (Path.unlink, "is gone"), (lambda path: write_outputs(path, OTHERS), "is not what the run left")], ids=["gone", "altered"])
+def test_outputs_that_are_gone_or_altered_are_told(store, capsys, alter, what):
+    place = folder_of(store, "imagenet-pretrained-m2pt")
+    alter(place / FILE)
+    said = (f"{FILE} beside the record {what}: 1 runs, such as {place.name}; these records are kept: remove their folders below "
+            f"{store.folder}/runs to compute them again")
+    for command in (("status",), ("status", *OPTIONS), ("run", *OPTIONS), ("run", "--dry-run", *OPTIONS)):
+        assert told(store, capsys, *command) == [said], command
+    for command in (["status", "--json"], ["status", *OPTIONS, "--json"]):
+        assert main([*command, "--results", str(store.folder)]) == 0
+        assert json.loads(capsys.readouterr().out)["doubts"] == {f"{FILE} beside the record {what}": [place.name]}
+    assert main(["report", "--results", str(store.folder), "--fail-on", "unreadable"]) == 1
+    lines = [line for path in (store.folder / "report").glob("*.md") for line in path.read_text().splitlines()]
+    assert [line for line in lines if f"{place.name}/{FILE}" in line and what in line]
+
+
+def test_what_started_from_weights_that_were_computed_anew_since_is_told(store, capsys):
+    place = folder_of(store, "audio-pretrain") / "record.json"
+    record = read_record(place)
+    write_json(place, record_text(record.model_copy(update={"weights": {"result": "f" * 64}})))
+    joined = folder_of(store, "imagenet-pretrained-m2pt").name
+    said = (f"started from weights (of its auxiliary) that were computed anew since, and are others now: 1 runs, such as {joined}; "
+            f"these records are kept: remove their folders below {store.folder}/runs to compute them again")
+    for command in (("status",), ("status", *OPTIONS)):
+        assert told(store, capsys, *command) == [said], command
+
+
+def test_what_is_beside_many_records_is_looked_at_again_where_it_changed(store, monkeypatch):
+    monkeypatch.setattr(headers, "MANY", 2)
+    monkeypatch.setattr(headers, "PART", 2)
+    names = [path.name for path in (store.folder / "runs").iterdir()]
+    first = read_headers(store.folder, names)
+    assert (store.folder / "work" / KEPT).is_file()
+    assert read_headers(store.folder, names) == first
+    place = folder_of(store, "imagenet-pretrained-m2pt")
+    assert list(first[place.name].beside) == [FILE]
+    for alter, what in ((lambda path: write_outputs(path, OTHERS), "is not what the run left"), (Path.unlink, "is gone"),
+                        (lambda path: write_outputs(path, AS_IT_WAS), None)):
+        alter(place / FILE)
+        for _ in range(2):
+            assert read_headers(store.folder, names)[place.name].altered == ({FILE: what} if what else {})
