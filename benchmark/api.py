@@ -57,7 +57,7 @@ def load(results: Place | Sequence[Place], kind: Kind = "records") -> pd.DataFra
     folders = _several(results)
     conditions_of = conditions_told()
     rows: list[dict[str, object]] = []
-    seen: set[str] = set()
+    seen: dict[str, Record] = {}
     for folder in map(Path, folders):
         if not (folder / "runs").is_dir():
             raise ValueError(f"no results in {folder}; run a matrix first, or name a folder that has runs/")
@@ -67,8 +67,11 @@ def load(results: Place | Sequence[Place], kind: Kind = "records") -> pd.DataFra
             raise ValueError(f"{unreadable[0]}; remove that file, or run its matrix again")
         for record in records:
             if record.identity in seen:
+                if (seen[record.identity].measurements, seen[record.identity].layers) != (record.measurements, record.layers):
+                    raise ValueError(f"{folder}/runs/{record.spec.name} says other than a copy of it among these folders, "
+                                     "though both name one machine and time; remove the one that was altered")
                 continue
-            seen.add(record.identity)
+            seen[record.identity] = record
             own = {**run_columns(record), "conditions": conditions_of(record.spec)}
             rows += [{**own, **row} for row in of_kind[kind](record, store.run_folder(record.spec))]
     return pd.DataFrame(rows, columns=None if rows else [*OF_A_RUN, "conditions"])

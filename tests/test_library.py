@@ -171,6 +171,16 @@ def test_a_result_that_two_folders_hold_is_loaded_once_and_two_results_of_one_ru
     assert len(both) == len(alone) + len(alone[alone["run"] == record.spec.name])
 
 
+def test_two_copies_of_a_result_of_which_one_was_altered_are_refused(folder, tmp_path):
+    store, record = Store(tmp_path / "copy"), Store(folder).records()[0][0]
+    store.prepare()
+    rows = [record.measurements[0].model_copy(update={"value": 0.125}), *record.measurements[1:]]
+    store.save(record.model_copy(update={"measurements": rows}))
+    said = f"copy/runs/{record.spec.name} says other than a copy of it among these folders"
+    with pytest.raises(ValueError, match=re.escape(said)):
+        benchmark.load([folder, store.folder])
+
+
 def test_of_a_run_that_two_folders_hold_the_newer_is_exported(tmp_path, capsys):
     stores = [Store(tmp_path / name) for name in ("new", "old")]
     for store, year, value in zip(stores, (2026, 2024), (60.0, 40.0), strict=True):

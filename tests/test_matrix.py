@@ -233,6 +233,15 @@ def test_a_group_without_a_run_is_named_unless_the_command_line_left_it_none():
     assert plan_of(narrow(joined, auxiliaries=("image",)), seeds="0").specs, "the second group is left out"
 
 
+def test_a_group_keeps_its_number_in_the_file_where_others_are_left_out():
+    wrong = group(targets=("audioset",), set=("recipe.epoch=1",))
+    several = Matrix(name="three", groups=(group(targets=("imagenet",)), group(targets=("kinetics",)), wrong))
+    for narrowed in (several, narrow(several, targets=("audioset",)),
+                     narrow(narrow(several, targets=("audioset", "kinetics")), targets=("audioset",))):
+        with pytest.raises(ValueError, match=r"group 3 of matrix three: set recipe\.epoch: no such field"):
+            plan_of(narrowed, seeds="0")
+
+
 def test_values_that_were_recorded_and_are_not_planned_any_more_can_still_be_read():
     (spec,) = [spec for spec in plan().specs if spec.kind == "train" and spec.arm == "finetune"]
     for update in ({"min_lr": 1.0}, {"augment": {"crop": 2.0}}):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import random
 import re
 import subprocess
@@ -145,6 +146,27 @@ def test_of_duplicates_the_newest_counts_and_the_other_is_named():
     (remark,) = collection.remarks
     assert (remark.kind, remark.name) == ("Repeats a cell and seed", old.name)
     assert "other code" in remark.detail
+
+
+def test_of_two_results_of_one_run_that_differ_the_contradiction_is_told_and_not_a_repeat():
+    records = pair([40.0, 50.0])
+    again = next(record for record in records if record.spec.arm == "m2pt" and record.spec.seed == 0)
+    copied = collect([*records, again.model_copy()], tasks=TASKS)
+    (remark,) = copied.remarks
+    assert remark.kind == "Repeats a cell and seed"
+    assert "differ" not in remark.detail
+    rows = [row.model_copy(update={"value": math.nextafter(row.value, 99)}) if (row.split, row.step) == ("test", 1) else row
+            for row in again.measurements]
+    for changes in ({}, {"started": "2020-01-01T00:00:00+00:00"}):  # two copies of a file, of which one was altered, too
+        altered = again.model_copy(update={"measurements": rows, **changes})
+        (remark,) = collect([*records, altered], tasks=TASKS).remarks
+        assert (remark.kind, remark.name) == ("Contradicts another result of the same run", again.spec.name)
+        assert f"2 of {len(rows)} measurements differ: the first, test top-1 after epoch 1, is " in remark.detail
+        assert remark.detail.endswith(" in what is used, though one spec and one code computed both")
+    elsewhere = altered.model_copy(update={"environment": again.environment.model_copy(update={"torch": "2.10.0"})})
+    (remark,) = collect([*records, elsewhere], tasks=TASKS).remarks
+    assert remark.kind == "Repeats a cell and seed in another environment"
+    assert "measurements differ" in remark.detail
 
 
 def test_of_duplicates_the_one_of_the_current_code_counts_even_if_it_is_older():

@@ -9,6 +9,7 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from synthetic import OTHER_CODE, make_matrix, make_pretraining, make_record, make_spec
@@ -18,16 +19,17 @@ from baselines import STUDY
 from benchmark.cli.main import main
 from benchmark.evidence.analysis import analyse
 from benchmark.evidence.claims import load_claims
-from benchmark.evidence.compare import compare
+from benchmark.evidence.compare import compare, compare_outputs
 from benchmark.evidence.inputs import Problem, TaskInfo
 from benchmark.evidence.means import printed_gains
 from benchmark.evidence.ranks import published_gains
 from benchmark.evidence.sections import stated_conditions
 from benchmark.evidence.stats import equivalence_p, paired_difference, seeds_needed
+from benchmark.records.outputs import FILE, write_outputs
 from benchmark.records.record import record_text
 from benchmark.records.store import Store
 from benchmark.report.answer import answer, answer_table
-from benchmark.report.compare import summarise
+from benchmark.report.compare import say_others, say_outputs, summarise
 from benchmark.report.cost import cost_table
 from benchmark.report.curves import draw_scales
 from benchmark.report.document import FORMATS, Document, Heading, Paragraph, without_empty
@@ -270,6 +272,47 @@ def test_a_comparison_counts_equal_seeds_and_names_what_only_one_side_has():
     same = compare(analysis.collection, analysis.collection)
     assert (same["equal"] == same["n"]).all()
     assert same["p_holm"].isna().all() or (same["p_holm"].dropna() == 1).all()
+
+
+def test_a_comparison_is_of_every_metric():
+    ours = imagenet([40.0, 41.0, 42.0])
+    rows = [row.model_copy(update={"value": row.value + (row.metric == "top5")}) for row in ours[0].measurements]
+    analysis = analysis_of(ours, compared=[ours[0].model_copy(update={"measurements": rows}), *ours[1:]])
+    found = analysis.comparison.set_index("metric")
+    assert list(found.index) == ["top1", "top5"]
+    assert list(found["main"]) == [True, False]
+    assert list(found["equal"]) == [3, 2]
+    assert found.loc["top5", "difference"] == pytest.approx(-1 / 3)
+    assert found["p_holm"].isna()["top5"], "which is adjusted with no other"
+    assert summarise(analysis.comparison).startswith("1 cells are in both: 0 with the same values to the last bit")
+    assert say_others(analysis.comparison) == (
+        "Of 1 metrics of these cells beside the main ones, 0 have the same values to the last bit.")
+    same = analysis_of(ours, compared=ours).comparison
+    assert summarise(same).startswith("1 cells are in both: 1 with the same values to the last bit")
+    assert "1 have the same" in say_others(same)
+
+
+def test_a_comparison_counts_runs_that_say_the_same_of_every_sample(tmp_path):
+    records = imagenet([40.0, 41.0, 42.0, 43.0])
+    said = {"label": np.arange(4), "predicted": np.arange(4), "probability": np.full(4, 0.5)}
+    sides = []
+    for side in ("here", "there"):
+        store = Store(tmp_path / side)
+        store.prepare()
+        for seed, record in enumerate(records):
+            if (side, seed) != ("there", 3):
+                other = {"predicted": np.array([0, 1, 0, 0])} if (side, seed) == ("there", 1) else {}
+                close = {"probability": np.full(4, 0.5 + 2**-40)} if (side, seed) == ("there", 2) else {}
+                write_outputs(store.staged(record.spec) / FILE, {**said, **other, **close})
+            store.save(record)
+        sides.append([(store, store.records()[0])])
+    found = compare_outputs(*sides)
+    assert (found.runs, found.equal, found.samples, found.answered) == (3, 1, 8, 2)
+    assert say_outputs(found) == ("Of 3 runs that left on both sides what they said of each test sample, 1 said the same to "
+                                  "the last bit; the others answer 2 of 8 samples otherwise.")
+    assert main(["report", "--results", str(tmp_path / "here"), "--compare", str(tmp_path / "there")]) == 0
+    pages = [path.read_text() for path in (tmp_path / "here" / "report").glob("*.md")]
+    assert any(say_outputs(found) in page for page in pages)
 
 
 def test_the_command_of_a_row_computes_it_with_its_baseline():

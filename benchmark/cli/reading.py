@@ -119,6 +119,7 @@ def make_report(options: argparse.Namespace, command: str) -> int:
 def _make_report(options: argparse.Namespace, status: Status) -> int:
     from benchmark.evidence.alignment import alignments_of
     from benchmark.evidence.analysis import FINDINGS, Extras, analyse
+    from benchmark.evidence.compare import compare_outputs
     from benchmark.evidence.cosines import noted_cosines
     from benchmark.evidence.directions import kept_signed
     from benchmark.evidence.inputs import gather, gather_pictures
@@ -153,13 +154,14 @@ def _make_report(options: argparse.Namespace, status: Status) -> int:
     samples, reconstructions, damaged = gather_pictures(by_store)
     cosines = {identity: noted for place in by_store for identity, noted in noted_cosines(*place).items()}
     endpoints, unread = kept_endpoints(by_store)
-    others = gather([Store(folder) for folder in options.compare], tasks, arms)[0] if options.compare else None
+    others = gather([Store(folder) for folder in options.compare], tasks, arms) if options.compare else None
     told = {problem.name for problem in problems}
     beside = [problem for problem in (*damaged, *unread) if problem.name not in told]
     analysis = analyse(records, [*problems, *beside], options.select.replace("-", "_"), tasks=infos,
-                       study=study, standings=standings, compared=others,
+                       study=study, standings=standings, compared=None if others is None else others.records,
                        extras=Extras(alignments, samples, reconstructions, cosines, endpoints,
-                                     kept_signed(by_store, study), unchanged))
+                                     kept_signed(by_store, study), unchanged,
+                                     None if others is None else compare_outputs(by_store, others.by_store)))
     try:
         written = write_report(analysis, options.out or folders[0] / "report", _regenerating(options, folders), formats, parts,
                                lambda part: status.update(f"writing: {part}"))

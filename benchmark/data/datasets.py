@@ -11,6 +11,7 @@ from benchmark.data.embedded import DataError
 from benchmark.data.listing import commonest, printable
 from benchmark.data.view import view_set
 from benchmark.spec.contracts import Task
+from benchmark.spec.preparing import with_task
 from benchmark.spec.recipes import SPLITS
 
 SHOWN = 20  # files named on the screen; all are in the catalogue
@@ -160,4 +161,4 @@ def run_data(tasks: Mapping[str, Task], options: argparse.Namespace) -> int:
     try:
         return act(task, options)
     except DataError as error:
-        raise DataError(str(error).replace(" prepare TASK ", f" prepare {task.name} ")) from error
+        raise DataError(with_task(str(error), task.name)) from error

@@ -11,7 +11,7 @@ import pandas as pd
 
 from benchmark.evidence.claims import Claim, load_claims
 from benchmark.evidence.collect import Collection, collect
-from benchmark.evidence.compare import compare
+from benchmark.evidence.compare import OutputsBeside, compare
 from benchmark.evidence.cost import estimate_cost
 from benchmark.evidence.directions import estimate_directions, predict_gains
 from benchmark.evidence.doses import DOSE_COLUMNS, detected_cosines, estimate_doses
@@ -55,6 +55,7 @@ class Extras:
     endpoints: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # secondary ones
     signed: Mapping[str, Signed] = field(default_factory=dict)  # what pathways were worth to the loss
     unchanged: Mapping[str, int] = field(default_factory=dict)  # cells that answer as their baseline, with their seeds
+    outputs_beside: OutputsBeside | None = None  # those of other results
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from benchmark.provenance.currency import UP_TO_DATE, Standing
 from benchmark.records.record import Record
 from benchmark.spec.runspec import RunSpec
 
+CONTRADICTS = "Contradicts another result of the same run"
 SHORTEST_S = 0.02  # that is compared: records hold milliseconds
 
 
@@ -140,8 +141,27 @@ def _repeat(run: Run, used: Run, kind: str) -> Remark:
     differing = [name for name in ("options", "starts") if getattr(run.spec, name) != getattr(used.spec, name)]
     differing = [*(["code"] if run.record.code != used.record.code else []), *differing]
     other = f" (other {', '.join(differing)})" if differing else ""
+    values = _values_beside(run.record, used.record) if run.record.run_id == used.record.run_id else ""
+    if values and not other and run.environment == used.environment:
+        kind, values = CONTRADICTS, f"{values}, though one spec and one code computed both"
     instead = f"used instead: {used.name}, started {used.record.started}{other}"
-    return Remark(kind, run.name, f"{place}{age}started {run.record.started}; {instead}")
+    return Remark(kind, run.name, f"{place}{age}started {run.record.started}; {instead}{values and f'; {values}'}")
+
+
+def _values_beside(record: Record, used: Record) -> str:
+    """In how many values two records of one run differ, and where first, and on which processors; "" where all are equal."""
+    ours, theirs = ({(row.split, row.metric, row.step): row.value for row in one.measurements} for one in (record, used))
+    differing = [place for place in {**theirs, **ours} if ours.get(place) != theirs.get(place)]
+    if not differing and (record.layers, record.merge_difference) == (used.layers, used.merge_difference):
+        return ""
+    first = ", and what its pathways learned does"
+    if differing:
+        split, metric, step = differing[0]
+        one, other = (side.get(differing[0], "absent") for side in (ours, theirs))
+        first = f": the first, {split} {metric} after epoch {step}, is {one}, and {other} in what is used"
+    places = [one.environment.processor for one in (record, used)]
+    where = f" (computed on {places[0]}; {places[1]})" if places[0] != places[1] else ""
+    return f"{len(differing)} of {len(ours)} measurements differ{first}{where}"
 
 
 def _where(run: Run, other: Run) -> str:

@@ -20,6 +20,7 @@ from benchmark.plan.overrides import Override, as_field, check_number
 from benchmark.plan.plugins import modules_of
 from benchmark.provenance.code import code_parts, own_files
 from benchmark.spec.contracts import Arm, ProfileSpec, Start, Task, Trained
+from benchmark.spec.preparing import with_task
 from benchmark.spec.recipes import Frozen, ModelShape, Setting, TrainRecipe
 from benchmark.spec.runspec import FOLDS, ManySeeds, Pretrained, Role, RunSpec, recipe_under
 
@@ -214,7 +215,7 @@ class Planner:
         try:
             return task.data_digests(self.profile)
         except ValueError as error:
-            said = str(error).replace(" prepare TASK ", f" prepare {task.name} ")
+            said = with_task(str(error), task.name)
             if self.unprepared is None:
                 raise type(error)(said) from error
             self.unprepared[task.name] = said

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, PrivateAttr, ValidationError, field_validator
 
 from benchmark.plan.matrix import Cell, Plan, Planner, join_plans, pretraining_tasks
 from benchmark.plan.names import nearest, pick
@@ -44,6 +44,12 @@ class Matrix(Frozen):
     limited: bool = False  # a few samples of each split only
     timed: bool = False  # its runs are compared by time, so one after another
     quick: tuple[str, ...] = ()  # as --set has it, for all groups; each may fit nothing
+    _numbers: tuple[int, ...] = PrivateAttr(())  # places of the groups in the file, where it was narrowed to some of them
+
+    @property
+    def numbered(self) -> list[tuple[int, Group]]:
+        """Each group with its place in the file, from 1 on"""
+        return list(zip(self._numbers or range(1, len(self.groups) + 1), self.groups, strict=True))
 
     @field_validator("seeds", mode="before")
     @classmethod
@@ -89,8 +95,8 @@ def narrow(matrix: Matrix, *, targets: Sequence[str] = (), auxiliaries: Sequence
     Raises `ValueError` where nothing is left.
     """
     chosen = {"targets": tuple(targets), "auxiliaries": tuple(auxiliaries), "arms": tuple(arms), "settings": tuple(settings)}
-    groups = []
-    for group in matrix.groups:
+    groups, numbers = [], []
+    for number, group in matrix.numbered:
         fields: dict[str, tuple[str, ...]] = {}
         for name, wanted in chosen.items():
             own = getattr(group, name)
@@ -101,10 +107,13 @@ def narrow(matrix: Matrix, *, targets: Sequence[str] = (), auxiliaries: Sequence
             options = tuple({field: value for field, value in option.items() if field not in had - has}
                             for option in group.options)
             groups.append(group.model_copy(update={**fields, "options": options}))
+            numbers.append(number)
     if not groups:
         asked = "; ".join(f"{name} {', '.join(wanted)}" for name, wanted in chosen.items() if wanted)
         raise ValueError(f"matrix {matrix.name} has no cell with {asked}; benchmark info {matrix.name} says what it has")
-    return matrix.model_copy(update={"groups": tuple(groups)})
+    narrowed = matrix.model_copy(update={"groups": tuple(groups)})
+    narrowed._numbers = tuple(numbers)
+    return narrowed
 
 
 def _fields(arms: Mapping[str, Arm], names: Iterable[str]) -> set[str]:
@@ -123,7 +132,7 @@ def plan_matrix(matrix: Matrix, tasks: Mapping[str, Task], arms: Mapping[str, Ar
     quick = [parse_override(text, tasks, may_fit_nothing=True) for text in matrix.quick]
     every = tuple(name for name, task in tasks.items() if profile in task.profiles and not task.on_request)
     parts = []
-    for number, group in enumerate(matrix.groups, 1):
+    for number, group in matrix.numbered:
         own = [parse_override(text, tasks, place=f"group {number} of matrix {matrix.name}: set") for text in group.set]
         planner = Planner(tasks, profile, [*quick, *own, *overrides], matrix.limited, limit, given or {}, unprepared)
         chosen = group if group.targets else group.model_copy(update={"targets": every})
@@ -143,7 +152,7 @@ def check_groups(matrix: Matrix, tasks: Mapping[str, Task], arms: Mapping[str, A
     What is unknown is left to `plan_matrix`, which may have less of it to do with, and so is a matrix of one group, whose
     choices may be replaced.
     """
-    for number, group in enumerate(matrix.groups if len(matrix.groups) > 1 else (), 1):
+    for number, group in matrix.numbered if len(matrix.groups) > 1 else ():
         try:
             fitting = cells_of(tasks, arms, group, group.auxiliaries)
         except ValueError:

@@ -150,7 +150,8 @@ def doubts_of(names: Iterable[str], headers: Mapping[str, Header]) -> dict[str, 
     found: dict[str, list[str]] = {}
     for name, header in ((name, headers[name]) for name in names if name in headers and not headers[name].fault):
         for role in started_otherwise(header.starts, header.began, left):
-            found.setdefault(f"started from weights (of its {role}) that were computed anew since, and are others now", []).append(name)
+            doubt = f"started from weights (of its {role}) that were computed anew since, and are others now"
+            found.setdefault(doubt, []).append(name)
         for file, what in header.altered.items():
             found.setdefault(f"{file} beside the record {what}", []).append(name)
     return found

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from benchmark.evidence.compare import PLACE, OutputsBeside
 from benchmark.evidence.frames import rows_of
 from benchmark.evidence.inputs import TaskInfo
 from benchmark.evidence.stats import ALPHA
@@ -17,7 +18,7 @@ def comparison_table(tasks: Mapping[str, TaskInfo], frame: pd.DataFrame) -> Tabl
     """Every cell of either folder; `tasks` are those of both."""
     rows = []
     for row in rows_of(frame):
-        metric = tasks[row.task].metrics[0]
+        metric = next(metric for metric in tasks[row.task].metrics if metric.name == row.metric)
         conditions = ", ".join(str(part) for part in (row.profile, row.setting, row.conditions) if part)
         if not pd.isna(row.limit):
             conditions += f", {int(row.limit)} samples"
@@ -27,17 +28,40 @@ def comparison_table(tasks: Mapping[str, TaskInfo], frame: pd.DataFrame) -> Tabl
         rows.append([row.task, cell_label(row.arm, row.auxiliary, row.variant), conditions, unit_label(metric), *sides, state,
                      difference, show_p(row.p_holm)])
     header = ("Target", "Cell", "Conditions", "Metric", "Here", "There", "Equal seeds", "Here minus there", "p (Holm)")
-    notes = ("Main metric on the test split, mean over the seeds of each side. Equal seeds: of those that both have, how many "
+    notes = ("Every metric on the test split, of each cell its main one first, mean over the seeds of each side. "
+             "Equal seeds: of those that both have, how many "
              "gave the same value to the last bit. Here minus there: paired by seed, across whatever differs between the two "
-             f"(environment, code, data), with its 95 % t-interval; p is Holm-adjusted over all cells, level {ALPHA:g}.",)
+             f"(environment, code, data), with its 95 % t-interval; p is Holm-adjusted over the main metrics of all "
+             f"cells, level {ALPHA:g}.",)
     return Table("Compared with other results", header, text_rows(rows), notes, num_labels=4)
 
 
 def summarise(frame: pd.DataFrame) -> str:
-    """The comparison in a sentence."""
-    shared = frame[frame["n"].astype(float) > 0]
-    equal = int((shared["equal"] == shared["n"]).sum())
+    """The comparison in a sentence: cells by their main metric, and as the same where every metric is."""
+    main = frame[frame["main"].astype(bool)]
+    shared = main[main["n"].astype(float) > 0]
+    unequal = frame[(frame["n"].astype(float) > 0) & (frame["equal"] != frame["n"])]
+    moved_cells = set(unequal[PLACE].fillna("").itertuples(index=False, name=None))
+    cells = list(shared[PLACE].fillna("").itertuples(index=False, name=None))
+    equal = sum(cell not in moved_cells for cell in cells)
     moved = int((shared["p_holm"].astype(float) < ALPHA).sum())
-    alone = [f"{count} {state}" for state in ("only here", "only there") if (count := int((frame["state"] == state).sum()))]
+    alone = [f"{count} {state}" for state in ("only here", "only there") if (count := int((main["state"] == state).sum()))]
     return (f"{len(shared)} cells are in both: {equal} with the same values to the last bit, {moved} that differ beyond chance"
             + (f"; {' and '.join(alone)}" if alone else "") + ".")
+
+
+def say_others(frame: pd.DataFrame) -> str:
+    """How many metrics beside the main ones are the same, in a sentence; "" where none is in both."""
+    others = frame[~frame["main"].astype(bool) & (frame["n"].astype(float) > 0)]
+    alike = int((others["equal"] == others["n"]).sum())
+    return (f"Of {len(others)} metrics of these cells beside the main ones, {alike} have the same values to the last bit."
+            if len(others) else "")
+
+
+def say_outputs(found: OutputsBeside) -> str:
+    """What runs of both sides said of each test sample, in a sentence."""
+    if not found.runs:
+        return "No run has left on both sides what it said of each test sample."
+    return (f"Of {found.runs} runs that left on both sides what they said of each test sample, {found.equal} said the same to "
+            "the last bit"
+            + (f"; the others answer {found.answered} of {found.samples} samples otherwise." if found.samples else "."))
