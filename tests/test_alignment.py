@@ -58,6 +58,26 @@ def test_runs_are_compared_with_their_baselines_once_and_shown(tmp_path):
     assert "| imagenet | m2pt(audio) | 1 | 1.000  " in (tmp_path / "report" / "report.md").read_text()
 
 
+def test_a_baseline_that_was_computed_anew_is_compared_anew_and_its_old_comparison_is_not_shown(tmp_path):
+    """It keeps its run's id, and its weights are others."""
+    store = Store(tmp_path)
+    store.prepare()
+    plain, joined = (make_record(make_spec("imagenet", *arm), 46.0, weights={"result": letter * 64})
+                     for arm, letter in ((("finetune",), "a"), (("m2pt", "audio"), "b")))
+    for number, record in enumerate((plain, joined)):
+        store.save(record)
+        save_file({"val": np.stack([features(number)])}, store.work(record.spec) / "representations.safetensors")
+    assert compare_with_baselines(store) == 1
+    first = alignments_of(store, [plain, joined])[joined.identity]
+    anew = plain.model_copy(update={"weights": {"result": "c" * 64}})
+    store.save(anew)
+    save_file({"val": np.stack([features(2)])}, store.work(plain.spec) / "representations.safetensors")
+    assert alignments_of(store, [anew, joined]) == {}
+    assert compare_with_baselines(store) == 1
+    assert alignments_of(store, [anew, joined])[joined.identity] != first
+    assert compare_with_baselines(store) == 0
+
+
 def test_a_report_of_a_folder_that_cannot_be_written_to_is_made_all_the_same(tmp_path, capsys):
     """After a matrix on a cluster, `report` notes what nobody may have stayed to note."""
     store = Store(tmp_path / "results")

@@ -197,6 +197,11 @@ def test_cosines_of_auxiliaries_are_noted_where_all_weights_are_here(tmp_path):
     whole = [torch.cat([side[name].flatten() for name in tau]) for side in (kept[audio.run_id], tau)]
     assert one["all"] == pytest.approx(torch.nn.functional.cosine_similarity(*whole, 0).item(), abs=1e-4)
     assert (one["solution"], one["numbers"]) == (linear.run_id, [64, 64])
+    left = [linear.model_copy(update={"weights": {"result": letter * 64}}) for letter in "ab"]
+    store.save(left[0])
+    assert note_cosines(store, "m2pt") == 1, "which weights these were is known now"
+    assert noted_cosines(store, [left[0], method]).keys() == {method.identity}
+    assert noted_cosines(store, [left[1], method]) == {}, "computed anew since"
     path = store.run_folder(method.spec) / FILE
     path.write_text(json.dumps({"solution": 1}))
     assert noted_cosines(store, [method]) == {}

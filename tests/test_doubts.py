@@ -98,3 +98,22 @@ def test_what_is_beside_many_records_is_looked_at_again_where_it_changed(store, 
         alter(place / FILE)
         for _ in range(2):
             assert read_headers(store.folder, names)[place.name].altered == ({FILE: what} if what else {})
+
+
+def test_a_record_in_the_folder_of_another_run_is_no_result_of_that_one_and_is_not_lost(store, capsys):
+    plain, joined = (folder_of(store, f"imagenet-pretrained-{arm}") for arm in ("finetune", "m2pt"))
+    aside = joined.with_name("aside")
+    joined.rename(aside)
+    plain.rename(joined)
+    before = (joined / "record.json").read_bytes()
+    assert main(["status", *OPTIONS, "--results", str(store.folder)]) == 0
+    printed = capsys.readouterr().out
+    said = f"its folder has the record of another run, {plain.name.rpartition('-')[2]}, whose name it must have"
+    assert f"failed  {joined.name}: {said}" in printed
+    assert "1 failed, 1 missing" in printed
+    plan, _ = make_plan(build_parser().parse_args(["status", *OPTIONS]))
+    (spec,) = [spec for spec in plan.specs if spec.name == joined.name]
+    with pytest.raises(OSError, match=f"has the record of another run, {plain.name.rpartition('-')[2]}; rename it"):
+        store.settle(spec)
+    assert (joined / "record.json").read_bytes() == before
+    assert not store.is_complete(spec)

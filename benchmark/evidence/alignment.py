@@ -32,7 +32,8 @@ def linear_cka(a: NDArray[Any], b: NDArray[Any]) -> float:
 def compare_with_baselines(store: Store) -> int:
     """Write, for each run whose representations and whose baseline's are here, their alignment after every block.
 
-    The file names the baseline, so that another baseline's replaces it. Returns how many were written.
+    The file names the baseline and its weights, so that another's replaces it, or the same one's that was computed anew.
+    Returns how many were written.
     """
     records, _ = store.records()
     paired = pair_runs([Run(record) for record in records if record.spec.kind == "train"])
@@ -42,13 +43,14 @@ def compare_with_baselines(store: Store) -> int:
         files = [store.weights(one.spec).with_name("representations.safetensors") for one in (run, baseline)]
         known = read_alignment(target)
         here = all(file.is_file() for file in files) and not any(store.is_begun(one.spec) for one in (run, baseline))
-        if not here or (known and known["baseline"] == baseline.record.run_id):
+        weights = baseline.record.weights.get("result", "")
+        if not here or (known and (known["baseline"], known.get("weights", "")) == (baseline.record.run_id, weights)):
             continue
         from safetensors.numpy import load_file
 
         by_depth = zip(*(load_file(file)["val"] for file in files), strict=True)
         values = [round(linear_cka(a, b), 6) for a, b in by_depth]
-        write_json(target, json.dumps({"baseline": baseline.record.run_id, "cka": values}) + "\n")
+        write_json(target, json.dumps({"baseline": baseline.record.run_id, "weights": weights, "cka": values}) + "\n")
         written += 1
     return written
 
@@ -64,6 +66,14 @@ def read_alignment(path: Path) -> dict[str, Any] | None:
 
 def alignments_of(store: Store, records: Iterable[Record]) -> dict[str, list[float]]:
     """By the record's identity: the alignment of a run with its baseline after every block, first to last, where it was
-    measured. `records` are the folder's own."""
+    measured, and not with a baseline that was computed anew since. `records` are the folder's own."""
+    records = list(records)
+    left = {record.run_id: record.weights.get("result", "") for record in records}
     found = {record.identity: read_alignment(store.run_folder(record.spec) / FILE) for record in records}
-    return {identity: [float(value) for value in content["cka"]] for identity, content in found.items() if content}
+    return {identity: [float(value) for value in content["cka"]] for identity, content in found.items()
+            if content and is_of(content.get("weights"), left.get(str(content["baseline"])))}
+
+
+def is_of(noted: str | None, left: str | None) -> bool:
+    """Whether what was noted of some weights is of those that their run has left, as far as both are known"""
+    return not noted or not left or noted == left

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmark.evidence.alignment import is_of
 from benchmark.records.record import Record, write_json
 from benchmark.records.store import Store
 
@@ -25,7 +26,7 @@ def note_cosines(store: Store, method: str) -> int:
     """Write, for each run of the arm `method`, which takes its auxiliary as it is, cos(A, tau) by layer, and of all layers as
     one vector.
 
-    The file names the training that tau is of. Returns how many were written.
+    The file names the training that tau is of, and its weights. Returns how many were written.
     """
     by_id = {record.run_id: record for record in store.records()[0]}
     trained = {record.spec.starts["target"]: by_id[run_id] for record in by_id.values() if "target" in record.spec.starts
@@ -39,11 +40,14 @@ def note_cosines(store: Store, method: str) -> int:
         solution, target = trained[starts["target"]], store.run_folder(record.spec) / FILE
         specs = [by_id[run_id].spec for run_id in (starts["auxiliary"], starts["target"], solution.run_id) if run_id in by_id]
         known, files = read_cosines(target), [store.weights(spec) for spec in specs]
-        if len(specs) < 3 or not all(map(store.has_weights, specs)) or (known and known["solution"] == solution.run_id):
+        left, noted = solution.weights.get("result", ""), (known or {}).get("weights", "")
+        if len(specs) < 3 or not all(map(store.has_weights, specs)) or (
+                known and (known["solution"], noted) == (solution.run_id, left)):
             continue
         layers, cosines, whole = cosines_of(*files)
-        content = {"solution": solution.run_id, "layers": layers, "cosine": [round(value, DIGITS) for value in cosines],
-                   "all": round(whole, DIGITS), "numbers": _numbers(files[0])}
+        content = {"solution": solution.run_id, "weights": left, "layers": layers,
+                   "cosine": [round(value, DIGITS) for value in cosines], "all": round(whole, DIGITS),
+                   "numbers": _numbers(files[0])}
         write_json(target, json.dumps(content) + "\n")
         written += 1
     return written
@@ -88,6 +92,10 @@ def read_cosines(path: Path) -> dict[str, Any] | None:
 
 
 def noted_cosines(store: Store, records: Iterable[Record]) -> dict[str, dict[str, Any]]:
-    """By the record's identity: what was noted of a run. `records` are the folder's own."""
+    """By the record's identity: what was noted of a run, and not of a training that was computed anew since. `records` are the
+    folder's own."""
+    records = list(records)
+    left = {record.run_id: record.weights.get("result", "") for record in records}
     found = {record.identity: read_cosines(store.run_folder(record.spec) / FILE) for record in records}
-    return {identity: content for identity, content in found.items() if content}
+    return {identity: content for identity, content in found.items()
+            if content and is_of(content.get("weights"), left.get(str(content["solution"])))}

@@ -119,6 +119,8 @@ class Judge:
         near = [headers[other] for other in others if other in headers]
         earlier = (one for one in near if one.run_id == spec.run_id)  # under the name of an earlier release
         header = headers.get(spec.name) or next(earlier, None)
+        if header is not None and not header.fault and header.run_id != spec.run_id:
+            return Standing("failed", f"its folder has the record of another run, {header.run_id}, whose name it must have")
         if header is not None and not header.fault:
             return self.of_code(spec.form, header.code, code, header.device, header.lockstep, header.processes)
         if header is not None:

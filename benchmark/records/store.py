@@ -90,7 +90,7 @@ class Store:
 
     def is_complete(self, spec: RunSpec) -> bool:
         """Whether there is a readable record, and the weights that others may start from."""
-        return self.has_weights(spec) and not self.headers([spec.name]).get(spec.name, MISSING).fault
+        return self.has_weights(spec) and self.headers([spec.name]).get(spec.name, MISSING).run_id == spec.run_id
 
     def has_weights(self, spec: RunSpec) -> bool:
         """Whether the weights are here, and no attempt that left no record may have written them."""
@@ -149,9 +149,13 @@ class Store:
         self._drop_checkpoints(spec)
 
     def settle(self, spec: RunSpec) -> None:
-        """End what was interrupted while it was saved. For who holds the run's lease."""
+        """End what was interrupted while it was saved. For who holds the run's lease. Raises `OSError`, also where the
+        record of another run would be lost, as somebody gave its folder this run's name."""
         shutil.rmtree(self._aside(spec, NEW), ignore_errors=True)
         self._put_in_place(spec.name)
+        held = self.headers([spec.name]).get(spec.name, MISSING)
+        if not held.fault and held.run_id != spec.run_id:
+            raise OSError(f"{self.run_folder(spec)} has the record of another run, {held.run_id}; rename it as that is called")
 
     def _aside(self, spec: RunSpec, what: str) -> Path:
         return self.folder / "runs" / f".{spec.name}{what}"
