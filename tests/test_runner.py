@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
 import math
 import os
 import re
@@ -18,20 +20,24 @@ from pathlib import Path
 
 import pytest
 import torch
-from synthetic import make_spec
+from synthetic import make_record, make_spec
 
 from benchmark.cli.commands import build_parser
 from benchmark.cli.context import make_plan
 from benchmark.cli.main import main
 from benchmark.data.seeds import seed_torch
 from benchmark.provenance.currency import STATES, Standing
+from benchmark.records.lease import Keeper
 from benchmark.records.record import Record, read_record, record_text
 from benchmark.records.store import Store
 from benchmark.runner.budget import Budget
 from benchmark.runner.pool import Event, run_plan, todo
 from benchmark.runner.preload import ALWAYS, FIRST, LAST, environment, in_order, preloaded
+from benchmark.runner.worker import _keep
 from benchmark.spec.runspec import Site
+from benchmark.spec.weightfile import NAME, BlockShape, Origin
 from benchmark.train.checkpoint import load_checkpoint, save_checkpoint
+from tasks import TASKS
 
 ROOT = Path(__file__).parents[1]
 MORTAL = ("--matrix", "smoke", "-t", "mortal", "-x", "signal", "--set", "shape.depth=1", "--set", "recipe.epochs=4")
@@ -151,6 +157,28 @@ def test_what_was_edited_after_planning_is_not_computed_under_the_name_of_what_w
     failure = store.failure(plan.specs[0])
     assert failure.error == (f"ValueError: {file} was edited after this command began, and its runs are computed by one "
                              "state of the code; run the same command again")
+    assert not store.records()[0]
+
+
+def test_weights_that_were_replaced_after_planning_are_not_computed_from_under_the_name_of_the_planned(tmp_path):
+    file = tmp_path / "speech.safetensors"
+    shape = TASKS["modelnet"].profiles["tiny"].shape
+    made = BlockShape(**{name: getattr(shape, name) for name in BlockShape.model_fields})
+    head = json.dumps({"__metadata__": {NAME: Origin(blocks=made, format="x", sources={}).text()}}).encode()
+    file.write_bytes(len(head).to_bytes(8, "little") + head)
+    plan, store = make_plan(build_parser().parse_args([
+        "run", "--matrix", "smoke", "-t", "modelnet", "-x", "speech", "--arm", "m2pt", "--setting", "scratch", "--seeds", "0",
+        "--limit", "8", "--start", f"speech={file}", "--results", str(tmp_path / "results")]))
+    store.prepare()
+    (job,) = plan.jobs
+    said = f"{file}, its auxiliary, was replaced after this command began, and the run's id names what was there; run the same"
+    as_planned = make_record(job.spec, weights={"auxiliary": hashlib.sha256(file.read_bytes()).hexdigest()})
+    other = as_planned.model_copy(update={"weights": {"auxiliary": "f" * 64}})
+    with Keeper([], lambda: None) as keeper, pytest.raises(ValueError, match=re.escape(said)):
+        _keep(other, job, store, io.StringIO(), keeper)
+    file.write_bytes(file.read_bytes() + b" ")
+    assert run_plan(plan, store, Site(results=str(store.folder)), 1, lambda event: None) == [job.spec]
+    assert store.failure(job.spec).error.startswith(f"ValueError: {said}")
     assert not store.records()[0]
 
 

@@ -67,6 +67,11 @@ def published_files(files: Mapping[str, Pretrained]) -> Published | None:
 
 @functools.lru_cache
 def file_digest(path: Path) -> str:
+    """As `digest_now`, once for all runs of a plan."""
+    return digest_now(path)
+
+
+def digest_now(path: Path) -> str:
     """Twelve hex digits of a file's SHA-256; raises `ValueError` where it cannot be read."""
     try:
         with path.open("rb") as file:

@@ -14,6 +14,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TextIO
 
+from benchmark.plan.given import digest_now
 from benchmark.plan.matrix import Job
 from benchmark.provenance.code import edited_since, used_code
 from benchmark.records.lease import Keeper, Lease
@@ -126,11 +127,19 @@ def run_here(work: Work, store: Store, site: Site, report: Report) -> None:
 
 
 def check_files(job: Job) -> None:
-    """Raises `ValueError` where files of the user's own are others than when the run was planned: this process has imported
-    what is there now, and the record would name the code that was there then."""
+    """Raises `ValueError` where files of the user's own, code or weights, are others than when the run was planned: this
+    process would compute by what is there now, and the record name what was there then."""
     if edited := edited_since(job.own_files):
         raise ValueError(f"{edited[0]} was edited after this command began, and its runs are computed by one state of the "
                          "code; run the same command again")
+    for role, file in job.files:
+        _check_start(job, role, file.weights, digest_now(file.weights))
+
+
+def _check_start(job: Job, role: str, file: Path, digest: str) -> None:
+    if not digest.startswith(job.spec.starts[role]):
+        raise ValueError(f"{file}, its {role}, was replaced after this command began, and the run's id names what was there; "
+                         "run the same command again")
 
 
 def _claim(works: Sequence[Work], store: Store) -> dict[str, Lease]:
@@ -186,6 +195,8 @@ def _share(work: Work, site: Site, slot: int, rank: int, meeting: str, report: R
 
 def _keep(record: Record, job: Job, store: Store, log: TextIO, keeper: Keeper) -> None:
     """Leave pictures, and then the record with the code that computed it."""
+    for role, file in job.files:  # whose digests are taken when a run has ended
+        _check_start(job, role, file.weights, record.weights.get(role, ""))
     _depict(job, store, log)  # from the checkpoint, which `save` removes
     if keeper.lost:
         raise RuntimeError("this process showed no sign of life for so long that another runner has taken the run over")
