@@ -33,7 +33,7 @@ from benchmark.records.store import Store
 from benchmark.runner.budget import Budget
 from benchmark.runner.pool import Event, run_plan, todo
 from benchmark.runner.preload import ALWAYS, FIRST, LAST, environment, in_order, preloaded
-from benchmark.runner.worker import _keep
+from benchmark.runner.worker import keep
 from benchmark.spec.runspec import Site
 from benchmark.spec.weightfile import NAME, BlockShape, Origin
 from benchmark.train.checkpoint import load_checkpoint, save_checkpoint
@@ -175,7 +175,7 @@ def test_weights_that_were_replaced_after_planning_are_not_computed_from_under_t
     as_planned = make_record(job.spec, weights={"auxiliary": hashlib.sha256(file.read_bytes()).hexdigest()})
     other = as_planned.model_copy(update={"weights": {"auxiliary": "f" * 64}})
     with Keeper([], lambda: None) as keeper, pytest.raises(ValueError, match=re.escape(said)):
-        _keep(other, job, store, io.StringIO(), keeper)
+        keep(other, job, store, io.StringIO(), keeper)
     file.write_bytes(file.read_bytes() + b" ")
     assert run_plan(plan, store, Site(results=str(store.folder)), 1, lambda event: None) == [job.spec]
     assert store.failure(job.spec).error.startswith(f"ValueError: {said}")

@@ -178,7 +178,7 @@ def _run(work: Work, store: Store, site: Site, slot: int, report: Report, log: T
         record = compute_together(site.processes, partial(_share, work, site, slot), report)
     else:
         record = execute(job.spec, job.task, job.arm, _placed(site, slot), work.folder, work.starts, report)
-    _keep(record, job, store, log, keeper)
+    keep(record, job, store, log, keeper)
 
 
 def _share(work: Work, site: Site, slot: int, rank: int, meeting: str, report: Report) -> Record:
@@ -193,8 +193,9 @@ def _share(work: Work, site: Site, slot: int, rank: int, meeting: str, report: R
     return record
 
 
-def _keep(record: Record, job: Job, store: Store, log: TextIO, keeper: Keeper) -> None:
-    """Leave pictures, and then the record with the code that computed it."""
+def keep(record: Record, job: Job, store: Store, log: TextIO, keeper: Keeper) -> None:
+    """Leave pictures, and then the record with the code that computed it. Raises `ValueError` where a file that it was to start
+    from is another now, and `RuntimeError` where another runner has the run."""
     for role, file in job.files:  # whose digests are taken when a run has ended
         _check_start(job, role, file.weights, record.weights.get(role, ""))
     _depict(job, store, log)  # from the checkpoint, which `save` removes
@@ -228,7 +229,7 @@ def _train_together(works: Sequence[Work], store: Store, site: Site, slot: int, 
         check_files(job)
     members = [Member(work.job.spec, work.job.task, work.job.arm, work.folder, work.starts) for work in works]
     return train_stack(members, _placed(site, slot),
-                       lambda record: _keep(record, jobs[record.run_id], store, log, keeper), report)
+                       lambda record: keep(record, jobs[record.run_id], store, log, keeper), report)
 
 
 def _placed(site: Site, slot: int, rank: int = 0) -> Site:
