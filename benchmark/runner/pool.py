@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -24,7 +23,7 @@ from benchmark.records.store import Store
 from benchmark.runner.budget import Budget
 from benchmark.runner.preload import environment, preloaded
 from benchmark.runner.stacks import Stacks
-from benchmark.runner.worker import Work, carry_out, own_settings
+from benchmark.runner.worker import Work, carry_out, death_of, own_settings
 from benchmark.spec.runspec import RunSpec, Site
 
 GRACE_S = 60.0  # for a run that is told to stop; then it goes on from its last epoch
@@ -227,7 +226,7 @@ class _Runner:
 
     def end(self, ended: _Running) -> None:
         """Take note of how a process ended."""
-        kind, error, trace = ended.outcome or _death(ended.process.exitcode)
+        kind, error, trace = ended.outcome or death_of(ended.process.exitcode)
         seconds, job = time.monotonic() - ended.began, ended.jobs[0]
         run_id = job.spec.run_id
         if ended.together:
@@ -340,11 +339,3 @@ def _listen(running: list[_Running], on_event: Callable[[Event], None], timeout:
             "passing", f"no epoch was finished for {timeout:.0f} s, and the run was ended; allow more with --timeout", "")
         running.remove(entry)
         yield entry
-
-
-def _death(exitcode: int | None) -> tuple[str, str, str]:
-    """The outcome of a process that ended without telling one"""
-    if exitcode is not None and exitcode < 0:
-        name = signal.Signals(-exitcode).name
-        return "passing", f"the run's process was ended by {name}{' (out of memory?)' * (name == 'SIGKILL')}", ""
-    return "failed", f"the run's process ended with exit code {exitcode} and no result", ""

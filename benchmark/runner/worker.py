@@ -112,6 +112,15 @@ def _tell_how_it_ended(works: Sequence[Work], together: bool, site: Site, store:
             log.write(trace)
 
 
+def death_of(exitcode: int | None) -> tuple[str, str, str]:
+    """The outcome of a process that ended without telling one, as the last that `carry_out` tells"""
+    if exitcode is not None and exitcode < 0:
+        name = signal.Signals(-exitcode).name
+        hint = " (out of memory?)" if name == "SIGKILL" else ""
+        return "passing", f"the run's process was ended by {name}{hint}", ""
+    return "failed", f"the run's process ended with exit code {exitcode} and no result", ""
+
+
 def run_here(work: Work, store: Store, site: Site, report: Report) -> None:
     """Take one run to its record in this process: nothing is redirected, errors go up, and `breakpoint()` works.
 
