@@ -71,11 +71,27 @@ def test_every_task_has_a_contact_sheet_of_its_training_split(task, tmp_path):
     write_pictures(tmp_path / "a.npz", pictures)
     assert (tmp_path / "a.npz").read_bytes() == before
     with house_style():
-        drawing = draw_samples(task.name, "tiny", pictures)
+        drawing = draw_samples(task.name, "tiny", pictures, task.modality)
         said = " ".join(text.get_text() for text in drawing.findobj(Text)).replace("\n", " ")
     assert all(name in said for name in pictures["name"])
     assert ("seconds" in said, "hertz" in said) == (task.modality == "audio", task.modality == "audio")
     assert ("Frames 1, 3, 6, 8 of 8" in said) == (task.modality == "video")
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_grey_samples_are_upright_in_full_contrast_and_their_range_is_told(channels):
+    digit = np.zeros((2, 8, 8, channels), np.uint8)
+    digit[:, :2, 5:] = 16  # a mark at the top, to the right
+    with house_style():
+        drawing = draw_samples("digits", "tiny", {"input": digit}, "glyph")
+        shown = drawing.axes[0].images[0].get_array()
+        assert np.array_equal(shown, np.repeat(digit[0, ..., :1] // 16 * 255, 3, -1))
+        assert "Values from 0 to 16" in drawing.get_suptitle()
+        turned = draw_samples("sounds", "tiny", {"input": digit[..., :1]}, "audio").axes[0].images[0].get_array()
+        assert not np.array_equal(turned[..., 0] > turned.min(), digit[0, ..., 0] > 0), "time is to the right"
+        hidden = np.zeros((2, 8, 8), bool)
+        made = draw_reconstructions("glyph", "text", {"input": digit, "reconstruction": digit, "hidden": hidden})
+        assert np.array_equal(made.axes[0].images[0].get_array()[:8, :8], np.repeat(digit[0, ..., :1], 3, -1))
 
 
 def test_axes_of_spectrograms_are_those_of_the_filters_that_made_them():

@@ -14,7 +14,7 @@ from PIL import Image
 
 from benchmark.cli.main import main
 from benchmark.data.catalogue import prepare
-from benchmark.data.view import TILE, contact_sheet, draw_cloud, tile
+from benchmark.data.view import TILE, contact_sheet, draw_cloud, in_full_contrast, tile, write_sheet
 from benchmark.model.points import farthest_point_sample
 from tasks import TASKS
 from tasks.imagenet.official import LAYOUTS
@@ -61,6 +61,46 @@ def test_tiles_are_the_samples():
     with pytest.raises(ValueError, match=r"\(7,\) is no picture"):
         tile(np.zeros(7))
     assert contact_sheet(np.stack([picture] * 4)).size == (2 * TILE + 8, 2 * TILE + 8)
+
+
+DIGIT = np.zeros((8, 8), np.uint8)
+DIGIT[:2, 5:] = 16  # a mark at the top, to the right
+
+
+@pytest.mark.parametrize(("inputs", "said"), [
+    (np.stack([DIGIT, DIGIT]), "values from 0 to 16,"), (np.stack([DIGIT, DIGIT])[:, None], "values from 0 to 16,"),
+    (np.repeat(np.stack([DIGIT, DIGIT])[:, None], 3, 1), "values from 0 to 16,"),
+    (np.stack([DIGIT, DIGIT])[:, None].astype(np.uint16) * 4000, "values from 0 to 64000,"),
+    (np.stack([DIGIT, DIGIT]).astype(np.float32) / 16 - 0.5, "values from -0.5 to 0.5,"),
+    (np.stack([DIGIT, DIGIT])[:, None] * 15, "")], ids=["grey", "one channel", "three channels", "16 bits", "floats", "bytes"])
+@pytest.mark.parametrize("suffix", [".png", ".html"])
+def test_grey_pictures_are_upright_and_of_full_contrast_and_their_range_is_told(inputs, said, suffix, tmp_path):
+    """Digits of 0 to 16 came out nearly black, and turned by a quarter, as spectrograms are"""
+    shown, told = in_full_contrast(inputs, "glyph")
+    assert told.startswith(said)
+    assert bool(told) == bool(said)
+    pixels = np.asarray(tile(shown[0]))[..., 0]
+    assert pixels[: TILE // 4 - 2, TILE * 5 // 8 + 2 :].min() == (255 if said else 240)
+    assert pixels[TILE // 4 + 2 :].max() == pixels[:, : TILE * 5 // 8 - 2].max() == 0
+    path = tmp_path / f"sheet{suffix}"
+    write_sheet(inputs, ["seven", "seven"], path, "glyph")
+    if suffix == ".html":
+        assert (f"<p>{told}</p>" in path.read_text(encoding="utf-8")) == bool(said)
+    else:
+        plain = contact_sheet(shown, ["seven", "seven"])
+        assert (Image.open(path).height > plain.height) == bool(said), "a line below says the range"
+
+
+def test_spectrograms_stay_turned_and_values_that_are_no_numbers_are_shown_dark():
+    spectrograms = np.random.default_rng(0).random((2, 100, 30), np.float32)
+    for inputs in (spectrograms, spectrograms[:, None]):
+        shown, said = in_full_contrast(inputs, "audio")
+        assert np.array_equal(shown, inputs.reshape(2, 100, 30))
+        assert not said
+    broken = np.array([[[[np.nan, np.inf], [1.0, 3.0]]]])
+    shown, said = in_full_contrast(broken, "image")
+    assert shown[0, 0].tolist() == [[0, 255], [0, 255]]
+    assert said.startswith("values from 1 to 3,")
 
 
 def test_clouds_stand_upright_and_near_points_hide_far_ones():

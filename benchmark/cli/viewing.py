@@ -54,7 +54,7 @@ def view_run(options: argparse.Namespace, command: str) -> int:
     chosen = [*gained[:half], *lost[: options.number - min(half, len(gained))]]
     captions = [f"{'+' if change.gained else '-'} {change.sample} {change.said}" for change in chosen]
     path = options.out or Path(f"{run.spec.name}.png")
-    write_sheet(inputs_of(run, task, [change.sample for change in chosen]), captions, path)
+    write_sheet(inputs_of(run, task, [change.sample for change in chosen]), captions, path, task.modality)
     print(f"{len(chosen)} of them, + gained and - lost, with the true answer, the baseline's and the run's: {path}")
     return 0
 

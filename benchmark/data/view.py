@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 TILE = 160  # pixels of a side of one sample
 FRAMES = 4  # of a clip
+NARROW = 64  # of 256 levels: bytes of fewer are hardly told apart
 CAPTION_LINES = 3  # of 11 pixels
 PACKAGES = "libgl1 libusb-1.0-0 libgomp1"  # of Debian, which open3d's wheel takes for granted
 
@@ -57,34 +58,57 @@ def view_set(task: Task, options: argparse.Namespace) -> int:
         show_clouds(inputs)
         return 0
     path = options.out or Path(f"{task.name}-{profile}-{options.split}.png")
-    try:
-        contact_sheet(inputs, sample_names(spec, batch) or None).save(path)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path} cannot be written ({error}); choose a file such as sheet.png with --out") from error
+    write_sheet(inputs, sample_names(spec, batch) or None, path, task.modality)
     print(f"{len(inputs)} samples of {task.name} {options.split}, profile {profile}: {path}")
     return 0
 
 
-def write_sheet(inputs: NDArray[Any], captions: Sequence[str], path: Path) -> None:
-    """A page where `path` ends in .html, with nothing to fetch, else one picture; raises `ValueError` where it cannot be."""
+def write_sheet(inputs: NDArray[Any], captions: Sequence[str] | None, path: Path, modality: str) -> None:
+    """A page where `path` ends in .html, with nothing to fetch, else one picture; raises `ValueError` where it cannot be.
+
+    `modality` is the task's, see `in_full_contrast`.
+    """
+    inputs, said = in_full_contrast(inputs, modality)
     try:
         if path.suffix == ".html":
-            path.write_text(_page(inputs, captions), encoding="utf-8")
-        else:
-            contact_sheet(inputs, captions).save(path)
+            path.write_text(_page(inputs, captions or [""] * len(inputs), said), encoding="utf-8")
+            return
+        sheet = contact_sheet(inputs, captions)
+        (_captioned(sheet, said) if said else sheet).save(path)
     except (OSError, ValueError) as error:
         raise ValueError(f"{path} cannot be written ({error}); choose a file such as sheet.png with --out") from error
 
 
-def _page(inputs: NDArray[Any], captions: Sequence[str]) -> str:
-    figures = []
+def in_full_contrast(inputs: NDArray[Any], modality: str) -> tuple[NDArray[Any], str]:
+    """Pictures and clips, grey ones (S, H, W) or (S, 1, ...) too, as bytes of three channels, and what was stretched in words.
+
+    Bytes of a range of `NARROW` or more are shown as they are (""), other values from the least of all to the greatest. All
+    else is left as it is, with spectrograms, which grey inputs of the modality "audio" are: (S, F, M).
+    """
+    if modality == "audio" and inputs.ndim == 4 and inputs.shape[1] == 1:
+        return inputs[:, 0], ""
+    grey = inputs.ndim == 3 and inputs.shape[1] > 1 and inputs.shape[2] != 3 and modality != "audio"
+    pictures = inputs[:, None] if grey else inputs
+    if pictures.ndim not in (4, 5) or pictures.shape[1] not in (1, 3) or not pictures.size:
+        return inputs, ""
+    numbers = pictures[np.isfinite(pictures)]
+    said, (low, high) = "", (float(numbers.min()), float(numbers.max())) if numbers.size else (0.0, 0.0)
+    if pictures.dtype != np.uint8 or high - low < NARROW:
+        shares = (np.nan_to_num(pictures.astype(np.float64), nan=low, posinf=high, neginf=low) - low) / (high - low or 1)
+        pictures = np.rint(255 * shares).astype(np.uint8)
+        said = f"values from {low:g} to {high:g}, shown from the darkest to the brightest"
+    return np.repeat(pictures, 3, 1) if pictures.shape[1] == 1 else pictures, said
+
+
+def _page(inputs: NDArray[Any], captions: Sequence[str], said: str) -> str:
+    figures = [f"<p>{html.escape(said)}</p>"] if said else []
     for sample, text in zip(inputs, captions, strict=True):
         held = io.BytesIO()
         tile(sample).save(held, "png")
         data = base64.b64encode(held.getvalue()).decode()
         figures.append(f'<figure><img alt="" src="data:image/png;base64,{data}"><figcaption>{html.escape(text)}</figcaption>'
                        "</figure>")
-    style = "body{display:flex;flex-wrap:wrap;gap:1em;font:14px sans-serif}figure{margin:0;max-width:20em}"
+    style = "body{display:flex;flex-wrap:wrap;gap:1em;font:14px sans-serif}figure{margin:0;max-width:20em}p{width:100%}"
     return (f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Changed sides</title><style>{style}</style><body>\n'
             + "\n".join(figures) + "\n</body></html>\n")
 

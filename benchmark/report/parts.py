@@ -224,7 +224,8 @@ def add_samples(document: Document, analysis: Analysis) -> None:
         task, (profile, pictures) = next(iter(sheets.items()))
         same = [name for name, (_, other) in sheets.items() if np.array_equal(other["input"], pictures["input"])]
         what = " and ".join(same)
-        document.figure(f"samples-{slugify(task)}", draw_samples(what, profile, pictures),
+        modality = analysis.collection.tasks[task].modality
+        document.figure(f"samples-{slugify(task)}", draw_samples(what, profile, pictures, modality),
                         f"Samples of {what}, profile {profile}", natural=True)
         sheets = {name: sheet for name, sheet in sheets.items() if name not in same}
 

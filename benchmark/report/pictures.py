@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 GAP = 2  # pixels between tiles
+NARROW = 64  # of 256 levels: bytes of fewer are hardly told apart; as in `benchmark data view`
 HIDDEN = np.array([143, 163, 191], np.uint8)  # a blue grey that no data set has as its background
 FRAMES = 4  # of a clip that are shown
 SHEET_COLUMNS, CLIP_COLUMNS = 6, 3
@@ -33,10 +34,10 @@ LINE_END = "\N{DOWNWARDS ARROW WITH CORNER LEFTWARDS}"
 TURN = 0.6  # radians about the up axis, so that depth shows
 
 
-def draw_samples(task: str, profile: str, pictures: Mapping[str, NDArray[Any]]) -> Figure:
+def draw_samples(task: str, profile: str, pictures: Mapping[str, NDArray[Any]], modality: str) -> Figure:
     """A contact sheet, each sample under its name where it has one: images, four frames a clip, clouds with their parts
     coloured, signals as lines, texts with an arrow for the end of a line, spectrograms with seconds and hertz on their axes
-    where these are known, else with time to the right.
+    where these are known, else with time to the right, and grey pictures of any other `modality` than audio.
     """
     values, label, names = pictures["input"], pictures.get("label"), [str(name) for name in pictures.get("name", ())]
     points = values.shape[-1] == 3 and values.ndim == 3
@@ -58,6 +59,9 @@ def draw_samples(task: str, profile: str, pictures: Mapping[str, NDArray[Any]]) 
         _frame(axes, columns, rows)
         return figure
     signals = values.ndim == 2
+    if values.ndim > 3 and modality != "audio":
+        values, said = _in_full_contrast(values)
+        title += said
     tiles = list(values) if signals else [_strip(sample) for sample in values]
     height, width = (1, 2) if signals else tiles[0].shape[:2]
     figure = new_figure(7.6, 0.7 + rows * (7.2 / columns * height / width + 0.2))
@@ -130,10 +134,12 @@ def draw_reconstructions(modality: str, text: str, pictures: Mapping[str, NDArra
                 _scatter(axes, cloud, part, i % ABREAST * 3 + j, i // ABREAST, whole)
         _frame(axes, 3 * ABREAST, rows)
         return figure
-    tiles = []
+    tiles, sound = [], modality == "audio" and pictures["input"].shape[-1] == 1
+    sides = [pictures[name] for name in ("input", "reconstruction")]
+    sides = [side if sound else np.repeat(side, 3 // side.shape[-1], -1) for side in sides]
     for i in range(count):
-        whole, made = (_strip(pictures[name][i]) for name in ("input", "reconstruction"))
-        hidden = _strip(np.repeat(pictures["hidden"][i][..., None], 3, -1), turn=pictures["input"].shape[-1] == 1)
+        whole, made = (_strip(side[i]) for side in sides)
+        hidden = _strip(np.repeat(pictures["hidden"][i][..., None], 3, -1), turn=sound)
         tiles.append([whole, np.where(hidden, HIDDEN, whole), made])
     abreast = 1 if pictures["input"].ndim == 5 else ABREAST
     return _show(_mosaic([list(chain(*tiles[i : i + abreast])) for i in range(0, count, abreast)]), title)
@@ -151,6 +157,15 @@ def _draw_texts(title: str, samples: Sequence[Sequence[str]], names: Sequence[st
         axes.text(0, 1, box or "", family="DejaVu Sans Mono", fontsize=6.5, va="top")
         axes.set_title(plain(name or ""), fontsize=NAME_SIZE, pad=3)
     return figure
+
+
+def _in_full_contrast(values: NDArray[Any]) -> tuple[NDArray[Any], str]:
+    """(S, ..., 1 or 3) bytes -> (S, ..., 3), stretched where their range is narrow; and that in words"""
+    said, (low, high) = "", (int(values.min()), int(values.max()))
+    if high - low < NARROW:
+        values = np.rint(255 * ((values.astype(float) - low) / (high - low or 1))).astype(np.uint8)
+        said = f"\nValues from {low} to {high}, shown from the darkest to the brightest"
+    return np.repeat(values, 3 // values.shape[-1], -1), said
 
 
 def _strip(sample: NDArray[Any], turn: bool = False) -> NDArray[Any]:
