@@ -9,9 +9,10 @@ import io
 import re
 import textwrap
 from collections.abc import Collection as AbstractCollection
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import matplotlib
@@ -33,6 +34,8 @@ DPI = 150
 TITLE = 90  # letters above a figure
 AXIS = 48  # letters under an axis that long labels of rows leave half of a figure to
 BASELINE, INK, FAINT = "#000000", "#222222", "#D9D9D9"
+MARKS = "osD^vPX<>"  # of arms that share a colour
+DASHES: tuple[Any, ...] = ("-", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)))
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans", "font.size": 9, "text.color": INK, "text.parse_math": False, "legend.frameon": False,
     "axes.titlesize": 10, "axes.titlelocation": "left", "axes.edgecolor": INK, "axes.labelcolor": INK,
@@ -86,16 +89,40 @@ def modality_colours(collection: Collection) -> dict[str, str]:
     return {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(collection.modalities)}
 
 
-def add_legend(figure: Figure, collection: Collection, used: set[str],
-               marks: Sequence[tuple[str, str, str]] = ()) -> None:
-    """`used`: auxiliaries, "" for the baseline; `marks`: marker, its filling, and what it stands for"""
+def line_styles(arms: Iterable[tuple[str, str]], first: str) -> dict[tuple[str, str], dict[str, Any]]:
+    """A dash for each arm and variant, `first` for the first; where dashes are used up, markers beside them tell them apart."""
+    dashes = (first, *(dash for dash in DASHES if dash != first))
+    return {arm: {"linestyle": dashes[place % len(dashes)]} | (
+        {"marker": MARKS[place // len(dashes) % len(MARKS)], "markevery": 0.2} if place >= len(dashes) else {})
+            for place, arm in enumerate(dict.fromkeys(arms))}
+
+
+def side_by_side(places: Sequence[float], gap: float) -> list[float]:
+    """The same places in the same order, moved by as little as leaves `gap` between any two."""
+    order = sorted(range(len(places)), key=lambda number: places[number])
+    pools: list[tuple[float, int]] = []  # of neighbours that must be moved together: mean of what they would be without gaps
+    for rank, number in enumerate(order):
+        pools.append((places[number] - rank * gap, 1))
+        while len(pools) > 1 and pools[-2][0] >= pools[-1][0]:
+            (one, few), (other, more) = pools.pop(-2), pools.pop()
+            pools.append(((one * few + other * more) / (few + more), few + more))
+    moved = [mean for mean, count in pools for _ in range(count)]
+    return [place for _, place in sorted((number, moved[rank] + rank * gap) for rank, number in enumerate(order))]
+
+
+def add_legend(figure: Figure, collection: Collection, used: set[str], marks: Sequence[tuple[str, str, str]] = (),
+               lines: Mapping[str, Mapping[str, Any]] = MappingProxyType({})) -> None:
+    """`used`: auxiliaries, "" for the baseline; `marks`: marker, its filling, and what it stands for; `lines`: how the line of
+    an arm is drawn, by what it is called"""
     handles = [Line2D([], [], color=BASELINE, linestyle="--", label="baseline")] if "" in used else []
     for name, colour in modality_colours(collection).items():
         if name in used:
             handles.append(Line2D([], [], color=colour, linewidth=2, label=f"+ {shorten(name)}"))
     handles += [Line2D([], [], color=BASELINE, linestyle="none", marker=marker, markersize=5, markerfacecolor=filling,
                        label=text) for marker, filling, text in marks]
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(4 if marks else 6, max(1, len(handles))))
+    handles += [Line2D([], [], color=BASELINE, label=shorten(text, 40), **style) for text, style in lines.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(4 if marks or lines else 6, max(1, len(handles))),
+                  handlelength=3 if lines else None)
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -120,7 +147,8 @@ def forest(groups: Mapping[str, Sequence[Interval]], null: float, label: str,
            limits: tuple[float, float] | None = None) -> Figure:
     """Values with their intervals, a row each, under the titles of their groups; a line at `null`, what no effect would be.
 
-    An interval that leaves `limits` of the axis ends there in an arrow.
+    The axis is called `label`, and says what a hollow marker is where there is one. An interval that leaves `limits` of the
+    axis ends there in an arrow.
     """
     rows = sum(map(len, groups.values()))
     figure = new_figure(7.6, min(60.0, 1.2 + 0.24 * rows + 0.32 * len(groups)))
@@ -152,7 +180,8 @@ def forest(groups: Mapping[str, Sequence[Interval]], null: float, label: str,
     axes.spines["left"].set_visible(False)
     axes.grid(axis="x", color=FAINT, linewidth=0.6)
     axes.set_axisbelow(True)
-    axes.set_xlabel(textwrap.fill(label, AXIS))
+    hollow = "; hollow: no interval" if any(row.low is None for group in groups.values() for row in group) else ""
+    axes.set_xlabel(textwrap.fill(label + hollow, AXIS))
     return figure
 
 

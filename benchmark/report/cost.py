@@ -47,7 +47,7 @@ def draw_cost(collection: Collection, cost: pd.DataFrame, section: int) -> Figur
         Interval(shorten(cell_label(row.arm, row.auxiliary, row.variant), 34) + f"  n={int(row.time_n)}", row.time_ratio,
                  known(row.time_low), known(row.time_high), colours.get(row.auxiliary, BASELINE))
         for row in rows_of(ours[ours["task"] == task])] for task in dict.fromkeys(ours["task"])}
-    figure = forest(groups, 1, "training time over the baseline's of the same seed, 95 % interval; hollow: no interval")
+    figure = forest(groups, 1, "training time over the baseline's of the same seed, 95 % interval")
     figure.suptitle(make_title("What the arms cost while training", collection, section), x=0.01, ha="left", fontsize=10)
     return figure
 

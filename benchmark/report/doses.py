@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from textwrap import wrap
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -12,7 +13,7 @@ from benchmark.evidence.analysis import Analysis
 from benchmark.evidence.frames import rows_of
 from benchmark.evidence.rule import BASELINE
 from benchmark.evidence.sections import slugify, unique_slugs
-from benchmark.report.canvas import FAINT, INK, PALETTE, new_figure
+from benchmark.report.canvas import FAINT, INK, PALETTE, make_title, new_figure
 from benchmark.report.document import Document, Paragraph
 from benchmark.report.markup import NONE, Table, as_gain, show_interval, show_p, text_rows
 from benchmark.report.tables import unit_label
@@ -91,8 +92,9 @@ def draw_doses(analysis: Analysis, section: int) -> Figure:
     """A panel for each target: gains with intervals over the cosine, on a logarithmic axis; lines at what auxiliaries have"""
     ours = analysis.doses[(analysis.doses["section"] == section) & (analysis.doses["reference"] == BASELINE)]
     tasks = list(dict.fromkeys(ours["task"]))
-    figure = new_figure(2.6 * len(tasks) + 0.8, 3.0)
+    figure, called = new_figure(max(7.6, 2.6 * len(tasks) + 0.8), 3.8), analysis.study.called
     known = {row.task: row for row in rows_of(analysis.detected[analysis.detected["section"] == section])}
+    handles: dict[str, Any] = {}
     for place, task in enumerate(tasks):
         axes, metric = figure.add_subplot(1, len(tasks), place + 1), analysis.collection.tasks[task].metrics[0]
         rows = sorted((as_gain(row, metric) for row in rows_of(ours[ours["task"] == task])), key=lambda row: float(row.cosine))
@@ -101,17 +103,19 @@ def draw_doses(analysis: Analysis, section: int) -> Figure:
         for row in rows:
             if not pd.isna(row.low):
                 axes.plot([row.cosine, row.cosine], [row.low, row.high], color=PALETTE[0], linewidth=1.8)
-        axes.plot([row.cosine for row in rows], [row.difference for row in rows], "o-", color=PALETTE[0], markersize=5,
-                  linewidth=0.8)
+        (handles["A with so much of the solution, 95 % interval"],) = axes.plot(
+            [row.cosine for row in rows], [row.difference for row in rows], "o-", color=PALETTE[0], markersize=5, linewidth=0.8)
         gained = {row.cosine: row.difference for row in rows}
         for control, mark, _ in controls_of(analysis, section):
             beyond = analysis.doses[(analysis.doses["section"] == section) & (analysis.doses["task"] == task)
                                     & (analysis.doses["reference"] == control)]
             for row in (as_gain(row, metric) for row in rows_of(beyond)):
-                axes.plot([row.cosine], [gained[row.cosine] - row.difference], mark, color=INK, markersize=4.5,
-                          markerfacecolor="none", linewidth=0)
+                (handles[called.get(control, control)],) = axes.plot(
+                    [row.cosine], [gained[row.cosine] - row.difference], mark, color=INK, markersize=4.5,
+                    markerfacecolor="none", linewidth=0)
         if known[task].auxiliaries:
-            axes.axvline(known[task].rms, color=PALETTE[1], linewidth=1.2)
+            handles["what real auxiliaries have, a layer (rms)"] = axes.axvline(known[task].rms, color=PALETTE[1],
+                                                                                linewidth=1.2)
             axes.text(known[task].rms, 1.0, " auxiliaries", color=PALETTE[1], fontsize=7, va="top",
                       transform=axes.get_xaxis_transform())
         axes.set_xticks([row.cosine for row in rows], [f"{row.cosine:g}" for row in rows])
@@ -120,5 +124,8 @@ def draw_doses(analysis: Analysis, section: int) -> Figure:
         axes.set_title("\n".join(wrap(analysis.data_of(section, task), 32)), fontsize=8)
         axes.set_xlabel("cosine of A with the solution")
         if not place:
-            axes.set_ylabel("gain over the plain model (points)")
+            axes.set_ylabel("gain over the plain model (points)", fontsize=8)
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=2 if len(tasks) < 3 else 4, fontsize=8)
+    title = "Gain against cosine: how much of a known solution must A hold to be found?"
+    figure.suptitle(make_title(title, analysis.collection, section, analysis.select), x=0.01, ha="left", fontsize=10)
     return figure

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from textwrap import wrap
 from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from benchmark.evidence.analysis import Analysis
 from benchmark.evidence.frames import rows_of
-from benchmark.report.canvas import FAINT, INK, PALETTE, new_figure
+from benchmark.report.canvas import FAINT, INK, MARKS, PALETTE, make_title, new_figure, shorten, side_by_side
+from benchmark.report.figures import common_unit
 from benchmark.report.markup import MINUS, NONE, Table, as_gain, show_interval, show_p, text_rows
 from benchmark.report.tables import cell_label, unit_label
 
-MARKS = "osD^vP"
+LETTER = 0.065  # inches of a legend
 COSTS = (("trained_ratio", "trained numbers\nover the plain model's"), ("time_ratio", "time a step\nover the plain model's"))
 
 
@@ -40,37 +44,70 @@ def equal_table(analysis: Analysis, section: int) -> Table:
 
 
 def draw_equal(analysis: Analysis, section: int) -> Figure | None:
-    """Gains over what trains and over the time of a step, a column a target; None where fewer than two arms have a cost."""
+    """Gains over what trains and over the time of a step, a column a target; None where fewer than two arms have a cost.
+
+    Arms of equal cost, such as a method and its controls, would lie on each other: they stand side by side, over a tick at
+    what each costs.
+    """
     ours = analysis.equal[(analysis.equal["section"] == section) & (analysis.equal["variant"] == "")]
     shown = [(column, label) for column, label in COSTS if ours[column].notna().any()]
     arms, tasks = list(dict.fromkeys(ours["arm"])), list(dict.fromkeys(ours["task"]))
     if len(arms) < 2 or not shown:
         return None
-    figure = new_figure(2.4 * len(tasks) + 2.4, 2.5 * len(shown) + 0.4)
-    style = {arm: (PALETTE[place % len(PALETTE)], MARKS[place // len(PALETTE) % len(MARKS)]) for place, arm in enumerate(arms)}
+    width = max(7.6, 2.6 * len(tasks) + 0.4)
+    called = {arm: shorten(analysis.study.called.get(arm, arm), 60) for arm in arms}
+    abreast = max(1, min(3, int(width / (0.5 + LETTER * max(map(len, called.values()))))))
+    figure = new_figure(width, 2.5 * len(shown) + 1 + 0.2 * -(-len(arms) // abreast))
+    # Both change from arm to arm, so that no two of many look alike, in whatever colours they are seen.
+    style = {arm: (PALETTE[place % len(PALETTE)], MARKS[place % len(MARKS)]) for place, arm in enumerate(arms)}
     handles: dict[str, Any] = {}
     for line, (column, label) in enumerate(shown):
         for place, task in enumerate(tasks):
             axes = figure.add_subplot(len(shown), len(tasks), line * len(tasks) + place + 1)
             axes.axhline(0, color=INK, linewidth=0.8)
             axes.grid(color=FAINT, linewidth=0.6)
-            for row in rows_of(ours[(ours["task"] == task) & ours[column].notna()]):
-                colour, mark = style[row.arm]
-                cost, gain = getattr(row, column), as_gain(row, analysis.collection.tasks[task].metrics[0])
+            axes.set_axisbelow(True)
+            metric = analysis.collection.tasks[task].metrics[0]
+            rows = list(rows_of(ours[(ours["task"] == task) & ours[column].notna()]))
+            places, limits = _placed([float(getattr(row, column)) for row in rows], logarithmic=column == "trained_ratio")
+            for row, across in zip(rows, places, strict=True):
+                (colour, mark), gain = style[row.arm], as_gain(row, metric)
                 if not pd.isna(gain.low):
-                    axes.plot([cost, cost], [gain.low, gain.high], color=colour, linewidth=1.2)
-                (handles[row.arm],) = axes.plot([cost], [gain.difference], mark, color=colour, markersize=5)
+                    axes.plot([across, across], [gain.low, gain.high], color=colour, linewidth=1.2)
+                (handles[row.arm],) = axes.plot([across], [gain.difference], mark, color=colour, markersize=5)
+                axes.plot([getattr(row, column)], [0.02], "|", color=colour, markersize=5, transform=axes.get_xaxis_transform())
             if column == "trained_ratio":
                 axes.set_xscale("log")
-                least, most = axes.get_xlim()
-                axes.set_xlim(min(least, 0.5), max(most, 2))  # ratios that are equal stand in the middle
+                axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
                 axes.xaxis.set_major_formatter(lambda value, place: f"{value:g}")
-                axes.xaxis.set_minor_formatter(lambda value, place: "")
+                axes.xaxis.set_minor_locator(NullLocator())
+            else:
+                axes.xaxis.set_major_locator(MaxNLocator(4))
+            axes.set_xlim(limits)
+            axes.margins(y=0.12)  # intervals end above the ticks at the foot
             axes.set_xlabel(label, fontsize=7)
             if not line:
                 axes.set_title("\n".join(wrap(analysis.data_of(section, task), 26)), fontsize=8)
             if not place:
-                axes.set_ylabel("gain (points)")
-    named = [analysis.study.called.get(arm, arm) for arm in handles]
-    figure.legend(handles.values(), named, loc="outside right upper", fontsize=7)
+                axes.set_ylabel(f"gain ({common_unit(analysis.collection, tasks)})", fontsize=8)
+    figure.legend(handles.values(), [called[arm] for arm in handles], loc="outside lower center", fontsize=8, ncols=abreast)
+    title = "Gain over the plain model against cost, 95 % intervals; equal costs side by side, ticks at the foot: costs"
+    figure.suptitle(make_title(title, analysis.collection, section, analysis.select), x=0.01, ha="left", fontsize=10)
     return figure
+
+
+def _placed(costs: Sequence[float], logarithmic: bool) -> tuple[list[float], tuple[float, float]]:
+    """Where arms of these costs stand, so that none hides another, and the limits of their axis; costs in their own unit"""
+    if not costs:
+        return [], (0.5, 2)
+    values = [math.log(cost) for cost in costs] if logarithmic else list(costs)
+    low, high = min(values), max(values)
+    if logarithmic:
+        low, high = min(low, math.log(0.5)), max(high, math.log(2))  # ratios that are equal stand in the middle
+    width = max(high - low, 0.02)
+    gap = max(width / 16, 0.02 / 16)
+    places = side_by_side(values, gap)
+    edges = (min(low, *places) - 1.5 * gap, max(high, *places) + 1.5 * gap)
+    if logarithmic:
+        return [math.exp(value) for value in places], (math.exp(edges[0]), math.exp(edges[1]))
+    return places, edges

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from benchmark.evidence.collect import Collection, sign_of
 from benchmark.evidence.estimates import known
-from benchmark.evidence.frames import first_row, rows_of
+from benchmark.evidence.frames import first_row, rows_of, rows_with
 from benchmark.evidence.matrix import SAME, UNPAIRED, list_auxiliaries, list_rows, list_targets, state_of
 from benchmark.evidence.stats import ALPHA
 from benchmark.records.record import Selection
@@ -20,6 +20,7 @@ from benchmark.report.canvas import (
     BASELINE,
     FAINT,
     INK,
+    MARKS,
     Interval,
     add_legend,
     forest,
@@ -32,6 +33,7 @@ from benchmark.report.markup import NONE, plain, show_difference, show_estimate
 from benchmark.report.tables import cell_label, unit_label
 
 MARKERS = {"method": "o", "control": "s"}
+ABREAST = 8  # columns of a panel that leave room for another beside it
 
 
 def draw_matrix(
@@ -89,7 +91,7 @@ def draw_matrix(
     for edge in range(1, len(tasks)):
         axes.axhline(edge - 0.5, color="white", linewidth=1.5)
     bar = figure.colorbar(image, ax=axes, fraction=0.04, pad=0.02)
-    bar.set_label(f"gain ({_common_unit(collection, tasks)})")
+    bar.set_label(f"gain ({common_unit(collection, tasks)})")
     bar.outline.set_visible(False)
     name = cell_label(arm, "", variant)
     title = f"{name}: difference to the baseline, 95 % interval; coloured: without 0 in it; bold: adjusted p < {ALPHA:g}"
@@ -118,8 +120,7 @@ def draw_forest(collection: Collection, effects: pd.DataFrame, section: int, met
         for row in rows if row.task == task] for task in tasks}
     limits = _limits(rows, groups)
     arrows = "; arrow: the interval goes on" if limits else ""
-    figure = forest(groups, 0, f"difference to the baseline ({_common_unit(collection, tasks)}); hollow: no interval{arrows}",
-                    limits)
+    figure = forest(groups, 0, f"difference to the baseline ({common_unit(collection, tasks)}){arrows}", limits)
     roles = {row.role for row in rows}
     marks = [(mark, INK, role) for role, mark in MARKERS.items() if role in roles]
     marks += [("D", "white", "published, other data and scale")] \
@@ -145,35 +146,44 @@ def _limits(rows: Sequence[Any], groups: Mapping[str, Sequence[Interval]]) -> tu
 
 
 def draw_seeds(collection: Collection, section: int, select: Selection) -> Figure | None:
-    """Test value of every run, a panel per target: a dot a run, the runs of a seed joined; None without cells to compare."""
+    """Test value of every run, a panel per target: a dot a run, the runs of a seed joined; None without cells to compare.
+
+    Where there is more than one method (or baseline), each column says which, and each has its own marker.
+    """
     main = {task: info.metrics[0] for task, info in collection.tasks.items()}
     values = collection.values[(collection.values["section"] == section) & collection.values[select].notna()]
     values = values[(values["role"] != "control") & ((values["role"] == "baseline") | (values["variant"] == ""))]
     values = values[values["metric"] == values["task"].map({task: metric.name for task, metric in main.items()})]
     tasks = [task for task in list_rows(collection, section)
-             if values[values["task"] == task].groupby(["arm", "auxiliary"]).ngroups > 1]
+             if values[values["task"] == task].groupby(["arm", "auxiliary", "variant"]).ngroups > 1]
     if not tasks:
         return None
-    columns = min(2, len(tasks))
-    figure = new_figure(7.6, 1.0 + 2.1 * -(-len(tasks) // columns))
-    grid = figure.subplots(-(-len(tasks) // columns), columns, squeeze=False).ravel()
     colours, order = modality_colours(collection), ["", *collection.modalities]
+    cells = {task: sorted({(order.index(row.auxiliary), row.arm, row.variant)
+                           for row in rows_of(values[values["task"] == task])}) for task in tasks}
+    methods, baselines = ({cell[1:] for every in cells.values() for cell in every if bool(cell[0]) is joined}
+                          for joined in (True, False))
+    several = max(len(methods), len(baselines)) > 1
+    marks = {arm: MARKS[place % len(MARKS)] for side in (methods, baselines) for place, arm in enumerate(sorted(side))}
+    columns = 1 if max(map(len, cells.values())) > ABREAST else min(2, len(tasks))
+    figure = new_figure(7.6, 1.0 + (3.2 if several else 2.1) * -(-len(tasks) // columns))
+    grid = figure.subplots(-(-len(tasks) // columns), columns, squeeze=False).ravel()
     for axes, task in zip(grid, tasks, strict=False):
-        ours = values[values["task"] == task]
-        cells = sorted({(order.index(row.auxiliary), row.arm) for row in rows_of(ours)})
+        ours, shown = values[values["task"] == task], cells[task]
         lines: dict[int, list[tuple[int, float]]] = {}
-        for place, (auxiliary, arm) in enumerate(cells):
-            chosen = ours[(ours["auxiliary"] == order[auxiliary]) & (ours["arm"] == arm)]
+        for place, (auxiliary, arm, variant) in enumerate(shown):
+            chosen = rows_with(ours, {"auxiliary": order[auxiliary], "arm": arm, "variant": variant})
             colour = colours.get(order[auxiliary], BASELINE)
-            axes.plot([place] * len(chosen), chosen[select], "o", color=colour, markersize=4, zorder=3)
+            axes.plot([place] * len(chosen), chosen[select], marks[arm, variant], color=colour, markersize=4, zorder=3)
             axes.plot([place - 0.25, place + 0.25], [chosen[select].mean()] * 2, color=colour, linewidth=2)
             for row in rows_of(chosen):
                 lines.setdefault(row.seed, []).append((place, getattr(row, select)))
         for line in lines.values():
             axes.plot(*zip(*line, strict=True), color=FAINT, linewidth=0.8, zorder=1)
-        labels = [f"+ {shorten(order[auxiliary], 10)}" if auxiliary else shorten(arm, 12) for auxiliary, arm in cells]
-        axes.set_xticks(range(len(cells)), labels, fontsize=7.5)
-        axes.set_xlim(-0.5, len(cells) - 0.5)
+        labels = ([shorten(cell_label(arm, order[auxiliary], variant), 30) for auxiliary, arm, variant in shown] if several else
+                  [f"+ {shorten(order[auxiliary], 10)}" if auxiliary else shorten(arm, 12) for auxiliary, arm, _ in shown])
+        axes.set_xticks(range(len(shown)), labels, fontsize=7.5, rotation=90 if several else 0)
+        axes.set_xlim(-0.5, len(shown) - 0.5)
         axes.tick_params(axis="x", length=0)
         axes.set_title(shorten(f"{task}, {unit_label(main[task])}", 44))
     for axes in grid[len(tasks) :]:
@@ -187,7 +197,8 @@ def _selection(effects: pd.DataFrame) -> Selection:
     return effects["select"].iloc[0] if len(effects) else "last"
 
 
-def _common_unit(collection: Collection, tasks: Sequence[str]) -> str:
+def common_unit(collection: Collection, tasks: Sequence[str]) -> str:
+    """What differences of the tasks' main metrics are in, in words"""
     units = {collection.tasks[task].metrics[0].unit for task in tasks}
     if units == {"%"}:
         return "percentage points"

@@ -120,7 +120,7 @@ def draw_claims(claims: Sequence[Claim], judged: pd.DataFrame, profile: str) -> 
         groups.setdefault(f"{task}, {setting}", []).append(
             Interval(shorten(_label(claim), 58), row.measured, known(row.low), known(row.high), colours.get(row.profile, INK),
                      reference=claim.absolute_gain))
-    figure = forest(groups, 0, "gain over the baseline (percentage points); hollow: no interval")
+    figure = forest(groups, 0, "gain over the baseline (percentage points)")
     (axes,) = figure.axes
     handles = [axes.plot([], [], "D", color=BASELINE, markerfacecolor="white", linestyle="none", label="published")[0]]
     handles += [axes.plot([], [], "o-", color=colour, label=f"measured, profile {profile}")[0]

@@ -1,0 +1,170 @@
+"""Every figure tells its arms apart, hides no dot under another, and shows small values beside large ones."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import combinations
+
+import numpy as np
+import pytest
+from matplotlib.text import Text
+from synthetic import TASKS, make_matrix, make_record, make_spec
+
+from baselines import STUDY
+from benchmark.evidence.analysis import analyse
+from benchmark.report.canvas import drawn, house_style, line_styles, side_by_side
+from benchmark.report.curves import draw_curves, draw_scales
+from benchmark.report.equal import draw_equal
+from benchmark.report.figures import draw_seeds
+
+PARAMETERS = {"trainable": 1000, "training": 1000, "merged": 1000}
+FEW = dict(list(TASKS.items())[:2])
+
+
+def two_methods(arms=("m2pt", "lora"), seeds=3):
+    """Of each target a baseline, and two methods with the same auxiliary"""
+    records = make_matrix(FEW, ["audio"], range(seeds), scratch=False)
+    return records + [make_record(make_spec(task, arm, "audio", seed, role="method"), 51.0 + seed)
+                      for task in FEW for arm in arms if arm != "m2pt" for seed in range(seeds)]
+
+
+def told(figure) -> list[str]:
+    return [text.get_text() for text in figure.findobj(Text) if text.get_text()]
+
+
+def test_two_methods_with_one_auxiliary_are_told_apart_in_the_figure_of_seeds():
+    analysis = analyse(two_methods(), [], tasks=TASKS, study=STUDY)
+    figure = draw_seeds(analysis.collection, 0, "last")
+    for axes in figure.axes[:2]:
+        labels = [label.get_text() for label in axes.get_xticklabels()]
+        assert labels == ["finetune", "lora(audio)", "m2pt(audio)"]
+        marks = {round(float(line.get_xdata()[0])): line.get_marker() for line in axes.lines if line.get_linestyle() == "None"}
+        assert marks[1] != marks[2]
+    one = draw_seeds(analyse(two_methods(["m2pt"]), [], tasks=TASKS, study=STUDY).collection, 0, "last")
+    assert [label.get_text() for label in one.axes[0].get_xticklabels()] == ["finetune", "+ audio"]
+
+
+def test_variants_of_a_baseline_are_columns_of_their_own_in_the_figure_of_seeds():
+    tuned = [make_record(make_spec("imagenet", "finetune", seed=seed, variant="lr=0.1", options={"lr": 0.1}), 40.0 + seed)
+             for seed in range(3)]
+    figure = draw_seeds(analyse([*two_methods(["m2pt"]), *tuned], [], tasks=TASKS, study=STUDY).collection, 0, "last")
+    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["finetune", "finetune [lr=0.1]", "m2pt(audio)"]
+
+
+@pytest.mark.parametrize("count", [2, 9])
+def test_methods_with_one_auxiliary_are_told_apart_in_the_curves(count):
+    arms = ["m2pt", *(f"other-{place}" for place in range(count - 1))]
+    analysis = analyse(two_methods(arms), [], tasks=TASKS, study=STUDY)
+    figure = draw_curves(analysis.collection, 0)
+    thick = [(line.get_color(), str(line.get_linestyle()), str(line._dash_pattern), line.get_marker())
+             for line in figure.axes[0].lines if len(line.get_xdata()) > 2]
+    assert len(thick) == len(set(thick)) == count + 1
+    (legend,) = figure.legends
+    named = [text.get_text() for text in legend.get_texts()]
+    assert set(arms) < set(named)
+    assert "baseline" in named
+    alone = draw_curves(analyse(two_methods(["m2pt"]), [], tasks=TASKS, study=STUDY).collection, 0)
+    assert [text.get_text() for text in alone.legends[0].get_texts()] == ["baseline", "+ audio"]
+
+
+def test_lines_of_many_arms_all_differ():
+    styles = line_styles([(f"arm {place}", "") for place in range(20)], "-")
+    assert len({str(style) for style in styles.values()}) == 20
+
+
+def scaled(task, auxiliary, seed, factor, layers=None):
+    record = make_record(make_spec(task, "m2pt", auxiliary, seed))
+    kept = [layer.model_copy(update={"scale": factor * layer.scale}) for layer in record.layers
+            if layers is None or layer.name in layers]
+    return record.model_copy(update={"layers": kept})
+
+
+def heights(figure, axes) -> list[float]:
+    """Of the dots of medians, in shares of the panel"""
+    drawn(figure, ["png"])
+    points = [point for line in axes.lines if line.get_marker() == "o" for point in line.get_xydata()]
+    return [float(axes.transAxes.inverted().transform(axes.transData.transform(point))[1]) for point in points]
+
+
+def test_scales_of_very_different_sizes_are_all_to_be_seen():
+    """One target's are a thousand times another's, and lay flat on the axis"""
+    records = [scaled(task, "audio", seed, factor) for task, factor in (("imagenet", 1.0), ("shapenet", 1000.0))
+               for seed in range(3)]
+    with house_style():
+        figure = draw_scales(analyse(records, [], tasks=TASKS, study=STUDY).collection, 0, "m2pt", "")
+        small, large = (heights(figure, axes) for axes in figure.axes[:2])
+    assert max(small) - min(small) > 0.15
+    assert min(small) > 0.05
+    assert max(large) <= 1
+    assert figure.axes[0].get_ylim() == figure.axes[1].get_ylim()
+    assert "logarithmic above" in figure.axes[0].get_ylabel()
+    alike = [scaled("imagenet", "audio", seed, 0.0).model_copy(update={"layers": [
+        layer.model_copy(update={"scale": 0.1 + 0.01 * seed}) for layer in scaled("imagenet", "audio", seed, 1.0).layers]})
+        for seed in range(3)]
+    plain = draw_scales(analyse(alike, [], tasks=TASKS, study=STUDY).collection, 0, "m2pt", "")
+    assert plain.axes[0].get_yscale() == "linear"
+
+
+@pytest.mark.parametrize("factor", [1.0, 1e-7, 0.0])
+def test_of_one_layer_the_range_of_seeds_is_to_be_seen_and_auxiliaries_stand_side_by_side(factor):
+    layer = "blocks.0.attn.qkv"
+    records = [scaled("imagenet", auxiliary, seed, factor * (1 + seed), {layer}) for auxiliary in ("audio", "video")
+               for seed in range(3)]
+    with house_style():
+        figure = draw_scales(analyse(records, [], tasks=TASKS, study=STUDY).collection, 0, "m2pt", "")
+        drawn(figure, ["png"])
+    (axes,) = figure.axes
+    ranges = [line.get_xydata() for line in axes.lines if len(line.get_xdata()) == 2]
+    assert len(ranges) == 2
+    assert ranges[0][0][0] != ranges[1][0][0]
+    for record in records:
+        assert axes.get_ylim()[0] == 0
+        assert axes.get_ylim()[1] > max(abs(each.scale) for each in record.layers)
+    if factor:
+        assert all(np.ptp(each[:, 1]) > 0 for each in ranges)
+
+
+def test_arms_of_equal_cost_and_gain_do_not_hide_each_other():
+    records = []
+    arms = [("m2pt", "audio"), *((f"control-{place}", None) for place in range(7))]
+    for seed in range(3):
+        seconds = {"wall": 60.0, "train": 10.0}
+        records.append(make_record(make_spec(seed=seed), 40.0 + seed, seconds=seconds, parameters=PARAMETERS))
+        records += [make_record(make_spec(arm=arm, auxiliary=auxiliary, seed=seed), 40.5 + seed + 0.01 * seed, seconds=seconds,
+                                parameters=PARAMETERS | {"trainable": 2000}) for arm, auxiliary in arms]
+    analysis = analyse(records, [], tasks=TASKS, study=STUDY)
+    with house_style():
+        figure = draw_equal(analysis, 0)
+        drawn(figure, ["png"])
+    assert len(figure.axes) == 2
+    for axes in figure.axes:
+        dots = [line for line in axes.lines if len(line.get_xdata()) == 1 and line.get_transform() == axes.transData]
+        assert len(dots) == len(arms)
+        places = [axes.transData.transform(line.get_xydata()[0]) for line in dots]
+        size = dots[0].get_markersize() / 72 * figure.dpi
+        assert min(float(np.hypot(*(one - other))) for one, other in combinations(places, 2)) > size
+        assert all(axes.bbox.contains(*place) for place in places)
+        assert len({(line.get_color(), line.get_marker()) for line in dots}) == len(arms)
+    assert {"m2pt", "pathways"} & set(told(figure))
+    assert any("profile tiny" in text for text in told(figure)), "a figure says of what it is"
+
+
+def test_side_by_side_moves_no_more_than_it_must():
+    assert side_by_side([1.0, 3.0, 2.0], 0.5) == [1.0, 3.0, 2.0]
+    assert side_by_side([1.0, 1.0, 5.0], 0.5) == pytest.approx([0.75, 1.25, 5.0])
+    assert side_by_side([2.0, 1.0, 1.0], 1.0) == pytest.approx([7 / 3, 1 / 3, 4 / 3])
+    assert side_by_side([], 1.0) == []
+    random = np.random.default_rng(0).random(40).tolist()
+    moved = side_by_side(random, 0.1)
+    assert np.argsort(moved, kind="stable").tolist() == np.argsort(random, kind="stable").tolist()
+    assert np.diff(np.sort(moved)).min() == pytest.approx(0.1)
+    assert np.mean(moved) == pytest.approx(np.mean(random))
+
+
+def test_an_axis_speaks_of_hollow_markers_only_where_there_are_any():
+    from benchmark.report.figures import draw_forest
+
+    analysis = analyse(two_methods(), [], tasks=TASKS, study=replace(STUDY, claims=None))
+    assert "hollow" not in draw_forest(analysis.collection, analysis.effects, 0).axes[0].get_xlabel()
+    one = analyse(two_methods(seeds=1), [], tasks=TASKS, study=replace(STUDY, claims=None))
+    assert "hollow: no interval" in " ".join(draw_forest(one.collection, one.effects, 0).axes[0].get_xlabel().split())
