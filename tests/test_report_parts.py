@@ -15,7 +15,7 @@ import pytest
 from synthetic import OTHER_CODE, make_matrix, make_pretraining, make_record, make_spec
 from synthetic import TASKS as SYNTHETIC
 
-from baselines import STUDY
+from baselines import ARMS, STUDY
 from benchmark.cli.main import main
 from benchmark.evidence.analysis import analyse
 from benchmark.evidence.claims import load_claims
@@ -25,6 +25,7 @@ from benchmark.evidence.means import printed_gains
 from benchmark.evidence.ranks import published_gains
 from benchmark.evidence.sections import stated_conditions
 from benchmark.evidence.stats import equivalence_p, paired_difference, seeds_needed
+from benchmark.evidence.verdicts import judge_claims
 from benchmark.records.outputs import FILE, write_outputs
 from benchmark.records.record import record_text
 from benchmark.records.store import Store
@@ -38,7 +39,7 @@ from benchmark.report.first import reading_table
 from benchmark.report.markup import to_markdown
 from benchmark.report.parts import PARTS
 from benchmark.report.provenance import command_of, facts
-from benchmark.report.published import list_sources, published_lines, published_table
+from benchmark.report.published import draw_claims, list_sources, published_lines, published_table
 from benchmark.report.tables import matrix_table
 from benchmark.report.write import write_report
 from benchmark.spec.contracts import Metric
@@ -130,6 +131,23 @@ def test_the_forest_has_a_legend_what_was_published_and_what_noise_is_worth_and_
     assert -3 < low < high < 3, "the interval of two seeds is 76 points long, and ends in arrows"
     assert {("<", round(low, 3)), (">", round(high, 3))} < points
     assert "arrow" in axes.get_xlabel()
+
+
+def test_the_figure_of_claims_spells_a_variant_as_its_runs_do():
+    """It had a spelling of its own, in whatever order the ledger has the options"""
+    arm = ARMS["m2pt"].model_validate({"scale_init": 0.01, "train_scale": False})
+    records = imagenet([40.0, 41.0, 42.0])
+    for record in imagenet([40.5, 41.4, 42.6], "m2pt", "point"):
+        spec = record.spec.model_copy(update={"options": arm.options(), "variant": arm.variant})
+        records.append(record.model_copy(update={"spec": spec, "run_id": spec.run_id}))
+    claims = [claim if claim.test is None else claim.model_copy(update={"test": claim.test.model_copy(update={
+        "options": dict(reversed(claim.test.options.items()))})}) for claim in load_claims(STUDY)]
+    found = analysis_of(records)
+    judged = judge_claims(found.collection, claims, found.cells, found.effects)
+    (row,) = judged[judged["variant"].fillna("") != ""].itertuples()
+    assert row.variant == arm.variant == "scale_init=0.01,train_scale=False"
+    figure = draw_claims(claims, judged, "paper")
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == [f"+ point, top1 [{arm.variant}]"]
 
 
 def test_a_cell_of_the_heat_map_is_coloured_where_its_interval_is_without_0():

@@ -20,7 +20,7 @@ from benchmark.evidence.stats import (
 )
 
 CLAIM_COLUMNS = ["id", "source", "target", "setting", "method", "published", "verdict", "reason", "consistent", "notes"]
-CLAIM_COLUMNS += ["profile", "n", "measured", "low", "high", "p_holm", "found_from"]
+CLAIM_COLUMNS += ["profile", "variant", "n", "measured", "low", "high", "p_holm", "found_from"]
 
 
 def judge_claims(
@@ -29,7 +29,7 @@ def judge_claims(
     """One row a claim, in the order of the ledger, judged after the last epoch: `effects` are of that selection.
 
     The verdict counts only runs of the profile that the claim's test names. The measured columns are
-    those of the largest profile at which the claim's cell was run, named in `profile`.
+    those of the largest profile at which the claim's cell was run, named in `profile`; `variant` is that of its runs.
     """
     runs: dict[tuple[object, ...], list[Run]] = {}
     for run in collection.paired.runs:
@@ -38,24 +38,24 @@ def judge_claims(
     for claim in claims:
         found, other = ({}, []) if claim.test is None else _find(collection, claim.test, runs, cells, effects)
         profile = next((name for name in (*reversed(PROFILES), *sorted(found)) if name in found), None)
+        variant, evidence = found.get(profile or "", (None, None))
         elsewhere = "; ".join([*(f"profile {name}" for name in sorted(found)), *other]) or None
-        judgement: Judgement = judge(claim, found.get(claim.test.profile) if claim.test else None, elsewhere)
-        evidence = found.get(profile or "")
+        judgement: Judgement = judge(claim, found.get(claim.test.profile, (None, None))[1] if claim.test else None, elsewhere)
         values = (None,) * 6 if evidence is None else (
             evidence.n, evidence.mean, evidence.low, evidence.high, evidence.p_holm, evidence.found_from)
         names = (claim.id, claim.source, claim.target_dataset, claim.setting, claim.method, claim.published)
         rows.append((*names, str(judgement.verdict), judgement.reason, claim.gain_consistent is not False, claim.notes, profile,
-                     *values))
+                     variant, *values))
     return pd.DataFrame(rows, columns=CLAIM_COLUMNS)
 
 
 def _find(
     collection: Collection, test: ClaimTest, runs: Mapping[tuple[object, ...], Sequence[Run]], cells: pd.DataFrame,
     effects: pd.DataFrame
-) -> tuple[dict[str, Evidence], list[str]]:
-    """The evidence on a claim's cell by profile, of runs on all samples by the profile's own recipe, and the titles of the
-    sections that have the cell under other conditions."""
-    found: dict[str, Evidence] = {}
+) -> tuple[dict[str, tuple[str, Evidence]], list[str]]:
+    """The variant and the evidence on a claim's cell by profile, of runs on all samples by the profile's own recipe, and the
+    titles of the sections that have the cell under other conditions."""
+    found: dict[str, tuple[str, Evidence]] = {}
     other: dict[str, None] = {}
     for run in runs.get((test.task, test.setting, test.arm, test.auxiliary), ()):
         section = collection.section_of[run.comparison]
@@ -75,7 +75,7 @@ def _find(
                 if (collection.section_of[other.comparison], other.variant) == (section, run.variant)]
         evidence = _evidence(collection, test, key, same, cells, effects)
         if evidence is not None:
-            found[there.profile] = evidence
+            found[there.profile] = (run.spec.variant, evidence)
     return found, list(other)
 
 
