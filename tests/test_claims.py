@@ -24,6 +24,7 @@ from benchmark.evidence.rule import (
     NO_EVIDENCE,
     NO_SPREAD,
     NOT_JUDGED,
+    NOT_PAIRED,
     ONE_SEED,
     estimate_contrasts,
     judge_contrasts,
@@ -191,6 +192,11 @@ def with_controls(effect, noise=0.1, self_copy=0.0, without=()):
     return records
 
 
+def moved(record, **fields):
+    spec = record.spec.model_copy(update=fields)
+    return record.model_copy(update={"spec": spec, "run_id": spec.run_id})
+
+
 def judged(records):
     collection = collect(records, tasks=INFOS)
     contrasts = estimate_contrasts(collection, STUDY.rivals)
@@ -254,6 +260,45 @@ def test_without_its_controls_nothing_is_said():
     assert set(verdicts["verdict"]) == {NOT_JUDGED}
     assert set(verdicts["missing"]) == {"self-copy"}
     assert summarise_verdicts(verdicts) == "Not judged: controls are missing."
+
+
+def elsewhere(record, **where):
+    return record.model_copy(update={"environment": record.environment.model_copy(update=where)})
+
+
+@pytest.mark.parametrize(("change", "said"), [
+    (lambda record: elsewhere(record, threads=4), "self-copy in another environment"),
+    (lambda record: moved(record, seed=record.spec.seed + 20), "self-copy in other seeds"),
+    (lambda record: moved(record, starts={"target": "f" * 12}), "self-copy from another target checkpoint"),
+], ids=["machine", "seeds", "checkpoint"])
+def test_a_control_that_was_run_apart_from_the_arm_is_not_called_missing(change, said):
+    """Two machines, each with another control of the same cell: nothing can be compared, but no control is missing"""
+    records = [change(record) if record.spec.arm == "self-copy" else record for record in with_controls(1.0)]
+    contrasts, verdicts = judged(records)
+    assert set(verdicts["verdict"]) == {NOT_PAIRED}
+    assert set(verdicts["not_paired"]) == {said}
+    assert set(verdicts["missing"]) == {""}
+    assert summarise_verdicts(verdicts) == f"Not judged: controls were run, but not together with the arm ({said})."
+    collection = collect(records, tasks=INFOS)
+    table = contrasts_table(collection, contrasts, verdicts, 0)
+    cell = table.rows[0][table.header.index("Minus self-copy")]
+    assert [line.text for line in cell] == ["not paired", said.removeprefix("self-copy ")]
+
+
+def test_of_two_machines_that_each_hold_another_control_the_one_that_is_not_shown_is_named():
+    first = with_controls(1.0, without=("self-copy",))
+    second = [elsewhere(record, threads=4) for record in with_controls(1.0, without=("random-norm",))]
+    _, verdicts = judged([*first, *second])
+    assert set(verdicts["verdict"]) == {NOT_PAIRED}
+    assert set(verdicts["not_paired"]) == {"self-copy in another environment"}
+    _, whole = judged([*with_controls(1.0), *second])
+    assert whole["verdict"].to_dict() == {"audio": HELPS, "point": NO_EVIDENCE}, "one machine has all that it takes"
+
+
+def test_a_baseline_of_another_machine_is_not_called_missing():
+    records = [elsewhere(record, threads=4) if record.spec.arm == "finetune" else record for record in with_controls(1.0)]
+    _, verdicts = judged(records)
+    assert set(verdicts["not_paired"]) == {"baseline in another environment"}
 
 
 @pytest.mark.parametrize("effect", [5.0, 0.0])

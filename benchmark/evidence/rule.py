@@ -6,8 +6,8 @@ where the arm beats the plain baseline and every rival control, each difference 
 all must be, the largest of their p values is that of the pair (an intersection-union test), and Holm's adjustment is over the
 pairs of the section: every target and auxiliary of that arm that has all its controls (all smaller shares of the labels are one
 family). Otherwise there is *no evidence*, and the smallest upper end of the intervals says which effects beyond every control
-are excluded. Where a control has not been run, or in one seed only, or where differences are the same in every seed, so that
-there is no test, nothing is said.
+are excluded. Where a control has not been run, or never in one seed and environment (device, threads, packages) with the arm,
+or in one seed only, or where differences are the same in every seed, so that there is no test, nothing is said.
 
 A variant of an arm is held against the same variant of each control, as a method that was tuned beats controls that were
 not; a control without an auxiliary that has none of these options is taken as it is. One that validation chose is held also
@@ -40,12 +40,16 @@ from benchmark.records.record import Selection
 
 Place = tuple[str, str, str, str]  # comparison, arm, auxiliary, variant
 NOWHERE: Place = ("", "", "", "")
-CONTRAST_COLUMNS = [*CELL, "tuned", "metric", "select", "reference", "in_rule", *DIFFERENCE]
+CONTRAST_COLUMNS = [*CELL, "tuned", "metric", "select", "reference", "in_rule", "unpaired", *DIFFERENCE]
 VERDICT_COLUMNS = [*CELL, "tuned", "metric", "references", "missing", "p", "p_holm", "found_beyond_all_from",
                    "verdict", "excluded_above"]
-VERDICT_COLUMNS += ["shared_sources"]
+VERDICT_COLUMNS += ["shared_sources", "not_paired"]
 BASELINE, TUNED = "baseline", "tuned-baseline"
 HELPS, NO_EVIDENCE, NOT_JUDGED, ONE_SEED, NO_SPREAD = "helps", "no evidence", "controls missing", "one seed", "no spread"
+NOT_PAIRED = "controls not paired"  # they were run, but not so that they could be compared
+ABSENT = "missing"  # and why others have no pairs
+OTHER_SEEDS, ELSEWHERE, OTHER_START = "in other seeds", "in another environment", "from another target checkpoint"
+AMBIGUOUS = "of which several fit"
 
 
 def estimate_contrasts(
@@ -56,16 +60,21 @@ def estimate_contrasts(
     not `in_rule`, the arms named in `beside` that were run.
 
     Paired are runs of one comparison, seed, environment and target checkpoint. A rival that starts from an auxiliary is
-    taken with the same one, and each in the same variant. A reference that was not run has n = 0. Where arm and rivals
-    were run in the same several variants, a further row (`tuned`) compares the variant of each that the validation split
-    chose; one more reference is then the baseline, tuned: the best by validation of itself and of the variants of
-    `tuned_baseline`, the plain model under other options, of which there must be as many as of the arm.
+    taken with the same one, and each in the same variant. A reference without pairs has n = 0, and `unpaired` says why:
+    it was not run (`ABSENT`), or never as the arm was: in other seeds, in another environment, from another checkpoint of the
+    target. Where arm and rivals were run in the same several variants, a further row (`tuned`) compares the variant of each
+    that the validation split chose; one more reference is then the baseline, tuned: the best by validation of itself and of
+    the variants of `tuned_baseline`, the plain model under other options, of which there must be as many as of the arm.
     """
     value = values_of_runs(collection, select)
     runs: dict[Place, dict[int, Run]] = {}
     for run in collection.paired.runs:
         if run in value:
             runs.setdefault(run.cell, {})[run.spec.seed] = run
+    baselines: dict[str, dict[int, Run]] = {}
+    for run in collection.paired.runs:
+        if run in value and run.spec.role == "baseline":
+            baselines.setdefault(run.comparison, {})[run.spec.seed] = run
     rows = []
     for place, others, tuned in _contrasts(collection, rivals, runs, tuned_baseline, beside):
         comparison, arm, auxiliary, variant = place
@@ -79,13 +88,28 @@ def estimate_contrasts(
                 other = collection.paired.baseline_of.get(run) if other_place is None else runs.get(other_place, {}).get(seed)
                 if other is not None and alike(run, other) and other in value:
                     pairs[seed] = (value[run], value[other])
+            unpaired = "" if pairs else _why_unpaired(treated, baselines.get(comparison, {}) if other_place is None else
+                                                      runs.get(other_place, {}))
             sides = zip(*pairs.values(), strict=True)
             measured = difference_of(pairs, *sides) if pairs else dict.fromkeys(DIFFERENCE) | {"n": 0}
-            rows.append({**key, "reference": reference, "in_rule": reference not in beside.get(arm, ()), **measured})
+            rows.append({**key, "reference": reference, "in_rule": reference not in beside.get(arm, ()),
+                         "unpaired": unpaired, **measured})
     tasks, modalities = list(collection.tasks), ["", *collection.modalities]
     rows.sort(key=lambda row: (row["section"], tasks.index(str(row["task"])), str(row["arm"]),
                                modalities.index(str(row["auxiliary"])), bool(row["tuned"]), str(row["variant"])))
     return pd.DataFrame(rows, columns=CONTRAST_COLUMNS)
+
+
+def _why_unpaired(runs: Mapping[int, Run], others: Mapping[int, Run]) -> str:
+    """Of two cells by seed without a pair, the nearest that they come to one"""
+    if not others:
+        return ABSENT
+    both = [(runs[seed], others[seed]) for seed in sorted(runs.keys() & others.keys())]
+    if not both:
+        return OTHER_SEEDS
+    if any(alike(run, other) for run, other in both):
+        return AMBIGUOUS
+    return OTHER_START if any(run.environment == other.environment for run, other in both) else ELSEWHERE
 
 
 def _contrasts(
@@ -152,12 +176,16 @@ def judge_contrasts(collection: Collection, contrasts: pd.DataFrame) -> pd.DataF
         *cell, tuned, name = key
         row = dict(zip(CELL, cell, strict=True)) | {"tuned": tuned, "metric": name}
         sign = sign_of(find_metric(collection, str(row["task"]), str(name)))
-        missing = [reference for reference, n in zip(group["reference"], group["n"], strict=True) if n == 0]
+        why = {reference: text for reference, text in zip(group["reference"], group["unpaired"], strict=True) if text}
+        missing = [reference for reference, text in why.items() if text == ABSENT]
+        apart = [f"{reference} {text}" for reference, text in why.items() if text != ABSENT]
         ahead = bool((sign * group["difference"].astype(float) > 0).all())
         edges = sign * group["high" if sign > 0 else "low"].astype(float)
         rows.append(row | {
             "references": " ".join(group["reference"]), "missing": " ".join(missing),
-            "verdict": NOT_JUDGED if missing else ONE_SEED if group["n"].min() < 2 else NO_SPREAD if group["p"].isna().any()
+            "not_paired": ", ".join(apart),
+            "verdict": NOT_JUDGED if missing else NOT_PAIRED if apart else ONE_SEED if group["n"].min() < 2
+                       else NO_SPREAD if group["p"].isna().any()
                        else HELPS if ahead else NO_EVIDENCE,
             "p": known(group["p"].astype(float).max(skipna=False)),
             "excluded_above": known(sign * edges.min(skipna=False)),

@@ -11,7 +11,7 @@ from benchmark.evidence.analysis import Analysis
 from benchmark.evidence.collect import sign_of
 from benchmark.evidence.detectable import PAIR, heading, show_points
 from benchmark.evidence.frames import rows_of
-from benchmark.evidence.rule import HELPS, NO_EVIDENCE, NO_SPREAD, NOT_JUDGED, ONE_SEED, shared_sources
+from benchmark.evidence.rule import HELPS, NO_EVIDENCE, NO_SPREAD, NOT_JUDGED, NOT_PAIRED, ONE_SEED, shared_sources
 from benchmark.evidence.sanity import WRONG
 from benchmark.evidence.stats import ALPHA
 from benchmark.provenance.currency import carried_note
@@ -159,7 +159,11 @@ def badges(analysis: Analysis) -> list[str]:
 def summarise_verdicts(verdicts: pd.DataFrame) -> str:
     """The answer for one section and arm in a sentence, with and without pairs that share a source."""
     judged = verdicts[verdicts["verdict"].isin([HELPS, NO_EVIDENCE])]
-    reasons = {NOT_JUDGED: "controls are missing", ONE_SEED: "one seed tells nothing of chance",
+    unlike = verdicts.loc[verdicts["verdict"] == NOT_PAIRED, "not_paired"]
+    named = ", ".join(dict.fromkeys(text for each in unlike for text in each.split(", ")))
+    reasons = {NOT_JUDGED: "controls are missing",
+               NOT_PAIRED: f"controls were run, but not together with the arm ({named})",
+               ONE_SEED: "one seed tells nothing of chance",
                NO_SPREAD: "a difference that is the same in every seed tells nothing of chance"}
     lacking = " or ".join(text for verdict, text in reasons.items() if (verdicts["verdict"] == verdict).any())
     if judged.empty:

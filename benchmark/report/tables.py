@@ -12,6 +12,7 @@ from benchmark.evidence.collect import SELECTIONS, Collection, chance_of, find_m
 from benchmark.evidence.detectable import BEYOND, PAIR, explain, heading
 from benchmark.evidence.frames import first_row, rows_of
 from benchmark.evidence.matrix import MISSING, SAME, UNPAIRED, list_auxiliaries, list_targets, state_of
+from benchmark.evidence.rule import ABSENT
 from benchmark.evidence.stats import ALPHA
 from benchmark.records.record import Selection
 from benchmark.report.markup import (
@@ -145,7 +146,7 @@ def contrasts_table(collection: Collection, contrasts: pd.DataFrame, verdicts: p
         texts = []
         for reference in references:
             row = found.get((*(getattr(verdict, name) for name in CONTRAST), reference))
-            texts.append(entry(NONE) if row is None else entry(MISSING) if row.n == 0 else
+            texts.append(entry(NONE) if row is None else entry(*_without_pairs(row.unpaired)) if row.n == 0 else
                          entry(show_interval(row, metric), f"p {show_p(row.p)} (n={row.n})"))
         label = cell_label(verdict.arm, verdict.auxiliary, verdict.variant) + (", chosen on val" if verdict.tuned else "")
         shared = entry(*(verdict.shared_sources.split(", ") if verdict.shared_sources else [NONE]))
@@ -242,6 +243,10 @@ def _target_cell(collection: Collection, section: int, task: str, data: str | No
         lines.append(f"chance {chance_text(collection, task, profile)}")
     lines += [f"{name} {show_value(value, info.metrics[0])}" for name, value in info.shortcuts.get(profile, {}).items()]
     return entry(*lines)
+
+
+def _without_pairs(why: str) -> tuple[str, ...]:
+    return (MISSING,) if why == ABSENT else (UNPAIRED, why)
 
 
 def _mean_text(row: Any, metric: Metric, select: Selection) -> str:
