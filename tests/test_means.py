@@ -382,6 +382,36 @@ def test_the_second_rule_judges_nothing_before_all_its_seeds_are_there():
     assert "helps on average: over 4 pairs of modalities and nine seeds the gain" in headline(analysis), "of those there are"
 
 
+@pytest.mark.parametrize(("seeds", "missing"), [
+    (range(6, 9), "9 is missing"), ((6, 9), "7 and 8 are missing"), ((6,), "7 to 9 are missing"),
+    ((8,), "6, 7 and 9 are missing"), (range(8), "8 and 9 are missing")], ids=str)
+def test_the_headline_of_a_part_of_the_rules_seeds_says_which_are_missing(seeds, missing):
+    """It read as though it were the verdict on all of them"""
+    analysis = analyse(records(seeds, {"m2pt": 5.0}), [], tasks=TASKS, study=ASKED)
+    text = headline(analysis)
+    assert text.endswith("; this is no verdict of the rule that was written down before seeds 6 to 9 were run, which judges "
+                         f"all of them together: {missing}.")
+    gone = " ".join(str(seed) for seed in RULE.seeds if seed not in seeds)
+    assert f"seeds 6 to 9 are not all here (seeds {gone} are missing in every cell), and" in protocol_line(analysis)
+
+
+def test_the_headline_speaks_of_the_rule_only_where_a_part_of_its_seeds_is_here():
+    assert "rule" not in headline(analyse(records(range(6)), [], tasks=TASKS, study=ASKED))
+    whole = headline(analyse(records(RULE.seeds), [], tasks=TASKS, study=ASKED))
+    assert "no verdict" not in whole
+    lacking = headline(analyse(without(records(RULE.seeds), "audioset", "self-copy", ""), [], tasks=TASKS, study=ASKED))
+    assert lacking.endswith("together: lacking are 1 of 14 cells: audioset self-copy (seeds 6 7 8 9).")
+
+
+def test_the_second_rule_says_that_a_cell_was_run_on_another_machine():
+    made = [record.model_copy(update={"environment": record.environment.model_copy(update={"threads": 4})})
+            if (record.spec.task, record.spec.arm) == ("audioset", "self-copy") else record for record in records(RULE.seeds)]
+    analysis = analyse(made, [], tasks=TASKS, study=ASKED)
+    assert analysis.second.empty
+    assert ("lacking are 1 of 14 cells: audioset self-copy (seeds 6 7 8 9, which were run in another environment, or "
+            "from another checkpoint, than the plain model)") in protocol_line(analysis)
+
+
 @pytest.mark.parametrize(("gain", "said"), [
     (0.0, "is not shown to help"), (3.0, "helps on average"), (-3.0, "hurts on average")])
 def test_the_headline_says_what_the_mean_shows(gain, said):

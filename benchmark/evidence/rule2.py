@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 HELPS, AHEAD, NO_EVIDENCE, PLANNING = "helps", "ahead of the controls' mean alone", "no evidence", "planning values"
+UNLIKE = ", which were run in another environment, or from another checkpoint, than the plain model"
 ROUNDING = 1e-12  # of sums of values, relative to them
 RULE2_COLUMNS = ["section", "task", "pairs", "seeds", "spread", "df", "widened", "difference", "low", "high", "p", "p_holm",
                  "mean_found_from", "found_alone_from", "p_each", "p_each_holm", "mean_found_beyond_each_from", "over_baseline",
@@ -190,6 +191,7 @@ class _Table:
     names: dict[str, tuple[str, ...]]  # by task: of its cells, as "arm(auxiliary)"
     values: dict[str, list[dict[int, float]]]  # by task: of each cell by seed
     gone: tuple[str, ...]  # tasks of the rule that there are no runs of
+    apart: dict[str, list[set[int]]]  # by task: of each cell the seeds that were run, but not as the plain model was
     other_units: tuple[str, ...]  # tasks whose metric has another unit than the first one's
 
     @classmethod
@@ -214,6 +216,9 @@ class _Table:
                      if seed in plain_of[task] and alike(run, plain_of[task][seed]) and run in values}
                     for cell in asked[task]] for task in tasks},
             tuple(task for task in rule.pairs if task not in tasks),
+            {task: [{seed for seed, run in cells.get((task, *cell), {}).items()
+                     if seed in plain_of[task] and not alike(run, plain_of[task][seed])}
+                    for cell in asked[task]] for task in tasks},
             tuple(task for task in tasks if units[task] != units[tasks[0]]))
 
     def has(self, arm: str) -> bool:
@@ -235,7 +240,12 @@ class _Table:
                 for name, by_seed in zip(names, self.values[task], strict=True)}
         if all(len(each) == len(seeds) for each in lost.values()):
             return "none of them is here"
-        if gone := [f"{cell} (seeds {' '.join(map(str, each))})" for cell, each in lost.items() if each]:
+        every = next(iter(lost.values()))
+        if every and all(each == every for each in lost.values()):
+            return f"seeds {' '.join(map(str, every))} are missing in every cell"
+        unlike = dict(zip(lost, (seeds for task in self.names for seeds in self.apart[task]), strict=True))
+        if gone := [f"{cell} (seeds {' '.join(map(str, each))}{UNLIKE if unlike[cell].issuperset(each) else ''})"
+                    for cell, each in lost.items() if each]:
             return f"lacking are {len(gone)} of {len(lost)} cells: " + "; ".join([*gone[:3], *(["..."] if gone[3:] else [])])
         still = [task for task, each in zip(self.tasks, self.array(seeds), strict=True)  # all arms go up and down together
                  if abs(_residual(each)).max() <= ROUNDING * abs(each).max()]

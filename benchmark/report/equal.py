@@ -59,7 +59,8 @@ def draw_equal(analysis: Analysis, section: int) -> Figure | None:
     abreast = max(1, min(3, int(width / (0.5 + LETTER * max(map(len, called.values()))))))
     figure = new_figure(width, 2.5 * len(shown) + 1 + 0.2 * -(-len(arms) // abreast))
     # Both change from arm to arm, so that no two of many look alike, in whatever colours they are seen.
-    style = {arm: (PALETTE[place % len(PALETTE)], MARKS[place % len(MARKS)]) for place, arm in enumerate(arms)}
+    ordered = sorted(arms, key=lambda arm: arm != analysis.study.method)
+    style = {arm: (PALETTE[place % len(PALETTE)], MARKS[place % len(MARKS)]) for place, arm in enumerate(ordered)}
     handles: dict[str, Any] = {}
     for line, (column, label) in enumerate(shown):
         for place, task in enumerate(tasks):
@@ -108,6 +109,7 @@ def _placed(costs: Sequence[float], logarithmic: bool) -> tuple[list[float], tup
     gap = max(width / 16, 0.02 / 16)
     places = side_by_side(values, gap)
     edges = (min(low, *places) - 1.5 * gap, max(high, *places) + 1.5 * gap)
+    stay = [abs(place - value) < 1e-9 * width for place, value in zip(places, values, strict=True)]
     if logarithmic:
-        return [math.exp(value) for value in places], (math.exp(edges[0]), math.exp(edges[1]))
-    return places, edges
+        places, edges = [math.exp(value) for value in places], (math.exp(edges[0]), math.exp(edges[1]))
+    return [cost if still else place for cost, place, still in zip(costs, places, stay, strict=True)], edges

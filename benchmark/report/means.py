@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
@@ -45,7 +46,8 @@ def headline_section(analysis: Analysis) -> int | None:
 def headline(analysis: Analysis) -> str:
     """One sentence: what the treatment is, what it is worth on average, what was published, and what controls are worth.
 
-    Where all seeds of the second rule are there, it is that rule's verdict over all pairs, with its numbers.
+    Where all seeds of the second rule are there, it is that rule's verdict over all pairs, with its numbers; where a part of
+    them is, it says that it is no verdict of that rule, and what is missing.
     """
     section = headline_section(analysis)
     if section is None:
@@ -59,11 +61,12 @@ def headline(analysis: Analysis) -> str:
     ours = rows.pop(study.method)
     assert ours is not None  # else it would have no section
     if ours.n == 1:
-        return f"One seed of {ours.pairs} pairs was run, which tells nothing of chance{_left_out(ours)}."
+        return f"One seed of {ours.pairs} pairs was run, which tells nothing of chance{_left_out(ours)}{_part(analysis, ours)}."
     if pd.isna(ours.low):
         text = count(ours.n, "seed")
         return (f"{text[0].upper()}{text[1:]} of {ours.pairs} pairs were run, and the mean gain over the plain model is "
-                f"{show_points(ours.difference)} points in each: without spread, nothing is told of chance{_left_out(ours)}.")
+                f"{show_points(ours.difference)} points in each: without spread, nothing is told of chance{_left_out(ours)}"
+                f"{_part(analysis, ours)}.")
     found = "helps on average" if ours.low > 0 else "hurts on average" if ours.high < 0 else "is not shown to help"
     where = analysis.collection.sections[section]
     text = (f"{study.treatment[0].upper()}{study.treatment[1:]} {found}: over {ours.pairs} pairs of modalities and "
@@ -73,7 +76,7 @@ def headline(analysis: Analysis) -> str:
     for name, row in rows.items():
         if row is not None:
             text += f"; {study.called.get(name, name)} averages {_points(row)}{_fewer(row, ours)}"
-    return f"{text} (profile {where.profile}, setting {where.setting}{_left_out(ours)})."
+    return f"{text} (profile {where.profile}, setting {where.setting}{_left_out(ours)}){_part(analysis, ours)}."
 
 
 def judged(analysis: Analysis, section: int) -> Any:
@@ -115,6 +118,32 @@ def _fewer(row: Any, beside: Any) -> str:
 
 def _left_out(row: Any) -> str:
     return f"; left out, for lack of seeds that the others have: {row.left_out}" if row.left_out else ""
+
+
+def _part(analysis: Analysis, row: Any) -> str:
+    """That the seeds of a mean are a part of those that the second rule judges, where they are"""
+    rule, place = analysis.study.second_rule, analysis.collection.sections[row.section]
+    here = set(map(int, row.seeds.split()))
+    if (rule is None or not here & set(rule.seeds) or not analysis.second_lacks
+            or (place.profile, place.setting) != (rule.profile, rule.setting)):
+        return ""
+    missing = spans(seed for seed in rule.seeds if seed not in here)
+    lacks = f"{missing} {'are' if ' ' in missing else 'is'} missing" if missing else analysis.second_lacks
+    return (f"; this is no verdict of the rule that was written down before seeds {spans(rule.seeds)} were run, "
+            f"which judges all of them together: {lacks}")
+
+
+def spans(numbers: Iterable[int]) -> str:
+    """E.g. "1, 2 and 4 to 7" of 1, 2, 4, 5, 6 and 7"""
+    held: list[list[int]] = []
+    for number in sorted(numbers):
+        if held and number == held[-1][-1] + 1:
+            held[-1].append(number)
+        else:
+            held.append([number])
+    told = [text for each in held for text in (map(str, each) if len(each) < 3 else [f"{each[0]} to {each[-1]}"])]
+    *most, last = told or [""]
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def _points(row: Any) -> str:
