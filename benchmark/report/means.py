@@ -16,7 +16,7 @@ from benchmark.evidence.means import ALL
 from benchmark.evidence.rule import BASELINE
 from benchmark.evidence.rule2 import AHEAD, HELPS, NO_EVIDENCE
 from benchmark.evidence.stats import ALPHA
-from benchmark.report.markup import NONE, Table, as_gain, show_interval, show_p, show_points, show_spread, text_rows
+from benchmark.report.markup import MINUS, NONE, Table, as_gain, show_interval, show_p, show_points, show_spread, text_rows
 from benchmark.spec.contracts import Metric
 
 POINTS = Metric("points")  # of a mean over targets
@@ -207,7 +207,8 @@ def scales_table(analysis: Analysis) -> Table:
     for row in rows_of(analysis.scales):
         cosine = NONE if pd.isna(row.cosine) else f"{show_points(row.cosine)} ({show_points(row.cosine_low)} to " \
                                                  f"{show_points(row.cosine_high)})"
-        likeness = [NONE if pd.isna(value) else f"{value:.3f}" for value in (row.correlation, row.correlation_within)]
+        likeness = [NONE if pd.isna(value) else f"{value:.3f}".replace("-", MINUS)
+                    for value in (row.correlation, row.correlation_within)]
         rows.append([analysis.collection.sections[row.section].title, study.called.get(row.arm, row.arm), str(row.cells),
                      str(row.seeds), f"{row.rms:.3f}", cosine, *likeness])
     header = ("Section", "Arm", "Cells", "Seeds", "Size (rms)", "Same sign over seeds? Cosine (smallest to largest cell)",
