@@ -75,13 +75,14 @@ def test_costs_are_ratios_to_the_baseline_of_the_same_seed():
     assert (row.trainable, row.merged) == (2_000_000, 1_000_000)
 
 
-def test_times_are_compared_within_one_command_and_where_a_record_tells_them():
+def test_times_and_memory_are_compared_within_one_command_and_where_a_record_tells_them():
     """Another command had the machine on another day; and a millisecond is as short as a record knows."""
     def run(arm, auxiliary, seed, command, train, inference):
         (record,) = imagenet([40.0], arm, auxiliary)
         spec = record.spec.model_copy(update={"seed": seed})
         return record.model_copy(update={"spec": spec, "run_id": spec.run_id, "command": command,
-                                         "seconds": {"train": train, "inference": inference}})
+                                         "seconds": {"train": train, "inference": inference},
+                                         "peak_memory_bytes": 100 + 50 * (arm == "m2pt") + 900 * ("full" in command)})
 
     records = [run("finetune", None, 0, "benchmark run --matrix full", 50.0, 0.1),
                run("m2pt", "audio", 0, "benchmark run --matrix evidence", 100.0, 0.1)]
@@ -90,6 +91,7 @@ def test_times_are_compared_within_one_command_and_where_a_record_tells_them():
     analysis = analysis_of(records)
     (row,) = analysis.cost.itertuples()
     assert (row.n, row.time_n, row.time_ratio) == (2, 1, pytest.approx(1.2))
+    assert row.memory_ratio == pytest.approx(1.5), "another command's processes held other things, too"
     assert pd.isna(row.inference_ratio)
     text = to_markdown(cost_table(analysis.collection, analysis.cost, 0))
     assert "| 2 | 1.20 (n=1) | — |" in text

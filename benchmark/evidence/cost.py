@@ -18,8 +18,8 @@ def estimate_cost(collection: Collection) -> pd.DataFrame:
     """One row a cell that is paired with a baseline: times and peak memory over the baseline's, and parameters.
 
     Ratios are geometric means over seeds, of seconds spent in training steps, of seconds that a sample takes after merging,
-    and of bytes. Parameters are counts: `trainable` that get gradients, `training` all that are in memory while training,
-    `merged` what is left after merging.
+    and of bytes; of runs by one command, as another's processes hold other things, too. Parameters are counts: `trainable` that
+    get gradients, `training` all that are in memory while training, `merged` what is left after merging.
     """
     groups: dict[tuple[int, str, str, str, str], list[tuple[Run, Run]]] = {}
     for run, baseline in collection.paired.baseline_of.items():
@@ -34,8 +34,8 @@ def estimate_cost(collection: Collection) -> pd.DataFrame:
                 estimate = ratio_interval(times)
                 low, high = estimate.interval or (None, None)
                 row |= {f"{what}_n": estimate.n, f"{what}_ratio": estimate.mean, f"{what}_low": low, f"{what}_high": high}
-        memory = [ours / theirs for run, baseline in pairs
-                  if (ours := run.record.peak_memory_bytes) and (theirs := baseline.record.peak_memory_bytes)]
+        memory = [ours / theirs for run, baseline in pairs if run.record.command == baseline.record.command
+                  and (ours := run.record.peak_memory_bytes) and (theirs := baseline.record.peak_memory_bytes)]
         if memory:
             row["memory_ratio"] = ratio_interval(memory).mean
         run, baseline = pairs[0]

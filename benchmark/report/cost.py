@@ -28,7 +28,7 @@ def cost_table(collection: Collection, cost: pd.DataFrame, section: int) -> Tabl
     header = ("Target", "Cell", "n", "Training time", "Inference time", "Peak memory", "Trainable, baseline (M)",
               "Trainable (M)", "After merging (M)")
     notes = ("Times and peak memory over those of the baseline of the same seed and hardware, geometric mean over seeds with "
-             "the 95 % t-interval of logarithms (n timed pairs). Compared are times of runs by one command, each at least "
+             "the 95 % t-interval of logarithms (n timed pairs). Compared are runs by one command, and times of at least "
              f"{1000 * SHORTEST_S:g} ms; those of runs that shared a machine are rough (--matrix cost runs one at a time), and "
              "runs in lock-step have none of their own. Inference is that of the merged model, which is the "
              "baseline's by construction; the record of every run holds how far merging moved its logits.",)

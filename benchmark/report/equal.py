@@ -38,7 +38,8 @@ def equal_table(analysis: Analysis, section: int) -> Table:
     notes = ("Arms of a target go from few trained numbers to many. Each seed gives one gain: the mean over the auxiliaries of "
              "an arm (cells; without those that lack seeds of the others), with its 95 % t-interval over seeds and the p of a "
              "t-test, unadjusted: a row by itself is no verdict. Ratios are over the plain model of the same seed and "
-             "hardware, geometric means; times of runs that shared a machine are rough, and runs in lock-step have none.",)
+             "hardware, geometric means; times and memory are compared within one command. Times of runs that shared a machine "
+             "are rough, and runs in lock-step have none.",)
     return Table(f"Gain at equal cost: {analysis.collection.sections[section].title}", header, text_rows(rows), notes,
                  num_labels=2)
 
