@@ -39,5 +39,6 @@ def secondary_table(analysis: Analysis) -> Table:
         rows.append([title, row.task, cell, row.endpoint, mean, reference or NONE, difference])
     header = ("Section", "Target", "Cell", "Endpoint (%)", "Mean", "Reference", "Difference")
     notes = ("Differences are paired by seed, with 95 % t-intervals and unadjusted p. Tags: average precision of each, "
-             "weighted by its positives.",)
+             "weighted by its positives, of logits as outputs keep them, in eighths: the ties that rounding makes cost up to "
+             "some points, the more the smaller logits are, so such values are compared among themselves alone.",)
     return Table("Secondary endpoints", header, text_rows(rows), notes, num_labels=4)

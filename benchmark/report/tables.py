@@ -213,7 +213,7 @@ def pretraining_table(collection: Collection, frame: pd.DataFrame) -> Table:
         rows.append([*labels, *sides, chance, show_interval(row, metric), show_p(row.p_holm), found])
     header = ("Target", "Profile", "Metric", "n", "Pretrained", "Scratch", "Chance", "Difference", "p (Holm)", heading(PAIR))
     difference = READ_DIFFERENCE.format(reference="scratch", family="target")
-    notes = ("Arm finetune against arm scratch on the test split.", difference)
+    notes = ("Arm finetune against arm scratch on the test split, each by the recipe of its setting.", difference)
     title = "What masked pretraining on the target's own modality is worth"
     return Table(title, header, text_rows(rows), notes, num_labels=3)
 
