@@ -349,7 +349,7 @@ def test_values_without_spread_and_of_other_units_are_not_judged():
              for auxiliary in ([name for target, name in PAIRS if target == task] if uses else [""])]
     analysis = analyse(still, [], tasks=TASKS, study=ASKED)
     assert analysis.second.empty
-    assert "the values of imagenet, audioset have no spread" in protocol_line(analysis)
+    assert "cannot be judged (the values of imagenet, audioset have no spread), and nothing is" in protocol_line(analysis)
     other = {**TASKS, "audioset": replace(TASKS["audioset"], metrics=(replace(TASKS["audioset"].metrics[0], unit="points"),))}
     analysis = analyse(records(RULE.seeds), [], tasks=other, study=ASKED)
     assert analysis.second.empty

@@ -44,7 +44,7 @@ def dose_line(analysis: Analysis, section: int) -> str:
     for row in rows_of(found[found["section"] == section]):
         name = analysis.data_of(section, row.task)
         if pd.isna(row.smallest):
-            text = f"{name}: no cosine is judged, as controls or seeds are missing"
+            text = f"{name}: no cosine is judged, as controls or seeds are missing, or were not run together"
         elif pd.isna(row.detected):
             text = f"{name}: not even a cosine of {row.smallest:g} is found ({row.smallest_seeds} seeds)"
         else:

@@ -24,7 +24,7 @@ def protocol_line(analysis: Analysis) -> str:
     asked = f"seeds {rule.seeds[0]} to {rule.seeds[-1]}"
     state = f"judged on {asked} and no others, by the last epoch"
     if lacks:
-        state = f"{asked} are not all here ({lacks}), and nothing is judged"
+        state = f"{asked} {'cannot be judged' if 'no spread' in lacks else 'are not all here'} ({lacks}), and nothing is judged"
     if lacks and not analysis.second.empty:
         seeds = count(len(str(analysis.second["seeds"].iloc[0]).split()), "seed")
         state += f": what follows are planning values of the {seeds} before, which have been seen"
