@@ -38,7 +38,7 @@ LARGEST = 36 * 2**20  # bytes of all that is committed below results/
 
 
 @pytest.mark.parametrize(("results", "formats"), [("results/tiny", FORMATS), *(
-    (f"results/{name}", "md,csv,png") for name in ("unseen", "lead", "cost", "real"))])
+    (f"results/{name}", "md,csv,png") for name in ("unseen", "lead", "known", "cost", "real"))])
 def test_the_report_is_what_the_records_give(results, formats, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
     assert main(["report", "--results", results, "--format", formats, "--out", str(tmp_path)]) == 0
@@ -168,6 +168,24 @@ def test_the_lead_needs_no_structure_that_training_gave(task, folder):
         low, high = apart.interval
         assert (low > 0) == (other in ahead)
         assert f"{show_points(apart.mean)} [{show_points(low)}, {show_points(high)}]" in text, other
+
+
+def test_what_the_readme_says_of_a_known_solution_with_trained_blocks_is_what_the_records_say():
+    found, text = analysis(ROOT / "results" / "known"), readme_in_words()
+    rows = {row.task: row for row in rows_of(found.doses) if (row.cosine, row.reference) == (1, BASELINE)}
+    assert {row.n for row in rows.values()} == {6}
+    (limit,) = [line for line in STUDY.limits if "results/known" in line]
+    helped = [task for task, row in rows.items() if row.verdict == HELPS]
+    assert helped == ["imagenet"]
+    assert "are found on one of four targets (profile tiny, results/known)" in limit
+
+    def said(row) -> str:
+        return f"{show_points(row.difference)} [{show_points(row.low)}, {show_points(row.high)}]"
+
+    assert f"found on images alone ({said(rows['imagenet'])} over the plain model)" in text
+    assert (f"on parts its gain is {said(rows['shapenet'])}, on video {said(rows['kinetics'])}, on sounds "
+            f"{said(rows['audioset'])} (six seeds") in text
+    assert all(row.low < 0 < row.high for task, row in rows.items() if task not in helped)
 
 
 def test_what_the_readme_says_of_cost_is_what_runs_that_ran_alone_took():
@@ -329,21 +347,24 @@ def test_seeds_of_the_second_rule_are_all_there_and_whole():
     assert {path.name for path in store.folder.iterdir()} - {"work"} == {"README.md", "runs", "report"}
 
 
-@pytest.mark.parametrize(("name", "seeds", "count"), [("lead", range(6), 90), ("cost", range(3), 12)])
+@pytest.mark.parametrize(("name", "seeds", "count"), [("lead", range(6), 90), ("known", range(6), 144), ("cost", range(3), 12)])
 def test_what_was_computed_apart_is_whole_and_each_seed_of_one_processor(name, seeds, count):
     store = Store(ROOT / "results" / name)
     records, unreadable = store.records()
     assert not unreadable
     assert not [record.spec.name for record in records if record.environment.dirty or not record.environment.commit]
     assert len(records) == count
-    chosen = narrow(STUDY.matrices[name], targets=["shapenet"], settings=["fix"]) if name == "lead" else STUDY.matrices[name]
+    matrix = STUDY.matrices["known-solution" if name == "known" else name]
+    taken = {"lead": {"targets": ["shapenet"], "settings": ["fix"]}, "known": {"settings": ["pretrained"]}}
+    chosen = narrow(matrix, **taken[name]) if name in taken else matrix
     planned = plan_matrix(chosen, TASKS, ARMS, "tiny", seeds).specs
     assert {record.run_id for record in records} == {spec.run_id for spec in planned}
     assert {record.environment.processor for record in records} == {"AMD EPYC, 2 cores"}
 
 
 def test_the_matrices_that_the_readme_calls_whole_are_recorded_and_no_others():
-    recorded = {record.run_id for name in ("tiny", "unseen", "lead") for record in Store(ROOT / "results" / name).records()[0]}
+    recorded = {record.run_id for name in ("tiny", "unseen", "lead", "known")
+                for record in Store(ROOT / "results" / name).records()[0]}
     planned = {name: plan_matrix(matrix, TASKS, ARMS, "tiny", parse_seeds(matrix.seeds)).specs
                for name, matrix in STUDY.matrices.items() if name != "real"}  # whose auxiliaries are files
     whole = {name for name, specs in planned.items() if {spec.run_id for spec in specs} <= recorded}
