@@ -23,6 +23,7 @@ from benchmark.evidence.secondary import POINTS, PROBABILITY, WEIGHTED, endpoint
 from benchmark.plan.presets import plan_matrix
 from benchmark.records.record import Measurement
 from benchmark.records.store import Store
+from benchmark.report.answer import answer
 from benchmark.report.doses import dose_line, dose_table, draw_doses
 from benchmark.report.write import write_report
 from tasks import TASKS
@@ -94,6 +95,15 @@ def test_a_dose_that_the_rule_does_not_judge_is_not_called_not_found(tmp_path):
     some = [record for record in (*records_of(), *copies) if record.spec.seed == 0 or record.spec.options.get("rho") != 0.3]
     line = dose_line(analyse(some, [], tasks=INFOS, study=STUDY), 0)
     assert line.count("a cosine of 0.1 is found (6 seeds), 0.03 is not (6 seeds)") == 4
+
+
+def test_a_report_without_any_pair_begins_with_what_its_controls_are_worth():
+    copies = [record for record in records_of(matrix="known-solution") if record.spec.arm == "self-copy"]
+    (said,) = answer(analyse([*records_of(), *copies], [], tasks=INFOS, study=STUDY))
+    assert said.startswith("No target x auxiliary pair has been measured on all data yet. Profile tiny, setting fix, "
+                           "pathways from what fine-tuning adds: 4 of 4 targets gain beyond every control.")
+    assert answer(analyse(records_of(), [], tasks=INFOS, study=STUDY)) == [
+        "No target x auxiliary pair has been measured on all data yet."], "nothing is judged without the copies"
 
 
 def test_an_endpoint_that_one_run_of_a_cell_lacks_is_that_of_the_others():

@@ -106,7 +106,22 @@ def answer(analysis: Analysis) -> list[str]:
         if found.single:
             text += f" {found.single} more ran in one seed, which tells nothing of chance."
         lines.append(" ".join(filter(None, [text, found.judged, FIRST if first else ""])))
-    return lines or ["No target x auxiliary pair has been measured on all data yet."]
+    return lines or [" ".join(["No target x auxiliary pair has been measured on all data yet.", *_beside_pairs(analysis)])]
+
+
+def _beside_pairs(analysis: Analysis) -> list[str]:
+    """What the first rule says of arms whose auxiliaries are no other modality: a section's, a sentence an arm"""
+    return [f"{section.title[0].upper()}{section.title[1:]}, {line}"
+            for number, section in enumerate(analysis.collection.sections) for line in first_rule_lines(analysis, number)]
+
+
+def first_rule_lines(analysis: Analysis, section: int) -> list[str]:
+    """Each arm of a section that the first rule judges, with its sentence; none of a part of the data or another recipe."""
+    place = analysis.collection.sections[section]
+    if place.limit is not None or place.conditions:
+        return []
+    return [f"{analysis.study.called.get(name, name)}: {text}" for name, text in control_verdicts(analysis, section)
+            if not text.startswith("Not judged")]
 
 
 def answer_table(analysis: Analysis) -> Table | None:
