@@ -23,6 +23,7 @@ STEP = 0.12  # of a layer, between auxiliaries
 SIZES = 30  # times the smallest median scale: more is shown on a logarithmic axis,
 DEEPEST = 1e6  # of so many times at most
 
+
 def draw_curves(collection: Collection, section: int) -> Figure | None:
     """Main metric against epoch on val and test: a row per target, every seed thin, the mean thick.
 
