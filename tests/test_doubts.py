@@ -61,8 +61,8 @@ def test_what_is_as_it_was_left_is_in_no_doubt(store, capsys):
 def test_outputs_that_are_gone_or_altered_are_told(store, capsys, alter, what):
     place = folder_of(store, "imagenet-pretrained-m2pt")
     alter(place / FILE)
-    said = (f"{FILE} beside the record {what}: 1 runs, such as {place.name}; these records are kept: remove their folders "
-            f"below {store.folder}/runs to compute them again")
+    said = (f"{FILE} beside the record {what}: {place.name}; what was recorded is kept: to compute it again, remove these "
+            f"folders below {store.folder}/runs")
     for command in (("status",), ("status", *OPTIONS), ("run", *OPTIONS), ("run", "--dry-run", *OPTIONS)):
         assert told(store, capsys, *command) == [said], command
     for command in (["status", "--json"], ["status", *OPTIONS, "--json"]):
@@ -78,8 +78,8 @@ def test_what_started_from_weights_that_were_computed_anew_since_is_told(store, 
     record = read_record(place)
     write_json(place, record_text(record.model_copy(update={"weights": {"result": "f" * 64}})))
     joined = folder_of(store, "imagenet-pretrained-m2pt").name
-    said = (f"started from weights (of its auxiliary) that were computed anew since, and are others now: 1 runs, such as "
-            f"{joined}; these records are kept: remove their folders below {store.folder}/runs to compute them again")
+    said = (f"started from weights (of its auxiliary) that were computed anew since, and are others now: "
+            f"{joined}; what was recorded is kept: to compute it again, remove these folders below {store.folder}/runs")
     for command in (("status",), ("status", *OPTIONS)):
         assert told(store, capsys, *command) == [said], command
 

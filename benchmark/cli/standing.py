@@ -77,8 +77,9 @@ def print_held(options: argparse.Namespace) -> int:
 
 def tell_doubts(doubts: Mapping[str, Sequence[str]], store: Store) -> list[str]:
     """A line for each that `doubts_of` found, with what to do"""
-    return [f"in doubt  {what}: {len(names)} runs, such as {names[0]}; these records are kept: remove their folders below "
-            f"{store.folder}/runs to compute them again" for what, names in doubts.items()]
+    named = {what: names[0] if len(names) == 1 else f"{len(names)} runs, such as {names[0]}" for what, names in doubts.items()}
+    return [f"in doubt  {what}: {runs}; what was recorded is kept: to compute it again, remove these folders below "
+            f"{store.folder}/runs" for what, runs in named.items()]
 
 
 def states_of(plan: Plan, store: Store) -> dict[str, object]:
