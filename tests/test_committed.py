@@ -186,6 +186,11 @@ def test_what_the_readme_says_of_a_known_solution_with_trained_blocks_is_what_th
     assert (f"on parts its gain is {said(rows['shapenet'])}, on video {said(rows['kinetics'])}, on sounds "
             f"{said(rows['audioset'])} (six seeds") in text
     assert all(row.low < 0 < row.high for task, row in rows.items() if task not in helped)
+    diluted = [row for row in rows_of(found.doses) if row.cosine < 1 and row.reference == BASELINE]
+    assert {(row.cosine, row.n, row.verdict) for row in diluted} == {(cosine, 6, NO_EVIDENCE) for cosine in (0.3, 0.1, 0.03)}
+    gains = [row.difference for row in diluted]
+    assert (f"a cosine of 0.3, 0.1 or 0.03 it is found on none (gains of {show_points(min(gains))} to "
+            f"{show_points(max(gains))})") in text
 
 
 def test_what_the_readme_says_of_cost_is_what_runs_that_ran_alone_took():
@@ -347,17 +352,17 @@ def test_seeds_of_the_second_rule_are_all_there_and_whole():
     assert {path.name for path in store.folder.iterdir()} - {"work"} == {"README.md", "runs", "report"}
 
 
-@pytest.mark.parametrize(("name", "seeds", "count"), [("lead", range(6), 90), ("known", range(6), 144), ("cost", range(3), 12)])
+@pytest.mark.parametrize(("name", "seeds", "count"), [("lead", range(6), 90), ("known", range(6), 216), ("cost", range(3), 12)])
 def test_what_was_computed_apart_is_whole_and_each_seed_of_one_processor(name, seeds, count):
     store = Store(ROOT / "results" / name)
     records, unreadable = store.records()
     assert not unreadable
     assert not [record.spec.name for record in records if record.environment.dirty or not record.environment.commit]
     assert len(records) == count
-    matrix = STUDY.matrices["known-solution" if name == "known" else name]
     taken = {"lead": {"targets": ["shapenet"], "settings": ["fix"]}, "known": {"settings": ["pretrained"]}}
-    chosen = narrow(matrix, **taken[name]) if name in taken else matrix
-    planned = plan_matrix(chosen, TASKS, ARMS, "tiny", seeds).specs
+    matrices = [STUDY.matrices[each] for each in (("known-solution", "dose") if name == "known" else (name,))]
+    planned = [spec for matrix in matrices for spec in plan_matrix(
+        narrow(matrix, **taken[name]) if name in taken else matrix, TASKS, ARMS, "tiny", seeds).specs]
     assert {record.run_id for record in records} == {spec.run_id for spec in planned}
     assert {record.environment.processor for record in records} == {"AMD EPYC, 2 cores"}
 

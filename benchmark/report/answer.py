@@ -110,9 +110,13 @@ def answer(analysis: Analysis) -> list[str]:
 
 
 def _beside_pairs(analysis: Analysis) -> list[str]:
-    """What the first rule says of arms whose auxiliaries are no other modality: a section's, a sentence an arm"""
-    return [f"{section.title[0].upper()}{section.title[1:]}, {line}"
-            for number, section in enumerate(analysis.collection.sections) for line in first_rule_lines(analysis, number)]
+    """What the first rule says of arms whose auxiliaries are no other modality, by section, a sentence an arm"""
+    found = []
+    for number, section in enumerate(analysis.collection.sections):
+        if lines := first_rule_lines(analysis, number):
+            first, *more = (line[0].upper() + line[1:] for line in lines)
+            found.append(" ".join([f"{section.title[0].upper()}{section.title[1:]}: {first}", *more]))
+    return found
 
 
 def first_rule_lines(analysis: Analysis, section: int) -> list[str]:
@@ -120,8 +124,12 @@ def first_rule_lines(analysis: Analysis, section: int) -> list[str]:
     place = analysis.collection.sections[section]
     if place.limit is not None or place.conditions:
         return []
-    return [f"{analysis.study.called.get(name, name)}: {text}" for name, text in control_verdicts(analysis, section)
-            if not text.startswith("Not judged")]
+    said = []
+    for name, text in control_verdicts(analysis, section):
+        arm, *_ = re.split(r"[ ,]", name, maxsplit=1)  # before a variant
+        if not text.startswith("Not judged"):
+            said.append(f"{analysis.study.called.get(arm, arm)}{name.removeprefix(arm)}: {text}")
+    return said
 
 
 def answer_table(analysis: Analysis) -> Table | None:
