@@ -151,7 +151,7 @@ def forest(groups: Mapping[str, Sequence[Interval]], null: float, label: str,
     axis ends there in an arrow.
     """
     rows = sum(map(len, groups.values()))
-    figure = new_figure(7.6, min(60.0, 1.2 + 0.24 * rows + 0.32 * len(groups)))
+    figure = new_figure(7.6, min(60.0, max(2.2, 1.2 + 0.24 * rows + 0.32 * len(groups))))
     axes = figure.add_subplot()
     axes.axvline(null, color=INK, linewidth=0.8)
     y, ticks, labels = 0.0, [], []
