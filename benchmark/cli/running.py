@@ -95,7 +95,8 @@ def run_matrix(options: argparse.Namespace, command: str) -> int:
     store.prepare()
     site = Site(results=str(store.folder), device=options.device, threads=max(1, cores // (jobs * processes)),
                 lockstep=lockstep, processes=processes, command=command)
-    work = todo(plan, store, options.overwrite)
+    headers = store.headers(names_under(store.folder))
+    work = todo(plan, store, options.overwrite, headers)
     look_at_own_tasks((job.task for job in work.jobs), options)
     pending = len(work.jobs)
     stacks = f", arms and seeds in lock-step by {lockstep}" if lockstep > 1 else ""
@@ -105,7 +106,7 @@ def run_matrix(options: argparse.Namespace, command: str) -> int:
           f"{store.folder}/work/RUN/log.txt", flush=True)
     say_why_again(work)
     kept = dict.fromkeys(spec.name for spec in plan.specs).keys() - {job.spec.name for job in work.jobs}
-    for line in tell_doubts(doubts_of(sorted(kept), store.headers(names_under(store.folder))), store):
+    for line in tell_doubts(doubts_of(sorted(kept), headers), store):
         print(line, flush=True)
     if pending:
         warn_of_other_stacks(plan, store, lockstep, processes)

@@ -24,6 +24,7 @@ from PIL import Image, ImageDraw
 from benchmark.data.characters import CHARACTERS, as_texts
 from benchmark.data.embedded import DataError
 from benchmark.data.names import sample_names
+from benchmark.records.contrast import stretch
 from benchmark.spec.runspec import recipe_under
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
 TILE = 160  # pixels of a side of one sample
 FRAMES = 4  # of a clip
-NARROW = 64  # of 256 levels: bytes of fewer are hardly told apart
 CAPTION_LINES = 3  # of 11 pixels
 PACKAGES = "libgl1 libusb-1.0-0 libgomp1"  # of Debian, which open3d's wheel takes for granted
 
@@ -82,8 +82,7 @@ def write_sheet(inputs: NDArray[Any], captions: Sequence[str] | None, path: Path
 def in_full_contrast(inputs: NDArray[Any], modality: str) -> tuple[NDArray[Any], str]:
     """Pictures and clips, grey ones (S, H, W) or (S, 1, ...) too, as bytes of three channels, and what was stretched in words.
 
-    Bytes of a range of `NARROW` or more are shown as they are (""), other values from the least of all to the greatest. All
-    else is left as it is, with spectrograms, which grey inputs of the modality "audio" are: (S, F, M).
+    See `stretch`. All else is left as it is, with spectrograms, which grey inputs of the modality "audio" are: (S, F, M).
     """
     if modality == "audio" and inputs.ndim == 4 and inputs.shape[1] == 1:
         return inputs[:, 0], ""
@@ -91,12 +90,7 @@ def in_full_contrast(inputs: NDArray[Any], modality: str) -> tuple[NDArray[Any],
     pictures = inputs[:, None] if grey else inputs
     if pictures.ndim not in (4, 5) or pictures.shape[1] not in (1, 3) or not pictures.size:
         return inputs, ""
-    numbers = pictures[np.isfinite(pictures)]
-    said, (low, high) = "", (float(numbers.min()), float(numbers.max())) if numbers.size else (0.0, 0.0)
-    if pictures.dtype != np.uint8 or high - low < NARROW:
-        shares = (np.nan_to_num(pictures.astype(np.float64), nan=low, posinf=high, neginf=low) - low) / (high - low or 1)
-        pictures = np.rint(255 * shares).astype(np.uint8)
-        said = f"values from {low:g} to {high:g}, shown from the darkest to the brightest"
+    pictures, said = stretch(pictures)
     return np.repeat(pictures, 3, 1) if pictures.shape[1] == 1 else pictures, said
 
 

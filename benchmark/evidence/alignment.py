@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,12 +68,19 @@ def alignments_of(store: Store, records: Iterable[Record]) -> dict[str, list[flo
     """By the record's identity: the alignment of a run with its baseline after every block, first to last, where it was
     measured, and not with a baseline that was computed anew since. `records` are the folder's own."""
     records = list(records)
-    left = {record.run_id: record.weights.get("result", "") for record in records}
     found = {record.identity: read_alignment(store.run_folder(record.spec) / FILE) for record in records}
-    return {identity: [float(value) for value in content["cka"]] for identity, content in found.items()
-            if content and is_of(content.get("weights"), left.get(str(content["baseline"])))}
+    return {identity: [float(value) for value in content["cka"]]
+            for identity, content in of_what_is_there(found, records, "baseline").items()}
 
 
-def is_of(noted: str | None, left: str | None) -> bool:
-    """Whether what was noted of some weights is of those that their run has left, as far as both are known"""
-    return not noted or not left or noted == left
+def of_what_is_there(noted: Mapping[str, dict[str, Any] | None], records: Iterable[Record],
+                     other: str) -> dict[str, dict[str, Any]]:
+    """Of what was noted of runs beside another one each, which it names under the key `other`, that whose "weights" are those
+    that the other run has left, as far as both are known."""
+    left = {record.run_id: record.weights.get("result", "") for record in records}
+
+    def holds(content: dict[str, Any]) -> bool:
+        said, there = content.get("weights"), left.get(str(content[other]))
+        return not said or not there or said == there
+
+    return {identity: content for identity, content in noted.items() if content and holds(content)}

@@ -120,9 +120,14 @@ def collect(
 def main_values(collection: Collection, select: Selection) -> Iterator[tuple[Any, float]]:
     """Each row of `collection.values` of its task's main metric that has a value under a selection, with that value."""
     main = {task: info.metrics[0].name for task, info in collection.tasks.items()}
+    return (found for found in values_under(collection, select) if found[0].metric == main[found[0].task])
+
+
+def values_under(collection: Collection, select: Selection) -> Iterator[tuple[Any, float]]:
+    """Each row of `collection.values` that has a value under a selection, with that value."""
     for row in collection.values.itertuples(index=False, name="Row"):
         value = getattr(row, select)
-        if row.metric == main[str(row.task)] and not pd.isna(value):
+        if not pd.isna(value):
             yield row, float(value)
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any
 
 import pandas as pd
 
-from benchmark.evidence.collect import Collection
+from benchmark.evidence.collect import Collection, values_under
 from benchmark.evidence.estimates import (
     ADJUSTED,
     DIFFERENCE,
@@ -64,15 +63,11 @@ def compare(ours: Collection, theirs: Collection, select: Selection = "last") ->
 def _values(collection: Collection, select: Selection) -> Mapping[tuple[object, ...], dict[int, float]]:
     """Test values by cell, metric and seed"""
     found: dict[tuple[object, ...], dict[int, float]] = {}
-    rows: Iterable[Any] = collection.values.itertuples(index=False, name="Row")
-    for row in rows:
-        value = getattr(row, select)
-        if pd.isna(value):
-            continue
+    for row, value in values_under(collection, select):
         section = collection.sections[row.section]
         place = (section.profile, section.setting, section.limit, section.conditions, row.task, row.arm, row.auxiliary,
                  row.variant, row.metric)
-        found.setdefault(place, {})[row.seed] = float(value)
+        found.setdefault(place, {})[row.seed] = value
     return found
 
 

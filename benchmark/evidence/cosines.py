@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.evidence.alignment import is_of
+from benchmark.evidence.alignment import of_what_is_there
 from benchmark.records.record import Record, write_json
 from benchmark.records.store import Store
 
@@ -95,7 +95,5 @@ def noted_cosines(store: Store, records: Iterable[Record]) -> dict[str, dict[str
     """By the record's identity: what was noted of a run, and not of a training that was computed anew since. `records` are the
     folder's own."""
     records = list(records)
-    left = {record.run_id: record.weights.get("result", "") for record in records}
     found = {record.identity: read_cosines(store.run_folder(record.spec) / FILE) for record in records}
-    return {identity: content for identity, content in found.items()
-            if content and is_of(content.get("weights"), left.get(str(content["solution"])))}
+    return of_what_is_there(found, records, "solution")

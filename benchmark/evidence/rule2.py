@@ -22,7 +22,7 @@ from benchmark.evidence.claims import Claim
 from benchmark.evidence.collect import Collection, sign_of, values_of_runs
 from benchmark.evidence.means import ALL, cells_by_seed, main_sections, printed_gains
 from benchmark.evidence.pairing import Run
-from benchmark.evidence.rule import BASELINE, alike
+from benchmark.evidence.rule import BASELINE, NO_SPREAD, alike
 from benchmark.evidence.stats import ALPHA, CONFIDENCE, POWER, detectable_noncentrality, holm, t_quantile
 from benchmark.plan.study import SecondRule
 
@@ -249,7 +249,7 @@ class _Table:
             return f"lacking are {len(gone)} of {len(lost)} cells: " + "; ".join([*gone[:3], *(["..."] if gone[3:] else [])])
         still = [task for task, each in zip(self.tasks, self.array(seeds), strict=True)  # all arms go up and down together
                  if abs(_residual(each)).max() <= ROUNDING * abs(each).max()]
-        return f"the values of {', '.join(still)} have no spread" if still else ""
+        return f"the values of {', '.join(still)} have {NO_SPREAD}" if still else ""
 
     def array(self, seeds: Sequence[int]) -> NDArray[Any]:
         """(T, A, S)"""

@@ -52,19 +52,16 @@ class Job:
     @property
     def code(self) -> dict[str, str]:
         """Digests by part of the code that would carry it out now; of a stack's also where it trains alone."""
-        return self.take_code()[0]
+        return self._code[0]
 
     @property
     def own_files(self) -> dict[str, str]:
         """SHA-256 of the user's own files among that code, by path"""
-        return self.take_code()[1]
-
-    def take_code(self) -> tuple[dict[str, str], dict[str, str]]:
-        """`code` and `own_files`, both as they are when first asked for: they go with the job to the process that runs it."""
-        return self._code
+        return self._code[1]
 
     @functools.cached_property
     def _code(self) -> tuple[dict[str, str], dict[str, str]]:
+        """Both as they are when first asked for, while planning: they go with the job to the process that runs it."""
         task, arm, reader = roots_of(self.task, self.arm, self.spec.profile)
         return code_parts(task, arm, reader), own_files((*task, *arm, *filter(None, [reader])))
 

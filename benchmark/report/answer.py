@@ -110,26 +110,23 @@ def answer(analysis: Analysis) -> list[str]:
 
 
 def _beside_pairs(analysis: Analysis) -> list[str]:
-    """What the first rule says of arms whose auxiliaries are no other modality, by section, a sentence an arm"""
-    found = []
-    for number, section in enumerate(analysis.collection.sections):
-        if lines := first_rule_lines(analysis, number):
-            first, *more = (line[0].upper() + line[1:] for line in lines)
-            found.append(" ".join([f"{section.title[0].upper()}{section.title[1:]}: {first}", *more]))
-    return found
+    """What the first rule says of arms whose auxiliaries are no other modality, by section"""
+    return [f"{section.title[0].upper()}{section.title[1:]}: {text}"
+            for number, section in enumerate(analysis.collection.sections) if (text := first_rule_text(analysis, number))]
 
 
-def first_rule_lines(analysis: Analysis, section: int) -> list[str]:
-    """Each arm of a section that the first rule judges, with its sentence; none of a part of the data or another recipe."""
+def first_rule_text(analysis: Analysis, section: int) -> str:
+    """Of each arm of a section that the first rule judges, a sentence; "" of a part of the data or another recipe."""
     place = analysis.collection.sections[section]
     if place.limit is not None or place.conditions:
-        return []
+        return ""
     said = []
     for name, text in control_verdicts(analysis, section):
         arm, *_ = re.split(r"[ ,]", name, maxsplit=1)  # before a variant
+        called = analysis.study.called.get(arm, arm)
         if not text.startswith("Not judged"):
-            said.append(f"{analysis.study.called.get(arm, arm)}{name.removeprefix(arm)}: {text}")
-    return said
+            said.append(f"{called[0].upper()}{called[1:]}{name.removeprefix(arm)}: {text}")
+    return " ".join(said)
 
 
 def answer_table(analysis: Analysis) -> Table | None:

@@ -16,7 +16,7 @@ from benchmark.evidence.matrix import list_auxiliaries, list_targets
 from benchmark.evidence.means import ALL, printed_gains
 from benchmark.evidence.rule import BASELINE
 from benchmark.evidence.sections import slugify
-from benchmark.report.answer import first_rule_lines
+from benchmark.report.answer import first_rule_text
 from benchmark.report.canvas import BASELINE as BLACK
 from benchmark.report.canvas import FAINT, INK, make_title, modality_colours, new_figure, shorten
 from benchmark.report.directions import add_directions
@@ -60,9 +60,8 @@ def add_verdicts(document: Document, analysis: Analysis) -> None:
     """What the first rule says of every section, and the second."""
     collection = analysis.collection
     for number, section in enumerate(collection.sections):
-        lines = first_rule_lines(analysis, number)
-        document.add(*([Paragraph(" ".join(text[0].upper() + text[1:] for text in lines), f"First rule, {section.title}.")]
-                       if lines else []))
+        if text := first_rule_text(analysis, number):
+            document.add(Paragraph(text, f"First rule, {section.title}."))
     if line := protocol_line(analysis):
         document.add(Paragraph(line, "Second rule."))
         document.table("second-rule", rule2_table(analysis))

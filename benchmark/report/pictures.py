@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from benchmark.records.contrast import stretch
 from benchmark.report.canvas import PALETTE, new_figure, shorten
 from benchmark.report.markup import plain
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 GAP = 2  # pixels between tiles
-NARROW = 64  # of 256 levels: bytes of fewer are hardly told apart; as in `benchmark data view`
 HIDDEN = np.array([143, 163, 191], np.uint8)  # a blue grey that no data set has as its background
 FRAMES = 4  # of a clip that are shown
 SHEET_COLUMNS, CLIP_COLUMNS = 6, 3
@@ -60,8 +60,9 @@ def draw_samples(task: str, profile: str, pictures: Mapping[str, NDArray[Any]], 
         return figure
     signals = values.ndim == 2
     if values.ndim > 3 and modality != "audio":
-        values, said = _in_full_contrast(values)
-        title += said
+        values, said = stretch(values)
+        values = np.repeat(values, 3 // values.shape[-1], -1)
+        title += f"\n{said[0].upper()}{said[1:]}" if said else ""
     tiles = list(values) if signals else [_strip(sample) for sample in values]
     height, width = (1, 2) if signals else tiles[0].shape[:2]
     figure = new_figure(7.6, 0.7 + rows * (7.2 / columns * height / width + 0.2))
@@ -157,15 +158,6 @@ def _draw_texts(title: str, samples: Sequence[Sequence[str]], names: Sequence[st
         axes.text(0, 1, box or "", family="DejaVu Sans Mono", fontsize=6.5, va="top")
         axes.set_title(plain(name or ""), fontsize=NAME_SIZE, pad=3)
     return figure
-
-
-def _in_full_contrast(values: NDArray[Any]) -> tuple[NDArray[Any], str]:
-    """(S, ..., 1 or 3) bytes -> (S, ..., 3), stretched where their range is narrow; and that in words"""
-    said, (low, high) = "", (int(values.min()), int(values.max()))
-    if high - low < NARROW:
-        values = np.rint(255 * ((values.astype(float) - low) / (high - low or 1))).astype(np.uint8)
-        said = f"\nValues from {low} to {high}, shown from the darkest to the brightest"
-    return np.repeat(values, 3 // values.shape[-1], -1), said
 
 
 def _strip(sample: NDArray[Any], turn: bool = False) -> NDArray[Any]:

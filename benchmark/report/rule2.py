@@ -10,6 +10,7 @@ from benchmark.evidence.analysis import Analysis
 from benchmark.evidence.detectable import EACH, MEAN, explain, heading
 from benchmark.evidence.frames import rows_of
 from benchmark.evidence.means import ALL
+from benchmark.evidence.rule import NO_SPREAD
 from benchmark.evidence.stats import ALPHA
 from benchmark.report.markup import NONE, Table, show_interval, show_p, show_points, text_rows
 from benchmark.report.means import POINTS, count, over_plain
@@ -24,7 +25,7 @@ def protocol_line(analysis: Analysis) -> str:
     asked = f"seeds {rule.seeds[0]} to {rule.seeds[-1]}"
     state = f"judged on {asked} and no others, by the last epoch"
     if lacks:
-        state = f"{asked} {'cannot be judged' if 'no spread' in lacks else 'are not all here'} ({lacks}), and nothing is judged"
+        state = f"{asked} {'cannot be judged' if NO_SPREAD in lacks else 'are not all here'} ({lacks}), and nothing is judged"
     if lacks and not analysis.second.empty:
         seeds = count(len(str(analysis.second["seeds"].iloc[0]).split()), "seed")
         state += f": what follows are planning values of the {seeds} before, which have been seen"

@@ -107,8 +107,6 @@ def run_plan(plan: Plan, store: Store, site: Site, jobs: int, on_event: Callable
     On KeyboardInterrupt running processes are stopped (their checkpoints stay) and the exception goes on.
     """
     work = work or todo(plan, store)
-    for job in work.jobs:
-        job.take_code()  # here, where plugins are loaded, and before any run can begin
     pending = {job.spec.run_id for job in work.jobs}
     for spec in (spec for spec in plan.specs if spec.run_id not in pending):
         on_event(Event("kept", spec))
