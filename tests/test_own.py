@@ -35,7 +35,7 @@ from benchmark.model.weights import export_weights, read_weights
 from benchmark.plan.matrix import Cell, Planner
 from benchmark.plan.overrides import parse_override
 from benchmark.plan.plugins import extend
-from benchmark.spec.contracts import Arm
+from benchmark.spec.contracts import Arm, Metric
 from benchmark.train.members import Member
 from benchmark.train.setup import build_model
 from tasks import TASKS
@@ -113,6 +113,36 @@ def test_the_commonest_class_is_found_where_chance_is_declared_too_low():
     wrong = [finding.what for finding in check_task(Wrong(), "tiny") if finding.level == "error"]
     assert len(wrong) == 1
     assert re.fullmatch(r"chance is declared as 4.5, but always the commonest class reaches [\d.]+ % top1 .*", wrong[0])
+
+
+def with_meter(scale: float, unit: str = "%"):
+    """The small waveforms task, whose meter gives its accuracy, its error and a count in another scale"""
+    from sixth_task import TASK
+
+    class Scaled(type(TASK)):
+        metrics: ClassVar = (Metric("top1", unit), Metric("error", unit, higher_is_better=False), Metric("skipped"))
+
+        def meter(self, profile):
+            kept = super().meter(profile)
+            compute = kept.compute
+            kept.compute = lambda: {"top1": scale * (top1 := compute()["top1"]), "error": scale * (100 - top1), "skipped": 0.5}
+            return kept
+
+    return Scaled()
+
+
+def test_a_meter_that_gives_fractions_where_percent_are_declared_is_an_error_of_each_metric():
+    wrong = [finding.what for finding in check_task(with_meter(0.01), "tiny") if finding.level == "error"]
+    assert wrong == [
+        "top1 is 1 where every answer is right, 0 where each is wrong, and its unit is %: measure 100 times as much (46.1 is "
+        "46.1 %), or declare Metric('top1', unit=\"\")",
+        "error is 0 where every answer is right, 1 where each is wrong, and its unit is %: measure 100 times as much (46.1 is "
+        "46.1 %), or declare Metric('error', unit=\"\")"]
+
+
+@pytest.mark.parametrize("task", [with_meter(1.0), with_meter(0.01, "")])
+def test_percent_and_fractions_of_another_unit_are_no_error_nor_is_a_share_that_no_answer_moves(task):
+    assert "is right" not in " ".join(finding.what for finding in check_task(task, "tiny"))
 
 
 def test_data_in_the_order_of_their_classes_are_looked_at_as_a_whole(monkeypatch):

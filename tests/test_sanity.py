@@ -24,6 +24,7 @@ from benchmark.report.answer import badges
 from benchmark.report.markup import to_markdown
 from benchmark.report.sanity import sanity_table
 from benchmark.report.write import write_report
+from benchmark.spec.contracts import Metric
 
 RECIPE = make_spec().recipe
 OWN = stated_conditions(make_spec().shape, make_spec().compared_recipe(), make_spec().num_classes)
@@ -169,3 +170,21 @@ def test_the_matrices_have_what_their_question_needs():
     options = [option for group in controls for option in group.options]
     assert {"order": "permuted"} in options
     assert {"maturity": 20 / 300} in options
+
+
+def test_a_report_opens_with_values_that_look_like_fractions_where_the_unit_is_percent():
+    def doubts(values: list[float], chance: float = 10.0, **metric) -> list[str]:
+        tasks = TASKS | {"imagenet": replace(TASKS["imagenet"], chance={"tiny": chance}, metrics=(Metric("top-1", **metric),))}
+        records = [make_record(make_spec(seed=seed, epochs=1), value) for seed, value in enumerate(values)]
+        analysis = analyse(records, [], tasks=tasks, study=Study())
+        assert [remark.kind for remark in analysis.collection.remarks] == [
+            "Values look like fractions, and their unit is %"] * sum("fractions" in text for text in badges(analysis))
+        return [text for text in badges(analysis) if "fractions" in text]
+
+    (said,) = doubts([0.44, 0.46])
+    assert "imagenet (no run of the profile tiny has more than 0.46 % top-1, and chance is 10 %" in said
+    assert doubts([0.44, 46.0]) == [], "one run failed"
+    assert doubts([0.44, 0.46], chance=0.1) == [], "of a thousand classes"
+    assert doubts([0.44, 0.46], unit="") == []
+    assert doubts([0.44, 0.46], higher_is_better=False) == [], "a small error"
+    assert doubts([0.0, 0.0]) == [], "a few samples, all of them wrong"

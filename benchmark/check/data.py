@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence, Set
+from functools import partial
 from numbers import Real
 
 import torch
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from benchmark.check.attempt import attempt, expect
 from benchmark.check.finding import Finding
@@ -233,7 +235,7 @@ def augmented(task: Task, batch: Batch, random: SampleRandom | None, strengths: 
 def check_chance(task: Task, profile: str, held: Mapping[Split, Batch],
                  splits: Mapping[Split, Examples]) -> Generator[Finding, None, None]:
     """The declared chance against what one answer for every sample reaches on the test split: the one that training
-    suggests, and the commonest of the test split itself."""
+    suggests, and the commonest of the test split itself; and whether a metric in percent is."""
     spec, metric = task.profiles[profile], task.metric
     run = plain_run(task, profile)
     assert isinstance(run.recipe, TrainRecipe)
@@ -254,13 +256,22 @@ def check_chance(task: Task, profile: str, held: Mapping[Split, Batch],
         return
     expect(task.loss(logits, batch, run.recipe), "loss()", "one number as a tensor, such as a mean over the samples",
            lambda found: isinstance(found, Tensor) and found.ndim == 0)
-    measured = {split: reached(task, profile, shares_of(held[split]["label"], spec.num_classes), test, shape[1:])
-                for split in ("train", "test")}
+    common = {split: shares_of(held[split]["label"], spec.num_classes) for split in ("train", "test")}
+    right = partial(right_answers, num_classes=spec.num_classes)
+    measured = reached(task, profile, test, {
+        **{split: partial(one_answer, shares, shape[1:]) for split, shares in common.items()},
+        "right": right, "wrong": lambda batch: -right(batch)})
     missing = [one.name for one in task.metrics if one.name not in measured["test"]]
     if missing:
         yield Finding("error", f"the meter measures {', '.join(measured['test'])}, and not the declared {', '.join(missing)}",
                       stop=True)
         return
+    for one in (one for one in task.metrics if one.unit == "%"):
+        ends = [measured[answers][one.name] for answers in ("wrong", "right")]
+        if ends[0] != ends[1] and max(ends) <= 1:
+            yield Finding("error", f"{one.name} is {ends[1]:g} where every answer is right, {ends[0]:g} where each is wrong, "
+                          "and its unit is %: measure 100 times as much (46.1 is 46.1 %), or declare "
+                          f'Metric({one.name!r}, unit="")')
     if not metric.higher_is_better:
         return
     guess, best = (measured[split][metric.name] for split in ("train", "test"))
@@ -282,14 +293,30 @@ def shares_of(label: Tensor, num_classes: int) -> Tensor:
     return torch.bincount(label[label >= 0].flatten(), minlength=num_classes)[:num_classes] / label.numel()
 
 
-def reached(task: Task, profile: str, logits: Tensor, test: Examples, shape: torch.Size) -> dict[str, float]:
-    """Every metric of the same answer, (C,) for logits of `shape`, to every sample"""
-    meter = expect(task.meter(profile), "meter()", "an object with update and compute, such as AccuracyMeter()",
-                   lambda found: callable(getattr(found, "update", None)) and callable(getattr(found, "compute", None)))
+def one_answer(logits: Tensor, shape: torch.Size, batch: Batch) -> Tensor:
+    """(C,), the same to every sample -> logits of `shape` for each"""
+    return logits.expand(len(batch["index"]), *shape).contiguous()
+
+
+def right_answers(batch: Batch, num_classes: int) -> Tensor:
+    """(B, ..., C) logits of a model that knows every label, far from 0"""
+    label = batch["label"]
+    known = label if label.is_floating_point() else one_hot(label.long().clamp(min=0), num_classes)
+    return 20.0 * known.float() - 10.0
+
+
+def reached(task: Task, profile: str, test: Examples,
+            answers: Mapping[str, Callable[[Batch], Tensor]]) -> dict[str, dict[str, float]]:
+    """Every metric of each kind of answer to all samples, which are read once"""
+    meters = {name: expect(task.meter(profile), "meter()", "an object with update and compute, such as AccuracyMeter()",
+                           lambda found: callable(getattr(found, "update", None)) and callable(getattr(found, "compute", None)))
+              for name in answers}
     for batch in test.stream(list(torch.arange(len(test)).split(BATCH))):
-        meter.update(logits.expand(len(batch["index"]), *shape).contiguous(), batch)
-    return expect(meter.compute(), "compute() of the meter", "a dict with a number for each metric",
-                  lambda found: isinstance(found, dict) and all(isinstance(value, Real) for value in found.values()))
+        for name, answer in answers.items():
+            meters[name].update(answer(batch), batch)
+    return {name: expect(meter.compute(), "compute() of the meter", "a dict with a number for each metric",
+                         lambda found: isinstance(found, dict) and all(isinstance(value, Real) for value in found.values()))
+            for name, meter in meters.items()}
 
 
 def plain_run(task: Task, profile: str) -> RunSpec:

@@ -24,6 +24,7 @@ BySelection = Mapping[Selection, float | None]
 SELECTIONS: tuple[Selection, ...] = ("last", "best_val", "oracle")
 RUN_COLUMNS = ["run", *CELL, "role", "seed", "stale"]
 VALUE_COLUMNS = [*RUN_COLUMNS, "metric", *SELECTIONS]
+FRACTIONS = "Values look like fractions, and their unit is %"
 PAIR_COLUMNS = [*VALUE_COLUMNS, *(f"{side}_{s}" for side in ("treated", "baseline") for s in SELECTIONS), "baseline"]
 
 
@@ -100,7 +101,8 @@ def collect(
         for run in paired.runs
         if infos[run.spec.task].metrics[0].name not in measured[run]
     ]
-    doubts = (*_started_otherwise(paired.runs, records), *_of_several_versions(paired.runs, tasks or {}))
+    doubts = (*_started_otherwise(paired.runs, records), *_of_several_versions(paired.runs, tasks or {}),
+              *_in_fractions(measured, infos))
     remarks = sorted({*foreign, *paired.remarks, *unmeasured, *doubts}, key=lambda r: (r.kind, r.name, r.detail))
     return Collection(
         records=tuple(records),
@@ -266,6 +268,21 @@ def _of_several_versions(runs: Sequence[Run], tasks: Mapping[str, TaskInfo]) -> 
         codes.setdefault(run.cell, {})[canonical_json(dict(run.record.code))] = run
     return [Remark("Seeds of one cell are of several versions of the code", run.spec.cell, f"{len(versions)} versions")
             for versions in codes.values() if len(versions) > 1 for run in [next(iter(versions.values()))]]
+
+
+def _in_fractions(measured: Mapping[Run, Mapping[str, BySelection]], tasks: Mapping[str, TaskInfo]) -> list[Remark]:
+    """Tasks whose main metric is in percent and by chance above 1, and of which no run is: what is bad is at chance, not at a
+    tenth of it."""
+    highest: dict[tuple[str, str], float] = {}
+    for run, by_metric in measured.items():
+        found = [value for value in by_metric.get(tasks[run.spec.task].metrics[0].name, {}).values() if value is not None]
+        key = (run.spec.task, run.spec.profile)
+        highest[key] = max([highest.get(key, 0.0), *found])
+    return [Remark(FRACTIONS, task, f"no run of the profile {profile} has more than {high:.3g} % {metric.name}, and chance is "
+                   f"{chance:g} %: if the meter gives 0.46 for 46 %, correct it and compute the runs again")
+            for (task, profile), high in highest.items() for metric in tasks[task].metrics[:1]
+            for chance in [tasks[task].chance.get(profile, 0.0)]
+            if metric.unit == "%" and metric.higher_is_better and chance > 1 >= high > 0]
 
 
 def _untold_starts(spec: RunSpec) -> dict[str, str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from benchmark.evidence.analysis import Analysis
-from benchmark.evidence.collect import sign_of
+from benchmark.evidence.collect import FRACTIONS, sign_of
 from benchmark.evidence.detectable import PAIR, heading, show_points
 from benchmark.evidence.frames import rows_of
 from benchmark.evidence.rule import HELPS, NO_EVIDENCE, NO_SPREAD, NOT_JUDGED, NOT_PAIRED, ONE_SEED, shared_sources
@@ -166,6 +166,7 @@ def badges(analysis: Analysis) -> list[str]:
     wrong = int((analysis.sanity["outcome"] == WRONG).sum())
     if wrong:
         found.append(f"{wrong} of {len(analysis.sanity)} sanity checks failed: nothing here is to be relied on")
+    found += [f"{remark.kind}: {remark.name} ({remark.detail})" for remark in collection.remarks if remark.kind == FRACTIONS]
     if same := analysis.extras.unchanged:
         names = ", ".join(f"{cell} ({seeds} seed{'s' * (seeds > 1)})" for cell, seeds in same.items())
         found.append(f"Answers as its baseline does on every test sample and seed: {names}")
