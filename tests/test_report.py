@@ -82,7 +82,8 @@ def test_holm_counts_every_target_and_auxiliary_of_the_matrix_whatever_its_metri
     assert smallest["p_holm"] == pytest.approx(min(1.0, 12 * smallest["p"]))
 
 
-@pytest.mark.parametrize("environment", [{"device": "Example GPU"}, {"threads": 2}, {"torch": "2.10.0"}])
+@pytest.mark.parametrize("environment", [
+    {"device": "Example GPU"}, {"threads": 2}, {"torch": "2.10.0"}, {"processor": "Another CPU, 2 cores"}])
 def test_pairing_ignores_a_baseline_of_another_environment(environment):
     records = pair([40.0, 50.0])
     elsewhere = records[0].environment.model_copy(update=environment)
@@ -90,7 +91,40 @@ def test_pairing_ignores_a_baseline_of_another_environment(environment):
     collection = collect(records, tasks=TASKS)
     assert effect_of(collection)["seeds"] == "1"
     assert kinds(collection) == {"Not paired: the baseline ran in another environment"}
-    assert str(next(iter(environment.values()))) in collection.remarks[0].detail
+    assert str(next(iter(environment.values()))).removesuffix(", 2 cores") in collection.remarks[0].detail
+
+
+def on(records, **environment):
+    return [record.model_copy(update={"environment": record.environment.model_copy(update=environment)}) for record in records]
+
+
+def test_runs_of_two_processors_are_paired_on_a_gpu_alone_and_that_is_told():
+    here, there = {"processor": "Intel(R) Xeon(R) Processor, 2 cores"}, {"processor": "AMD EPYC, 2 cores"}
+    plain, treated = ([record for record in pair([40.0, 50.0]) if record.spec.arm == arm] for arm in ("finetune", "m2pt"))
+    cores = collect([*on(plain, **here), *on(treated, processor="Intel(R) Xeon(R) Processor, 8 cores")], tasks=TASKS)
+    assert (effect_of(cores)["n"], kinds(cores)) == (2, set()), "how many cores there are moves no bit"
+
+    apart = collect([*on(plain, **here), *on(treated, **there)], tasks=TASKS)
+    assert apart.pairs.empty
+    assert {(remark.kind, "cpu (AMD EPYC)" in remark.detail, "cpu (Intel(R) Xeon(R) Processor)" in remark.detail)
+            for remark in apart.remarks} == {("Not paired: the baseline ran in another environment", True, True)}
+
+    gpu = collect([*on(plain, device="Example GPU", **here), *on(treated, device="Example GPU", **there)], tasks=TASKS)
+    assert effect_of(gpu)["n"] == 2
+    assert {(remark.kind, "AMD EPYC" in remark.detail) for remark in gpu.remarks} == {("Paired across two processors", True)}
+
+
+def test_folders_of_two_processors_read_together_pair_each_run_with_the_baseline_of_its_own():
+    here = on(pair([40.0, 50.0]), processor="Intel(R) Xeon(R) Processor, 2 cores")
+    there = on([*pair([30.0, 20.0], started="2026-01-01T00:00:00+00:00")], processor="AMD EPYC, 2 cores")
+    theirs = [record for record in there if record.spec.arm == "finetune"]
+    other = [record.model_copy(update={"spec": spec, "run_id": spec.run_id}) for record in there if record.spec.arm == "m2pt"
+             for spec in [record.spec.model_copy(update={"arm": "low-rank"})]]
+    effects = estimate_effects(collect([*here, *theirs, *other], tasks=TASKS))
+    found = effects[effects["metric"] == "top-1"].set_index("arm")["difference"]
+    alone = [estimate_effects(collect(side, tasks=TASKS)) for side in (here, [*theirs, *other])]
+    assert found["m2pt"] == alone[0].loc[0, "difference"]
+    assert found["low-rank"] == alone[1].loc[0, "difference"]
 
 
 def test_a_run_in_two_environments_counts_once_and_with_its_own_baseline():

@@ -2,11 +2,14 @@
 
 Paired are runs of equal `spec.comparison`, equal seed, and equal device, torch, packages, threads, stack
 and number of processes, as each number rounds sums in another order; packages count as equal where a
-certificate shows that they give the same bits.
+certificate shows that they give the same bits. The device of a run on a CPU is its processor: one run on two
+processors ends as far apart as runs of two seeds. Beside a GPU the processor draws random numbers alone: such
+pairs count, with a remark.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -61,7 +64,13 @@ class Run:
     def environment(self) -> tuple[str, int, int, tuple[int, ...], str]:
         where = self.record.environment
         place = self.standing.place or place_of(where, self.spec)
-        return (where.device, where.threads, where.lockstep or 1, where.processes or (1,), place)
+        device = self.processor if where.device == "cpu" else where.device
+        return (device, where.threads, where.lockstep or 1, where.processes or (1,), place)
+
+    @cached_property
+    def processor(self) -> str:
+        """Its name alone: of how many cores a machine has, no bit depends"""
+        return re.sub(r", \d+ cores$", "", self.record.environment.processor)
 
     @property
     def checkpoint(self) -> tuple[str | None, str | None]:
@@ -77,8 +86,9 @@ class Run:
 
     @property
     def environment_text(self) -> str:
-        device, threads, lockstep, processes, _ = self.environment
-        torch = self.record.environment.torch
+        _, threads, lockstep, processes, _ = self.environment
+        torch, device = self.record.environment.torch, self.record.environment.device
+        device += f" ({self.processor})" if device == "cpu" else ""
         stacked = f", in lock-step by {lockstep}" if lockstep > 1 else ""
         return f"{device}, torch {torch}, {threads} thread{'s' if threads != 1 else ''}{stacked}{processes_text(processes)}"
 
@@ -212,11 +222,14 @@ def _reason(run: Run, fitting: Sequence[Run], near: Sequence[Run], same_seed: Se
 
 
 def _reservations(baseline_of: Mapping[Run, Run]) -> list[Remark]:
-    """Pairs that count, though one of their two runs, which have code of their arms each, was computed by older code."""
+    """Pairs that count, though one of their two runs, which have code of their arms each, was computed by older code, or
+    though the processors beside their GPUs differ, which draw initial weights and noise."""
     return [
-        Remark("Paired across two versions of the code", run.name, f"{'its baseline' if baseline.stale else 'it'} is older")
-        for run, baseline in baseline_of.items()
-        if run.stale != baseline.stale
+        *(Remark("Paired across two versions of the code", run.name, f"{'its baseline' if baseline.stale else 'it'} is older")
+          for run, baseline in baseline_of.items() if run.stale != baseline.stale),
+        *(Remark("Paired across two processors", run.name, f"its GPU is beside {run.processor}, its baseline's beside "
+                 f"{baseline.processor}; random numbers are drawn there, and may differ")
+          for run, baseline in baseline_of.items() if run.processor != baseline.processor),
     ]
 
 
