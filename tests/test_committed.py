@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -388,6 +389,13 @@ def committed(*under: str) -> list[str]:
     if listed.returncode:
         pytest.skip("not a clone")
     return [name for name in listed.stdout.decode().split("\0") if name]
+
+
+def test_every_arm_that_reports_compare_has_a_plain_name():
+    arms = {json.loads(path.read_text(encoding="utf-8"))["spec"].get("arm")
+            for path in (ROOT / "results").glob("*/runs/*/record.json")}
+    assert len(arms) > 15
+    assert arms - {None} - {name for name, arm in ARMS.items() if arm.is_baseline} <= STUDY.called.keys()
 
 
 def test_all_results_together_stay_small():

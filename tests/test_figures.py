@@ -7,6 +7,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 from synthetic import TASKS, make_matrix, make_record, make_spec
 
@@ -65,6 +66,26 @@ def test_methods_with_one_auxiliary_are_told_apart_in_the_curves(count):
     assert "baseline" in named
     alone = draw_curves(analyse(two_methods(["m2pt"]), [], tasks=TASKS, study=STUDY).collection, 0)
     assert [text.get_text() for text in alone.legends[0].get_texts()] == ["baseline", "+ audio"]
+
+
+@pytest.mark.parametrize(("chance", "said"), [(45.0, "chance"), (0.5, "↓ chance 0.5"), (99.0, "↑ chance 99.0")])
+def test_chance_leaves_the_curves_their_room(chance, said):
+    info = {"imagenet": replace(TASKS["imagenet"], chance={"tiny": chance})}
+    records = []
+    for record in make_matrix(["imagenet"], ["audio"], scratch=False):
+        rows = [row.model_copy(update={"value": 40.0 + row.value / 5}) for row in record.measurements if row.split != "train"]
+        records.append(record.model_copy(update={"measurements": rows}))
+    figure = draw_curves(analyse(records, [], tasks=info, study=STUDY).collection, 0)
+    values = [row.value for record in records for row in record.measurements if row.metric == "top-1"]
+    for axes in figure.axes:
+        low, high = axes.get_ylim()
+        assert max(values) - min(values) > 0.7 * (high - low)
+        (text,) = [text for text in axes.texts if "chance" in text.get_text()]
+        assert text.get_text() == said
+        place = text.get_window_extent(FigureCanvasAgg(figure).get_renderer())
+        assert axes.bbox.y0 <= place.y0 < place.y1 <= axes.bbox.y1
+    lines = [line for line in figure.axes[0].lines if line.get_linestyle() == ":"]
+    assert [line.get_ydata()[0] for line in lines] == ([chance] if said == "chance" else [])
 
 
 def test_lines_of_many_arms_all_differ():

@@ -25,7 +25,7 @@ from benchmark.report.canvas import INK
 from benchmark.report.equal import draw_equal, equal_table
 from benchmark.report.first import draw_first
 from benchmark.report.markup import show_p, show_points
-from benchmark.report.means import headline, headline_section, means_table, null_table
+from benchmark.report.means import headline, headline_section, means_table, null_table, scales_table
 from benchmark.report.rule2 import protocol_line
 from benchmark.report.tables import contrasts_table
 from benchmark.spec.contracts import Metric
@@ -172,6 +172,14 @@ def test_what_is_said_of_noise_is_how_it_was_drawn(own, drawn, draws, said, note
     assert note in table.notes[0]
     assert [text for text in ("share it", "has noise of its own", "Some runs") if text in table.notes[0]] == [
         text for text in ("share it", "has noise of its own", "Some runs") if text in note]
+
+
+def test_tables_of_the_answer_call_arms_by_what_they_are():
+    analysis = analyse(records(range(3)), [], tasks=TASKS, study=STUDY)
+    compared = [row[1][0].text for row in null_table(analysis).rows]
+    assert compared[0].startswith("noise of the auxiliary's size: the same noise, ")
+    assert compared[1].startswith("any two of the plain model; noise of the auxiliary's size; a copy of the target's own w")
+    assert "Sizes against those of pathways" in scales_table(analysis).header
 
 
 def test_a_number_over_fewer_pairs_and_seeds_says_so():

@@ -27,7 +27,7 @@ from benchmark.plan.study import Study
 from benchmark.records.earlier import RecordError
 from benchmark.records.record import Measurement, Record, read_record, record_text
 from benchmark.report.markup import MINUS, Table, entry, escape_latex, escape_markdown, show_p, to_latex, to_markdown
-from benchmark.report.tables import cell_label, matrix_table
+from benchmark.report.tables import cell_label, effects_table, matrix_table
 from benchmark.report.write import write_report
 from benchmark.spec.contracts import Metric
 from benchmark.spec.runspec import canonical_json
@@ -80,6 +80,43 @@ def test_holm_counts_every_target_and_auxiliary_of_the_matrix_whatever_its_metri
     assert len(main) == 12
     smallest = main.loc[main["p"].idxmin()]
     assert smallest["p_holm"] == pytest.approx(min(1.0, 12 * smallest["p"]))
+
+
+def test_a_metric_with_one_value_everywhere_is_tested_nowhere_and_counts_in_no_family():
+    counted = Metric("classes without positives", "classes", higher_is_better=False)
+    tasks = TASKS | {"audioset": replace(TASKS["audioset"], metrics=(Metric("mAP"), counted))}
+
+    def add(record: Record, value: float) -> Record:
+        found = [row.model_copy(update={"metric": counted.name, "value": value}) for row in record.measurements
+                 if row.metric == "mAP"]
+        return record.model_copy(update={"measurements": [*record.measurements, *found]})
+
+    def second(values: dict[int, float]) -> pd.DataFrame:
+        records = [add(record, values.get(record.spec.seed, 2.0)) if record.spec.task == "audioset" else record
+                   for record in make_matrix(scratch=False)]
+        effects = estimate_effects(collect(records, tasks=tasks))
+        return effects[[row.metric == tasks[row.task].metrics[1].name for row in effects.itertuples()]]
+
+    one = second({})
+    still = one["task"] == "audioset"
+    assert still.sum() == 3
+    assert one.loc[still, ["p", "p_holm", "found_from"]].isna().all(axis=None)
+    assert set(one.loc[still, "untested"]) == {"every run has the same value"}
+    assert (one.loc[still, "difference"] == 0).all()
+    assert set(one.loc[~still, "untested"]) == {""}
+    assert set(one["tests"]) == {9}
+    assert one.loc[~still, "p_holm"].min() == pytest.approx(9 * one["p"].min())
+    spread = second({0: 3.0})
+    assert set(spread["tests"]) == {12}, "equal within each seed, and not over seeds: the arms could have differed"
+    assert (spread.loc[spread["task"] == "audioset", "p"] == 1).all()
+
+
+def test_where_a_table_would_have_a_p_it_says_that_every_run_has_the_same_value():
+    records = [make_record(record.spec, 50.0) for record in pair([50.0] * 3)]
+    collection = collect(records, tasks=TASKS)
+    assert "+0.00 (no spread: no interval)<br>every run has the same value" in matrix_of(collection)
+    (row,) = effects_table(collection, estimate_effects(collection), 0).rows
+    assert [line.text for cell in row[-3:] for line in cell] == ["every run has the same value", "—", "—"]
 
 
 @pytest.mark.parametrize("environment", [

@@ -24,7 +24,8 @@ DIFFERENCE = ["n", "difference", "sd", "low", "high", "p", "found_alone_from", "
 ADJUSTED = ["p_holm", "tests", "found_from"]  # by `adjust`
 CELL_COLUMNS = [*CELL, "role", "stale", "metric"]
 CELL_COLUMNS += [f"{name}_{key}" for name in (*SELECTIONS, "optimism") for key in ESTIMATE]
-EFFECT_COLUMNS = [*CELL, "role", "stale", "metric", "select", *DIFFERENCE, *ADJUSTED]
+CONSTANT = "every run has the same value"  # of a metric: nothing is tested
+EFFECT_COLUMNS = [*CELL, "role", "stale", "metric", "select", *DIFFERENCE, "untested", *ADJUSTED]
 PRETRAINING_COLUMNS = ["profile", "limit", "task", "metric", "select", "pretrained", "scratch"]
 PRETRAINING_COLUMNS += [*DIFFERENCE, *ADJUSTED]
 
@@ -53,9 +54,14 @@ def estimate_effects(collection: Collection, select: Selection = "last") -> pd.D
     """One row per cell and metric that is paired with a baseline: the mean difference, its interval, p values and MDE.
 
     The family of Holm's adjustment is one section and arm: every target and auxiliary of that matrix. All variants of an
-    arm are a family of their own, as who tries eight has eight chances; so are main metrics, second ones, and so on.
+    arm are a family of their own, as who tries eight has eight chances; so are main metrics, second ones, and so on. A
+    metric that has one value in all runs of its section and task (a count of what the data hold, say) is in no family: it
+    has no p, and `untested` says so.
     """
     ranks = {(task, m.name): i for task, info in collection.tasks.items() for i, m in enumerate(info.metrics)}
+    sides = collection.pairs[["section", "task", "metric", f"treated_{select}", f"baseline_{select}"]]
+    constant = {key for key, group in sides.groupby(["section", "task", "metric"])
+                if group.iloc[:, 3:].stack().nunique() == 1}
     rows = []
     for key, group in collection.pairs.groupby([*CELL, "role", "metric"], sort=False):
         *cell, role, metric = key
@@ -64,7 +70,9 @@ def estimate_effects(collection: Collection, select: Selection = "last") -> pd.D
             continue
         row = dict(zip(CELL, cell, strict=True)) | {"role": role, "metric": metric, "select": select}
         row["stale"] = bool(known["stale"].any())
-        rows.append(row | difference_of(known["seed"], known[f"treated_{select}"], known[f"baseline_{select}"]))
+        row |= difference_of(known["seed"], known[f"treated_{select}"], known[f"baseline_{select}"])
+        still = (row["section"], row["task"], metric) in constant
+        rows.append(row | ({"p": None, "untested": CONSTANT} if still else {"untested": ""}))
     frame = _in_order(pd.DataFrame(rows, columns=EFFECT_COLUMNS), collection)
     rank = [ranks[key] for key in zip(frame["task"], frame["metric"], strict=True)]
     frame = frame.assign(rank=rank, altered=frame["variant"] != "")

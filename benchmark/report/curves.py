@@ -17,8 +17,11 @@ from benchmark.evidence.curves import curve_runs
 from benchmark.evidence.matrix import list_rows
 from benchmark.evidence.pairing import Run
 from benchmark.report.canvas import BASELINE, FAINT, add_legend, line_styles, make_title, modality_colours, new_figure, shorten
+from benchmark.report.markup import show_value
 from benchmark.report.tables import cell_label, unit_label
+from benchmark.spec.contracts import Metric
 
+ROOM = 0.3  # of the range of the curves, which chance may take
 STEP = 0.12  # of a layer, between auxiliaries
 SIZES = 30  # times the smallest median scale: more is shown on a logarithmic axis,
 DEEPEST = 1e6  # of so many times at most
@@ -46,14 +49,12 @@ def draw_curves(collection: Collection, section: int) -> Figure | None:
             for (auxiliary, *arm), runs in found[task].items():
                 _draw_cell(axes, runs, split, metric.name, colours.get(auxiliary, BASELINE), styles[arm[0], arm[1]],
                            plain=not auxiliary)
-            chance = chance_of(collection, task, collection.sections[section].profile)
-            if chance is not None:
-                axes.axhline(chance, color="#777777", linewidth=0.9, linestyle=":")
-                grey, place = "#555555", ("axes fraction", "data")
-                axes.annotate("chance", (1, chance), xycoords=place, ha="right", va="bottom", fontsize=7, color=grey)
             axes.set_title(shorten(f"{task}, {split}", 40))
             axes.grid(color=FAINT, linewidth=0.5)
             axes.xaxis.get_major_locator().set_params(integer=True)
+        chance = chance_of(collection, task, collection.sections[section].profile)
+        if chance is not None:
+            _mark_chance(row, chance, metric)
         row[0].set_ylabel(shorten(unit_label(metric), 26))
     for axes in grid[-1]:
         axes.set_xlabel("epoch")
@@ -139,6 +140,22 @@ def _draw_cell(axes: Axes, runs: Sequence[Run], split: str, metric: str, colour:
     if len(common) == 1:
         style = {**style, "marker": style.get("marker", "o")}
     axes.plot(common, means, color=colour, linewidth=1.4, markersize=3, zorder=3 if plain else 2, **style)
+
+
+def _mark_chance(row: Sequence[Axes], chance: float, metric: Metric) -> None:
+    """A line where it leaves the curves their room; else its value at the edge behind which it lies."""
+    low, high = min(axes.dataLim.y0 for axes in row), max(axes.dataLim.y1 for axes in row)
+    space = ROOM * (high - low)
+    for axes in row:
+        if low - space <= chance <= high + space:
+            axes.axhline(chance, color="#777777", linewidth=0.9, linestyle=":")
+            text, place, side = "chance", (1.0, chance), "bottom"
+            where: tuple[str, str] = ("axes fraction", "data")
+        else:
+            below, where = chance < low, ("axes fraction", "axes fraction")
+            text = f"{'↓' if below else '↑'} chance {show_value(chance, metric)}"
+            place, side = (1.0, 0.02 if below else 0.98), "bottom" if below else "top"
+        axes.annotate(text, place, xycoords=where, ha="right", va=side, fontsize=7, color="#555555")
 
 
 def _draw_scales(axes: Axes, components: Mapping[str, Sequence[str]], runs: Sequence[Run], colour: str,

@@ -188,7 +188,7 @@ def null_table(analysis: Analysis) -> Table:
     for row in rows_of(analysis.null):
         arms = row.arms.split()
         same = not set(arms) - set(study.noise)
-        what = ", ".join(arms)
+        what = "; ".join("the plain model" if arm == BASELINE else study.called.get(arm, arm) for arm in arms)
         label = f"{what}: {DRAWN.get(row.drawn, DRAWN['shared'])[0]}" if same else f"any two of {what}"
         rows.append([analysis.collection.sections[row.section].title, label, str(row.comparisons), str(row.significant),
                      f"{row.expected:.1f}", NONE if pd.isna(row.draws) else str(int(row.draws))])
@@ -212,7 +212,7 @@ def scales_table(analysis: Analysis) -> Table:
         rows.append([analysis.collection.sections[row.section].title, study.called.get(row.arm, row.arm), str(row.cells),
                      str(row.seeds), f"{row.rms:.3f}", cosine, *likeness])
     header = ("Section", "Arm", "Cells", "Seeds", "Size (rms)", "Same sign over seeds? Cosine (smallest to largest cell)",
-              f"Sizes against those of {study.method}", "without the targets' levels")
+              f"Sizes against those of {study.called.get(study.method, study.method)}", "without the targets' levels")
     notes = ("Cosine of the signed scales of two seeds, mean over pairs of seeds, then over cells: what an auxiliary knows "
              "would ask for the same sign under every seed. Against the method: correlation over targets and layers of "
              "log|s|, |s| averaged over seeds and its logarithm over auxiliaries.",)

@@ -127,7 +127,7 @@ def effects_table(collection: Collection, effects: pd.DataFrame, section: int) -
         if metric == collection.tasks[row.task].metrics[0]:
             label = cell_label(row.arm, row.auxiliary, row.variant) + (" †" if row.stale else "")
             found = NONE if pd.isna(row.found_from) else show_spread(row.found_from, metric)
-            p_values = (show_p(row.p), show_p(row.p_holm))
+            p_values = (row.untested or show_p(row.p), show_p(row.p_holm))
             rows.append([row.task, label, unit_label(metric), str(row.n), show_interval(row, metric), *p_values, found])
     header = ("Target", "Cell", "Metric", "n", "Difference to baseline", "p", "p (Holm)", heading(PAIR))
     title = f"Paired differences: {collection.sections[section].title}"
@@ -260,7 +260,7 @@ def _printed(published: Mapping[tuple[str, str, str], str], task: str, auxiliary
 
 def _evidence(effect: Any, metric: Metric, seeds: int) -> tuple[str, ...]:
     """The difference, of how many pairs where these are not all `seeds` of the mean, and what chance alone would give"""
-    details = [] if pd.isna(effect.p_holm) else [f"p {show_p(effect.p_holm)}"]
+    details = [f"p {show_p(effect.p_holm)}"] if not pd.isna(effect.p_holm) else [effect.untested] if effect.untested else []
     details += [] if pd.isna(effect.found_from) else [f"{PAIR} {show_spread(effect.found_from, metric)}"]
     pairs = "" if effect.n == seeds else f" ({effect.n} pair{'s' * (effect.n != 1)})"
     return (show_interval(effect, metric) + pairs, *([", ".join(details)] if details else []))
