@@ -17,7 +17,7 @@ from synthetic import TASKS as SYNTHETIC
 
 from baselines import ARMS, STUDY
 from benchmark.cli.main import main
-from benchmark.evidence.analysis import analyse
+from benchmark.evidence.analysis import Extras, analyse
 from benchmark.evidence.claims import load_claims
 from benchmark.evidence.compare import compare, compare_outputs
 from benchmark.evidence.inputs import Problem, TaskInfo
@@ -36,10 +36,10 @@ from benchmark.report.curves import draw_scales
 from benchmark.report.document import FORMATS, Document, Heading, Paragraph, without_empty
 from benchmark.report.figures import draw_forest, draw_matrix
 from benchmark.report.first import reading_table
-from benchmark.report.markup import to_markdown
+from benchmark.report.markup import MINUS, to_markdown
 from benchmark.report.parts import PARTS
 from benchmark.report.provenance import command_of, facts
-from benchmark.report.published import draw_claims, list_sources, published_lines, published_table
+from benchmark.report.published import draw_claims, list_sources, published_lines, published_table, show_measured
 from benchmark.report.tables import matrix_table
 from benchmark.report.write import write_report
 from benchmark.spec.contracts import Metric
@@ -568,3 +568,30 @@ def test_a_results_folder_of_one_seed_has_a_matrix_without_intervals(tmp_path):
         store.save(record)
     assert main(["report", "--results", str(tmp_path), "--only", "matrix"]) == 0
     assert "speech" in (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
+
+
+def test_what_is_said_alike_of_many_variants_is_said_once(tmp_path):
+    records = make_matrix(["imagenet"], ["audio"], scratch=False)
+    records += [make_record(make_spec("imagenet", arm, "audio", seed), 40.0 + seed) for arm in ("random-norm", "self-copy")
+                for seed in range(3)]
+    records += [make_record(make_spec("imagenet", "m2pt", "audio", seed, variant=f"layers={part}", options={"layers": part}),
+                            41.0 + seed) for part in ("attn.qkv", "mlp.fc1") for seed in range(3)]
+    write_report(analyse(records, [], tasks=SYNTHETIC, study=STUDY), tmp_path, "", ("md",), ("controls",))
+    page = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert page.count("Not judged: controls are missing.") == 1
+    assert "**m2pt \\[layers=attn.qkv\\]; m2pt \\[layers=mlp.fc1\\]:** Not judged: controls are missing." in page
+    assert "**m2pt:** " in page
+
+
+@pytest.mark.parametrize(("value", "shown"), [(-0.001, "+0.00"), (0.001, "+0.00"), (-0.006, f"{MINUS}0.01")])
+def test_a_measured_gain_of_nothing_has_one_sign(value, shown):
+    row = pd.Series({"measured": value, "low": value - 1, "high": value + 1, "n": 6})
+    assert show_measured(row, "gain").startswith(f"{shown} [{MINUS}")
+
+
+def test_secondary_endpoints_stand_by_section_and_target():
+    records = make_matrix(["kinetics", "imagenet"], ["audio"])
+    found = analyse(records, [], tasks=SYNTHETIC, study=STUDY,
+                    extras=Extras(endpoints={record.identity: {"endpoint": 1.0} for record in records})).secondary
+    places = list(dict.fromkeys(zip(found["section"], found["task"], strict=True)))
+    assert places == [(0, "imagenet"), (0, "kinetics"), (1, "imagenet"), (1, "kinetics")]

@@ -101,4 +101,6 @@ def estimate_secondary(collection: Collection, kept: Mapping[str, Mapping[str, f
                 if pairs:
                     measured.append({"reference": reference, **difference_of(pairs, *zip(*pairs.values(), strict=True))})
             rows += [row | one for one in measured or [{"reference": ""}]]
+    tasks = list(collection.tasks)
+    rows.sort(key=lambda row: (row["section"], tasks.index(str(row["task"]))))
     return pd.DataFrame(rows, columns=SECONDARY_COLUMNS)

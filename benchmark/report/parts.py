@@ -93,7 +93,10 @@ def add_controls(document: Document, analysis: Analysis) -> None:
     """What the arms are worth beyond their controls, and the order of all arms; nothing where no control was run."""
     collection = analysis.collection
     for place in _sections(document, analysis, [n for n in range(len(collection.sections)) if has_controls(analysis, n)]):
-        document.add(*(Paragraph(text, f"{name}:") for name, text in control_verdicts(analysis, place.number)))
+        said: dict[str, list[str]] = {}  # of many variants the same
+        for name, text in control_verdicts(analysis, place.number):
+            said.setdefault(text, []).append(name)
+        document.add(*(Paragraph(text, f"{'; '.join(names)}:") for text, names in said.items()))
         document.table(f"controls-{place.slug}",
                        contrasts_table(collection, analysis.contrasts, analysis.verdicts, place.number))
         if place.number != headline_section(analysis):
