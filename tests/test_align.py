@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pandas as pd
 import pytest
 import torch
@@ -105,6 +107,26 @@ def test_weights_with_a_scale_beside_them_are_refused(tmp_path):
     write(tmp_path / "scaled.safetensors", weights, **{"blocks.0.mlp.fc1.weight_scale": torch.ones(16)})
     with pytest.raises(CheckpointError, match=r"blocks\.0\.mlp\.fc1\.weight_scale is left over, .*; write the weights out"):
         read_blocks(tmp_path / "scaled.safetensors")
+
+
+@pytest.mark.parametrize(("name", "size"), [
+    ("blocks.0.attn.qkv.lora_A", (4, 8)), ("blocks.1.mlp.fc2.lora_B.default.weight", (8, 4)), ("blocks.0.gamma_1", (8,)),
+    ("blocks.1.attn.q.weight", (8, 8))])
+def test_weights_with_low_rank_parts_or_factors_beside_them_are_refused(name, size, tmp_path):
+    write(tmp_path / "beside.safetensors", layers(1), **{name: torch.ones(size)})
+    with pytest.raises(CheckpointError, match=rf"{re.escape(name)} is left over, .*; write the weights out in full first"):
+        read_blocks(tmp_path / "beside.safetensors")
+
+
+def test_weights_that_are_in_no_layer_of_ours_are_named(tmp_path, capsys):
+    more = {f"blocks.{block}.mlp.gate.weight": torch.ones(4, 8) for block in (0, 1)}
+    for seed, name in enumerate(("auxiliary", "start", "trained")):
+        write(tmp_path / f"{name}.safetensors", layers(seed), **more)
+    options = [text for name in ("auxiliary", "start", "trained")
+               for text in (f"--{name}", str(tmp_path / f"{name}.safetensors"))]
+    assert main(["align", *options, "--out", str(tmp_path / "out")]) == 0
+    assert "not compared, as only layers of attention and of an MLP of two layers are: blocks.N.mlp.gate.weight\n" in (
+        capsys.readouterr().out)
 
 
 def test_the_command_leaves_a_table_and_a_figure_and_reads_released_pathways(tmp_path, capsys):

@@ -17,11 +17,14 @@ def align_checkpoints(options: argparse.Namespace, command: str) -> int:
     from benchmark.report.canvas import drawn, house_style
     from benchmark.report.markup import to_markdown
     from benchmark.transfer.align import ALL, align, read_blocks
+    from benchmark.transfer.convert import summarise
 
     if options.permutations < 20:
         raise ValueError(f"--permutations {options.permutations}: expected at least 20, to tell chance from")
     start, trained = read_blocks(options.start), read_blocks(options.trained)
     auxiliary = trained.auxiliaries if options.auxiliary is None else read_blocks(options.auxiliary).weights
+    if others := summarise(list(start.others)):
+        print(f"not compared, as only layers of attention and of an MLP of two layers are: {', '.join(others)}")
     if not auxiliary:
         raise ValueError(f"{options.trained} has no pathways, whose auxiliary it could be; name one with --auxiliary")
     frame = pd.DataFrame([asdict(row) for row in align(auxiliary, start.weights, trained.weights, trained.scales,

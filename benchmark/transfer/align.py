@@ -23,6 +23,9 @@ from benchmark.transfer.published import read_sets
 
 LAYERS = ("attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2")  # of a block
 LINEAR = re.compile(rf"^blocks\.\d+\.({'|'.join(map(re.escape, LAYERS))})\.weight$")
+# What alters what a layer computes, beside its weight: low-rank parts, queries apart from keys, LayerScale.
+BESIDE = re.compile(r"^blocks\.\d+\.((attn\.(qkv|proj)|mlp\.fc[12])\.(?!(weight|cross_modal_scale|aux_weight)$|bias|aux_bias)"
+                    r"|attn\.[qkv]\.|(ls|gamma_|lambda_)[12](\.|$))")
 SCALE, AUXILIARY = "cross_modal_scale", "aux_weight"  # of a layer, as the released pathways name them
 ALL = "all layers"
 
@@ -50,6 +53,7 @@ class Blocks:
     weights: dict[str, Tensor]
     auxiliaries: dict[str, Tensor]
     scales: dict[str, float]
+    others: tuple[str, ...] = ()  # weights of its blocks that are of none of these layers
 
 
 def read_blocks(path: Path) -> Blocks:
@@ -61,7 +65,7 @@ def read_blocks(path: Path) -> Blocks:
     if not weights:
         raise CheckpointError(f"checkpoint {path} has no blocks of a vision transformer; it begins with "
                               f"{', '.join(list(renamed)[:3])}")
-    if beside := [name for name in renamed if name.partition(".weight_")[0] in weights]:
+    if beside := [name for name in renamed if BESIDE.match(name)]:
         raise CheckpointError(f"checkpoint {path}: {beside[0]} is left over, so what its layer computes with is not its weight "
                               "alone; write the weights out in full first")
     auxiliaries, scales = ({name: renamed[f"{name}.{part}"] for name in weights if f"{name}.{part}" in renamed}
@@ -71,7 +75,9 @@ def read_blocks(path: Path) -> Blocks:
             if fault := fault_of(tensor):
                 raise CheckpointError(f"checkpoint {path}: {name}.{part} {fault}")
             tensors[name] = tensor.float()
-    return Blocks(weights, auxiliaries, {name: scale.mean().item() for name, scale in scales.items()})
+    used = {f"{name}.{part}" for name in weights for part in ("weight", AUXILIARY, SCALE)}
+    others = [name for name, tensor in renamed.items() if name.startswith("blocks.") and tensor.ndim > 1 and name not in used]
+    return Blocks(weights, auxiliaries, {name: scale.mean().item() for name, scale in scales.items()}, tuple(others))
 
 
 def align(auxiliary: Mapping[str, Tensor], start: Mapping[str, Tensor], trained: Mapping[str, Tensor],
