@@ -464,6 +464,8 @@ def test_an_unknown_format_lists_those_that_are_known():
         detect({"features.0.weight": torch.zeros(1)})
     for part in ("begin with features.0.weight", "MAE and AudioMAE", "VideoMAE", "Point-MAE", "timm", "Hugging Face"):
         assert part in str(caught.value)
+    with pytest.raises(CheckpointError, match=r"blocks are under 'net\.v\.' there: take that off the names, and save"):
+        detect({"net.v.cls_token": torch.zeros(1), "net.v.blocks.0.attn.qkv.weight": torch.zeros(1)})
 
 
 class Payload:

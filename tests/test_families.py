@@ -49,6 +49,8 @@ FAMILIES = {  # where blocks are, their parts, what else is there to be known by
         "classifier.dense.weight": (3, WIDTH)}),
     "clip, images": ("vision_model.encoder.layers.N.", CLIP, {"vision_model.embeddings.class_embedding": (WIDTH,),
                                                               "vision_model.pre_layrnorm.weight": (WIDTH,)}),
+    "siglip, images": ("encoder.layers.N.", CLIP, {"embeddings.patch_embedding.weight": (WIDTH, 3, 4, 4),
+                                                   "head.mlp.fc1.weight": (4 * WIDTH, WIDTH)}),
     "clip, texts": ("encoder.layers.N.", CLIP, {"embeddings.token_embedding.weight": (9, WIDTH)}),
     "bert": ("bert.encoder.layer.N.", BERT, {"bert.embeddings.word_embeddings.weight": (9, WIDTH),
                                              "bert.embeddings.LayerNorm.weight": (WIDTH,),
@@ -108,6 +110,58 @@ def test_each_part_of_a_block_gets_the_place_of_its_kind(family, tmp_path):
     assert bool(conversion.differences) == (family in ("bert", "clip, texts"))
     others = {name for name in FAMILIES[family][2] if not name.endswith(("norm.weight", "norm.bias", "Norm.bias"))}
     assert {name.rpartition(".")[2] for name in others} <= {name.rpartition(".")[2] for name in conversion.dropped}
+
+
+@pytest.mark.parametrize(("family", "before", "after"), [
+    ("bert", "bert.", "electra."), ("wav2vec2", "wav2vec2.", "unispeech_sat."), ("deit", "deit.", "dinov2_with_registers."),
+    ("bert", "bert.", "")])
+def test_blocks_of_a_model_for_a_task_are_those_of_its_encoder(family, before, after, tmp_path):
+    state = named_as(family, random_blocks())
+    told = {"num_attention_heads": HEADS, "do_stable_layer_norm": True}
+    expected = convert_blocks(saved(tmp_path, state, **told)).tensors
+    state = {name.replace(before, after): tensor for name, tensor in state.items()}
+    found = convert_blocks(saved(tmp_path, state | {"cls.predictions.bias": torch.zeros(3)}, **told)).tensors
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+
+
+def test_openais_names_of_whisper_are_read_as_hugging_faces_are(tmp_path):
+    parts = {"q": "attn.query", "k": "attn.key", "v": "attn.value", "attn.proj": "attn.out", "mlp.fc1": "mlp.0",
+             "mlp.fc2": "mlp.2", "norm1": "attn_ln", "norm2": "mlp_ln"}
+    state = {name: tensor for name, tensor in named_as("whisper", random_blocks()).items() if not name.endswith("k_proj.bias")}
+    others = {name: tensor for name, tensor in state.items() if ".layers." not in name}
+    for part, theirs in WHISPER.items():
+        for index in range(DEPTH):
+            others |= {f"encoder.blocks.{index}.{parts[part]}.{kind}": state[name] for kind in ("weight", "bias")
+                       if (name := f"model.encoder.layers.{index}.{theirs}.{kind}") in state}
+    torch.save({"dims": {"n_audio_head": HEADS}, "model_state_dict": {
+        name.removeprefix("model."): tensor for name, tensor in others.items()} | {
+            "decoder.blocks.0.attn.query.weight": torch.ones(WIDTH, WIDTH)}}, tmp_path / "tiny.pt")
+    expected = convert_blocks(saved(tmp_path, state), num_heads=HEADS).tensors
+    found = convert_blocks(tmp_path / "tiny.pt", num_heads=HEADS)
+    assert found.format == "openai-whisper"
+    assert found.tensors.keys() == expected.keys()
+    assert all(torch.equal(found.tensors[name], tensor) for name, tensor in expected.items())
+
+
+@pytest.mark.parametrize("configuration", [{"hidden_size": 4 * WIDTH, "num_attention_heads": HEADS},
+                                           {"architecture": "vit_tiny_patch16_224"}], ids=("Hugging Face", "timm"))
+def test_heads_are_not_taken_from_the_configuration_of_another_model(configuration, tmp_path):
+    blocks = random_blocks()
+    state = named_as("deit", blocks) if "hidden_size" in configuration else {
+        f"blocks.{name}": tensor for name, tensor in blocks.state_dict().items()}
+    file = saved(tmp_path, state, **configuration)
+    with pytest.raises(CheckpointError, match=r"has blocks of width 16, and the config\.json beside it is of a model of width"):
+        convert_blocks(file)
+    (tmp_path / "config.json").unlink()
+    assert convert_blocks(file, num_heads=HEADS).blocks.num_heads == HEADS
+
+
+def test_what_turns_queries_by_their_positions_is_seen_in_the_names_beside_blocks(tmp_path):
+    state = {f"blocks.{name}": tensor for name, tensor in random_blocks().state_dict().items()}
+    assert not convert_blocks(saved(tmp_path, state), num_heads=HEADS).differences
+    state["rope_embed.periods"] = torch.ones(2)
+    assert "turned by their positions" in convert_blocks(saved(tmp_path, state), num_heads=HEADS).describe()
 
 
 @pytest.mark.parametrize("family", ["bert", "wav2vec2"])
@@ -191,7 +245,11 @@ def test_integer_weights_with_factors_on_branches_or_beside_others_are_refused_a
     ("bert", {"num_attention_heads": HEADS}, {"num_heads": 2}, "has 4 attention heads; leave out --heads"),
     ("bert", {"num_attention_heads": HEADS}, {"first": 4}, "has 3 blocks; --first-blocks 4 does not fit"),
     ("wav2vec2", {"num_attention_heads": HEADS}, {}, "does not say whether norms come before attention or after"),
+    ("wav2vec2", {"num_attention_heads": HEADS, "model_type": "sew"}, {}, "the config.json beside it is of another model"),
     ("deit", {"num_attention_heads": HEADS}, {"add": "deit.encoder.layer.1.mlp.weights_in.weight"}, "a gated MLP"),
+    ("deit", {"num_attention_heads": HEADS}, {"add": "deit.encoder.layer.1.lambda_1"}, "multiply the last layers of both"),
+    ("bert", {"num_attention_heads": HEADS}, {"add": "bert.encoder.layer.1.attention.self.value.lora_A.default.weight"},
+     "merge those into the weights first"),
     ("bert", {"num_attention_heads": HEADS}, {"add": "bert.encoder.layer.1.attention.self.distance_embedding.weight"},
      "relative positions inside of attention"),
     ("bert", {"num_attention_heads": HEADS}, {"add": "bert.encoder.layer.other.weight"}, "is in no numbered block"),

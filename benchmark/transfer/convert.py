@@ -21,7 +21,7 @@ from benchmark.model.weights import CheckpointError
 from benchmark.spec.contracts import Task
 from benchmark.spec.recipes import ModelShape
 from benchmark.spec.weightfile import NAME, BlockShape, Origin, read_origin
-from benchmark.transfer.kinds import Kind, kind_of, place_norms, reasons
+from benchmark.transfer.kinds import Kind, check_width, kind_of, place_norms, reasons
 from benchmark.transfer.namings import HEAD_NORM, Naming, detect, fault_of, index_of, rename
 from benchmark.transfer.published import PART, files_of, read_sets
 
@@ -139,6 +139,7 @@ def _read(path: Path, weights: str | None) -> tuple[dict[str, Tensor], Conversio
     naming = detect(sets.by_name[chosen])
     kind = kind_of(path, chosen, naming, sets.by_name[chosen])
     renamed, dropped, reshaped = rename(naming, sets.by_name[chosen])
+    check_width(path, kind, renamed)
     conversion = Conversion({}, naming.name, [*sets.left_out, *dropped], reshaped=reshaped, differences=kind.differences())
     if kind.post_norm:
         place_norms(renamed)

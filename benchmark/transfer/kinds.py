@@ -22,9 +22,11 @@ from benchmark.transfer.namings import REASONS, Naming, index_of
 
 EXACT = ("gelu", "gelu_python")  # names of the activation that is ours
 PARTS = {"vision_model": "vision_config", "text_model": "text_config"}  # of a file with two models: their configurations
+WIDTHS = ("d_model", "hidden_size")
 HEADS = ("encoder_attention_heads", "num_attention_heads")
 RELATIVE = "attention weighs relative positions there, and not here"
 ROTARY = "queries and keys are turned by their positions there (rotary embedding), and not here"
+ROPE = re.compile(r"(^|\.)(rope|rope_embed|rotary_emb|rotary_embeddings)\.")  # in names of what turns them
 APPROXIMATE = "attention is approximated there, and exact here"
 COMPARED = {  # types of transformers whose blocks compute what is told of them (tests/peers/types_of_transformers.py)
     "altclip", "audio-spectrogram-transformer", "bert", "bert-generation", "camembert", "chinese_clip", "clap", "clip",
@@ -49,6 +51,7 @@ class Kind:
     causal: bool
     activation: str | None  # None: nothing says it
     others: tuple[str, ...] = ()  # what else they do otherwise, one sentence each
+    width: int | None = None  # that the configuration says; None: it says none
 
     def differences(self) -> list[str]:
         """What these blocks compute otherwise than ours with the same weights, one sentence each"""
@@ -79,18 +82,22 @@ def kind_of(path: Path, chosen: str, naming: Naming, tensors: Mapping[str, Tenso
     post_norm = naming.post_norm
     if post_norm is None:
         if "do_stable_layer_norm" not in said:
+            what = ("the config.json beside it is of another model than wav2vec 2.0, HuBERT and UniSpeech, which are read"
+                    if said else "put the config.json that was published with it beside it")
             raise CheckpointError(f"checkpoint {path} ({naming.name}) does not say whether norms come before attention or "
-                                  "after; put the config.json that was published with it beside it")
+                                  f"after; {what}")
         post_norm = not said["do_stable_layer_norm"]
     activation = said.get("hidden_act", said.get("activation_function", naming.activation))
     kind = re.sub(r"_(text|vision)(_model)?$", "", str(said.get("model_type", "")))
     causal = said.get("is_decoder") is True or (naming.causal and not kind.startswith("siglip"))
     others = [RELATIVE] if any("rel_pos" in name and not name.startswith("blocks.") for name in tensors) else []
+    others += [ROTARY] if any(ROPE.search(name) for name in tensors) else []
     if kind in OTHERWISE:
         others.append(OTHERWISE[kind])
     elif kind and kind not in COMPARED:
         others.append(f"blocks are those of transformers' {kind} there, which may compute otherwise with the same weights")
-    return Kind(heads, post_norm, causal, None if activation is None else str(activation), tuple(others))
+    width = next((said[name] for name in WIDTHS if isinstance(said.get(name), int)), None)
+    return Kind(heads, post_norm, causal, None if activation is None else str(activation), tuple(others), width)
 
 
 def _kind_of_timm(said: Mapping[str, Any], place: Path) -> Kind:
@@ -120,7 +127,8 @@ def _kind_of_timm(said: Mapping[str, Any], place: Path) -> Kind:
     if getattr(model, "rope", None) is not None:
         others.append(ROTARY)
     exact = isinstance(activation, torch.nn.GELU) and activation.approximate == "none"
-    return Kind(heads, False, False, EXACT[0] if exact else type(activation).__name__, tuple(others))
+    return Kind(heads, False, False, EXACT[0] if exact else type(activation).__name__, tuple(others),
+                getattr(model, "embed_dim", None))
 
 
 def _configuration(path: Path, chosen: str) -> dict[str, Any]:
@@ -136,6 +144,14 @@ def _configuration(path: Path, chosen: str) -> dict[str, Any]:
     if not isinstance(inner, dict):
         raise CheckpointError(f"{place}, which says what blocks {path.name} has, is no configuration of a model")
     return inner
+
+
+def check_width(path: Path, kind: Kind, tensors: Mapping[str, Tensor]) -> None:
+    """Raises `CheckpointError` where config.json is of another model than the weights, and so has other heads than they."""
+    width = next((len(tensors[name]) for name in tensors if name.endswith(".attn.proj.weight") and tensors[name].ndim), None)
+    if None not in (kind.width, width) and kind.width != width:
+        raise CheckpointError(f"checkpoint {path} has blocks of width {width}, and the config.json beside it is of a model of "
+                              f"width {kind.width}; put its own beside it, or take that one away")
 
 
 def place_norms(tensors: dict[str, Tensor]) -> None:

@@ -47,8 +47,9 @@ POINT_NET = (
         (r"first_conv\.0", "conv1"), (r"first_conv\.1", "norm1"), (r"first_conv\.3", "conv2"),
         (r"second_conv\.0", "conv3"), (r"second_conv\.1", "norm2"), (r"second_conv\.3", "conv4"))),
     (r"^pos_embed\.", "tokenizer.position."), (r"^blocks\.blocks\.", "blocks."))
+OF_A_TASK = r"^(?!encoder\.|decoder\.)\w+\.(?=({})\.)"  # what a model for a task puts before the names of its encoder
 HUGGING_FACE = (
-    (r"^(vit|deit|videomae|dinov2|audio_spectrogram_transformer)\.", ""), (r"^embeddings\.cls_token$", "tokenizer.cls_token"),
+    (OF_A_TASK.format("embeddings|encoder|layers|layernorm"), ""), (r"^embeddings\.cls_token$", "tokenizer.cls_token"),
     (r"^embeddings\.position_embeddings$", "tokenizer.pos_embed"),
     (r"^embeddings\.patch_embeddings\.projection\.", "tokenizer.patch_embed.proj."),
     (r"^(encoder\.layer|layers)\.", "blocks."), (r"^layernorm\.", "norm."),
@@ -58,7 +59,8 @@ HUGGING_FACE = (
     (r"^(blocks\.\d+)\.output\.dense\.", r"\1.mlp.fc2."), (r"\.layernorm_before\.", ".norm1."),
     (r"\.layernorm_after\.", ".norm2."), (r"\.layer_scale([12])\.lambda1$", r".ls\1.gamma"))
 BERT = (
-    (r"^(bert|roberta)\.", ""), (r"\.gamma$", ".weight"), (r"\.beta$", ".bias"), (r"^embeddings\.LayerNorm\.", "norm."),
+    (OF_A_TASK.format("embeddings|encoder"), ""), (r"\.gamma$", ".weight"), (r"\.beta$", ".bias"),
+    (r"^embeddings\.LayerNorm\.", "norm."),
     (r"^encoder\.layer\.", "blocks."), (r"\.attention\.self\.([qkv])(uery|ey|alue)\.", r".attn.\1."),
     (r"\.attention\.output\.dense\.", ".attn.proj."), (r"\.attention\.output\.LayerNorm\.", ".norm1."),
     (r"\.intermediate\.dense\.", ".mlp.fc1."), (r"^(blocks\.\d+)\.output\.dense\.", r"\1.mlp.fc2."),
@@ -68,12 +70,16 @@ SELF_ATTENTION = (
     (r"\.(self_attn|attention)\.out_proj\.", ".attn.proj."))
 CLIP = (*SELF_ATTENTION, (r"\.layer_norm([12])\.", r".norm\1."))
 WAV2VEC = (
-    (r"^(wav2vec2|hubert)\.", ""), *SELF_ATTENTION, (r"^encoder\.layer_norm\.", "norm."),
+    (OF_A_TASK.format("encoder"), ""), *SELF_ATTENTION, (r"^encoder\.layer_norm\.", "norm."),
     (r"^(blocks\.\d+)\.layer_norm\.", r"\1.norm1."), (r"^(blocks\.\d+)\.final_layer_norm\.", r"\1.norm2."),
     (r"\.feed_forward\.intermediate_dense\.", ".mlp.fc1."), (r"\.feed_forward\.output_dense\.", ".mlp.fc2."))
 WHISPER = (
     *SELF_ATTENTION, (r"^encoder\.layer_norm\.", "norm."), (r"^(blocks\.\d+)\.self_attn_layer_norm\.", r"\1.norm1."),
     (r"^(blocks\.\d+)\.final_layer_norm\.", r"\1.norm2."), (r"^(blocks\.\d+)\.(fc[12])\.", r"\1.mlp.\2."))
+OPENAI_WHISPER = (
+    (r"^encoder\.blocks\.", "blocks."), (r"\.attn\.([qkv])(uery|ey|alue)\.", r".attn.\1."), (r"\.attn\.out\.", ".attn.proj."),
+    (r"\.attn_ln\.", ".norm1."), (r"\.mlp_ln\.", ".norm2."), (r"\.mlp\.0\.", ".mlp.fc1."), (r"\.mlp\.2\.", ".mlp.fc2."),
+    (r"^encoder\.ln_post\.", "norm."))
 CTRANSLATE2 = (
     (r"\.gamma$", ".weight"), (r"\.beta$", ".bias"), (r"^encoder\.layer_norm\.", "norm."),
     (r"^encoder\.layer_(\d+)\.", r"blocks.\1."), (r"\.self_attention\.layer_norm\.", ".norm1."),
@@ -83,6 +89,8 @@ SPECTRA = "spectra of speech through convolutions"
 REASONS = {  # of names that ours have no place for: what they are
     r"distance_embedding|relative_attention|rel_pos": "relative positions inside of attention",
     r"mlp\.(weights_in|gate_proj|up_proj|w12)\.": "a gated MLP (SwiGLU)",
+    r"\.(gamma|lambda)_[12]$": "factors on the outputs of attention and MLP (multiply the last layers of both by them first)",
+    r"lora_|adapter": "low-rank parts or adapters (merge those into the weights first)",
     r"(q|k)_norm\.": "norms of queries and keys", r"crossattention|encoder_attn": "attention to another model"}
 
 NAMINGS = (
@@ -90,18 +98,22 @@ NAMINGS = (
     Naming("hugging-face-videomae", "Hugging Face's VideoMAE", r"^videomae\.",
            r"^(?!videomae\.)|position_embeddings$", HUGGING_FACE, fixed_positions=True, configured=True),
     Naming("hugging-face", "Hugging Face's ViT, ViTMAE, DeiT, DINOv2 and AST",
-           r"^((vit|deit|dinov2|audio_spectrogram_transformer)\.)?embeddings\.patch_embeddings\.",
-           r"^(decoder|((cls|distillation)_)?classifier|((vit|deit)\.)?pooler)\.|mask_token$", HUGGING_FACE, configured=True),
+           r"^(\w+\.)?embeddings\.patch_embeddings\.",
+           r"^(decoder|((cls|distillation)_)?classifier|(\w+\.)?pooler)\.|mask_token$", HUGGING_FACE, configured=True),
     Naming("bert", "Hugging Face's BERT", r"(^|\.)encoder\.layer\.\d+\.attention\.self\.query\.", ours=BERT,
            other_input="words", configured=True, post_norm=True),
     Naming("clip-vision", "Hugging Face's CLIP, images", r"^embeddings\.class_embedding$", ours=CLIP,
            other_input="patches that are normalised after their positions are added", configured=True, activation=None),
+    Naming("siglip-vision", "Hugging Face's SigLIP, images", r"^embeddings\.patch_embedding\.", ours=CLIP,
+           other_input="patches without a token of a class", configured=True, activation="gelu_pytorch_tanh"),
     Naming("clip-text", "Hugging Face's CLIP, texts", r"^embeddings\.token_embedding\.", ours=CLIP, other_input="words",
            configured=True, causal=True, activation=None),
     Naming("wav2vec2", "Hugging Face's wav2vec 2.0", r"(^|\.)encoder\.layers\.\d+\.feed_forward\.intermediate_dense\.",
            ours=WAV2VEC, other_input="waves through convolutions", configured=True, post_norm=None),
     Naming("whisper", "Hugging Face's Whisper", r"^encoder\.layers\.\d+\.self_attn_layer_norm\.", r"^decoder\.", WHISPER,
            beside=r"^encoder\.conv1\.", other_input=SPECTRA, configured=True),  # BART and fairseq's wav2vec 2.0 have no conv1
+    Naming("openai-whisper", "OpenAI's Whisper", r"^encoder\.blocks\.\d+\.attn\.query\.", r"^decoder\.", OPENAI_WHISPER,
+           other_input=SPECTRA),
     Naming("ctranslate2-whisper", "Whisper in CTranslate2's format", r"^encoder\.layer_\d+\.self_attention\.",
            r"^decoder\.", CTRANSLATE2, other_input=SPECTRA),
     Naming("point-mae", "Point-MAE, pretrained", r"^MAE_encoder\.encoder\.first_conv\.", r"^(?!MAE_encoder\.)",
@@ -136,8 +148,10 @@ def detect(names: Mapping[str, object]) -> Naming:
     found = next((naming for naming in NAMINGS if all(
         any(re.search(mark, name) for name in names) for mark in (naming.marks, naming.beside))), None)
     if found is None:
+        before = next((match[1] for name in names if (match := re.match(r"(.+?\.)blocks\.\d+\.", name))), "")
+        hint = f"; blocks are under {before!r} there: take that off the names, and save them anew" if before else ""
         known = "; ".join(dict.fromkeys(naming.title for naming in NAMINGS))
-        raise CheckpointError(f"weights of an unknown format; they begin with {', '.join(list(names)[:3])}. "
+        raise CheckpointError(f"weights of an unknown format; they begin with {', '.join(list(names)[:3])}{hint}. "
                               f"Known formats: {known}")
     return found
 
