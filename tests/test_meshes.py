@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -214,6 +215,59 @@ def test_faces_of_obj_with_any_number_of_corners_are_all_there(faces, area, end)
 def test_a_damaged_obj_is_named(faces):
     with pytest.raises(DataError, match=r"bad\.obj"):
         parse_mesh((QUADS + faces).encode(), Path("bad.obj"))
+
+
+PLY = ("ply\nformat {} 1.0\ncomment square\nelement vertex 4\nproperty double x\nproperty double y\nproperty double z\n"
+       "property uchar red\nelement face 2\nproperty list uchar int vertex_indices\nproperty float area\nend_header\n")
+SQUARE = [(0, 0, 0, 9), (2, 0, 0, 9), (2, 2, 0, 9), (0, 2, 0, 9)]
+CORNERS = [(3, 0, 1, 2, 0.5), (4, 0, 2, 3, 3, 0.5)]
+
+
+def square(form: str) -> bytes:
+    """A PLY of a square with colours, whose second face has a corner twice"""
+    head = PLY.format(form).encode()
+    if form == "ascii":
+        return head + "".join(" ".join(map(str, row)) + "\n" for row in (*SQUARE, *CORNERS)).encode()
+    order = "<" if "little" in form else ">"
+    return head + b"".join(struct.pack(f"{order}dddB", *row) for row in SQUARE) + b"".join(
+        struct.pack(f"{order}B{row[0]}if", *row) for row in CORNERS)
+
+
+@pytest.mark.parametrize("form", ["ascii", "binary_little_endian", "binary_big_endian"])
+def test_ply_of_any_order_is_read_to_its_end_and_refused_wherever_it_was_cut(form):
+    data = square(form)
+    for whole in (data, data.replace(b"indices", b"index"), b"\xef\xbb\xbf" + data):
+        assert trimesh.Trimesh(*parse_mesh(whole, Path("a.ply")), process=False).area == pytest.approx(4)
+    for end in range(len(data) - 5, 0, -3):
+        with pytest.raises(DataError, match=r"bad\.ply"):
+            parse_mesh(data[:end], Path("bad.ply"))
+    with pytest.raises(DataError, match=r"bad\.ply has more numbers than its header says"):
+        parse_mesh(data.replace(b"element face 2", b"element face 1"), Path("bad.ply"))
+
+
+@pytest.mark.parametrize(("before", "after", "said"), [
+    ("format ascii 1.0\n", "", "without a format"), ("element face 2", "elements face 2", "which PLY has not"),
+    ("double x", "quad x", "no PLY of vertices and faces"), ("double x", "double u", "no PLY of vertices with x, y, z"),
+    ("vertex_indices", "texture", "faces with vertex_indices"), ("element face", "element tristrips", "as strips"),
+    ("3 0 1 2", "3 0 1 7", "it has 4"), ("3 0 1 2", "3 0 1 1.5", "no whole numbers"), ("3 0 1 2", "-3 0 1 2", "not whole"),
+    ("2 2 0 9", "2 two 0 9", "no PLY of vertices and faces"), ("2 2 0 9", "2 nan 0 9", "no finite")])
+def test_a_damaged_ply_is_named(before, after, said):
+    with pytest.raises(DataError, match=rf"bad\.ply .*{said}"):
+        parse_mesh(square("ascii").replace(before.encode(), after.encode(), 1), Path("bad.ply"))
+
+
+def test_stl_of_text_is_whole_where_it_ends_so():
+    mesh = trimesh.creation.box((1, 2, 3))
+    data = mesh.export(file_type="stl_ascii").encode()
+    for whole in (data, data.upper(), data + b"\r\n\n"):
+        assert trimesh.Trimesh(*parse_mesh(whole, Path("a.stl")), process=False).area == pytest.approx(mesh.area)
+    with pytest.raises(DataError, match=r"bad\.stl is not whole: it is an STL of text, and does not end in endsolid"):
+        parse_mesh(data[: data.rindex(b"endfacet") + len(b"endfacet\n")], Path("bad.stl"))
+
+
+def test_a_mark_of_byte_order_is_no_part_of_the_first_vertex():
+    vertices, _ = parse_mesh(b"\xef\xbb\xbf" + (QUADS + "f 1 2 3\n").encode(), Path("a.obj"))
+    assert len(vertices) == 5
 
 
 @pytest.mark.parametrize("kind", ["stl", "ply"])

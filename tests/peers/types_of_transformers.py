@@ -47,7 +47,7 @@ FEEDS: tuple[dict[str, Tensor], ...] = (
     {"input_ids": IDS, "input_features": torch.ones(1, 1, 1001, 64)},
     {"input_ids": IDS, "token_type_ids": torch.zeros(1, 10, 7, dtype=torch.long)})
 UNFED = {"bros", "cosmos3_edge_vision", "dinov2", "dinov2_with_registers", "minicpm_ocr_vision", "minicpmv4_7_vision",
-         "siglip2", "siglip2_vision_model", "video_llama_3", "video_llama_3_vision", "xclip"}  # DINOv2's factors are in our weights
+         "siglip2", "siglip2_vision_model", "video_llama_3", "video_llama_3_vision", "xclip"}  # DINOv2's factors
 
 
 def small(kind: str) -> nn.Module | None:
