@@ -179,6 +179,15 @@ def test_stereo_and_8_khz_sounds_are_those_of_one_channel_at_16_khz(tmp_path):
     assert (fbank[98:] == 0).all()
 
 
+def test_floats_of_the_size_of_whole_numbers_are_refused_and_loud_ones_read(tmp_path):
+    sound = 0.3 * np.sin(2 * np.pi * 440 * np.arange(16000) / 16000)
+    soundfile.write(tmp_path / "loud.wav", 10 * sound, 16000, subtype="FLOAT")
+    assert samples_of(tmp_path / "loud.wav").max() == pytest.approx(3, rel=1e-3)
+    soundfile.write(tmp_path / "whole.wav", 32768 * sound, 16000, subtype="FLOAT")
+    with pytest.raises(DataError, match=r"whole\.wav has samples up to 9\.8.e\+03, where 1 is full scale: .*; divide them by"):
+        samples_of(tmp_path / "whole.wav")
+
+
 def test_a_streamed_wav_is_not_taken_for_a_truncated_one(tmp_path):
     soundfile.write(tmp_path / "a.wav", np.zeros(16000), 16000)
     content = bytearray((tmp_path / "a.wav").read_bytes())

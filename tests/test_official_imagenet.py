@@ -181,6 +181,19 @@ def test_sixteen_bits_of_grey_are_scaled_to_eight(tmp_path, name, form):
     assert (pixels == (GREY / 257).round()[:, :, None]).all()
 
 
+def test_twelve_bits_of_grey_in_a_tiff_are_scaled_by_their_own_white(tmp_path):
+    grey = (GREY // 16).astype(int)
+    pairs = grey.reshape(-1, 2)
+    packed = np.stack([pairs[:, 0] >> 4, (pairs[:, 0] & 15) << 4 | pairs[:, 1] >> 8, pairs[:, 1] & 255], 1)
+    data = packed.astype(np.uint8).tobytes()
+    tags = [(256, 3, 60), (257, 3, 48), (258, 3, 12), (259, 3, 1), (262, 3, 1), (273, 4, 8), (277, 3, 1),
+            (278, 3, 48), (279, 4, len(data))]
+    entries = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in tags)
+    (tmp_path / "a.tif").write_bytes(b"II*\0" + struct.pack("<I", 8 + len(data)) + data + struct.pack("<H", len(tags)) + entries
+                                     + bytes(4))
+    assert (np.asarray(decode_picture(tmp_path / "a.tif")) == (grey / 4095 * 255).round()[:, :, None]).all()
+
+
 def test_white_is_zero_where_a_tiff_says_so(tmp_path):
     for values, white in ((HALF[..., 0], 255), (HALF[..., 0].astype(np.uint16) * 257, 65535)):
         Image.fromarray(values).save(tmp_path / "a.tif")

@@ -21,7 +21,7 @@ from benchmark.data.listing import found_instead
 Random = np.random.Generator
 Box = tuple[int, int, int, int]  # left, upper, right, lower
 FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP", "GIF")  # by content; of others some start programs to be read
-PHOTOMETRIC, WHITE_IS_ZERO = 262, 0  # a tag of TIFF, and its value where 0 is white
+BITS, PHOTOMETRIC, WHITE_IS_ZERO = 258, 262, 0  # tags of TIFF, and the value of the second where 0 is white
 START_OF_SCAN, END_OF_IMAGE = b"\xff\xda", b"\xff\xd9"  # of JPEG
 LONGEST = 2**13  # of a side that a whole picture is resized to; of a longer one only the part that is wanted
 
@@ -35,10 +35,12 @@ def decode_picture(path: Path) -> Image.Image:
             if _ends_in_zeros(path, image.format):
                 raise DataError(f"picture {path} is not whole: it ends in zeros, as a copy that stopped leaves it")
             if image.mode.startswith("I") and (image.mode != "I" or image.format in {"PNG", "PPM"}):
-                grey = np.asarray(image).astype(np.float64)
-                if isinstance(image, TiffImageFile) and image.tag_v2.get(PHOTOMETRIC) == WHITE_IS_ZERO:
-                    grey = 65535 - grey  # pillow turns these round where they have 8 bits, and not where they have 16
-                return Image.fromarray((grey / 257).round().astype(np.uint8)).convert("RGB")
+                grey, white = np.asarray(image).astype(np.float64), 65535
+                if isinstance(image, TiffImageFile):
+                    white = 2 ** max(image.tag_v2.get(BITS, (16,))) - 1  # pillow leaves 12 bits as they are
+                    if image.tag_v2.get(PHOTOMETRIC) == WHITE_IS_ZERO:
+                        grey = white - grey  # pillow turns these round where they have 8 bits, and not where they have 16
+                return Image.fromarray((grey / white * 255).round().astype(np.uint8)).convert("RGB")
             if image.mode in {"I", "F"}:
                 raise DataError(f"picture {path} has 32 bits a pixel, of which none is known to be white; convert it to 8")
             return image.convert("RGB")

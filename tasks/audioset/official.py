@@ -42,6 +42,7 @@ __all__ = ["LAYOUTS", "digests", "load"]
 
 CACHE = "M2PT_FBANK_CACHE"  # 1: keep filter banks that were computed, half a megabyte each
 NUM_CLASSES = 527
+LOUDEST = 32  # times full scale; what floats of a recording go beyond it by is far less
 MIX_ALPHA = 10.0  # of Beta(alpha, alpha), the share of a sound in a mixture
 MEASURED = 1000  # training files that `facts` are measured on, at most
 CLASSES = "class_labels_indices.csv"
@@ -131,6 +132,9 @@ def samples_of(path: Path) -> Tensor:
         raise DataError(f"sound {path} is shorter than one window of 25 ms")
     if not samples.isfinite().all():
         raise DataError(f"sound {path} has values that are no numbers")
+    if (peak := samples.abs().max().item()) > LOUDEST:
+        raise DataError(f"sound {path} has samples up to {peak:.3g}, where 1 is full scale: floats of the size of whole "
+                        "numbers; divide them by that of their kind (32768 of 16 bits), or write whole numbers")
     return samples
 
 
