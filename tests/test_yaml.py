@@ -36,6 +36,9 @@ def plan(tmp_path: Path, text: str | bytes, capsys) -> tuple[int, str]:
     (GROUP + "  options:\n  - {train_scale: no}\n", "[train_scale=False]"),
     (GROUP + "  options:\n  - {layers: attn.qkv}\n", "[layers=attn.qkv]"),
     (GROUP + '  options:\n  - {layers: "attn.qkv,mlp.fc1"}\n', "[layers=attn.qkv+mlp.fc1]"),
+    (GROUP.replace("[point]", "['point , audio', point]"), "m2pt(audio)"),
+    (GROUP.replace("m2pt", "'m2pt '"), "9 runs"),
+    ("seeds: ['08']\n" + GROUP, "8:missing"),
     ("groups:\n- &first\n  arms: [scratch]\n  settings: [scratch]\n  targets: [imagenet]\n- <<: *first\n"
      "  targets: [shapenet]\n", "shapenet scratch")])
 def test_a_matrix_means_what_its_author_meant(text, shown, tmp_path, capsys):
@@ -63,7 +66,10 @@ SEEDS = "seeds: expected numbers and ranges such as 0-2, or a list such as [0, 3
     (GROUP.replace("[imagenet]", "[]"), "group 1: targets: expected at least one in the list"),
     ("seeds: [0.0, 1]\n" + GROUP, SEEDS),
     ("seeds: 1e3\n" + GROUP, SEEDS),
-    ("seeds: true\n" + GROUP, SEEDS),
+    ("seeds: true\n" + GROUP, SEEDS), ("seeds: 010\n" + GROUP, "line 1: 010 is 8 to YAML; write it without a zero before it"),
+    ("limited: false\nseeds: [1:30]\n" + GROUP, "line 2: 1:30 is 90 to YAML; write it without"),
+    (GROUP.replace("point", "no"), "group 1: auxiliaries.1: expected a text, and YAML takes what is there for False; put it"),
+    (GROUP.replace("m2pt", "''"), "group 1: arms: an empty text is no name"),
     ("seeds: 3-1\n" + GROUP, "seeds 3-1: 3-1 runs backwards; write 1-3"),
     (GROUP + "  options: {scale_init: 0.1}\n", "group 1: options: expected a list, such as [{scale_init: 0.1}]"),
     ("summary: x\n", "groups: is not there"),
@@ -83,6 +89,7 @@ def test_what_does_not_fit_a_matrix_is_said_in_the_words_of_its_file(text, said,
 @pytest.mark.parametrize(("given", "said"), [
     ("{recipe.epoch: 1}", "recipe.epoch: no such field; did you mean 'epochs'?"),
     ("{recipe.epochs: few}", "recipe.epochs: expected a whole number, not 'few'"),
+    ("{recipe.lr: 2024-01-01}", "recipe.lr: expected a number, not '2024-01-01'"),
     ("{recipe.lr: true}", "recipe.lr: expected a number, where true or false is given"),
     ("{recipe.augment.x.y: 1}", "recipe.augment.x.y: x has no named parts"),
     ("{recipe: {lr: 1}}", "expected [TASK.]SCOPE.FIELD=VALUE; name a field of it, too, as in recipe.epochs"),

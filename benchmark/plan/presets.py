@@ -31,7 +31,16 @@ class Group(Frozen):
     @classmethod
     def _set_by_name(cls, value: Any) -> Any:
         """Names with values say the same as a list of texts."""
-        return [f"{key}={json.dumps(item)}" for key, item in value.items()] if isinstance(value, dict) else value
+        return [f"{key}={json.dumps(item, default=str)}" for key, item in value.items()] if isinstance(value, dict) else value
+
+    @field_validator("arms", "targets", "auxiliaries")
+    @classmethod
+    def _bare_names(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        """A text may hold several names, with commas and blanks between them, as on the command line."""
+        names = [name.strip() for text in value or () for name in text.split(",")]
+        if not all(names):
+            raise ValueError("an empty text is no name")
+        return None if value is None else tuple(dict.fromkeys(names))
 
 
 class Matrix(Frozen):
@@ -70,6 +79,8 @@ def explain(error: ValidationError) -> str:
         "too_short": f"expected at least one {'group' if where == 'groups' else 'in the list'}",
         "model_type": "expected fields such as arms and targets", "dict_type": "expected names with values",
         "extra_forbidden": f"there is no such field; {nearest(str(place[-1]) if place else '', known)}",
+        "string_type": f"expected a text, and YAML takes what is there for {given!r}; put it in quotes",
+        "value_error": first["msg"].removeprefix("Value error, "),
         "missing": "is not there, and must be", "invalid_key": "names must be texts; put them in quotes",
         "literal_error": f"{given!r} is none of these; {first['msg'].removeprefix('Input should be ')}"}
     if place == ["seeds"]:
