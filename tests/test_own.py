@@ -345,6 +345,40 @@ def test_an_arm_that_does_nothing_or_returns_no_list_is_one_error(arm, said):
     assert len(others) == ("does nothing" in said), "what `build` returns is said once"
 
 
+@pytest.mark.parametrize(("method", "said"), [
+    ({"tune": lambda self, name, lr_scale, weight_decay: (lr_scale, weight_decay, 1)}, "tune() returned an object of tuple; "),
+    ({"tune": lambda self, name, lr_scale, weight_decay: None}, "tune() returned None; return two finite numbers"),
+    ({"tune": lambda self, name, lr_scale, weight_decay: (-lr_scale, weight_decay)}, "tune() returned an object of tuple; "),
+    ({"further_loss": lambda self, model, batch, features, logits: 0.5}, "further_loss() returned an object of float; ")],
+    ids=("three", "None", "negative", "a loss that is no tensor"))
+def test_what_tune_and_a_further_loss_return_is_looked_at(method, said):
+    tasks, _ = load_registry()
+    found = check_cell(type("Tuned", (M2PT,), method)(), tasks["imagenet"], "pretrained", tasks, "tiny")
+    assert found.level == "error"
+    assert found.what.startswith(said)
+
+
+@pytest.mark.parametrize(("before", "after", "said"), [
+    ('("pretrained",)', '"pretrained"', "settings is 'pretrained'; make it a tuple of one or more of pretrained, fix, scratch"),
+    ('("pretrained",)', '("pretraned",)', "settings is ('pretraned',); make it a tuple"),
+    ('("pretrained",)', "()", "settings is (); make it a tuple"),
+    ("scale_init: float = 0.0", "scale_init: float", "my_arm.py cannot be imported (ValidationError: 1 validation error "),
+    ("ARM = MyArm()", "raise SystemExit(3)", "my_arm.py ends the program as it is imported; put what it does as a program")])
+def test_a_file_of_an_arm_that_cannot_be_loaded_is_refused_in_one_line(before, after, said, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.delitem(sys.modules, "my_arm", raising=False)
+    assert main(["new", "arm", "my-arm", "--out", str(tmp_path)]) == 0
+    file = tmp_path / "my_arm.py"
+    text = file.read_text(encoding="utf-8")
+    assert before in text
+    file.write_text(text.replace(before, after), encoding="utf-8")
+    capsys.readouterr()
+    assert main(["check", "my-arm", "--plugins", str(file)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+    sys.modules.pop("my_arm", None)
+
+
 @pytest.mark.parametrize("name", [name for name, arm in load_registry()[1].items() if not arm.is_baseline])
 def test_every_arm_of_ours_does_something_in_one_step(name):
     """Of a kind that only the pathways say, a scale that stays is a note: its weights are all 0."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -115,7 +116,7 @@ def does_nothing(arm: Arm, cell: str) -> Finding:
 
 
 def guarded(arm: Arm) -> Arm:
-    """The arm, which says what is wrong with what its `build` returns"""
+    """The arm, which says what is wrong with what its `build`, `tune` and `further_loss` return"""
     kind: type[Arm] = type(arm)
 
     class Guarded(kind):  # type: ignore[valid-type, misc]
@@ -123,6 +124,18 @@ def guarded(arm: Arm) -> Arm:
             return expect(super().build(model, blocks, random), "build()", "a list of pathways, or [] where there are none",
                           lambda found: isinstance(found, list | tuple) and all(isinstance(one, Pathway) for one in found))
 
+    def tune(self: Arm, name: str, lr_scale: float, weight_decay: float) -> tuple[float, float]:
+        return expect(kind.tune(self, name, lr_scale, weight_decay), "tune()", "two finite numbers, 0 or more: the factor of "
+                      "the learning rate, and the weight decay", lambda found: isinstance(found, tuple | list)
+                      and len(found) == 2 and all(isinstance(one, int | float) and 0 <= one < math.inf for one in found))
+
+    def further_loss(self: Arm, model: TransformerModel, *others: Any) -> torch.Tensor:
+        return expect(kind.further_loss(self, model, *others), "further_loss()", "a tensor of one number, which is added to "
+                      "the loss", lambda found: isinstance(found, torch.Tensor))
+
+    for method in (tune, further_loss):  # where an arm has none of its own, the engine sees that
+        if getattr(kind, method.__name__) is not getattr(Arm, method.__name__):
+            setattr(Guarded, method.__name__, method)
     watched: Arm = Guarded.model_validate(arm.model_dump())
     return watched
 

@@ -11,6 +11,7 @@ from types import ModuleType
 
 from benchmark.plan.given import FOREIGN
 from benchmark.spec.contracts import Arm, Task
+from benchmark.spec.recipes import SETTINGS
 
 _MADE_IN: dict[tuple[str, str], str] = {}  # the module in which a plugin's object is made, by its kind and name
 
@@ -47,6 +48,8 @@ def extend(tasks: Mapping[str, Task], arms: Mapping[str, Arm],
             raise ValueError(f"plugin {place}: an object of {type(value).__name__} is neither a Task nor an Arm; let the class "
                              "inherit from one of benchmark.spec.contracts")
         check_names(value, place)
+        if isinstance(value, Arm):
+            check_settings(value, place)
         if value.name in (tasks if isinstance(value, Task) else arms):
             raise ValueError(f"plugin {value.name!r}: there is one of this name already")
         _MADE_IN[_kind(value), value.name] = module
@@ -65,6 +68,14 @@ def check_names(value: Task | Arm, place: str) -> None:
         if not isinstance(plain, str) or not FOREIGN.fullmatch(plain):
             raise ValueError(f"plugin {place}: {part} is {given!r}; make it a text of a letter and up to 29 letters, digits"
                              f"{' or _' if part == 'modality' else ', _ or -'} after it")
+
+
+def check_settings(arm: Arm, place: str) -> None:
+    """Raises `ValueError` where an arm makes sense in no setting, or in one that there is not."""
+    given: object = arm.settings
+    if not isinstance(given, tuple | list) or not given or any(setting not in SETTINGS for setting in given):
+        raise ValueError(f"plugin {place}: settings is {given!r}; make it a tuple of one or more of {', '.join(SETTINGS)}, "
+                         "such as ('pretrained',)")
 
 
 def _files_of(place: Path) -> list[Path]:
@@ -92,8 +103,12 @@ def _defined_in(file: Path) -> list[object]:
 def _import_plugin(file: Path) -> ModuleType:
     try:
         module = importlib.import_module(file.stem)
+    except SystemExit as error:
+        raise ValueError(f"--plugins: {file} ends the program as it is imported; put what it does as a program below "
+                         "if __name__ == '__main__':") from error
     except Exception as error:  # a plugin may raise anything
-        raise ValueError(f"--plugins: {file} cannot be imported ({type(error).__name__}: {error})") from error
+        said = " ".join(str(error).split())
+        raise ValueError(f"--plugins: {file} cannot be imported ({type(error).__name__}: {said})") from error
     if module.__file__ is None or Path(module.__file__).resolve() != file.resolve():
         raise ValueError(f"--plugins: {file} has the name of another module, {module.__file__}; rename it")
     return module
