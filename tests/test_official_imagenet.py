@@ -194,6 +194,24 @@ def test_twelve_bits_of_grey_in_a_tiff_are_scaled_by_their_own_white(tmp_path):
     assert (np.asarray(decode_picture(tmp_path / "a.tif")) == (grey / 4095 * 255).round()[:, :, None]).all()
 
 
+@pytest.mark.parametrize("bits", [8, 16])
+def test_colours_in_planes_of_their_own_are_read_or_refused(tmp_path, bits):
+    values = HALF if bits == 8 else HALF.astype("<u2") * 257
+    planes = [np.ascontiguousarray(values[..., channel]).tobytes() for channel in range(3)]
+    size, lists = len(planes[0]), 8 + 3 * len(planes[0])
+    tags = [(256, 3, 1, 60), (257, 3, 1, 48), (258, 3, 3, lists), (259, 3, 1, 1), (262, 3, 1, 2), (273, 4, 3, lists + 8),
+            (277, 3, 1, 3), (278, 3, 1, 48), (279, 4, 3, lists + 20), (284, 3, 1, 2)]
+    (tmp_path / "a.tif").write_bytes(b"".join([
+        b"II*\0", struct.pack("<I", lists + 32), *planes, struct.pack("<4H", bits, bits, bits, 0),
+        struct.pack("<3I", 8, 8 + size, 8 + 2 * size), struct.pack("<3I", size, size, size), struct.pack("<H", len(tags)),
+        *(struct.pack("<HHII", *tag) for tag in tags), bytes(4)]))
+    if bits == 8:
+        assert (np.asarray(decode_picture(tmp_path / "a.tif")) == HALF).all()
+    else:
+        with pytest.raises(DataError, match=r"a\.tif has more than 8 bits, and its colours in planes of their own, .*convert"):
+            decode_picture(tmp_path / "a.tif")
+
+
 def test_white_is_zero_where_a_tiff_says_so(tmp_path):
     for values, white in ((HALF[..., 0], 255), (HALF[..., 0].astype(np.uint16) * 257, 65535)):
         Image.fromarray(values).save(tmp_path / "a.tif")

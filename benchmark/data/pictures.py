@@ -22,6 +22,7 @@ Random = np.random.Generator
 Box = tuple[int, int, int, int]  # left, upper, right, lower
 FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP", "GIF")  # by content; of others some start programs to be read
 BITS, PHOTOMETRIC, WHITE_IS_ZERO = 258, 262, 0  # tags of TIFF, and the value of the second where 0 is white
+PLANES, APART = 284, 2  # a tag of TIFF, and its value where each colour is a plane of its own
 START_OF_SCAN, END_OF_IMAGE = b"\xff\xda", b"\xff\xd9"  # of JPEG
 LONGEST = 2**13  # of a side that a whole picture is resized to; of a longer one only the part that is wanted
 
@@ -34,6 +35,9 @@ def decode_picture(path: Path) -> Image.Image:
         with Image.open(path, formats=FORMATS) as image:
             if _ends_in_zeros(path, image.format):
                 raise DataError(f"picture {path} is not whole: it ends in zeros, as a copy that stopped leaves it")
+            if isinstance(image, TiffImageFile) and image.tag_v2.get(PLANES) == APART and max(image.tag_v2.get(BITS, (1,))) > 8:
+                raise DataError(f"picture {path} has more than 8 bits, and its colours in planes of their own, which pillow "
+                                "does not read; convert it to 8")
             if image.mode.startswith("I") and (image.mode != "I" or image.format in {"PNG", "PPM"}):
                 grey, white = np.asarray(image).astype(np.float64), 65535
                 if isinstance(image, TiffImageFile):
