@@ -1,8 +1,8 @@
 """Files of meshes in, vertices and triangles out: OFF as ModelNet and others write it; and points on them.
 
-Data sets of one's own may have OBJ, PLY, and STL, which open3d reads (the extra `view`). The others are read here: of OBJ
-open3d leaves out faces of more than three corners, of a PLY that was cut it gives what is left, and it says nothing of either;
-trimesh takes the area of a polygon that is not convex too large.
+Data sets of one's own may have PLY, which plyfile reads, STL, which open3d reads (the extra `view`), and OBJ. Of OBJ open3d
+leaves out faces of more than three corners, of a PLY that was cut it gives what is left, and it says nothing of either; trimesh
+takes the area of a polygon that is not convex too large.
 
 Shapes: V vertices, T triangles, N points.
 """
@@ -10,11 +10,10 @@ Shapes: V vertices, T triangles, N points.
 from __future__ import annotations
 
 import codecs
-import re
+import io
 import tempfile
 import warnings
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -24,10 +23,6 @@ from tasks.points_official import Array, check_finite
 
 SUFFIXES = (".off", ".ply", ".obj", ".stl")
 STL_TRIANGLE = 50  # bytes
-PLY_ORDERS = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
-PLY_KINDS = {name: kind for names, kind in (
-    ("char int8", "i1"), ("uchar uint8", "u1"), ("short int16", "i2"), ("ushort uint16", "u2"), ("int int32", "i4"),
-    ("uint uint32", "u4"), ("float float32", "f4"), ("double float64", "f8")) for name in names.split()}
 HEADERS = {b"OFF": 3, b"COFF": 3, b"NOFF": 6, b"CNOFF": 6}  # numbers of a vertex before its colours
 
 
@@ -125,76 +120,29 @@ def parse_ply(data: bytes, path: Path) -> tuple[Array, Array]:
 
     Raises `DataError` where the file ends before what its header says, or goes on after it.
     """
+    from plyfile import PlyData, PlyParseError
+
+    head, end, body = data.removeprefix(codecs.BOM_UTF8).partition(b"end_header")
+    head = head.decode("ascii", "replace").encode("ascii", "replace")  # names of people in comments
+    stream = (io.StringIO((head + end + body).decode("latin-1"), newline=None) if b"format ascii" in head
+              else io.BytesIO(head + end + body))
     try:
-        order, elements, body = _ply_header(data, path)
-        place, words = 0, [] if order else body.split()
-
-        def take(kinds: list[str], count: int) -> Array:
-            """(count, K) of text, (count,) with K fields of bytes"""
-            nonlocal place
-            row = np.dtype([(str(number), order + kind) for number, kind in enumerate(kinds)])
-            start, place = place, place + count * (row.itemsize if order else len(kinds))
-            if count < 0 or place > len(body if order else words):
-                raise DataError(f"{path} is not whole: it has fewer numbers than its header says")
-            return (np.frombuffer(body, row, count, start) if order
-                    else np.array(words[start:place], dtype="S").astype(np.float64).reshape(count, -1))
-
-        def column(rows: Array, number: int) -> Array:
-            return rows[str(number)] if order else rows[:, number]
-
-        found: dict[str, dict[str, Any]] = {}
-        for name, count, properties in elements:
-            kinds = [kind for _, kind, _ in properties]
-            if any(size for *_, size in properties):
-                listed = [{own: column(take([kind], int(column(take([size], 1), 0)[0]) if size else 1), 0)
-                           for own, kind, size in properties} for _ in range(count)]
-                found[name] = {own: [row[own] for row in listed] for own, *_ in properties}
-            else:
-                rows = take(kinds, count) if count and kinds else np.zeros((0, len(kinds)))
-                found[name] = {own: column(rows, number) for number, (own, *_) in enumerate(properties)} if len(rows) else {}
-    except (ValueError, KeyError, IndexError, OverflowError) as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(f"{path} is no PLY of vertices and faces: {error}") from error
-    if (body[place:].strip(b"\0 \t\r\n") if order else words[place:]):
+        found = {element.name: element for element in PlyData.read(stream)}
+    except (PlyParseError, ValueError, OverflowError, MemoryError) as error:
+        raise DataError(f"{path} is no whole PLY: {error}") from error
+    if stream.read().strip():
         raise DataError(f"{path} has more numbers than its header says")
-    if found.get("tristrips"):
+    if "tristrips" in found:
         raise DataError(f"{path} has its triangles as strips (tristrips), which are not read; write it anew, with faces")
     try:
         vertices = np.stack([np.asarray(found["vertex"][axis], np.float64) for axis in "xyz"], 1)
-        named = found["face"]
-        faces = named["vertex_indices"] if "vertex_indices" in named else named["vertex_index"]
-    except KeyError as error:
+        named = [each.name for each in found["face"].properties]
+        faces = found["face"]["vertex_indices" if "vertex_indices" in named else "vertex_index"]
+    except (KeyError, ValueError) as error:
         raise DataError(f"{path} is no PLY of vertices with x, y, z and of faces with vertex_indices") from error
-    if any((corners % 1).any() for corners in faces):
+    if any((np.asarray(corners) % 1).any() for corners in faces):
         raise DataError(f"{path} has corners that are no whole numbers")
-    return _checked(vertices, cut_polygons([corners.astype(np.int64).tolist() for corners in faces], vertices, path), path)
-
-
-def _ply_header(data: bytes, path: Path) -> tuple[str, list[tuple[str, int, list[tuple[str, str, str]]]], bytes]:
-    """Order of bytes, "" of text; elements with their number and properties (name, kind, kind of a list's length); body"""
-    end = re.search(rb"[\r\n]end_header(\r\n|\n|\r)", data)
-    lines = [line.split() for line in data[: end.start()].decode("latin-1").splitlines()] if end else []
-    if end is None or lines[0][-1:] not in (["ply"], ["\xef\xbb\xbfply"]):
-        raise DataError(f"{path} is no PLY, or is not whole: it has no header that ends in end_header")
-    order, elements = None, list[tuple[str, int, list[tuple[str, str, str]]]]()
-    for words in lines[1:]:
-        match words:
-            case ["format", name, *_]:
-                order = PLY_ORDERS[name]
-            case ["element", name, count]:
-                elements.append((name, int(count), []))
-            case ["property", "list", size, kind, name]:
-                elements[-1][2].append((name, PLY_KINDS[kind], PLY_KINDS[size]))
-            case ["property", kind, name]:
-                elements[-1][2].append((name, PLY_KINDS[kind], ""))
-            case [] | ["comment" | "obj_info", *_]:
-                pass
-            case _:
-                raise DataError(f"{path} has a header with the line {' '.join(words)!r}, which PLY has not")
-    if order is None:
-        raise DataError(f"{path} has a header without a format")
-    return order, elements, data[end.end():]
+    return _checked(vertices, cut_polygons([np.asarray(corners, np.int64).tolist() for corners in faces], vertices, path), path)
 
 
 def _plain(text: bytes) -> tuple[Array, Array] | None:

@@ -236,7 +236,7 @@ def square(form: str) -> bytes:
 @pytest.mark.parametrize("form", ["ascii", "binary_little_endian", "binary_big_endian"])
 def test_ply_of_any_order_is_read_to_its_end_and_refused_wherever_it_was_cut(form):
     data = square(form)
-    for whole in (data, data.replace(b"indices", b"index"), b"\xef\xbb\xbf" + data):
+    for whole in (data, data.replace(b"indices", b"index"), b"\xef\xbb\xbf" + data, data.replace(b"square", b"Andr\xe9's")):
         assert trimesh.Trimesh(*parse_mesh(whole, Path("a.ply")), process=False).area == pytest.approx(4)
     for end in range(len(data) - 5, 0, -3):
         with pytest.raises(DataError, match=r"bad\.ply"):
@@ -246,14 +246,16 @@ def test_ply_of_any_order_is_read_to_its_end_and_refused_wherever_it_was_cut(for
 
 
 @pytest.mark.parametrize(("before", "after", "said"), [
-    ("format ascii 1.0\n", "", "without a format"), ("element face 2", "elements face 2", "which PLY has not"),
-    ("double x", "quad x", "no PLY of vertices and faces"), ("double x", "double u", "no PLY of vertices with x, y, z"),
+    ("format ascii 1.0\n", "", "no whole PLY"), ("element face 2", "elements face 2", "no whole PLY"),
+    ("double x", "quad x", "no whole PLY"), ("double x", "double u", "no PLY of vertices with x, y, z"),
     ("vertex_indices", "texture", "faces with vertex_indices"), ("element face", "element tristrips", "as strips"),
-    ("3 0 1 2", "3 0 1 7", "it has 4"), ("3 0 1 2", "3 0 1 1.5", "no whole numbers"), ("3 0 1 2", "-3 0 1 2", "not whole"),
-    ("2 2 0 9", "2 two 0 9", "no PLY of vertices and faces"), ("2 2 0 9", "2 nan 0 9", "no finite")])
+    ("3 0 1 2", "3 0 1 7", "it has 4"), ("int vertex_indices", "float vertex_indices", "no whole numbers"),
+    ("3 0 1 2", "-3 0 1 2", "no whole PLY"), ("3 0 1 2", "4 0 1 2", "no whole PLY"),
+    ("2 2 0 9", "2 two 0 9", "no whole PLY"), ("2 2 0 9", "2 nan 0 9", "no finite")])
 def test_a_damaged_ply_is_named(before, after, said):
     with pytest.raises(DataError, match=rf"bad\.ply .*{said}"):
-        parse_mesh(square("ascii").replace(before.encode(), after.encode(), 1), Path("bad.ply"))
+        parse_mesh(square("ascii").replace(b"1 2 0.5", b"1 2.5 0.5" if "float" in after else b"1 2 0.5")
+                   .replace(before.encode(), after.encode(), 1), Path("bad.ply"))
 
 
 def test_stl_of_text_is_whole_where_it_ends_so():
