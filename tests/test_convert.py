@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from benchmark.cli.main import main
 from benchmark.model.encoder import Encoder, build_blocks
 from benchmark.model.weights import CheckpointError, load_blocks, load_encoder
+from benchmark.plan.given import given_weights
 from benchmark.records.store import Store
 from benchmark.spec.recipes import ModelShape
 from benchmark.spec.weightfile import BlockShape, Origin, read_origin
@@ -535,6 +536,8 @@ def test_weights_of_another_modality_are_refused_and_those_that_name_none_are_to
         assert main(["convert", str(plain), "audioset", "--profile", "tiny", "--out", str(ours), *more]) == 0
         assert read_origin(ours).modality == "audio"
         capsys.readouterr()
+        with pytest.raises(ValueError, match="the file was converted for audio; give it as --start audio="):
+            given_weights(ours, "image", shape, known=True)  # whoever plans
         for wrong in ("image", "speech"):
             for verb in ("run", "status"):
                 assert main([verb, *command, "-x", wrong, "--start", f"{wrong}={ours}", "--results", str(tmp_path / "r")]) == 2

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from benchmark.plan.fit import check_blocks, check_recipes
-from benchmark.plan.given import check_foreign, check_modalities
+from benchmark.plan.given import check_foreign
 from benchmark.plan.matrix import Plan, pretraining_tasks
 from benchmark.plan.names import nearest, parse_seeds, pick
 from benchmark.plan.overrides import parse_override
@@ -84,7 +84,6 @@ def make_plan(options: argparse.Namespace, unprepared: dict[str, str] | None = N
                          "leave it out, or choose targets, arms or auxiliaries that do")
     check_use(study, variants, plan)
     check_blocks(plan)
-    check_modalities(given)
     check_recipes(plan)
     return plan, Store(folder)
 

@@ -30,22 +30,16 @@ def check_foreign(name: str, tasks: Mapping[str, Task]) -> None:
 def given_weights(path: Path, modality: str, shape: ModelShape, known: bool) -> Pretrained:
     """A file as what a run starts from, in the sizes that it says it has, or else, of a modality that is `known`, in `shape`.
 
-    Raises `ValueError` where it says none and no task has its modality.
+    Raises `ValueError` where it says none and no task has its modality, and where it says that it was converted for another.
     """
     origin = read_origin(path)
     if origin is None and not known:
         raise ValueError(f"--start {modality}={path}: the file does not say how its blocks are made, and no task has that "
                          f"modality; write it with: benchmark convert FILE {modality} --blocks-only --out OTHER.safetensors")
+    if origin is not None and origin.modality not in ("", modality):
+        raise ValueError(f"--start {modality}={path}: the file was converted for {origin.modality}; give it as --start "
+                         f"{origin.modality}={path}, or convert the published file for {modality}")
     return Pretrained(weights=path, shape=shape if origin is None else origin.blocks.applied(shape))
-
-
-def check_modalities(given: Mapping[str, Path]) -> None:
-    """Raises `ValueError` for a file, by modality, that says it was converted for another one."""
-    for modality, path in given.items():
-        origin = read_origin(path)
-        if origin is not None and origin.modality not in ("", modality):
-            raise ValueError(f"--start {modality}={path}: the file was converted for {origin.modality}; give it as --start "
-                             f"{origin.modality}={path}, or convert the published file for {modality}")
 
 
 def note_unnamed(texts: Iterable[str], known: Collection[str]) -> list[str]:
