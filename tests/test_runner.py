@@ -16,6 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import redirect_stdout
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ from benchmark.cli.commands import build_parser
 from benchmark.cli.context import make_plan
 from benchmark.cli.main import main
 from benchmark.data.seeds import seed_torch
+from benchmark.plan.matrix import Job, Plan
 from benchmark.provenance.currency import STATES, Standing
 from benchmark.records.lease import Keeper
 from benchmark.records.record import Record, read_record, record_text
@@ -33,8 +35,8 @@ from benchmark.records.store import Store
 from benchmark.runner.budget import Budget
 from benchmark.runner.pool import Event, run_plan, todo
 from benchmark.runner.preload import ALWAYS, FIRST, LAST, environment, in_order, preloaded
-from benchmark.runner.worker import keep
-from benchmark.spec.runspec import Site
+from benchmark.runner.worker import Work, claim_all, keep
+from benchmark.spec.runspec import RunSpec, Site
 from benchmark.spec.weightfile import NAME, BlockShape, Origin
 from benchmark.train.checkpoint import load_checkpoint, save_checkpoint
 from tasks import TASKS
@@ -180,6 +182,82 @@ def test_weights_that_were_replaced_after_planning_are_not_computed_from_under_t
     assert run_plan(plan, store, Site(results=str(store.folder)), 1, lambda event: None) == [job.spec]
     assert store.failure(job.spec).error.startswith(f"ValueError: {said}")
     assert not store.records()[0]
+
+
+def altered_weights(store: Store, spec: RunSpec) -> str:
+    """Give a pretraining that is done other weights, as if it had been computed anew elsewhere; their digest"""
+    weights = bytearray(store.weights(spec).read_bytes())
+    weights[-1] ^= 1
+    store.weights(spec).write_bytes(weights)
+    digest = hashlib.sha256(weights).hexdigest()
+    path = store.run_folder(spec) / "record.json"
+    path.write_text(record_text(read_record(path).model_copy(update={"weights": {"result": digest}})))
+    return digest
+
+
+def with_one_to_do(reference: Path, plugins: Path, results: Path) -> tuple[Plan, Store, Job, RunSpec]:
+    """A matrix that is done but for one training, with that and the pretraining which it starts from"""
+    shutil.copytree(reference, results, dirs_exist_ok=True)
+    plan, store = plan_of(plugins, results, *MORTAL)
+    job = next(job for job in plan.jobs if job.spec.arm == "finetune")
+    shutil.rmtree(store.run_folder(job.spec))
+    return plan, store, job, dict(job.needs)["target"]
+
+
+@pytest.mark.parametrize("retries", [0, 1])
+def test_a_run_whose_start_is_computed_anew_while_it_trains_is_of_one_of_the_two(reference, plugins, tmp_path, retries):
+    plan, store, job, start = with_one_to_do(reference[0], plugins, tmp_path)
+    wait, said, found = plugins / "wait-at-1", [], []
+
+    def hear(event: Event) -> None:
+        said.extend([event.text] if event.kind in ("again", "failed") else [])
+        if event.kind == "epoch" and not found:
+            found.append(altered_weights(store, start))
+            wait.unlink()
+
+    wait.touch()
+    failed = run_plan(plan, store, Site(results=str(tmp_path)), 1, hear, retries=retries)
+    assert said == ["StartReplaced: the weights of its target were computed anew while it trained, so that it is not known "
+                    "which of them it began with"]
+    if retries:
+        record = read_record(store.run_folder(job.spec) / "record.json")
+        assert (record.weights["target"], record.resumed, failed) == (found[0], 0, [])
+    else:
+        assert failed == [job.spec]
+        assert not (store.run_folder(job.spec) / "record.json").exists()
+
+
+def test_what_was_begun_from_weights_that_were_computed_anew_since_begins_again(reference, plugins, tmp_path):
+    plan, store, job, start = with_one_to_do(reference[0], plugins, tmp_path)
+    (plugins / "die-at-2").touch()
+    assert run_plan(plan, store, Site(results=str(tmp_path)), 1, lambda event: None) == [job.spec]
+    assert epochs_saved(store.work(job.spec) / "checkpoint.pt") == 2
+    digest = altered_weights(store, start)
+    assert todo(plan, store).jobs == [job]
+    assert run_plan(plan, store, Site(results=str(tmp_path)), 1, lambda event: None) == []
+    record = read_record(store.run_folder(job.spec) / "record.json")
+    assert (record.weights["target"], record.resumed) == (digest, 0)
+
+
+def test_a_stack_goes_on_only_where_each_of_its_runs_would(reference, plugins, tmp_path):
+    """What it goes on from lies with its first run, whose code may be as it was where another's was edited."""
+    plan, store = plan_of(plugins, tmp_path, *MORTAL, "--seeds", "0-1")
+    store.prepare()
+    jobs = [job for job in plan.jobs if job.spec.kind == "pretrain" and job.spec.task == "mortal"]
+
+    def begin() -> None:
+        for lease in claim_all([Work.of(job, store, None) for job in jobs], store).values():
+            lease.release()
+
+    begin()
+    left = store.work(jobs[0].spec) / "checkpoint.pt.stack"
+    left.write_text("")
+    begin()
+    assert left.exists()
+    jobs[1] = replace(jobs[1])
+    jobs[1].__dict__["_code"] = ({**jobs[0].code, "task": "0" * 16}, {})
+    begin()
+    assert not left.exists()
 
 
 def test_a_second_call_runs_nothing(reference, plugins):

@@ -9,12 +9,13 @@ A run that is computed again keeps its record, and what is beside it, until the 
 RESULTS/runs/.NAME.whole, and takes the place of the old in an order by which a reader, or what a killed process leaves, never
 has files of both: what was beside the old record goes, the new record comes, what is beside it comes. `settle` ends what was
 interrupted. In the working folder `code.json` says that a run has been begun and no record has been written since: weights
-that lie there then are of no record.
+that lie there then are of no record. It names the code, and the weights that were there to start from.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 from collections.abc import Iterable, Mapping
@@ -30,7 +31,7 @@ from benchmark.spec.recipes import Frozen
 from benchmark.spec.runspec import RunSpec, canonical_json
 
 RECORD, FAILURE = "record.json", "failure.json"
-BEGUN = "code.json"  # in a working folder
+BEGUN, START = "code.json", "start: "  # in a working folder; before roles in that file, whose other names are parts of code
 NEW, WHOLE = ".new", ".whole"  # ends of the names of folders that take the place of others
 
 
@@ -101,10 +102,15 @@ class Store:
         if not self.has_weights(spec):
             return False
         said = self.headers([spec.name]).get(spec.name, MISSING).weights
-        if not said:
-            return True
-        with self.weights(spec).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() == said
+        return not said or self.digest_of_weights(spec) == said
+
+    def digest_of_weights(self, spec: RunSpec) -> str:
+        """SHA-256 of the weights that are here; "" where there are none."""
+        try:
+            with self.weights(spec).open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except FileNotFoundError:
+            return ""
 
     def is_begun(self, spec: RunSpec) -> bool:
         """Whether an attempt at the run has not come to its record, or not yet."""
@@ -118,13 +124,31 @@ class Store:
         except (FileNotFoundError, NotADirectoryError):
             return None
 
-    def keep_to_code(self, spec: RunSpec, code: Mapping[str, str]) -> None:
-        """Remove an unfinished run's checkpoints where other code than `code` left them: no run is computed by two."""
-        file, text = self.work(spec) / BEGUN, canonical_json(dict(code))
-        if not file.is_file() or file.read_text(encoding="utf-8") != text:
-            self.weights(spec).unlink(missing_ok=True)  # before what says that they are of no record
-            self._drop_checkpoints(spec)
-            write_json(file, text)
+    def keep_to(self, spec: RunSpec, code: Mapping[str, str], starts: Mapping[str, str]) -> bool:
+        """Remove an unfinished run's checkpoints where other code than `code` left them, or from weights of other digests than
+        those that `starts` has by role: no run is computed by, or from, two. Whether they stay."""
+        held = dict(code) | {f"{START}{role}": digest for role, digest in starts.items()}
+        file, text = self.work(spec) / BEGUN, canonical_json(held)
+        if file.is_file() and file.read_text(encoding="utf-8") == text:
+            return True
+        self.weights(spec).unlink(missing_ok=True)  # before what says that they are of no record
+        self._drop_checkpoints(spec)
+        write_json(file, text)
+        return False
+
+    def began_from(self, spec: RunSpec) -> dict[str, str]:
+        """SHA-256, by role, of the weights that were there to start from when an unfinished run was begun; {} where none has
+        been."""
+        try:
+            held = json.loads((self.folder / "work" / spec.name / BEGUN).read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return {role.removeprefix(START): digest for role, digest in held.items() if role.startswith(START)}
+
+    def forget_stack(self, spec: RunSpec) -> None:
+        """Remove what a stack would go on from, which lies with its first run."""
+        for file in self.work(spec).glob("checkpoint.pt.stack*"):
+            file.unlink(missing_ok=True)
 
     def headers(self, names: Iterable[str]) -> dict[str, Header]:
         """What the records of these runs say of their origin; those without a record are left out."""

@@ -23,8 +23,12 @@ from benchmark.records.store import Store
 from benchmark.runner.together import compute_together
 from benchmark.spec.runspec import Pretrained, Report, Site
 
-PASSING = {"OutOfMemoryError", "MemoryError", "ProcessLost"}  # may not come again: other runs took the memory
+PASSING = {"OutOfMemoryError", "MemoryError", "ProcessLost", "StartReplaced"}  # may not come again: others took the memory
 OWN_SETTINGS = "M2PT_"  # what the environment's variables that are ours begin with
+
+
+class StartReplaced(RuntimeError):
+    """What a run started from was computed anew while it trained."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ def carry_out(works: Sequence[Work], together: bool, site: Site, results: Path, 
         signal.signal(number, signal.SIG_IGN)
     store = Store(results)
     try:
-        leases = _claim(works, store)
+        leases = claim_all(works, store)
         works = [work for work in works if work.job.spec.run_id in leases]
         if not works:
             connection.send(("busy", "", ""))
@@ -126,7 +130,7 @@ def run_here(work: Work, store: Store, site: Site, report: Report) -> None:
 
     Raises `ValueError` where another runner has the run.
     """
-    leases = _claim([work], store)
+    leases = claim_all([work], store)
     if not leases:
         holder = store.holder_of(work.job.spec)
         raise ValueError(f"{work.job.spec.name} is being carried out, or has just been, by another runner"
@@ -151,10 +155,10 @@ def _check_start(job: Job, role: str, file: Path, digest: str) -> None:
                          "run the same command again")
 
 
-def _claim(works: Sequence[Work], store: Store) -> dict[str, Lease]:
+def claim_all(works: Sequence[Work], store: Store) -> dict[str, Lease]:
     """By run id, the leases of those that are to be done here. Raises `OSError` where a single run's folder cannot be
     written; of several, it is left out."""
-    leases = {}
+    leases, kept = {}, True
     for work in works:
         spec, lease = work.job.spec, None
         try:
@@ -167,7 +171,8 @@ def _claim(works: Sequence[Work], store: Store) -> dict[str, Lease]:
                 continue
             if work.replaced is not None and written == work.replaced and not store.is_begun(spec):
                 store.clear(spec)
-            store.keep_to_code(spec, work.job.code)
+            starts = {role: store.digest_of_weights(need) for role, need in work.job.needs}
+            kept &= store.keep_to(spec, work.job.code, starts)
         except OSError:
             if lease is not None:
                 lease.release()
@@ -175,6 +180,9 @@ def _claim(works: Sequence[Work], store: Store) -> dict[str, Lease]:
                 raise
             continue
         leases[spec.run_id] = lease
+    if not kept:  # a stack goes on from one file, whichever of its runs is begun anew
+        for work in (work for work in works if work.job.spec.run_id in leases):
+            store.forget_stack(work.job.spec)
     return leases
 
 
@@ -204,9 +212,13 @@ def _share(work: Work, site: Site, slot: int, rank: int, meeting: str, report: R
 
 def keep(record: Record, job: Job, store: Store, log: TextIO, keeper: Keeper) -> None:
     """Leave pictures, and then the record with the code that computed it. Raises `ValueError` where a file that it was to start
-    from is another now, and `RuntimeError` where another runner has the run."""
+    from is another now, and `RuntimeError` where another runner has the run, or has computed anew what it started from."""
     for role, file in job.files:  # whose digests are taken when a run has ended
         _check_start(job, role, file.weights, record.weights.get(role, ""))
+    for role, digest in store.began_from(job.spec).items():  # as are these: what was loaded may have been others
+        if record.weights.get(role, digest) != digest:
+            raise StartReplaced(f"the weights of its {role} were computed anew while it trained, so that it is not known which "
+                                "of them it began with")
     _depict(job, store, log)  # from the checkpoint, which `save` removes
     if keeper.lost:
         raise RuntimeError("this process showed no sign of life for so long that another runner has taken the run over")
