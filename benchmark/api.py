@@ -62,18 +62,19 @@ def load(results: Place | Sequence[Place], kind: Kind = "records") -> pd.DataFra
         if not (folder / "runs").is_dir():
             raise ValueError(f"no results in {folder}; run a matrix first, or name a folder that has runs/")
         store = Store(folder)
-        records, unreadable = store.records()
-        if unreadable:
-            raise ValueError(f"{unreadable[0]}; remove that file, or run its matrix again")
-        for record in records:
+        held = store.read()
+        if held.problems:
+            raise ValueError(f"{held.problems[0]}; remove that file, or run its matrix again")
+        for name, record in [*((record.spec.name, record) for record in held.records),
+                             *((name, record) for name, record, _ in held.spares)]:
             if record.identity in seen:
                 if (seen[record.identity].measurements, seen[record.identity].layers) != (record.measurements, record.layers):
-                    raise ValueError(f"{folder}/runs/{record.spec.name} says other than a copy of it among these folders, "
+                    raise ValueError(f"{folder}/runs/{name} says other than a copy of it among these folders, "
                                      "though both name one machine and time; remove the one that was altered")
                 continue
             seen[record.identity] = record
             own = {**run_columns(record), "conditions": conditions_of(record.spec)}
-            rows += [{**own, **row} for row in of_kind[kind](record, store.run_folder(record.spec))]
+            rows += [{**own, **row} for row in of_kind[kind](record, folder / "runs" / name)]
     return pd.DataFrame(rows, columns=None if rows else [*OF_A_RUN, "conditions"])
 
 

@@ -485,7 +485,7 @@ def test_an_analysis_counts_what_a_report_may_fail_on(tmp_path):
     counts = {finding: analysis.count(finding) for finding in FINDINGS}
     assert counts == {"contradicted": 4, "not-reproduced": counts["not-reproduced"], "other-code": 1,
                       "other-data": 0, "missing": 1, "failed": 1,  # missing: the baseline of what failed
-                      "unreadable": 1}
+                      "unreadable": 1, "conflicting": 0, "in-doubt": 0}
     others = [make_spec("audioset", arm, name, profile="paper") for arm, name in (("finetune", None), ("m2pt", "image"))]
     more = [imagenet(0, "m2pt", "audio", 83.0), *(make_record(spec, 40.0) for spec in others)]
     assert analyse(records + more, [], tasks=INFOS, study=STUDY).count("missing") == 1, "audioset with point"

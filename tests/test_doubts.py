@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,10 @@ from benchmark.cli.commands import build_parser
 from benchmark.cli.context import make_plan
 from benchmark.cli.main import main
 from benchmark.provenance.code import used_code
-from benchmark.records import headers
-from benchmark.records.headers import KEPT, read_headers
+from benchmark.provenance.currency import doubts_of
+from benchmark.records import beside
+from benchmark.records.beside import KEPT
+from benchmark.records.headers import read_headers
 from benchmark.records.outputs import FILE, write_outputs
 from benchmark.records.record import read_record, record_text, write_json
 from benchmark.records.store import Store
@@ -26,8 +29,12 @@ OTHERS = {**AS_IT_WAS, "predicted": np.zeros(4, int)}
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
+    return make_store(tmp_path)
+
+
+def make_store(folder: Path) -> Store:
     """Every run of a small matrix, as today's code computes it, with weights that follow from each other, and outputs."""
-    plan, store = make_plan(build_parser().parse_args(["status", *OPTIONS, "--results", str(tmp_path)]))
+    plan, store = make_plan(build_parser().parse_args(["status", *OPTIONS, "--results", str(folder)]))
     store.prepare()
     left: dict[str, str] = {}
     for job in plan.jobs:
@@ -85,19 +92,42 @@ def test_what_started_from_weights_that_were_computed_anew_since_is_told(store, 
 
 
 def test_what_is_beside_many_records_is_looked_at_again_where_it_changed(store, monkeypatch):
-    monkeypatch.setattr(headers, "MANY", 2)
-    monkeypatch.setattr(headers, "PART", 2)
+    monkeypatch.setattr(beside, "MANY", 2)
     names = [path.name for path in (store.folder / "runs").iterdir()]
-    first = read_headers(store.folder, names)
+    headers = read_headers(store.folder, names)
+    assert not doubts_of(store, names, headers)
     assert (store.folder / "work" / KEPT).is_file()
-    assert read_headers(store.folder, names) == first
     place = folder_of(store, "imagenet-pretrained-m2pt")
-    assert list(first[place.name].beside) == [FILE]
+    assert list(headers[place.name].beside) == [FILE]
     for alter, what in ((lambda path: write_outputs(path, OTHERS), "is not what the run left"), (Path.unlink, "is gone"),
                         (lambda path: write_outputs(path, AS_IT_WAS), None)):
         alter(place / FILE)
         for _ in range(2):
-            assert read_headers(store.folder, names)[place.name].altered == ({FILE: what} if what else {})
+            assert read_headers(store.folder, names) == headers
+            assert doubts_of(store, names, headers) == ({f"{FILE} beside the record {what}": [place.name]} if what else {})
+
+
+def test_of_many_files_beside_records_none_is_read_twice_and_a_damaged_note_is_none(store, monkeypatch):
+    monkeypatch.setattr(beside, "MANY", 2)
+    names = [path.name for path in (store.folder / "runs").iterdir()]
+    headers = read_headers(store.folder, names)
+    assert not doubts_of(store, names, headers)
+    kept = store.folder / "work" / KEPT
+    held = {place: [mark, "0" * 64] for place, (mark, _) in json.loads(kept.read_text()).items()}
+    assert len(held) == 2
+    kept.write_text(json.dumps(held))
+    assert list(doubts_of(store, names, headers)) == [f"{FILE} beside the record is not what the run left"], "by what is noted"
+    for damaged in ("{", "[]", "", json.dumps(dict.fromkeys(held, 1))):
+        kept.write_text(damaged)
+        assert not doubts_of(store, names, headers)
+
+
+def test_nothing_beside_records_is_read_where_no_doubt_is_asked_for(store, monkeypatch):
+    """A pipe, of which whoever read it would wait for ever."""
+    place = folder_of(store, "imagenet-pretrained-m2pt")
+    (place / FILE).unlink()
+    os.mkfifo(place / FILE)
+    assert not read_headers(store.folder, [place.name])[place.name].fault
 
 
 def test_a_record_in_the_folder_of_another_run_is_no_result_of_that_one_and_is_not_lost(store, capsys):

@@ -218,7 +218,7 @@ def build_parser() -> Parser:
                         help="another results folder, to set beside these cell by cell; may be repeated")
     report.add_argument("--fail-on", metavar="LIST", help="exit with 1 where there is any of contradicted, not-reproduced, "
                         "other-code, other-data, missing (of every target with every auxiliary that was run), failed, "
-                        "unreadable")
+                        "unreadable, conflicting (two records of one run with other results), in-doubt (as status says)")
     report.add_argument("--open", action="store_true", help="show the page in a browser")
     report.add_argument("-q", "--quiet", action="store_true", help="say nothing but what --fail-on finds")
     report.set_defaults(run=reading.make_report)

@@ -27,8 +27,10 @@ def export_logs(options: argparse.Namespace, command: str) -> int:
     for folder in folders:
         check_results(folder)
         store = Store(folder)
-        records, unreadable = store.records()
+        records, unreadable, spares = store.read()
         problems += unreadable
+        problems += [f"{folder}/runs/{name}: has another record of the run that {counts.spec.name} has"
+                     for name, _, counts in spares]
         for record in records:
             known = runs.get(record.run_id)
             older += known is not None

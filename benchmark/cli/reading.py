@@ -146,7 +146,7 @@ def _make_report(options: argparse.Namespace, status: Status) -> int:
             except OSError as error:
                 print(f"note: {store.folder} cannot be written to ({error.strerror or error}), so what is noted there of "
                       "weights and outputs when a matrix ends may lack runs", file=sys.stderr)
-    records, problems, infos, standings, by_store = gather(stores, tasks, arms)
+    records, problems, infos, standings, by_store, spares = gather(stores, tasks, arms)
     alignments = {identity: values for place in by_store for identity, values in alignments_of(*place).items()}
     study = load_study(arms)
     unchanged = unchanged_cells(by_store, study.equal)
@@ -158,7 +158,7 @@ def _make_report(options: argparse.Namespace, status: Status) -> int:
     told = {problem.name for problem in problems}
     beside = [problem for problem in (*damaged, *unread) if problem.name not in told]
     analysis = analyse(records, [*problems, *beside], options.select.replace("-", "_"), tasks=infos,
-                       study=study, standings=standings, compared=None if others is None else others.records,
+                       study=study, standings=standings, spares=spares, compared=None if others is None else others.records,
                        extras=Extras(alignments, samples, reconstructions, cosines, endpoints,
                                      kept_signed(by_store, study), unchanged,
                                      None if others is None else compare_outputs(by_store, others.by_store)))
@@ -177,7 +177,8 @@ def _make_report(options: argparse.Namespace, status: Status) -> int:
                           "written": [str(path) for path in written]}, indent=1))
     elif not options.quiet:
         print(f"{said[0]}\n\n{page}, and {len(written) - 1} other pages, tables and figures, from {len(records)} records"
-              + (f"; {lost} runs or files have no result, named in the report" if lost else ""))
+              + (f"; {lost} runs or files have no result, named in the report" if lost else "")
+              + (f"; {len(spares)} more records are of runs that have one already, named there, too" if spares else ""))
     if options.open and not webbrowser.open(page.resolve().as_uri()):
         print(f"note: no browser opens here; the page is {page}", file=sys.stderr)
     found = {finding: analysis.count(finding) for finding in fatal if analysis.count(finding)}

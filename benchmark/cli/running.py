@@ -23,7 +23,7 @@ from benchmark.cli.context import (
     require_torch,
 )
 from benchmark.cli.own import look_at_own_tasks
-from benchmark.cli.standing import print_states, tell_doubts
+from benchmark.cli.standing import print_states, tell_doubts, tell_spares
 from benchmark.cli.terminal import log_and_screen
 from benchmark.plan.fit import note_warmup
 from benchmark.plan.given import note_unnamed
@@ -106,7 +106,8 @@ def run_matrix(options: argparse.Namespace, command: str) -> int:
           f"{store.folder}/work/RUN/log.txt", flush=True)
     say_why_again(work)
     kept = dict.fromkeys(spec.name for spec in plan.specs).keys() - {job.spec.name for job in work.jobs}
-    for line in tell_doubts(doubts_of(sorted(kept), headers), store):
+    for line in (*tell_doubts(doubts_of(store, sorted(kept), headers), store),
+                 *tell_spares(headers, {spec.run_id for spec in plan.specs})):
         print(line, flush=True)
     if pending:
         warn_of_other_stacks(plan, store, lockstep, processes)

@@ -6,14 +6,14 @@ import argparse
 import json
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.cli.context import load_registry, make_plan, names_a_choice, not_there
 from benchmark.plan.matrix import Plan
 from benchmark.provenance.currency import AGAIN, STATES, Judge, Standing, carried_note, doubts_of
-from benchmark.records.headers import Header
+from benchmark.records.headers import Header, spare_folders
 from benchmark.records.record import names_under
 from benchmark.records.store import Store
 
@@ -43,18 +43,19 @@ def print_held(options: argparse.Namespace) -> int:
     headers = store.headers(names_under(store.folder))
     unreadable = [f"{store.folder}/runs/{name}/record.json: {header.fault}" for name, header in headers.items() if header.fault]
     states: dict[str, Counter[str]] = {}
-    for header in headers.values():
-        if not header.fault:
+    spares = spare_folders(headers)
+    for name, header in headers.items():
+        if not header.fault and name not in spares:
             held = standing_of_header(header, tasks, arms, judge).state
             states.setdefault(header.cell, Counter())[held] += 1
     for failure in store.failures():
         states.setdefault(failure.spec.cell, Counter())["failed"] += 1
     total = sum(states.values(), Counter[str]())
-    doubts = doubts_of(headers, headers)
+    doubts = doubts_of(store, headers, headers)
     alive = Counter[str](job.state for job in jobs_of(store).values() if job.state in ALIVE)
     if options.json:
         print(json.dumps({"folder": str(store.folder), "runs": total.total(), "states": total, "cells": states,
-                          "unreadable": unreadable, "doubts": doubts, "jobs": alive}, indent=1))
+                          "unreadable": unreadable, "doubts": doubts, "spares": spares, "jobs": alive}, indent=1))
         return 0
     if alive:
         print("on Slurm, by runs: " + ", ".join(f"{alive[state]} {state}" for state in ALIVE if alive[state])
@@ -67,7 +68,7 @@ def print_held(options: argparse.Namespace) -> int:
     width = max(map(len, states), default=0)
     for cell, counts in sorted(states.items()):
         print(f"{cell:<{width}}  {', '.join(f'{counts[state]} {state}' for state in STATES if counts[state])}")
-    for line in (*(f"unreadable  {line}" for line in unreadable), *tell_doubts(doubts, store)):
+    for line in (*(f"unreadable  {line}" for line in unreadable), *tell_doubts(doubts, store), *tell_spares(headers)):
         print(line)
     print(f"{total.total()} runs of {len(states)} cells in {store.folder}: "
           + ", ".join(f"{total[state]} {state}" for state in STATES if total[state])
@@ -82,12 +83,28 @@ def tell_doubts(doubts: Mapping[str, Sequence[str]], store: Store) -> list[str]:
             f"{store.folder}/runs" for what, runs in named.items()]
 
 
+def tell_spares(headers: Mapping[str, Header], run_ids: Collection[str] | None = None) -> list[str]:
+    """A line for each folder whose record does not count or is found by no `run`, with what to do; of these runs alone, where
+    they are given"""
+    spares = spare_folders(headers)
+    found = []
+    for name, header in headers.items():
+        if header.fault or (run_ids is not None and header.run_id not in run_ids):
+            continue
+        if name in spares:
+            found.append(f"not counted  {name}: has another record, or a copy, of the run of {spares[name]}; remove one")
+        elif name != header.name and not name.endswith(f"-{header.run_id}"):  # as an earlier release may have called it
+            found.append(f"called otherwise  {name}: has the record of {header.name}, by which `run` looks for it; rename it")
+    return found
+
+
 def states_of(plan: Plan, store: Store) -> dict[str, object]:
     """The state of every planned run, as JSON has it."""
     jobs = jobs_of(store)
     headers = store.headers(names_under(store.folder))
     standings = with_jobs(plan, Judge.beside(store).of_plan(store, [(job.spec, job.code) for job in plan.jobs], headers), jobs)
     runs = []
+    planned = {spec.run_id for spec in plan.specs}
     for spec, standing in zip(plan.specs, standings, strict=True):
         run = {"run": spec.name, "cell": spec.cell, "seed": spec.seed, "state": standing.state, "detail": standing.detail}
         if (job := jobs.get(spec.run_id)) is not None and job.state in ALIVE:
@@ -95,7 +112,9 @@ def states_of(plan: Plan, store: Store) -> dict[str, object]:
                     "log": str(job.submission.log(job.index))}
         runs.append(run)
     return {"folder": str(store.folder), "states": Counter(standing.state for standing in standings),
-            "doubts": doubts_of([spec.name for spec in plan.specs], headers), "runs": runs}
+            "doubts": doubts_of(store, [spec.name for spec in plan.specs], headers),
+            "spares": {name: counts for name, counts in spare_folders(headers).items() if headers[name].run_id in planned},
+            "runs": runs}
 
 
 def jobs_of(store: Store) -> dict[str, JobState]:
@@ -156,7 +175,8 @@ def print_states(plan: Plan, store: Store, headers: Mapping[str, Header] | None 
     for note, names in notes.items():
         print(note + (f": {len(names)} runs, such as {names[0]}" if names else ""))
     planned = {spec.name for spec in plan.specs}
-    for line in tell_doubts(doubts_of([spec.name for spec in plan.specs], headers), store):
+    for line in (*tell_doubts(doubts_of(store, [spec.name for spec in plan.specs], headers), store),
+                 *tell_spares(headers, {spec.run_id for spec in plan.specs})):
         print(line)
     for name, header in headers.items():
         if header.fault and name not in planned:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from benchmark.evidence.claims import Claim, load_claims
-from benchmark.evidence.collect import Collection, collect
+from benchmark.evidence.collect import SEVERAL_VERSIONS, STARTED_OTHERWISE, Collection, collect
 from benchmark.evidence.compare import OutputsBeside, compare
 from benchmark.evidence.cost import estimate_cost
 from benchmark.evidence.directions import estimate_directions, predict_gains
@@ -24,6 +24,7 @@ from benchmark.evidence.estimates import (
 from benchmark.evidence.inputs import Problem, TaskInfo
 from benchmark.evidence.matrix import MISSING, count_missing
 from benchmark.evidence.means import estimate_means, estimate_null
+from benchmark.evidence.pairing import CONTRADICTS
 from benchmark.evidence.ranks import estimate_power, rank_cells
 from benchmark.evidence.rule import BASELINE, estimate_contrasts, judge_contrasts
 from benchmark.evidence.rule2 import RULE2_COLUMNS, estimate_rule2
@@ -41,7 +42,8 @@ if TYPE_CHECKING:
     from benchmark.records.pictures import Pictures
 
 # what `report --fail-on` knows
-FINDINGS = ("contradicted", "not-reproduced", "other-code", "other-data", MISSING, "failed", "unreadable")
+FINDINGS = ("contradicted", "not-reproduced", "other-code", "other-data", MISSING, "failed", "unreadable", "conflicting",
+            "in-doubt")
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,11 @@ class Analysis:
             return count_missing(self.collection, self.cells, self.effects)
         if finding in ("other-code", "other-data"):
             return sum(run.standing.state == finding.replace("-", " ") for run in self.collection.paired.runs)
+        if finding == "conflicting":
+            return sum(remark.kind == CONTRADICTS for remark in self.collection.remarks)
+        if finding == "in-doubt":
+            return (sum(remark.kind in (STARTED_OTHERWISE, SEVERAL_VERSIONS) for remark in self.collection.remarks)
+                    + sum(problem.in_doubt for problem in self.collection.problems))
         return sum(problem.state == finding for problem in self.collection.problems)
 
 
@@ -120,6 +127,7 @@ def analyse(
     tasks: Mapping[str, TaskInfo],
     study: Study | None = None,
     standings: Mapping[str, Standing] | None = None,
+    spares: Iterable[tuple[str, Record, Record]] = (),
     extras: Extras | None = None,
     compared: Iterable[Path | Record] | None = None,
 ) -> Analysis:
@@ -127,11 +135,11 @@ def analyse(
 
     `tasks` says what records do not: modality, metrics and chance, in the order of the tables. `study` is what the runs are
     asked; without one no gain has a rival and nothing was published. `standings` holds how each record stands to today's code
-    and data by its origin, if known. `compared` are other records, to set beside these cell by cell.
+    and data by its origin, if known. `spares`: see `Gathered`. `compared` are other records, to set beside these cell by cell.
     """
     study = study or Study()
     claims = load_claims(study)
-    collection = collect(records, problems, tasks, standings)
+    collection = collect(records, problems, tasks, standings, spares)
     cells, effects = estimate_cells(collection), estimate_effects(collection, select)
     last = effects if select == "last" else estimate_effects(collection, "last")
     contrasts = estimate_contrasts(collection, study.rivals, select, study.tuned_baseline, study.beside)

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from benchmark.evidence.inputs import Problem, Remark, TaskInfo
-from benchmark.evidence.pairing import Paired, Run, pair_runs
+from benchmark.evidence.pairing import CONTRADICTS, Paired, Run, pair_runs, remark_on
 from benchmark.evidence.sections import Section, assign_sections, stated_conditions
 from benchmark.provenance.currency import UP_TO_DATE, Standing, started_otherwise
 from benchmark.records.earlier import RecordError
@@ -25,6 +25,8 @@ SELECTIONS: tuple[Selection, ...] = ("last", "best_val", "oracle")
 RUN_COLUMNS = ["run", *CELL, "role", "seed", "stale"]
 VALUE_COLUMNS = [*RUN_COLUMNS, "metric", *SELECTIONS]
 FRACTIONS = "Values look like fractions, and their unit is %"
+STARTED_OTHERWISE = "Started from weights that were computed anew since"
+SEVERAL_VERSIONS = "Seeds of one cell are of several versions of the code"
 PAIR_COLUMNS = [*VALUE_COLUMNS, *(f"{side}_{s}" for side in ("treated", "baseline") for s in SELECTIONS), "baseline"]
 
 
@@ -69,10 +71,11 @@ def collect(
     problems: Iterable[Problem] = (),
     tasks: Mapping[str, TaskInfo] | None = None,
     standings: Mapping[str, Standing] | None = None,
+    spares: Iterable[tuple[str, Record, Record]] = (),
 ) -> Collection:
     """Read, group, pair. A file that cannot be read becomes a problem.
 
-    `standings`: how each record stands to today's code and data by its identity, if known.
+    `standings`: how each record stands to today's code and data by its identity, if known. `spares`: as `Gathered.spares`.
     """
     records, unreadable = _read(sources)
     found = (*sorted(problems, key=lambda p: (p.name, p.state, p.reason)), *unreadable)
@@ -103,7 +106,8 @@ def collect(
     ]
     doubts = (*_started_otherwise(paired.runs, records), *_of_several_versions(paired.runs, tasks or {}),
               *_in_fractions(measured, infos))
-    remarks = sorted({*foreign, *paired.remarks, *unmeasured, *doubts}, key=lambda r: (r.kind, r.name, r.detail))
+    others = (*map(_on_spare, spares), *_on_pretrainings(records))
+    remarks = sorted({*foreign, *paired.remarks, *unmeasured, *doubts, *others}, key=lambda r: (r.kind, r.name, r.detail))
     return Collection(
         records=tuple(records),
         paired=paired,
@@ -256,7 +260,7 @@ def _started_otherwise(runs: Sequence[Run], records: Sequence[Record]) -> list[R
     left: dict[str, set[str]] = {}
     for record in records:
         left.setdefault(record.run_id, set()).add(record.weights.get("result", ""))
-    return [Remark("Started from weights that were computed anew since", run.name,
+    return [Remark(STARTED_OTHERWISE, run.name,
                    f"its {role}, {run.spec.starts[role]}, left others")
             for run in runs for role in started_otherwise(run.spec.starts, run.record.weights, left)]
 
@@ -266,7 +270,7 @@ def _of_several_versions(runs: Sequence[Run], tasks: Mapping[str, TaskInfo]) -> 
     codes: dict[tuple[str, ...], dict[str, Run]] = {}
     for run in (run for run in runs if run.spec.task not in tasks):
         codes.setdefault(run.cell, {})[canonical_json(dict(run.record.code))] = run
-    return [Remark("Seeds of one cell are of several versions of the code", run.spec.cell, f"{len(versions)} versions")
+    return [Remark(SEVERAL_VERSIONS, run.spec.cell, f"{len(versions)} versions")
             for versions in codes.values() if len(versions) > 1 for run in [next(iter(versions.values()))]]
 
 
@@ -283,6 +287,22 @@ def _in_fractions(measured: Mapping[Run, Mapping[str, BySelection]], tasks: Mapp
             for (task, profile), high in highest.items() for metric in tasks[task].metrics[:1]
             for chance in [tasks[task].chance.get(profile, 0.0)]
             if metric.unit == "%" and metric.higher_is_better and chance > 1 >= high > 0]
+
+
+def _on_spare(spare: tuple[str, Record, Record]) -> Remark:
+    """On a record beside which another one of its run counts"""
+    folder, record, counts = spare
+    if record == counts:
+        return Remark("Copies of records, each of which counts once", folder, f"of {counts.spec.name}")
+    return replace(remark_on(Run(record), Run(counts), "Other records of runs that have one in their own folder"), name=folder)
+
+
+def _on_pretrainings(records: Sequence[Record]) -> list[Remark]:
+    """Pretrainings of which two records contradict each other; of trainings it is found where they are paired."""
+    used: dict[tuple[object, ...], Run] = {}
+    runs = [Run(record) for record in records if record.spec.kind == "pretrain"]
+    remarks = [remark_on(run, used.setdefault((run.record.origin, *run.environment), run), "") for run in runs]
+    return [remark for remark in remarks if remark.kind == CONTRADICTS]
 
 
 def _untold_starts(spec: RunSpec) -> dict[str, str]:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from benchmark.evidence.sections import Conditions, stated_conditions
 from benchmark.plan.matrix import code_of
 from benchmark.provenance.currency import Judge, Standing
+from benchmark.records.beside import altered_beside
 from benchmark.records.headers import Header
 from benchmark.records.pictures import FILE, read_pictures
-from benchmark.records.record import Record, altered_beside
+from benchmark.records.record import Record
 from benchmark.records.store import Store
 from benchmark.spec.contracts import Arm, Metric, ProfileSpec, Task
 from benchmark.spec.recipes import Setting
@@ -45,6 +46,7 @@ class Problem:
     reason: str
     state: Literal["failed", "missing", "unreadable"] = "failed"
     spec: RunSpec | None = None
+    in_doubt: bool = False  # whether there is a result, and something beside it is not what its run left
 
 
 @dataclass(frozen=True)
@@ -64,22 +66,33 @@ class Gathered(NamedTuple):
     tasks: dict[str, TaskInfo]
     standings: dict[str, Standing]  # how each record stands to today's code and data, by its identity
     by_store: list[tuple[Store, list[Record]]]  # whose files are beside which records
+    spares: list[tuple[str, Record, Record]]  # as `Held.spares`; also records that several folders have
 
 
 def gather(stores: Sequence[Store], tasks: Mapping[str, Task], arms: Mapping[str, Arm]) -> Gathered:
-    """Read results folders. A run that failed in one of them and has a record in another has no problem."""
-    problems, by_store = [], []
+    """Read results folders. A run that failed in one of them and has a record in another has no problem; a record that several
+    of them have counts once."""
+    problems, by_store, spares = [], [], []
+    records: dict[str, list[Record]] = {}  # by identity, which a copy that was altered has, too
     for store in stores:
-        found, unreadable = store.records()
-        by_store.append((store, found))
-        for line in unreadable:
+        held = store.read()
+        by_store.append((store, held.records))
+        spares += held.spares
+        for record in held.records:
+            known = records.setdefault(record.identity, [])
+            if record in known:
+                spares.append((record.spec.name, record, record))
+            else:
+                known.append(record)
+        for line in held.problems:
             place, _, reason = line.partition(": ")
             problems.append(Problem("/".join(Path(place).parts[-2:]), reason, "unreadable"))
-        problems += [Problem(f"{record.spec.name}/{name}", what, "unreadable") for record in found
-                     for name, what in altered_beside(store.run_folder(record.spec), record.beside).items()]
+        altered = altered_beside(store.folder, {record.spec.name: record.beside for record in held.records})
+        problems += [Problem(f"{run}/{name}", what, "unreadable", in_doubt=True) for run, files in altered.items()
+                     for name, what in files.items()]
         problems += [Problem(failure.spec.name, failure.error, "failed", failure.spec) for failure in store.failures()]
-    records = [record for _, found in by_store for record in found]
-    done = {record.run_id for record in records}
+    counted = [record for known in records.values() for record in known]
+    done = {record.run_id for record in counted}
     problems = [problem for problem in problems if problem.spec is None or problem.spec.run_id not in done]
     infos = {name: TaskInfo(
         task.modality, task.metrics,
@@ -94,8 +107,8 @@ def gather(stores: Sequence[Store], tasks: Mapping[str, Task], arms: Mapping[str
          for setting, recipe in profile.train.items()})
         for name, task in tasks.items()}
     judge = Judge.beside(*stores)
-    standings = {record.identity: standing_of(record, tasks, arms, judge) for record in records}
-    return Gathered(records, problems, infos, standings, by_store)
+    standings = {record.identity: standing_of(record, tasks, arms, judge) for record in counted}
+    return Gathered(counted, problems, infos, standings, by_store, spares)
 
 
 def profile_conditions(profile: ProfileSpec, setting: Setting) -> Conditions:

@@ -142,10 +142,11 @@ def keep_best(
         if rival is None or rank(run) > rank(rival):
             best[key(run)] = run
     kept = [run for run in runs if best[key(run)] is run]
-    return kept, [_repeat(run, best[key(run)], kind) for run in runs if best[key(run)] is not run]
+    return kept, [remark_on(run, best[key(run)], kind) for run in runs if best[key(run)] is not run]
 
 
-def _repeat(run: Run, used: Run, kind: str) -> Remark:
+def remark_on(run: Run, used: Run, kind: str) -> Remark:
+    """Of the `kind`, on a run for which another one is used; of another where these contradict each other."""
     age = "not of the current code, " if run.stale else ""
     place = f"on {_where(run, used)}, " if run.environment != used.environment else ""
     differing = [name for name in ("options", "starts") if getattr(run.spec, name) != getattr(used.spec, name)]

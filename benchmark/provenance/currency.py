@@ -8,8 +8,9 @@ from typing import Literal
 
 from benchmark.provenance.certificates import Certificates, Step, class_of, load_certificates, place_of
 from benchmark.provenance.code import PARTS, used_code
+from benchmark.records.beside import altered_beside
 from benchmark.records.earlier import WHOLE
-from benchmark.records.headers import Header
+from benchmark.records.headers import Header, spare_folders
 from benchmark.records.record import Record, names_under
 from benchmark.records.store import Store
 from benchmark.spec.runspec import Form, RunSpec
@@ -141,20 +142,23 @@ def started_otherwise(starts: Mapping[str, str], began: Mapping[str, str], left:
             if start in left and "" not in left[start] and began.get(role, "") not in {"", *left[start]}]
 
 
-def doubts_of(names: Iterable[str], headers: Mapping[str, Header]) -> dict[str, list[str]]:
+def doubts_of(store: Store, names: Iterable[str], headers: Mapping[str, Header]) -> dict[str, list[str]]:
     """What of these runs' results should be known though nothing is to be computed for it, each with the runs that it is of.
 
-    `headers`: of all records of their folder.
+    `headers`: of all records of their folder, in which those that do not count are in no doubt.
     """
     left: dict[str, set[str]] = {}
     for header in headers.values():
         left.setdefault(header.run_id, set()).add(header.weights)
+    spare = spare_folders(headers)
+    counted = {name: headers[name] for name in names if name in headers and not headers[name].fault and name not in spare}
+    altered = altered_beside(store.folder, {name: header.beside for name, header in counted.items()})
     found: dict[str, list[str]] = {}
-    for name, header in ((name, headers[name]) for name in names if name in headers and not headers[name].fault):
+    for name, header in counted.items():
         for role in started_otherwise(header.starts, header.began, left):
             doubt = f"started from weights (of its {role}) that were computed anew since, and are others now"
             found.setdefault(doubt, []).append(name)
-        for file, what in header.altered.items():
+        for file, what in altered.get(name, {}).items():
             found.setdefault(f"{file} beside the record {what}", []).append(name)
     return found
 

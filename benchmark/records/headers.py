@@ -12,26 +12,24 @@ import hashlib
 import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from pydantic import field_validator
 from pydantic_core import from_json, to_json
 
 from benchmark.records import earlier
 from benchmark.records import record as record_module
+from benchmark.records.beside import Mark, mark_of
 from benchmark.records.earlier import RecordError
-from benchmark.records.record import SCHEMA_VERSION, Record, Value, altered_beside, read_record, write_whole
+from benchmark.records.record import Record, read_record, spares_of, write_whole
 from benchmark.spec import recipes, runspec
-from benchmark.spec.recipes import Frozen
-from benchmark.spec.runspec import Count, Form
+from benchmark.spec.runspec import Form
 
 MANY, PART = 1000, 250  # records: so many take a second to read, and from there on processes do, each a part at a time
 KEPT = "headers.json"
 NO_FORM = Form("", "")
-Mark = tuple[int, int, int]  # inode, size in bytes, time of the last change in ns: of one file, one version
 
 
 @dataclass(frozen=True)
@@ -40,6 +38,7 @@ class Header:
 
     run_id: str = ""
     asked: str = ""  # `RunSpec.asked`
+    name: str = ""  # `RunSpec.name`
     cell: str = ""  # `RunSpec.cell`
     task: str = ""
     arm: str | None = None
@@ -56,18 +55,17 @@ class Header:
     weights: str = ""  # SHA-256 of what it left behind
     starts: Mapping[str, str] = field(default_factory=dict)  # `RunSpec.starts`
     began: Mapping[str, str] = field(default_factory=dict)  # SHA-256 of the weights that it started from, by role
-    altered: Mapping[str, str] = field(default_factory=dict)  # of the files beside it, those that are gone or others now
-    beside: Mapping[str, Mark] = field(default_factory=dict)  # those that it names, as they were when they were looked at
+    beside: Mapping[str, str] = field(default_factory=dict)  # `Record.beside`
     fault: str = ""
 
     @classmethod
     def of(cls, record: Record, changed_ns: int = 0) -> Header:
-        """Of a record that was read, without what is beside it."""
+        """Of a record that was read."""
         spec, environment = record.spec, record.environment
-        return cls(record.run_id, spec.asked, spec.cell, spec.task, spec.arm, spec.profile, spec.form, spec.data, record.code,
-                   environment.lockstep or 1, environment.processes or (1,), environment.device, environment.commit,
-                   changed_ns, record.seconds.get("wall"), record.weights.get("result", ""), spec.starts,
-                   {role: record.weights[role] for role in spec.starts if role in record.weights})
+        return cls(record.run_id, spec.asked, spec.name, spec.cell, spec.task, spec.arm, spec.profile, spec.form, spec.data,
+                   record.code, environment.lockstep or 1, environment.processes or (1,), environment.device,
+                   environment.commit, changed_ns, record.seconds.get("wall"), record.weights.get("result", ""), spec.starts,
+                   {role: record.weights[role] for role in spec.starts if role in record.weights}, record.beside)
 
 
 MISSING = Header(fault="there is none")
@@ -80,8 +78,7 @@ def read_headers(folder: Path, names: Iterable[str]) -> dict[str, Header]:
         return {name: _read(f"{folder}/runs/{name}/record.json") for name in marks}
     kept = _load(folder)
     found = {name: kept[name][1] for name, mark in marks.items()
-             if name in kept and kept[name][0] == mark
-             and (kept[name][1].beside == _beside(f"{folder}/runs/{name}", kept[name][1].beside))}
+             if name in kept and kept[name][0] == mark}
     unread = [name for name in marks if name not in found]
     paths = [f"{folder}/runs/{name}/record.json" for name in unread]
     if len(paths) < MANY:
@@ -94,64 +91,25 @@ def read_headers(folder: Path, names: Iterable[str]) -> dict[str, Header]:
     return {name: found[name] for name in marks}
 
 
+def spare_folders(headers: Mapping[str, Header]) -> dict[str, str]:
+    """As `spares_of`, of what was read of a results folder."""
+    return spares_of({name: (header.run_id, header.name) for name, header in headers.items() if not header.fault})
+
+
 def _mark(path: str) -> Mark | None:
     try:
-        state = os.stat(path)
+        return mark_of(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError:  # what is wrong is told by reading it
         return (0, 0, 0)
-    return (state.st_ino, state.st_size, state.st_mtime_ns)
-
-
-def _beside(folder: str, names: Iterable[str]) -> dict[str, Mark]:
-    return {name: _mark(f"{folder}/{name}") or (0, 0, 0) for name in names}
 
 
 def _read(path: str) -> Header:
-    folder = os.path.dirname(path)
     try:
-        record = _outline(path) or read_record(Path(path))
-        header = Header.of(record, os.stat(path).st_mtime_ns)
-        if not record.beside:
-            return header
-        marks = _beside(folder, record.beside)
-        return replace(header, beside=marks, altered=altered_beside(folder, record.beside))
+        return Header.of(read_record(Path(path), measured=False), os.stat(path).st_mtime_ns)
     except (OSError, RecordError) as error:
         return Header(fault=str(error).removeprefix(f"{path}: "))
-
-
-class _Series(Frozen):
-    """Measurements of a split and metric, as `record_text` writes them."""
-
-    split: str
-    metric: str
-    steps: list[Count]
-    values: list[Value]
-
-
-class _Outline(Record):
-    """A record whose measurements are looked at a series at a time: as strictly, in half the time."""
-
-    measurements: list[_Series]  # type: ignore[assignment]
-
-    @field_validator("measurements")
-    @classmethod
-    def _side_by_side(cls, rows: list[_Series]) -> list[_Series]:  # type: ignore[override]
-        if any(len(series.steps) != len(series.values) for series in rows):
-            raise ValueError("a series needs a list of steps and one of as many values")
-        return rows
-
-
-def _outline(path: str) -> Record | None:
-    """None where a record is not of today's schema, or anything is wrong with it: reading it whole says what."""
-    try:
-        with open(path, "rb") as file:
-            held = from_json(file.read())
-        record = _Outline.model_validate(held) if held.get("schema_version") == SCHEMA_VERSION else None
-    except (AttributeError, OSError, ValueError):
-        return None
-    return record if record is not None and record.run_id == record.spec.run_id else None
 
 
 def _load(folder: Path) -> dict[str, tuple[Mark, Header]]:
@@ -166,8 +124,7 @@ def _load(folder: Path) -> dict[str, tuple[Mark, Header]]:
 
 
 def _header(fields: dict[str, Any]) -> Header:
-    marks = {name: (mark[0], mark[1], mark[2]) for name, mark in fields["beside"].items()}
-    return Header(**{**fields, "form": Form(*fields["form"]), "processes": tuple(fields["processes"]), "beside": marks})
+    return Header(**{**fields, "form": Form(*fields["form"]), "processes": tuple(fields["processes"])})
 
 
 def _keep(folder: Path, headers: Mapping[str, tuple[Mark, Header]]) -> None:

@@ -20,13 +20,14 @@ import os
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from pydantic import ValidationError
 
 from benchmark.records.earlier import RecordError
 from benchmark.records.headers import MISSING, Header, read_headers
 from benchmark.records.lease import PREFIX, Lease, claim, holder_of
-from benchmark.records.record import Record, names_under, read_record, record_text, records_under, write_json
+from benchmark.records.record import Record, names_under, read_record, record_text, records_under, spares_of, write_json
 from benchmark.spec.recipes import Frozen
 from benchmark.spec.runspec import RunSpec, canonical_json
 
@@ -42,6 +43,14 @@ class Failure(Frozen):
     error: str  # one line
     traceback: str
     log: str = ""  # its last lines
+
+
+class Held(NamedTuple):
+    """What a results folder has."""
+
+    records: list[Record]  # one of each run
+    problems: list[str]  # a line for each file that cannot be read
+    spares: list[tuple[str, Record, Record]]  # a folder with a second record of a run (a copy, say); it; what counts
 
 
 class Store:
@@ -229,22 +238,32 @@ class Store:
         """The last failure of a run, if it has one."""
         return read_failure(self.run_folder(spec) / FAILURE)
 
-    def records(self) -> tuple[list[Record], list[str]]:
-        """Every readable record in a stable order, and one line for each that is not."""
-        records, problems = [], []
+    def read(self) -> Held:
+        """All that is recorded, in a stable order."""
+        records, problems = {}, []
         for path in records_under(self.folder):
             try:
-                records.append(read_record(path))
+                records[path.parent.name] = read_record(path)
             except RecordError as error:
                 problems.append(str(error))
-        return records, problems
+        spares = spares_of({name: (record.run_id, record.spec.name) for name, record in records.items()})
+        return Held([record for name, record in records.items() if name not in spares], problems,
+                    [(name, records[name], records[counts]) for name, counts in sorted(spares.items())])
+
+    def records(self) -> tuple[list[Record], list[str]]:
+        """A readable record of every run that has one, in a stable order, and one line for each file that is none."""
+        held = self.read()
+        return held.records, held.problems
 
     def failures(self) -> list[Failure]:
-        """Every recorded failure of a run that has no readable record."""
+        """The last recorded failure of every run that has no readable record, neither in its own folder nor in this one."""
         found = {name: failure for name in names_under(self.folder)
                  if (failure := read_failure(self.folder / "runs" / name / FAILURE)) is not None}
-        headers = self.headers(found)
-        return [failure for name, failure in found.items() if headers.get(name, MISSING).fault]
+        headers = self.headers(dict.fromkeys([*found, *(failure.spec.name for failure in found.values())]))
+        left = {name: failure for name, failure in found.items()
+                if headers.get(name, MISSING).fault and headers.get(failure.spec.name, MISSING).run_id != failure.spec.run_id}
+        spares = spares_of({name: (failure.spec.run_id, failure.spec.name) for name, failure in left.items()})
+        return [failure for name, failure in left.items() if name not in spares]
 
     def clear(self, spec: RunSpec) -> None:
         """Remove all that earlier attempts at a run have left to work with, but the lease that the caller holds, and the log.
