@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import runpy
@@ -25,6 +26,7 @@ from baselines.m2pt import M2PT
 from baselines.plain import FINETUNE
 from benchmark.check.arms import STEP, carry_out, check_arm, check_cell
 from benchmark.check.data import Plain, check_chance, check_declared, check_duplicates, check_labels, check_task
+from benchmark.check.files import check_files, listening
 from benchmark.check.gradients import faults_of_pathways
 from benchmark.cli.commands import build_parser
 from benchmark.cli.context import load_registry
@@ -279,6 +281,38 @@ def test_numbers_that_are_none_are_counted_and_what_is_doubtful_is_said_as_a_run
     printed = capsys.readouterr().out
     assert f"note: task own-spoiled: {said}; see benchmark check own-spoiled --profile tiny --plugins {file}\n" in printed
     assert "imagenet" not in printed, "what is shipped is tested"
+
+
+OPENED = 'Path(__file__).with_name("steps.csv").read_bytes()'
+DIGESTED = 'data = b"".join(tensor.numpy().tobytes() for split in SPLITS for tensor in read(split))'
+
+
+@pytest.mark.parametrize(("reading", "digested", "level"), [
+    ("load", 'data = b"1"', "error"), ("load", 'data = Path(__file__).with_name("other.csv").read_bytes()', "note"),
+    ("import", 'data = b"1"', "note"), ("load", f"data = {OPENED}", "ok"), ("load", DIGESTED, "ok"),
+    ("load", "return {'steps': STEPS}", "ok")],
+    ids=["not digested", "another is digested", "as it is imported", "digested", "digested as it is read", "written down"])
+def test_a_file_that_a_task_reads_and_no_digest_covers_is_told(reading, digested, level, tmp_path, capsys):
+    file = spoiled(tmp_path, DIGESTED, digested)
+    (tmp_path / "steps.csv").write_text("16,40\n")
+    (tmp_path / "other.csv").write_text("1\n")
+    steps = hashlib.sha256(b"16,40\n").hexdigest()
+    text = file.read_text().replace("import hashlib\n", "import hashlib\nfrom pathlib import Path\n").replace(
+        "def read(split):\n", f"STEPS = {OPENED if reading == 'import' else repr(steps)}\n\n\ndef read(split):\n")
+    if reading == "load":
+        text = text.replace("    count, random = {", f"    {OPENED}\n    count, random = {{")
+    file.write_text(text)
+    said = (f"{tmp_path}/steps.csv: read, and neither read by data_digests() nor among what it gives, so that results may stay "
+            "up to date when it is edited; give its SHA-256 there, too")
+    with listening() as imported:
+        (task,) = extend({}, {}, [file])[0].values()
+    (finding,) = check_files(task, "tiny", imported)
+    assert (finding.level, finding.what) == (
+        level, "no file is read that data_digests() does not cover" if level == "ok" else said)
+    if level == "error":
+        capsys.readouterr()
+        assert main(["check", "own-spoiled", "--plugins", str(file)]) == 1
+        assert f"error  {said}\n" in capsys.readouterr().out
 
 
 def test_a_task_that_has_recipes_for_one_setting_alone_is_looked_at_by_that():

@@ -69,7 +69,10 @@ def look_at_own_tasks(tasks: Iterable[Task], options: argparse.Namespace) -> Non
 def check(options: argparse.Namespace, command: str) -> int:
     """Exit code 1 where something is wrong with the task or arm."""
     require_torch()
-    tasks, arms = load_registry(options.plugins)
+    from benchmark.check.files import check_files, listening
+
+    with listening() as imported:
+        tasks, arms = load_registry(options.plugins)
     if options.name not in tasks and options.name not in arms:
         if options.name.endswith(".py"):
             raise ValueError(f"{options.name} is a file, and what it defines is checked by its name: benchmark check NAME "
@@ -84,7 +87,9 @@ def check(options: argparse.Namespace, command: str) -> int:
         if options.profile not in task.profiles:
             raise ValueError(f"task {task.name} has no profile {options.profile!r}; it has {', '.join(task.profiles)}; "
                              "choose one with --profile")
-        findings = [check_task(task, options.profile), check_steps(task, tasks, arms, options.profile)]
+        own = options.name not in load_registry()[0]  # of ours, lists of files have the digests
+        files = list(check_files(task, options.profile, imported)) if own else []  # before anything is kept of what is read
+        findings = [check_task(task, options.profile), iter(files), check_steps(task, tasks, arms, options.profile)]
     else:
         findings = [check_arm(arms[options.name], tasks, options.profile)]
     wrong = doubtful = 0

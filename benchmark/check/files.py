@@ -1,0 +1,93 @@
+"""A task in; files that it reads and that no digest of its data covers, out."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import sysconfig
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmark.check.finding import Finding
+from benchmark.spec.contracts import Task
+
+ENGINE = Path(__file__).parents[2]
+SHIPPED = [ENGINE / name for name in ("benchmark", "tasks", "baselines")]
+CODE = {".py", ".pyc", ".pyi", ".so", ".pyd", ".nbi", ".nbc"}  # which other digests cover, or which is made anew
+SHOWN = 3
+_heard: list[tuple[set[str], set[str]]] = []  # of those who listen: files that were read, and written
+
+
+@contextmanager
+def listening() -> Iterator[set[str]]:
+    """The files that Python opens for reading meanwhile, and no library by itself."""
+    if not _installed:
+        sys.addaudithook(_hear)  # which stays for as long as the process
+        _installed.append(True)
+    read: set[str] = set()
+    own = (read, set[str]())
+    _heard.append(own)
+    try:
+        yield read
+    finally:
+        _heard.remove(own)
+        read -= own[1]
+
+
+_installed: list[bool] = []
+
+
+def _hear(event: str, arguments: tuple[object, ...]) -> None:
+    if event != "open" or not _heard or not isinstance(arguments[0], str | bytes | os.PathLike):
+        return
+    mode, flags = arguments[1], arguments[2]
+    writes = (isinstance(mode, str) and any(letter in mode for letter in "wax+")) or (
+        mode is None and isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR) != 0)
+    for read, written in _heard:
+        (written if writes else read).add(os.path.abspath(os.fsdecode(arguments[0])))
+
+
+def check_files(task: Task, profile: str, imported: set[str]) -> Iterator[Finding]:
+    """Whether what is read, as the task was `imported` and by `load` and `load_pretraining`, is covered by `data_digests`: it
+    reads the file, too, or gives its SHA-256. A file of which neither is so may be covered by what was read before.
+
+    Of a task that raises nothing is said, as `check_task` says it.
+    """
+    try:
+        with listening() as digested:
+            digests = set(task.data_digests(profile).values())
+        with listening() as loaded:
+            task.load(profile)
+            if task.pretrained_by is None:
+                task.load_pretraining(profile)
+    except Exception:  # of whatever kind
+        return
+    files = sorted(path for path in {*imported, *loaded} - digested if is_data(path) and digest_of(path) not in digests)
+    if not files:
+        yield Finding("ok", "no file is read that data_digests() does not cover")
+        return
+    covered = any(map(is_data, digested)) or imported.intersection(files)
+    more = f" and {len(files) - SHOWN} more" if len(files) > SHOWN else ""
+    yield Finding("note" if covered and digests else "error",
+                  f"{', '.join(files[:SHOWN])}{more}: read, and neither read by data_digests() nor among what it gives, so "
+                  "that results may stay up to date when it is edited; give its SHA-256 there, too")
+
+
+def is_data(path: str) -> bool:
+    """Whether a file that was opened may be data: none of Python, of a package, of this suite or of the system, and no code"""
+    file = Path(path)
+    folders = [Path(folder) for folder in {sys.prefix, sys.base_prefix, *sysconfig.get_paths().values()}]
+    system = [Path(folder) for folder in ("/proc", "/sys", "/dev", "/etc", "/usr")]
+    return (file.suffix not in CODE and file.is_file()
+            and not any(file.is_relative_to(folder) for folder in (*folders, *system, *SHIPPED)))
+
+
+def digest_of(path: str) -> str:
+    """SHA-256; "" where it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""
