@@ -17,7 +17,9 @@ import pytest
 from baselines import ARMS
 from benchmark.plan.matrix import code_of
 from benchmark.plan.plugins import extend
+from benchmark.provenance import packages
 from benchmark.provenance.code import ENGINE, code_parts, own_files, reachable_code, spelled
+from benchmark.provenance.packages import code_with_packages, own_packages
 from benchmark.spec.recipes import SETTINGS, ModelShape, PretrainRecipe, TrainRecipe
 from benchmark.spec.runspec import LABELS, ManySeeds, Role, RunSpec, Site, canonical_json
 from tasks import TASKS
@@ -169,6 +171,36 @@ def test_what_an_installer_put_in_a_folder_does_not_count(package, monkeypatch):
     assert package.digest("lone_arm") == before
     package.write("lone_arm.py", "import torch\n")
     assert set(dict(reachable_code(("lone_arm",)))) == {"lone_arm"}
+
+
+def test_the_version_of_a_package_that_a_plugin_imports_counts(package, monkeypatch):
+    def installed(version: str) -> None:
+        folder = package.folder / "installed" / "spectra_kit-0.dist-info"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: spectra-kit\nVersion: {version}\n")
+        (folder / "top_level.txt").write_text("spectra\n")
+        package.write("installed/spectra.py", "FACTOR = 1\n")
+
+    def code() -> dict[str, str]:
+        package.digest("lone_arm")
+        own_packages.cache_clear()
+        packages._distributions.cache_clear()
+        return code_with_packages("tasks.imagenet", ("lone_arm",), None)
+
+    monkeypatch.syspath_prepend(str(package.folder / "installed"))
+    installed("1.0")
+    package.write("lone_arm.py", "import numpy\nfrom lone_helper import rows\n")
+    package.write("lone_helper.py", "def rows():\n    import spectra.deep\n")
+    before, digest = code(), package.digest("lone_arm")
+    assert own_packages(("lone_arm",)) == {"spectra-kit": "1.0"}, "those that the suite computes with are told beside"
+    installed("1.1")
+    after = code()
+    assert package.digest("lone_arm") == digest
+    assert own_packages(("lone_arm",)) == {"spectra-kit": "1.1"}
+    assert [part for part in before if before[part] != after[part]] == ["arm"]
+    package.write("lone_helper.py", "def rows():\n    return 1\n")
+    assert code()["arm"] == package.digest("lone_arm"), "what imports no others has the digest of old"
+    assert code_with_packages("tasks.imagenet", "baselines.m2pt", None) == code_parts("tasks.imagenet", "baselines.m2pt", None)
 
 
 @pytest.mark.parametrize("edited", ["exporting_arm.py", "made_elsewhere.py"])

@@ -255,7 +255,7 @@ def test_a_stack_goes_on_only_where_each_of_its_runs_would(reference, plugins, t
     begin()
     assert left.exists()
     jobs[1] = replace(jobs[1])
-    jobs[1].__dict__["_code"] = ({**jobs[0].code, "task": "0" * 16}, {})
+    jobs[1].__dict__["_code"] = ({**jobs[0].code, "task": "0" * 16}, {}, {})
     begin()
     assert not left.exists()
 

@@ -18,7 +18,8 @@ from benchmark.plan.given import Published, file_digest, given_weights, publishe
 from benchmark.plan.names import nearest
 from benchmark.plan.overrides import Override, as_field, check_number
 from benchmark.plan.plugins import modules_of
-from benchmark.provenance.code import code_parts, own_files
+from benchmark.provenance.code import own_files
+from benchmark.provenance.packages import code_with_packages, own_packages
 from benchmark.spec.contracts import Arm, ProfileSpec, Start, Task, Trained
 from benchmark.spec.preparing import with_task
 from benchmark.spec.recipes import Frozen, ModelShape, Setting, TrainRecipe
@@ -59,11 +60,17 @@ class Job:
         """SHA-256 of the user's own files among that code, by path"""
         return self._code[1]
 
+    @property
+    def packages(self) -> Mapping[str, str]:
+        """Versions of the packages that those files import, beside what the suite computes with"""
+        return self._code[2]
+
     @functools.cached_property
-    def _code(self) -> tuple[dict[str, str], dict[str, str]]:
-        """Both as they are when first asked for, while planning: they go with the job to the process that runs it."""
+    def _code(self) -> tuple[dict[str, str], dict[str, str], Mapping[str, str]]:
+        """All as they are when first asked for, while planning: they go with the job to the process that runs it."""
         task, arm, reader = roots_of(self.task, self.arm, self.spec.profile)
-        return code_parts(task, arm, reader), own_files((*task, *arm, *filter(None, [reader])))
+        every = (*task, *arm, *filter(None, [reader]))
+        return code_with_packages(task, arm, reader), own_files(every), own_packages(every)
 
 
 @dataclass(frozen=True)
@@ -291,7 +298,7 @@ def stop_after(share: float, epochs: int) -> int:
 
 def code_of(task: Task, arm: Arm | None, profile: str) -> dict[str, str]:
     """Digests by part of the code that a run of `task` under `arm` (None: its pretraining) and `profile` may depend on."""
-    return code_parts(*roots_of(task, arm, profile))
+    return code_with_packages(*roots_of(task, arm, profile))
 
 
 def roots_of(task: Task, arm: Arm | None, profile: str) -> Roots:

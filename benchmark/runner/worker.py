@@ -224,8 +224,9 @@ def keep(record: Record, job: Job, store: Store, log: TextIO, keeper: Keeper) ->
         raise RuntimeError("this process showed no sign of life for so long that another runner has taken the run over")
     if job.spec.kind == "train":
         _keep_outputs(job, store)
-    where = record.environment
-    store.save(record.model_copy(update={"code": used_code(job.code, where.lockstep is not None, where.processes is not None)}))
+    where = record.environment.model_copy(update={"packages": {**record.environment.packages, **job.packages}})
+    code = used_code(job.code, where.lockstep is not None, where.processes is not None)
+    store.save(record.model_copy(update={"code": code, "environment": where}))
 
 
 def _keep_outputs(job: Job, store: Store) -> None:
