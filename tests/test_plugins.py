@@ -149,6 +149,21 @@ def test_shapes_that_cannot_be_joined_are_refused_before_anything_is_trained(cho
     assert not list(tmp_path.iterdir())
 
 
+def test_a_value_that_no_folder_can_be_named_by_is_refused_before_anything_is_trained(files, tmp_path, capsys):
+    """The run would fail when it is saved, with folders left anywhere."""
+    file = Path(files[1])
+    file.write_text(file.read_text().replace("    uses_aux", "    pick: str = ''\n    uses_aux"))
+    command = ["run", "--matrix", "smoke", "-t", "imagenet", "-x", "audio", "--arm", "finetune,own-one", "--plugins", str(file),
+               "--results", str(tmp_path / "results"), "--dry-run", "--set"]
+    for value, said in (("a/b", "has a character that no folder's name has"), ("../b", "has a character that no folder's name"),
+                        ("ü" * 120, "its name would have 2")):
+        assert main([*command, f"arm.pick={value}"]) == 2
+        error = capsys.readouterr().err
+        assert said in error
+        assert error.count("\n") == 1
+    assert main([*command, "arm.pick=ü ö.x"]) == 0
+
+
 def test_a_plain_model_may_have_any_shape():
     arguments = ["run", "--matrix", "smoke", "-t", "imagenet", "--arm", "finetune", "--set", "imagenet.shape.depth=2"]
     plan, _ = make_plan(build_parser().parse_args(arguments))

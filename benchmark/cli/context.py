@@ -10,7 +10,7 @@ import importlib.util
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from benchmark.plan.fit import check_blocks, check_recipes
+from benchmark.plan.fit import check_blocks, check_names, check_recipes
 from benchmark.plan.given import check_foreign
 from benchmark.plan.matrix import Plan, pretraining_tasks
 from benchmark.plan.names import nearest, parse_seeds, pick
@@ -85,6 +85,7 @@ def make_plan(options: argparse.Namespace, unprepared: dict[str, str] | None = N
     check_use(study, variants, plan)
     check_blocks(plan)
     check_recipes(plan)
+    check_names(plan)
     return plan, Store(folder)
 
 

@@ -13,6 +13,9 @@ from benchmark.spec.weightfile import read_head
 SHARED = ("depth", "embed_dim", "num_heads", "mlp_ratio")  # of a shape: what blocks must have in common
 
 
+LONGEST_NAME = 240  # bytes, of 255 that file systems take: the folder of a run that is being saved is called by more
+
+
 def check_blocks(plan: Plan) -> None:
     """Raises `ValueError` naming the first run whose blocks differ from those that it starts from in depth, width or heads, or
     that starts from a file of blocks alone where it wants a whole encoder."""
@@ -31,6 +34,17 @@ def check_blocks(plan: Plan) -> None:
                 fields = " and ".join(f"shape.{name}" for name in wrong)
                 raise ValueError(f"{job.spec.cell} has blocks of {ours}, and its {role} of {theirs}: they are joined one "
                                  f"to one, so set {fields} alike, for every task or for none")
+
+
+def check_names(plan: Plan) -> None:
+    """Raises `ValueError` where a run, which is named by the options of its arm, too, could have no folder of that name."""
+    for spec in plan.specs:
+        if any(letter in spec.name for letter in ("/", "\\", "\0", "\n")):
+            raise ValueError(f"{spec.cell}: a run's folder is named by [{spec.variant}], which has a character that no "
+                             "folder's name has; give the option a value without it")
+        if (length := len(spec.name.encode(errors="replace"))) > LONGEST_NAME:
+            raise ValueError(f"{spec.cell}: a run's folder is named by [{spec.variant}], and its name would have {length} "
+                             f"bytes, above {LONGEST_NAME}; give the option a shorter value")
 
 
 def check_recipes(plan: Plan) -> None:
