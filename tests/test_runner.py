@@ -470,6 +470,21 @@ def test_an_empty_or_damaged_record_is_no_result(reference, plugins, tmp_path, t
     assert all(outcome(again[key]) == outcome(expected[key]) for key in expected)
 
 
+def test_a_record_of_a_newer_release_is_not_replaced(reference, plugins, tmp_path, capsys):
+    shutil.copytree(reference[0], tmp_path, dirs_exist_ok=True)
+    plan, store = plan_of(plugins, tmp_path, *MORTAL)
+    path = store.run_folder(plan.specs[-1]) / "record.json"
+    written = path.read_text().replace('"schema_version": 3', '"schema_version": 4')
+    path.write_text(written)
+    command = ("run", *MORTAL, "--plugins", str(plugins), "--results", str(tmp_path))
+    for more in ((), ("--dry-run",)):
+        assert main([*command, *more]) == 2
+        assert capsys.readouterr().err == (
+            f"benchmark: {path.parent.name} has a record in {tmp_path} that this release cannot read, as a newer one wrote it, "
+            "and would replace; install that release, or name another folder with --results\n")
+    assert path.read_text() == written
+
+
 def test_a_record_stays_until_another_takes_its_place(reference, plugins, tmp_path):
     """Of other code, computed again, and killed on the way: nothing of it is lost, and the next attempt goes on."""
     shutil.copytree(reference[0], tmp_path / "again")

@@ -25,6 +25,7 @@ SCHEMA_VERSION = 3  # what is written; `benchmark.records.earlier` reads 1 and 2
 READABLE = (1, 2, SCHEMA_VERSION)
 Value = Annotated[float, Field(gt=-1e100, lt=1e100)]  # whose squares are numbers, too
 Seconds = Annotated[float, Field(ge=0, lt=1e100)]
+NEWER = "a newer one wrote it"
 UNMEASURED = "unmeasured"  # what a reader says that wants no measurements
 Selection = Literal["last", "best_val", "oracle"]
 
@@ -185,7 +186,9 @@ def _today(text: bytes, path: Path) -> dict[str, Any]:
         raise RecordError(f"{path}: unreadable (no JSON object)")
     version = data.get("schema_version")
     if version not in READABLE or isinstance(version, bool):
-        raise RecordError(f"{path}: schema version {repr(version)[:40]}, this release reads {', '.join(map(str, READABLE))}")
+        newer = f" ({NEWER})" if type(version) is int and version > SCHEMA_VERSION else ""
+        known = ", ".join(map(str, READABLE))
+        raise RecordError(f"{path}: schema version {repr(version)[:40]}, this release reads {known}{newer}")
     return data if version == SCHEMA_VERSION else translated(data, path)
 
 

@@ -19,6 +19,7 @@ from typing import Any, Literal
 from benchmark.plan.matrix import Job, Plan
 from benchmark.provenance.currency import AGAIN, Judge, Standing, State
 from benchmark.records.headers import Header
+from benchmark.records.record import NEWER
 from benchmark.records.store import Store
 from benchmark.runner.budget import Budget
 from benchmark.runner.preload import environment, preloaded
@@ -76,11 +77,15 @@ def todo(plan: Plan, store: Store, again: Collection[State] = AGAIN, headers: Ma
     """The jobs without a result, those in one of the states `again` or `named`, and what they need whose weights are not here,
     or not those of its record.
 
-    `headers`: of the folder's records, where they are read already; `named`: run ids.
+    `headers`: of the folder's records, where they are read already; `named`: run ids. Raises `ValueError` where a record of
+    a newer release would be replaced.
     """
     judge = Judge.beside(store)
     judged = judge.of_plan(store, [(job.spec, job.code) for job in plan.jobs], headers)
     standings = dict(zip((spec.run_id for spec in plan.specs), judged, strict=True))
+    if newer := [spec.name for spec in plan.specs if NEWER in standings[spec.run_id].detail]:
+        raise ValueError(f"{newer[0]} has a record in {store.folder} that this release cannot read, as {NEWER}, and would "
+                         "replace; install that release, or name another folder with --results")
     states = {"missing", "failed", *again}
     chosen = {run_id for run_id, standing in standings.items() if standing.state in states or run_id in named}
     asked = frozenset(chosen)
