@@ -184,7 +184,7 @@ def test_the_version_of_a_package_that_a_plugin_imports_counts(package, monkeypa
     def code() -> dict[str, str]:
         package.digest("lone_arm")
         own_packages.cache_clear()
-        packages._distributions.cache_clear()
+        packages.distributions.cache_clear()
         return code_with_packages("tasks.imagenet", ("lone_arm",), None)
 
     monkeypatch.syspath_prepend(str(package.folder / "installed"))

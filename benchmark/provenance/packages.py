@@ -38,13 +38,14 @@ def own_packages(roots: tuple[str, ...]) -> Mapping[str, str]:
             tops |= {name.partition(".")[0] for name in names if isinstance(node, ast.Import) or not node.level}
     tops -= {"", "torch", "sklearn", *COMPUTING, *PACKAGES, *sys.stdlib_module_names}
     others = {top for top in tops if not is_own(top)}
-    installed = _distributions() if others else {}  # which takes half a second
+    installed = distributions() if others else {}  # which takes half a second
     found = {name.lower().replace("_", "-") for top in others for name in installed.get(top, ())}
     return {name: known for name in sorted(found - {"torch", *COMPUTING}) if (known := _version(name))}
 
 
 @functools.cache
-def _distributions() -> Mapping[str, list[str]]:
+def distributions() -> Mapping[str, list[str]]:
+    """By the name of a module, those that it is installed by"""
     return packages_distributions()
 
 
