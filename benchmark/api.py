@@ -65,7 +65,7 @@ def load(results: Place | Sequence[Place], kind: Kind = "records") -> pd.DataFra
         held = store.read()
         if held.problems:
             raise ValueError(f"{held.problems[0]}; remove that file, or run its matrix again")
-        for name, record in [*((record.spec.name, record) for record in held.records),
+        for name, record in [*((held.places[record.identity], record) for record in held.records),
                              *((name, record) for name, record, _ in held.spares)]:
             if record.identity in seen:
                 if (seen[record.identity].measurements, seen[record.identity].layers) != (record.measurements, record.layers):

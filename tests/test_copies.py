@@ -80,7 +80,7 @@ def test_reports_take_a_run_once_and_name_its_copy(store, capsys, tmp_path, name
     assert differing == ["remarks.csv"]
     said = f'"Copies of records, each of which counts once",{copied},of {run}'
     assert said in sides[1][Path("tables/remarks.csv")]
-    assert "1 more records are of runs that have one already" in printed(capsys, *there, "--out", str(tmp_path / "after"))
+    assert "1 copies of records count once" in printed(capsys, *there, "--out", str(tmp_path / "after"))
 
 
 def test_compared_and_loaded_results_have_a_run_once(store, capsys, tmp_path, named):

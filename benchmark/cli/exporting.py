@@ -27,9 +27,9 @@ def export_logs(options: argparse.Namespace, command: str) -> int:
     for folder in folders:
         check_results(folder)
         store = Store(folder)
-        records, unreadable, spares = store.read()
+        records, unreadable, spares, _ = store.read()
         problems += unreadable
-        problems += [f"{folder}/runs/{name}: has another record of the run that {counts.spec.name} has"
+        problems += [f"{folder}/runs/{name}: has a copy of the record of {counts.spec.name}"
                      for name, _, counts in spares]
         for record in records:
             known = runs.get(record.run_id)

@@ -178,7 +178,7 @@ def _make_report(options: argparse.Namespace, status: Status) -> int:
     elif not options.quiet:
         print(f"{said[0]}\n\n{page}, and {len(written) - 1} other pages, tables and figures, from {len(records)} records"
               + (f"; {lost} runs or files have no result, named in the report" if lost else "")
-              + (f"; {len(spares)} more records are of runs that have one already, named there, too" if spares else ""))
+              + (f"; {len(spares)} copies of records count once, named there, too" if spares else ""))
     if options.open and not webbrowser.open(page.resolve().as_uri()):
         print(f"note: no browser opens here; the page is {page}", file=sys.stderr)
     found = {finding: analysis.count(finding) for finding in fatal if analysis.count(finding)}

@@ -87,7 +87,7 @@ def gather(stores: Sequence[Store], tasks: Mapping[str, Task], arms: Mapping[str
         for line in held.problems:
             place, _, reason = line.partition(": ")
             problems.append(Problem("/".join(Path(place).parts[-2:]), reason, "unreadable"))
-        altered = altered_beside(store.folder, {record.spec.name: record.beside for record in held.records})
+        altered = altered_beside(store.folder, {held.places[one.identity]: one.beside for one in held.records})
         problems += [Problem(f"{run}/{name}", what, "unreadable", in_doubt=True) for run, files in altered.items()
                      for name, what in files.items()]
         problems += [Problem(failure.spec.name, failure.error, "failed", failure.spec) for failure in store.failures()]
