@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from benchmark.evidence.claims import Claim, load_claims
-from benchmark.evidence.collect import SEVERAL_VERSIONS, STARTED_OTHERWISE, Collection, collect
+from benchmark.evidence.collect import Collection, collect
 from benchmark.evidence.compare import OutputsBeside, compare
 from benchmark.evidence.cost import estimate_cost
 from benchmark.evidence.directions import estimate_directions, predict_gains
 from benchmark.evidence.doses import DOSE_COLUMNS, detected_cosines, estimate_doses
+from benchmark.evidence.doubts import SEVERAL_VERSIONS, STARTED_OTHERWISE
 from benchmark.evidence.equal import estimate_equal_cost
 from benchmark.evidence.estimates import (
     estimate_cells,

@@ -10,10 +10,11 @@ from typing import Any
 
 import pandas as pd
 
+from benchmark.evidence.doubts import in_fractions, of_several_versions, on_pretrainings, on_spare, started_from_others
 from benchmark.evidence.inputs import Problem, Remark, TaskInfo
-from benchmark.evidence.pairing import CONTRADICTS, Paired, Run, pair_runs, remark_on
+from benchmark.evidence.pairing import Paired, Run, pair_runs
 from benchmark.evidence.sections import Section, assign_sections, stated_conditions
-from benchmark.provenance.currency import UP_TO_DATE, Standing, started_otherwise
+from benchmark.provenance.currency import UP_TO_DATE, Standing
 from benchmark.records.earlier import RecordError
 from benchmark.records.record import Record, Selection, read_record
 from benchmark.spec.contracts import Metric
@@ -24,9 +25,6 @@ BySelection = Mapping[Selection, float | None]
 SELECTIONS: tuple[Selection, ...] = ("last", "best_val", "oracle")
 RUN_COLUMNS = ["run", *CELL, "role", "seed", "stale"]
 VALUE_COLUMNS = [*RUN_COLUMNS, "metric", *SELECTIONS]
-FRACTIONS = "Values look like fractions, and their unit is %"
-STARTED_OTHERWISE = "Started from weights that were computed anew since"
-SEVERAL_VERSIONS = "Seeds of one cell are of several versions of the code"
 PAIR_COLUMNS = [*VALUE_COLUMNS, *(f"{side}_{s}" for side in ("treated", "baseline") for s in SELECTIONS), "baseline"]
 
 
@@ -104,10 +102,9 @@ def collect(
         for run in paired.runs
         if infos[run.spec.task].metrics[0].name not in measured[run]
     ]
-    doubts = (*_started_otherwise(paired.runs, records), *_of_several_versions(paired.runs, tasks or {}),
-              *_in_fractions(measured, infos))
-    others = (*map(_on_spare, spares), *_on_pretrainings(records))
-    remarks = sorted({*foreign, *paired.remarks, *unmeasured, *doubts, *others}, key=lambda r: (r.kind, r.name, r.detail))
+    doubts = (*started_from_others(paired.runs, records), *of_several_versions(paired.runs, tasks or {}),
+              *in_fractions(measured, infos), *map(on_spare, spares), *on_pretrainings(records))
+    remarks = sorted({*foreign, *paired.remarks, *unmeasured, *doubts}, key=lambda r: (r.kind, r.name, r.detail))
     return Collection(
         records=tuple(records),
         paired=paired,
@@ -253,56 +250,6 @@ def with_files_told(runs: Sequence[Run]) -> list[Run]:
                  if way and len(ways[run.comparison, run.spec.auxiliary or "", role]) > 1]
         found.append(replace(run, altered=",".join(filter(None, (run.altered, *files)))) if files else run)
     return found
-
-
-def _started_otherwise(runs: Sequence[Run], records: Sequence[Record]) -> list[Remark]:
-    """Runs that started from other weights than those that the recorded run left which they name"""
-    left: dict[str, set[str]] = {}
-    for record in records:
-        left.setdefault(record.run_id, set()).add(record.weights.get("result", ""))
-    return [Remark(STARTED_OTHERWISE, run.name,
-                   f"its {role}, {run.spec.starts[role]}, left others")
-            for run in runs for role in started_otherwise(run.spec.starts, run.record.weights, left)]
-
-
-def _of_several_versions(runs: Sequence[Run], tasks: Mapping[str, TaskInfo]) -> list[Remark]:
-    """Cells of tasks that are not loaded, so that nobody knows which code is today's, whose seeds differ in their code"""
-    codes: dict[tuple[str, ...], dict[str, Run]] = {}
-    for run in (run for run in runs if run.spec.task not in tasks):
-        codes.setdefault(run.cell, {})[canonical_json(dict(run.record.code))] = run
-    return [Remark(SEVERAL_VERSIONS, run.spec.cell, f"{len(versions)} versions")
-            for versions in codes.values() if len(versions) > 1 for run in [next(iter(versions.values()))]]
-
-
-def _in_fractions(measured: Mapping[Run, Mapping[str, BySelection]], tasks: Mapping[str, TaskInfo]) -> list[Remark]:
-    """Tasks whose main metric is in percent and by chance above 1, and of which no run is: what is bad is at chance, not at a
-    tenth of it."""
-    highest: dict[tuple[str, str], float] = {}
-    for run, by_metric in measured.items():
-        found = [value for value in by_metric.get(tasks[run.spec.task].metrics[0].name, {}).values() if value is not None]
-        key = (run.spec.task, run.spec.profile)
-        highest[key] = max([highest.get(key, 0.0), *found])
-    return [Remark(FRACTIONS, task, f"no run of the profile {profile} has more than {high:.3g} % {metric.name}, and chance is "
-                   f"{chance:g} %: if the meter gives 0.46 for 46 %, correct it and compute the runs again")
-            for (task, profile), high in highest.items() for metric in tasks[task].metrics[:1]
-            for chance in [tasks[task].chance.get(profile, 0.0)]
-            if metric.unit == "%" and metric.higher_is_better and chance > 1 >= high > 0]
-
-
-def _on_spare(spare: tuple[str, Record, Record]) -> Remark:
-    """On a record beside which another one of its run counts"""
-    folder, record, counts = spare
-    if record == counts:
-        return Remark("Copies of records, each of which counts once", folder, f"of {counts.spec.name}")
-    return replace(remark_on(Run(record), Run(counts), "Other records of runs that have one in their own folder"), name=folder)
-
-
-def _on_pretrainings(records: Sequence[Record]) -> list[Remark]:
-    """Pretrainings of which two records contradict each other; of trainings it is found where they are paired."""
-    used: dict[tuple[object, ...], Run] = {}
-    runs = [Run(record) for record in records if record.spec.kind == "pretrain"]
-    remarks = [remark_on(run, used.setdefault((run.record.origin, *run.environment), run), "") for run in runs]
-    return [remark for remark in remarks if remark.kind == CONTRADICTS]
 
 
 def _untold_starts(spec: RunSpec) -> dict[str, str]:

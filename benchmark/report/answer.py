@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import pandas as pd
 
 from benchmark.evidence.analysis import Analysis
-from benchmark.evidence.collect import FRACTIONS, sign_of
+from benchmark.evidence.collect import sign_of
 from benchmark.evidence.detectable import PAIR, heading, show_points
+from benchmark.evidence.doubts import FRACTIONS
 from benchmark.evidence.frames import rows_of
 from benchmark.evidence.rule import HELPS, NO_EVIDENCE, NO_SPREAD, NOT_JUDGED, NOT_PAIRED, ONE_SEED, shared_sources
 from benchmark.evidence.sanity import WRONG
