@@ -192,8 +192,9 @@ STUDY = Study(
     limits=(
         "Models of a few blocks on a few thousand samples: nothing follows for ViT-B on the official data, either way.",
         "No gain found is not no gain: an effect below what a row is found from would have been missed more often than not.",
-        "With trained blocks even pathways that hold all that fine-tuning adds to the linear layers are found on one of four "
-        "targets (profile tiny, results/known): no gain there says little of what an auxiliary knows.",
+        "With trained blocks pathways that hold all that fine-tuning adds to the linear layers are found on one of four "
+        "targets (profile tiny, results/known), the only one where that is better than the plain model: where blocks train, "
+        "no gain says little of what an auxiliary knows.",
         "Means over pairs and targets hide a pair that gains while another loses; the figure shows each.",
         "The suite's own auxiliaries are as small as targets, and those from points may know little.",
         "The first rule was altered after the first seed of its controls had been seen, so it is no rule of unseen data.",
