@@ -64,6 +64,7 @@ def check_files(task: Task, profile: str, imported: set[str]) -> Iterator[Findin
                 task.load_pretraining(profile)
     except Exception:  # of whatever kind
         return
+    imported = {path for path in imported if not is_kept_for_its_user(path)}
     files = sorted(path for path in {*imported, *loaded} - digested if is_data(path) and digest_of(path) not in digests)
     if not files:
         yield Finding("ok", "no file is read that data_digests() does not cover")
@@ -78,10 +79,18 @@ def check_files(task: Task, profile: str, imported: set[str]) -> Iterator[Findin
 def is_data(path: str) -> bool:
     """Whether a file that was opened may be data: none of Python, of a package, of this suite or of the system, and no code"""
     file = Path(path)
+    if file.parent.suffix in (".egg-info", ".dist-info"):  # of a package that was installed where it is edited
+        return False
     folders = [Path(folder) for folder in {sys.prefix, sys.base_prefix, *sysconfig.get_paths().values()}]
     system = [Path(folder) for folder in ("/proc", "/sys", "/dev", "/etc", "/usr")]
     return (file.suffix not in CODE and file.is_file()
             and not any(file.is_relative_to(folder) for folder in (*folders, *system, *SHIPPED)))
+
+
+def is_kept_for_its_user(path: str) -> bool:
+    """Whether a library keeps it in a hidden folder of the home, such as fonts that it found, which it reads as it is imported"""
+    home = Path.home()
+    return Path(path).is_relative_to(home) and any(part.startswith(".") for part in Path(path).relative_to(home).parts[:-1])
 
 
 def digest_of(path: str) -> str:
