@@ -27,7 +27,7 @@ from benchmark.plan.presets import narrow, plan_matrix
 from benchmark.records.record import read_record, records_under
 from benchmark.records.store import Store
 from benchmark.report.answer import answer_table
-from benchmark.report.first import first_matrix
+from benchmark.report.first import draw_first, first_matrix
 from benchmark.report.markup import show_interval, show_points
 from benchmark.report.means import POINTS, means_table
 from benchmark.report.ranks import power_table
@@ -36,11 +36,11 @@ from benchmark.report.tables import contrasts_table, effects_table
 from tasks import TASKS
 
 FORMATS = "md,csv,html,png"  # of the report; the others would double its size, and one command writes them
-LARGEST = 42 * 2**20  # bytes of all that is committed below results/
+LARGEST = 45 * 2**20  # bytes of all that is committed below results/
 
 
 @pytest.mark.parametrize(("results", "formats"), [("results/tiny", FORMATS), *(
-    (f"results/{name}", "md,csv,png") for name in ("unseen", "lead", "known", "cost", "real"))])
+    (f"results/{name}", "md,csv,png") for name in ("unseen", "lead", "known", "fifth", "cost", "real"))])
 def test_the_report_is_what_the_records_give(results, formats, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
     assert main(["report", "--results", results, "--format", formats, "--out", str(tmp_path)]) == 0
@@ -201,6 +201,33 @@ def test_what_the_readme_says_of_a_known_solution_with_trained_blocks_is_what_th
     gains = [row.difference for row in diluted]
     assert (f"a cosine of 0.3, 0.1 or 0.03 it is found on none (gains of {show_points(min(gains))} to "
             f"{show_points(max(gains))})") in text
+
+
+def test_what_is_said_of_a_fifth_modality_is_what_the_records_say():
+    found = analysis(ROOT / "results" / "fifth")
+    effects = {row.task: row for row in rows_of(found.effects) if row.arm == STUDY.method
+               and row.metric == found.collection.tasks[row.task].metrics[0].name}
+    verdicts = found.verdicts[found.verdicts["arm"] == STUDY.method]
+    assert (set(verdicts["task"]), set(verdicts["verdict"])) == ({*effects}, {NO_EVIDENCE})
+    mean, noise, copy = (first_row(found.means, {"section": 0, "task": ALL, "arm": arm, "reference": BASELINE})
+                         for arm in (STUDY.method, "random-norm", "self-copy"))
+
+    def said(row) -> str:
+        return f"{show_points(row.difference)} [{show_points(row.low)}, {show_points(row.high)}]"
+
+    assert (f"on six seeds, gain {said(mean)} on average over the four targets, where noise gains "
+            f"{show_points(noise.difference)} and a copy of the target's own weights {show_points(copy.difference)}; there is "
+            "no evidence on any target") in readme_in_words()
+    own = in_words(ROOT / "results" / "fifth" / "README.md")
+    assert (f"images {said(effects['imagenet'])}, parts {said(effects['shapenet'])}, video {said(effects['kinetics'])}, sounds "
+            f"{said(effects['audioset'])}; on average {said(mean)}. By itself a pair would have been found from "
+            f"{effects['shapenet'].found_from:.2f} (parts) to {effects['audioset'].found_from:.1f} points (sounds), their mean "
+            f"from {mean.found_alone_from:.2f}.") in own
+    assert {row.n for row in effects.values()} == {6}
+    (legend,) = draw_first(found).legends
+    assert not [text for text in legend.get_texts() if "published" in text.get_text()], "nothing is, of a text's blocks"
+    assert min(effects.values(), key=lambda row: row.found_from).task == "shapenet"
+    assert max(effects.values(), key=lambda row: row.found_from).task == "audioset"
 
 
 def test_what_is_said_of_two_processors_is_what_runs_that_were_computed_on_both_gave():
@@ -385,7 +412,8 @@ def test_seeds_of_the_second_rule_are_all_there_and_whole():
     assert {path.name for path in store.folder.iterdir()} - {"work"} == {"README.md", "runs", "report"}
 
 
-@pytest.mark.parametrize(("name", "seeds", "count"), [("lead", range(6), 90), ("known", range(6), 216), ("cost", range(3), 12)])
+@pytest.mark.parametrize(("name", "seeds", "count"), [
+    ("lead", range(6), 90), ("known", range(6), 216), ("fifth", range(6), 126), ("cost", range(3), 12)])
 def test_what_was_computed_apart_is_whole_and_each_seed_of_one_processor(name, seeds, count):
     store = Store(ROOT / "results" / name)
     records, unreadable = store.records()
@@ -393,7 +421,8 @@ def test_what_was_computed_apart_is_whole_and_each_seed_of_one_processor(name, s
     assert not [record.spec.name for record in records if record.environment.dirty or not record.environment.commit]
     assert len(records) == count
     taken = {"lead": {"targets": ["shapenet"], "settings": ["fix"]}, "known": {"settings": ["pretrained"]}}
-    matrices = [STUDY.matrices[each] for each in (("known-solution", "dose") if name == "known" else (name,))]
+    called = {"known": ("known-solution", "dose"), "fifth": ("fifth-modality",)}
+    matrices = [STUDY.matrices[each] for each in called.get(name, (name,))]
     planned = [spec for matrix in matrices for spec in plan_matrix(
         narrow(matrix, **taken[name]) if name in taken else matrix, TASKS, ARMS, "tiny", seeds).specs]
     assert {record.run_id for record in records} == {spec.run_id for spec in planned}
@@ -401,7 +430,7 @@ def test_what_was_computed_apart_is_whole_and_each_seed_of_one_processor(name, s
 
 
 def test_the_matrices_that_the_readme_calls_whole_are_recorded_and_no_others():
-    recorded = {record.run_id for name in ("tiny", "unseen", "lead", "known")
+    recorded = {record.run_id for name in ("tiny", "unseen", "lead", "known", "fifth")
                 for record in Store(ROOT / "results" / name).records()[0]}
     planned = {name: plan_matrix(matrix, TASKS, ARMS, "tiny", parse_seeds(matrix.seeds)).specs
                for name, matrix in STUDY.matrices.items() if name != "real"}  # whose auxiliaries are files

@@ -151,6 +151,9 @@ def test_null_pairs_are_counted_as_paired_tests_find_them():
          for task, one, other in (("imagenet", "point", "audio"), ("audioset", "image", "point"))]
     assert (noise.comparisons, noise.significant, noise.draws) == (2, sum(x < 0.05 for x in p), 6)
     assert references.comparisons == 2 * 6, "any two of four cells, on two targets"
+    assert references.arms.split() == [BASELINE, "random-norm", "self-copy"]
+    frame = estimate_null(collect(records(seeds), tasks=TASKS), ("random-norm",), ("random-norm", "self-copy", "ceiling"))
+    assert frame.iloc[1]["arms"] == references.arms, "of the last there is no run"
 
 
 @pytest.mark.parametrize(("own", "drawn", "draws", "said", "note"), [

@@ -88,7 +88,7 @@ def is_data(path: str) -> bool:
 
 
 def is_kept_for_its_user(path: str) -> bool:
-    """Whether a library keeps it in a hidden folder of the home, such as fonts that it found, which it reads as it is imported"""
+    """Whether a library keeps it in a hidden folder of the home, such as a list of fonts, which it reads as it is imported"""
     home = Path.home()
     return Path(path).is_relative_to(home) and any(part.startswith(".") for part in Path(path).relative_to(home).parts[:-1])
 

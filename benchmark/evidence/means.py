@@ -152,7 +152,7 @@ def estimate_null(collection: Collection, noise: Sequence[str], references: Sequ
                   select: Selection = "last") -> pd.DataFrame:
     """How often a paired t-test at `ALPHA` finds what is not there, in each main section: between the cells of one arm of
     `noise` under different auxiliaries; and between any two cells of a target that are no method, which is null only as far
-    as no reference does anything.
+    as no reference does anything. `arms`: those that were there to be compared.
 
     `draws`: how many independent draws stand behind the comparisons with noise. Where a run's options do not say that its cell
     has draws of its own, all targets, auxiliaries and settings of a seed share one. `drawn` says which: "shared", "own", or
@@ -163,7 +163,7 @@ def estimate_null(collection: Collection, noise: Sequence[str], references: Sequ
     for section in main_sections(collection):
         cells = cells_by_seed(collection, section, select)
         for arms in dict.fromkeys([tuple(noise), (BASELINE, *references)] if noise else []):
-            tested = []
+            tested, compared = [], set[str]()
             for one, other in combinations(sorted(cells), 2):
                 kinds = [BASELINE if next(iter(cells[cell].values())).spec.role == "baseline" else cell[1]
                          for cell in (one, other)]
@@ -174,12 +174,14 @@ def estimate_null(collection: Collection, noise: Sequence[str], references: Sequ
                 sides = [[values[cells[cell][seed]] for seed in seeds] for cell in (one, other)]
                 p = difference_of(seeds, *sides)["p"] if len(seeds) > 1 else None
                 tested += [] if p is None else [float(str(p))]
+                compared |= set() if p is None else {*kinds}
             if tested:
                 behind = [(cell, seed, run.spec.options.get("draws") == "own") for cell, by_seed in cells.items()
                           if cell[1] in noise for seed, run in by_seed.items()]
                 draws = {(arm, seed, *((task, auxiliary) if own else ())) for (task, arm, auxiliary), seed, own in behind}
                 drawn = sorted({"own" if own else "shared" for *_, own in behind})
-                rows.append({"section": section, "arms": " ".join(arms), "comparisons": len(tested),
+                rows.append({"section": section, "arms": " ".join(arm for arm in arms if arm in compared),
+                             "comparisons": len(tested),
                              "significant": sum(p < ALPHA for p in tested), "expected": ALPHA * len(tested),
                              "draws": len(draws) or None,
                              "drawn": "mixed" if len(drawn) > 1 else next(iter(drawn), None)})

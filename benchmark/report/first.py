@@ -111,6 +111,8 @@ def draw_first(analysis: Analysis) -> Figure | None:
                 for name, mark in zip(analysis.study.rivals.get(analysis.study.method, ()), TICKS, strict=False)]
     handles += [Line2D([], [], color=BLACK, marker="D", markersize=5, markerfacecolor="white", linestyle="none",
                        label="published, other data and scale")]
+    there = {line.get_marker() for line in left.lines}
+    handles = [handle for handle in handles if handle.get_marker() in there]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=8)
     title = "Gain over the plain model, paired by seed; and whether learned scales tell an auxiliary from noise"
     figure.suptitle(make_title(title, analysis.collection, section, analysis.select), x=0.01, ha="left", fontsize=10)
