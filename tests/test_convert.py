@@ -519,6 +519,11 @@ def test_a_run_starts_from_converted_weights(tmp_path, capsys, monkeypatch):
     assert main([*command, "-x", "audio", "--start", start[1]]) == 2
     assert f"--start {start[1]}: image has a file already, {start[1][len('image='):]}: give one" in capsys.readouterr().err
     assert main([*bare, "--start", f"image={start[3].removeprefix('audio=')}"]) == 2
+    assert "the file was converted for audio; give it as --start audio=" in capsys.readouterr().err
+    blocks = tmp_path / "blocks.safetensors"
+    assert main(["convert", str(tmp_path / "imagenet.safetensors"), "imagenet", "--profile", "tiny", "--blocks-only",
+                 "--out", str(blocks)]) == 0
+    assert main([*bare, "--start", f"image={blocks}"]) == 2
     assert "has no tokenizer: write it with benchmark convert FILE imagenet, without --blocks-only" in capsys.readouterr().err
     assert main([*command, "-x", "point"]) == 2
     assert f"--start {start[3]}: no run of this matrix starts from weights of audio; leave it out" in capsys.readouterr().err

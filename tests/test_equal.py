@@ -39,7 +39,7 @@ def made(tmp_path_factory) -> Path:
 
 
 def analysis_of(folder: Path, **changes):
-    records, problems, infos, standings, by_store = gather([Store(folder)], OWN, ARMS)
+    records, problems, infos, standings, by_store, _ = gather([Store(folder)], OWN, ARMS)
     signed = kept_signed(by_store, RIVALS)
     return analyse(records, problems, tasks=infos, standings=standings, extras=Extras(signed=signed),
                    study=replace(RIVALS, **changes)), signed

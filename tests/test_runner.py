@@ -805,11 +805,22 @@ fcntl.lockf = fcntl.flock = lambda *arguments: None  # as on a file system that 
 """
 
 
-def start_runner(plugins: Path, results: Path, before: Sequence[str] = ()) -> subprocess.Popen:
-    environment = {**os.environ, "PYTHONPATH": f"{plugins / 'no_locks'}:{ROOT}", "M2PT_TAKEOVER": "20"}
+def start_runner(plugins: Path, results: Path, before: Sequence[str] = (), mark: str = "") -> subprocess.Popen:
+    environment = {**os.environ, "PYTHONPATH": f"{plugins / 'no_locks'}:{ROOT}", "M2PT_TAKEOVER": "20", "RUNNER": mark}
     return subprocess.Popen([*before, sys.executable, "-m", "benchmark", "run", *MORTAL, "--plugins", str(plugins),
                              "--results", str(results), "-j", "2"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                             text=True, cwd=ROOT, env=environment)
+
+
+def is_gone(mark: str) -> bool:
+    """Whether no process of the runner with this mark is left: those that it started have its environment."""
+    for file in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if f"RUNNER={mark}".encode() in file.read_bytes().split(b"\0"):
+                return False
+        except OSError:  # ended meanwhile, or is a zombie
+            continue
+    return True
 
 
 def test_runners_share_a_folder_one_is_killed_and_every_cell_is_done_once(plugins, reference, tmp_path):
@@ -820,13 +831,14 @@ def test_runners_share_a_folder_one_is_killed_and_every_cell_is_done_once(plugin
     wait = plugins / "wait-at-2"
     wait.touch()
     try:
-        killed = start_runner(plugins, tmp_path, ANOTHER_MACHINE if apart else ())
+        killed = start_runner(plugins, tmp_path, ANOTHER_MACHINE if apart else (), mark=str(tmp_path))
         await_(lambda: len(list(plugins.glob("waiting-*"))) == 2)  # in the third epoch of both trainings
         others = [start_runner(plugins, tmp_path) for _ in range(2)]
         time.sleep(8)  # they find both trainings taken
         assert all(other.poll() is None for other in others)
         killed.kill()
         killed.wait()
+        await_(lambda: is_gone(str(tmp_path)))  # on a busy machine its trainings end a moment later, and would be done first
     finally:
         wait.unlink()
     printed = [other.communicate(timeout=PATIENCE)[0] for other in others]
