@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
@@ -487,6 +488,10 @@ def test_what_is_computed_again_is_what_other_code_stacked_or_everything(plugins
     assert third["finetune"].started > first["finetune"].started
     printed = call("run", plugins, tmp_path, *matrix, "--arm", "zero", "--lockstep", "1")[1]
     assert "note: 2 recorded runs were trained with --lockstep 3; runs with --lockstep 1 are not compared with them" in printed
+    for record in third.values():
+        store.save(record.model_copy(update={"environment": record.environment.model_copy(update={"threads": 77})}))
+    printed = call("run", plugins, tmp_path, *matrix, "--arm", "higher-lr")[1]
+    assert re.search(r"note: 2 recorded runs were computed by 77 threads each; runs of \d+ are not compared with them", printed)
 
 
 def test_runs_of_another_stack_are_not_paired_and_shared_time_is_no_runs_own():

@@ -110,7 +110,7 @@ def run_matrix(options: argparse.Namespace, command: str) -> int:
                  *tell_spares(headers, {spec.run_id for spec in plan.specs})):
         print(line, flush=True)
     if pending:
-        warn_of_other_stacks(plan, store, lockstep, processes)
+        warn_of_other_conditions(plan, store, site)
     elif note := tell_whose(plan, store, options):
         print(note, flush=True)
     if options.debug:
@@ -145,16 +145,22 @@ def debug_runs(work: Todo, store: Store, site: Site) -> int:
     return 0
 
 
-def warn_of_other_stacks(plan: Plan, store: Store, lockstep: int, processes: int) -> None:
+def warn_of_other_conditions(plan: Plan, store: Store, site: Site) -> None:
     """Say so where recorded runs of the plan were trained in other stacks than those to come, or by another number of
-    processes, and will not be compared.
+    threads or processes, and will not be compared.
     """
+    lockstep, processes = site.lockstep, site.processes
     headers = store.headers(spec.name for spec in plan.specs if spec.kind == "train")
-    stacks = [header.lockstep for header in headers.values() if not header.fault]
+    sound = [header for header in headers.values() if not header.fault]
+    threads = [header.threads for header in sound]
+    for number in sorted(set(threads) - {site.threads}):
+        print(f"note: {threads.count(number)} recorded runs were computed by {number} thread{'s' * (number > 1)} each; runs of "
+              f"{site.threads} are not compared with them (--jobs says how many runs share the cores)", flush=True)
+    stacks = [header.lockstep for header in sound]
     for places in sorted(set(stacks) - {lockstep}):
         print(f"note: {stacks.count(places)} recorded runs were trained with --lockstep {places}; runs with --lockstep "
               f"{lockstep} are not compared with them", flush=True)
-    others = [header.processes for header in headers.values() if not header.fault and header.processes != (processes,)]
+    others = [header.processes for header in sound if header.processes != (processes,)]
     if others:
         print(f"note: {len(others)} recorded runs were computed by {' or '.join(sorted({str(each[-1]) for each in others}))} "
               f"processes each; runs of {processes} are not compared with them", flush=True)

@@ -56,6 +56,7 @@ class Header:
     starts: Mapping[str, str] = field(default_factory=dict)  # `RunSpec.starts`
     began: Mapping[str, str] = field(default_factory=dict)  # SHA-256 of the weights that it started from, by role
     beside: Mapping[str, str] = field(default_factory=dict)  # `Record.beside`
+    threads: int = 1
     fault: str = ""
 
     @classmethod
@@ -65,7 +66,8 @@ class Header:
         return cls(record.run_id, spec.asked, spec.name, spec.cell, spec.task, spec.arm, spec.profile, spec.form, spec.data,
                    record.code, environment.lockstep or 1, environment.processes or (1,), environment.device,
                    environment.commit, changed_ns, record.seconds.get("wall"), record.weights.get("result", ""), spec.starts,
-                   {role: record.weights[role] for role in spec.starts if role in record.weights}, record.beside)
+                   {role: record.weights[role] for role in spec.starts if role in record.weights}, record.beside,
+                   environment.threads)
 
 
 MISSING = Header(fault="there is none")
