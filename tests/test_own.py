@@ -396,6 +396,9 @@ def test_what_tune_and_a_further_loss_return_is_looked_at(method, said):
     ('("pretrained",)', '"pretrained"', "settings is 'pretrained'; make it a tuple of one or more of pretrained, fix, scratch"),
     ('("pretrained",)', '("pretraned",)', "settings is ('pretraned',); make it a tuple"),
     ('("pretrained",)', "()", "settings is (); make it a tuple"),
+    ("uses_auxiliary: ClassVar[bool] = True", "uses_auxiliary = 'no'", "uses_auxiliary is 'no'; make it True or False"),
+    ("is_method: ClassVar[bool] = True", "rivals = 'random-norm'",
+     "rivals is 'random-norm'; make it a tuple of names of arms"),
     ("scale_init: float = 0.0", "scale_init: float", "my_arm.py cannot be imported (ValidationError: 1 validation error "),
     ("ARM = MyArm()", "raise SystemExit(3)", "my_arm.py ends the program as it is imported; put what it does as a program")])
 def test_a_file_of_an_arm_that_cannot_be_loaded_is_refused_in_one_line(before, after, said, tmp_path, capsys, monkeypatch):

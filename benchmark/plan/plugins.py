@@ -49,7 +49,7 @@ def extend(tasks: Mapping[str, Task], arms: Mapping[str, Arm],
                              "inherit from one of benchmark.spec.contracts")
         check_names(value, place)
         if isinstance(value, Arm):
-            check_settings(value, place)
+            check_facts(value, place)
         if value.name in (tasks if isinstance(value, Task) else arms):
             raise ValueError(f"plugin {value.name!r}: there is one of this name already")
         _MADE_IN[_kind(value), value.name] = module
@@ -70,8 +70,15 @@ def check_names(value: Task | Arm, place: str) -> None:
                              f"{' or _' if part == 'modality' else ', _ or -'} after it")
 
 
-def check_settings(arm: Arm, place: str) -> None:
-    """Raises `ValueError` where an arm makes sense in no setting, or in one that there is not."""
+def check_facts(arm: Arm, place: str) -> None:
+    """Raises `ValueError` where an arm says of itself what would be read as something else: settings that there are not, a text
+    for a yes or no or for several names."""
+    for flag in ("uses_auxiliary", "is_baseline", "is_method", "adds"):
+        if not isinstance(getattr(arm, flag), bool):
+            raise ValueError(f"plugin {place}: {flag} is {getattr(arm, flag)!r}; make it True or False")
+    rivals: object = arm.rivals
+    if not isinstance(rivals, tuple | list) or not all(isinstance(rival, str) for rival in rivals):
+        raise ValueError(f"plugin {place}: rivals is {rivals!r}; make it a tuple of names of arms, such as ('random-norm',)")
     given: object = arm.settings
     if not isinstance(given, tuple | list) or not given or any(setting not in SETTINGS for setting in given):
         raise ValueError(f"plugin {place}: settings is {given!r}; make it a tuple of one or more of {', '.join(SETTINGS)}, "
