@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import functools
 import os
 import sys
 import sysconfig
@@ -11,10 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmark.check.finding import Finding
+from benchmark.records.beside import digest_of
 from benchmark.spec.contracts import Task
 
 ENGINE = Path(__file__).parents[2]
 SHIPPED = [ENGINE / name for name in ("benchmark", "tasks", "baselines")]
+NOT_DATA = [*SHIPPED, *map(Path, {sys.prefix, sys.base_prefix, *sysconfig.get_paths().values()}),
+            *map(Path, ("/proc", "/sys", "/dev", "/etc", "/usr"))]  # of this suite, of Python and packages, of the system
 CODE = {".py", ".pyc", ".pyi", ".so", ".pyd", ".nbi", ".nbc"}  # which other digests cover, or which is made anew
 SHOWN = 3
 _heard: list[tuple[set[str], set[str]]] = []  # of those who listen: files that were read, and written
@@ -23,9 +26,7 @@ _heard: list[tuple[set[str], set[str]]] = []  # of those who listen: files that 
 @contextmanager
 def listening() -> Iterator[set[str]]:
     """The files that Python opens for reading meanwhile, and no library by itself."""
-    if not _installed:
-        sys.addaudithook(_hear)  # which stays for as long as the process
-        _installed.append(True)
+    _install()
     read: set[str] = set()
     own = (read, set[str]())
     _heard.append(own)
@@ -36,7 +37,10 @@ def listening() -> Iterator[set[str]]:
         read -= own[1]
 
 
-_installed: list[bool] = []
+@functools.cache
+def _install() -> None:
+    """Once, as it stays for as long as the process"""
+    sys.addaudithook(_hear)
 
 
 def _hear(event: str, arguments: tuple[object, ...]) -> None:
@@ -65,7 +69,7 @@ def check_files(task: Task, profile: str, imported: set[str]) -> Iterator[Findin
     except Exception:  # of whatever kind
         return
     imported = {path for path in imported if not is_kept_for_its_user(path)}
-    files = sorted(path for path in {*imported, *loaded} - digested if is_data(path) and digest_of(path) not in digests)
+    files = sorted(path for path in {*imported, *loaded} - digested if is_data(path) and _digest_of(path) not in digests)
     if not files:
         yield Finding("ok", "no file is read that data_digests() does not cover")
         return
@@ -81,10 +85,7 @@ def is_data(path: str) -> bool:
     file = Path(path)
     if file.parent.suffix in (".egg-info", ".dist-info"):  # of a package that was installed where it is edited
         return False
-    folders = [Path(folder) for folder in {sys.prefix, sys.base_prefix, *sysconfig.get_paths().values()}]
-    system = [Path(folder) for folder in ("/proc", "/sys", "/dev", "/etc", "/usr")]
-    return (file.suffix not in CODE and file.is_file()
-            and not any(file.is_relative_to(folder) for folder in (*folders, *system, *SHIPPED)))
+    return file.suffix not in CODE and file.is_file() and not any(map(file.is_relative_to, NOT_DATA))
 
 
 def is_kept_for_its_user(path: str) -> bool:
@@ -93,10 +94,9 @@ def is_kept_for_its_user(path: str) -> bool:
     return Path(path).is_relative_to(home) and any(part.startswith(".") for part in Path(path).relative_to(home).parts[:-1])
 
 
-def digest_of(path: str) -> str:
+def _digest_of(path: str) -> str:
     """SHA-256; "" where it cannot be read."""
     try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return digest_of(path)
     except OSError:
         return ""

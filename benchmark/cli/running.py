@@ -9,6 +9,7 @@ import shlex
 import sys
 import tempfile
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,7 @@ from benchmark.plan.fit import note_warmup
 from benchmark.plan.given import note_unnamed
 from benchmark.plan.matrix import Plan
 from benchmark.provenance.currency import Judge, doubts_of
+from benchmark.records.headers import Header
 from benchmark.records.lease import takeover_seconds
 from benchmark.records.record import names_under
 from benchmark.records.store import Store
@@ -110,8 +112,8 @@ def run_matrix(options: argparse.Namespace, command: str) -> int:
                  *tell_spares(headers, {spec.run_id for spec in plan.specs})):
         print(line, flush=True)
     if pending:
-        warn_of_other_conditions(plan, store, site)
-    elif note := tell_whose(plan, store, options):
+        warn_of_other_conditions(plan, headers, site)
+    elif note := tell_whose(plan, store, headers, options):
         print(note, flush=True)
     if options.debug:
         return debug_runs(work, store, site)
@@ -145,13 +147,13 @@ def debug_runs(work: Todo, store: Store, site: Site) -> int:
     return 0
 
 
-def warn_of_other_conditions(plan: Plan, store: Store, site: Site) -> None:
+def warn_of_other_conditions(plan: Plan, headers: Mapping[str, Header], site: Site) -> None:
     """Say so where recorded runs of the plan were trained in other stacks than those to come, or by another number of
     threads or processes, and will not be compared.
     """
     lockstep, processes = site.lockstep, site.processes
-    headers = store.headers(spec.name for spec in plan.specs if spec.kind == "train")
-    sound = [header for header in headers.values() if not header.fault]
+    held = [headers[spec.name] for spec in plan.specs if spec.kind == "train" and spec.name in headers]
+    sound = [header for header in held if not header.fault]
     threads = [header.threads for header in sound]
     for number in sorted(set(threads) - {site.threads}):
         print(f"note: {threads.count(number)} recorded runs were computed by {number} thread{'s' * (number > 1)} each; runs of "
@@ -184,13 +186,13 @@ def print_forecast(plan: Plan, store: Store, jobs: int, options: argparse.Namesp
     return 0
 
 
-def tell_whose(plan: Plan, store: Store, options: argparse.Namespace) -> str:
+def tell_whose(plan: Plan, store: Store, headers: Mapping[str, Header], options: argparse.Namespace) -> str:
     """Whose results these are, where all are here and none was computed here; "" else."""
     if any(store.weights(spec).is_file() for spec in plan.specs):  # which a run leaves, and no repository holds
         return ""
-    headers = store.headers(spec.name for spec in plan.specs)
-    commits = sorted({header.commit[:12] for header in headers.values() if header.commit})
-    devices = sorted({header.device for header in headers.values() if header.device})
+    held = [headers[spec.name] for spec in plan.specs if spec.name in headers]
+    commits = sorted({header.commit[:12] for header in held if header.commit})
+    devices = sorted({header.device for header in held if header.device})
     again = ["benchmark", "run", "--matrix", options.matrix or DEFAULT_MATRIX, *plugins_given(options), "--results", "mine"]
     compared = ["benchmark", "report", "--results", "mine", *plugins_given(options), "--compare", str(store.folder)]
     return (f"note: nothing is computed: these are recorded results, of commit {' and '.join(commits) or 'unknown'} on "

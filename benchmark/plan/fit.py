@@ -11,8 +11,6 @@ from benchmark.spec.runspec import RunSpec
 from benchmark.spec.weightfile import read_head
 
 SHARED = ("depth", "embed_dim", "num_heads", "mlp_ratio")  # of a shape: what blocks must have in common
-
-
 LONGEST_NAME = 240  # bytes, of 255 that file systems take: the folder of a run that is being saved is called by more
 
 

@@ -33,7 +33,7 @@ def altered_beside(folder: Path, beside: Mapping[str, Mapping[str, str]]) -> dic
             try:
                 mark = mark_of(path)
                 known = kept.get(f"{run}/{name}")
-                seen[f"{run}/{name}"] = known if known is not None and known[0] == mark else (mark, _digest(path))
+                seen[f"{run}/{name}"] = known if known is not None and known[0] == mark else (mark, digest_of(path))
                 if seen[f"{run}/{name}"][1] != digest:
                     found.setdefault(run, {})[name] = "is not what the run left"
             except OSError as error:
@@ -50,7 +50,8 @@ def mark_of(path: str) -> Mark:
     return (state.st_ino, state.st_size, state.st_mtime_ns)
 
 
-def _digest(path: str) -> str:
+def digest_of(path: str | Path) -> str:
+    """SHA-256 of a file; raises `OSError`."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

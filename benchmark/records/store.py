@@ -14,7 +14,6 @@ that lie there then are of no record. It names the code, and the weights that we
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -24,6 +23,7 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
+from benchmark.records.beside import digest_of
 from benchmark.records.earlier import RecordError
 from benchmark.records.headers import MISSING, Header, read_headers
 from benchmark.records.lease import PREFIX, Lease, claim, holder_of
@@ -117,8 +117,7 @@ class Store:
     def digest_of_weights(self, spec: RunSpec) -> str:
         """SHA-256 of the weights that are here; "" where there are none."""
         try:
-            with self.weights(spec).open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
+            return digest_of(self.weights(spec))
         except FileNotFoundError:
             return ""
 
@@ -174,8 +173,7 @@ class Store:
         """Put the record and what is `staged` in the place of an earlier one, of all beside it and of a failure, and forget
         the checkpoint. Raises `OSError`."""
         spec = record.spec
-        beside = {path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-                  for path in sorted(self.staged(spec).iterdir()) if path.name != RECORD}
+        beside = {path.name: digest_of(path) for path in sorted(self.staged(spec).iterdir()) if path.name != RECORD}
         write_json(self.staged(spec) / RECORD, record_text(record.model_copy(update={"beside": beside})))
         shutil.rmtree(self._aside(spec, WHOLE), ignore_errors=True)
         self._aside(spec, NEW).rename(self._aside(spec, WHOLE))
