@@ -78,7 +78,7 @@ def check_facts(arm: Arm, place: str) -> None:
             raise ValueError(f"plugin {place}: {flag} is {getattr(arm, flag)!r}; make it True or False")
     rivals: object = arm.rivals
     if not isinstance(rivals, tuple | list) or not all(isinstance(rival, str) for rival in rivals):
-        raise ValueError(f"plugin {place}: rivals is {rivals!r}; make it a tuple of names of arms, such as ('random-norm',)")
+        raise ValueError(f"plugin {place}: rivals is {rivals!r}; make it a tuple of names of arms, such as ('fresh-noise',)")
     given: object = arm.settings
     if not isinstance(given, tuple | list) or not given or any(setting not in SETTINGS for setting in given):
         raise ValueError(f"plugin {place}: settings is {given!r}; make it a tuple of one or more of {', '.join(SETTINGS)}, "
