@@ -57,7 +57,8 @@ def parse_off(data: bytes, path: Path) -> tuple[Array, Array]:
     """Vertices (V, 3) and triangles (T, 3) of a mesh in OFF; polygons are cut, edges and points of faces left out.
 
     Headers may be glued to the counts, as in some of ModelNet40's files ("OFF490 518 0"), of either case, and lack the
-    number of edges; comments, blank lines, normals, and colours of vertices and of faces are passed over.
+    number of edges; comments, blank lines, normals, colours of vertices and of faces, and edges after the faces are passed
+    over. Raises `DataError` where the file has fewer or more of vertices and faces than its header says.
     """
     text = data.removeprefix(b"\xef\xbb\xbf").strip(b"\0 \t\r\n")
     if not text:
@@ -83,6 +84,9 @@ def parse_off(data: bytes, path: Path) -> tuple[Array, Array]:
         listed = lines[1 + num_vertices : 1 + num_vertices + num_faces]
         if len(body) < num_vertices or len(listed) < num_faces or any(len(words) < least for words in body):
             return _checked(*_unlined(lines[1:], num_vertices, num_faces, path), path)
+        if any(len(words) != 3 or words[0] != b"2" for words in lines[1 + num_vertices + num_faces :]):
+            raise DataError(f"{path} goes on after the {num_vertices} vertices and {num_faces} faces of its header; correct "
+                            "these numbers, or remove what is too many")
         vertices = np.array([words[:3] for words in body], dtype="S").astype(np.float64)
         triangles = cut_polygons(_corners(listed, path), vertices, path)
     except (ValueError, OverflowError) as error:
@@ -95,7 +99,9 @@ def parse_off(data: bytes, path: Path) -> tuple[Array, Array]:
 def parse_obj(data: bytes, path: Path) -> tuple[Array, Array]:
     """Vertices (V, 3) and triangles (T, 3) of a mesh in OBJ; polygons are cut, all but vertices and faces left out.
 
-    Corners may have textures and normals (1/2/3), and count from the last vertex before them where they are negative.
+    Corners may have textures and normals (1/2/3), and count from the last vertex before them where they are negative. The
+    format gives weights of vertices (x y z w) a meaning for rational curves and surfaces alone: faces of others than 1 are
+    divided by them in some programs and not in others, and are refused.
     """
     vertices: list[list[bytes]] = []
     faces: list[list[int]] = []
@@ -104,6 +110,9 @@ def parse_obj(data: bytes, path: Path) -> tuple[Array, Array]:
             words = line.partition(b"#")[0].split()
             if words[:1] == [b"v"]:
                 vertices.append(words[1:4])
+                if len(words) == 5 and float(words[4]) != 1:
+                    raise DataError(f"{path} has a vertex of the weight {words[4].decode('ascii', 'replace')} (v x y z w), "
+                                    "which only rational curves and surfaces have; write it anew with x, y and z alone")
             elif words[:1] == [b"f"]:
                 corners = [int(word.partition(b"/")[0]) for word in words[1:]]
                 faces.append([corner + len(vertices) if corner < 0 else corner - 1 for corner in corners])
@@ -174,7 +183,8 @@ def _unlined(lines: list[list[bytes]], num_vertices: int, num_faces: int, path: 
         faces.append(numbers[place : place + 1 + size])
         place += 1 + size
     if place != len(numbers):
-        raise DataError(f"{path} has fewer than {num_faces} whole faces, or colours of faces that are not on their lines")
+        raise DataError(f"{path} has fewer than {num_faces} whole faces, more than these, or colours of faces that are not on "
+                        "their lines")
     return vertices, cut_polygons(_corners(faces, path), vertices, path)
 
 

@@ -140,6 +140,17 @@ def test_a_damaged_mesh_is_named(text, said, tmp_path):
         parse_off(text.encode("latin-1"), path)
 
 
+@pytest.mark.parametrize("header", ["OFF\n5 5 0", "OFF\n4 6 0", "OFF5 5 0", "COFF\n5 3 0", "OFF\n5 5", "OFF\n4 1 0"])
+@pytest.mark.parametrize("ends", [("", ""), (" 255 0 0 255", ""), ("", " 255 0 0")], ids=("plain", "vertices", "faces"))
+def test_an_off_of_more_vertices_or_faces_than_its_header_says_is_no_smaller_mesh(header, ends):
+    vertices, faces = re.findall(r"\d+", header)[:2]
+    said = f"a.off goes on after the {vertices} vertices and {faces} faces of its header; correct these numbers"
+    with pytest.raises(DataError, match=re.escape(said)):
+        parse_off(written(header, *ends).encode(), Path("a.off"))
+    with pytest.raises(DataError, match=r"a\.off (has|is no mesh)"):
+        parse_off(written(header, *ends).replace("\n", " ").encode(), Path("a.off"))
+
+
 def test_a_mesh_without_a_surface_is_named(tmp_path):
     flat = np.zeros((3, 3))
     with pytest.raises(DataError, match=r"cone\.off has no surface"):
@@ -215,6 +226,27 @@ def test_faces_of_obj_with_any_number_of_corners_are_all_there(faces, area, end)
 def test_a_damaged_obj_is_named(faces):
     with pytest.raises(DataError, match=r"bad\.obj"):
         parse_mesh((QUADS + faces).encode(), Path("bad.obj"))
+
+
+@pytest.mark.parametrize(("last", "said"), [
+    ("v 2 .5 0", ""), ("v 2 .5 0 1", ""), ("v 2 .5 0 1.0", ""), ("v 2 .5 0 .2 .3 .4", ""), ("v 2 .5 0 .2 .3 .4 1", ""),
+    ("v 2 .5 0 0.5", r"bad\.obj has a vertex of the weight 0\.5 \(v x y z w\), which only rational curves"),
+    ("v 2 .5 0 0", r"bad\.obj has a vertex of the weight 0 "), ("v 2 .5 0 one", r"bad\.obj is no mesh of numbers")])
+def test_weights_of_an_obj_are_one_and_colours_are_passed_over(last, said):
+    data = (QUADS.replace("v 2 .5 0", last) + "f 1 2 3 4\nf 2 5 3\n").encode()
+    if said:
+        with pytest.raises(DataError, match=said):
+            parse_mesh(data, Path("bad.obj"))
+    else:
+        assert area_of(*parse_mesh(data, Path("a.obj"))) == pytest.approx(1.5)
+
+
+@pytest.mark.parametrize("count", [0, 1, 11, 13, 2**31])
+def test_a_binary_stl_of_another_size_than_its_header_says_is_refused(count):
+    data, _ = exported(trimesh.creation.box((1, 2, 3)), "stl")
+    assert len(parse_mesh(data, Path("a.stl"))[1]) == 12
+    with pytest.raises(DataError, match=r"bad\.stl has 0 vertices and 0 triangles"):
+        parse_mesh(data[:80] + struct.pack("<I", count) + data[84:], Path("bad.stl"))
 
 
 PLY = ("ply\nformat {} 1.0\ncomment square\nelement vertex 4\nproperty double x\nproperty double y\nproperty double z\n"
