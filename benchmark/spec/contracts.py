@@ -46,7 +46,7 @@ class ProfileSpec:
 
     data_sets: tuple[str, ...]  # embedded sets or official roots that enter a result, digested into its identity
     num_classes: int
-    chance: float | None  # of the main metric on the test split: always the commonest answer of train; None: not measured
+    chance: float | None  # of the main metric on the test split, for the answer that is commonest in train; None: not measured
     shape: ModelShape
     pretrain: PretrainRecipe
     train: Mapping[Setting, TrainRecipe]

@@ -8,13 +8,13 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-import numpy as np
 import torch
 import torchaudio.compliance.kaldi
 import torchaudio.functional
 from torch import Tensor
 
 from benchmark.data.embedded import DataError
+from benchmark.spec.sounds import from_mel, to_mel
 from tasks.audioset.sound import read_samples, to_one_channel
 
 SAMPLE_RATE = 16_000
@@ -112,11 +112,8 @@ def dequantise_clip(stored: Tensor) -> Tensor:
 
 def _clip_filters() -> Tensor:
     """(64, 257): triangles, equally spaced on the mel scale, each of height 1"""
-    def mel(hertz: float) -> float:
-        return 2595 * float(np.log10(1 + hertz / 700))
-
-    edges_mel = torch.linspace(mel(_CLIP_LOWEST_HZ), mel(_CLIP_HIGHEST_HZ), _CLIP_BINS + 2, dtype=torch.float64)
-    edges = 700 * (10 ** (edges_mel / 2595) - 1)
+    ends = to_mel(_CLIP_LOWEST_HZ), to_mel(_CLIP_HIGHEST_HZ)
+    edges = from_mel(torch.linspace(*ends, _CLIP_BINS + 2, dtype=torch.float64))
     low, centre, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
     hertz = torch.arange(_CLIP_WINDOW // 2 + 1, dtype=torch.float64) * SAMPLE_RATE / _CLIP_WINDOW
     return torch.minimum((hertz - low) / (centre - low), (high - hertz) / (high - centre)).clamp(min=0)
