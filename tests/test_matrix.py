@@ -10,7 +10,7 @@ import torch
 
 from baselines import ARMS, STUDY
 from baselines.m2pt.study import REAL, group
-from benchmark.plan.fit import check_blocks, check_recipes, note_warmup
+from benchmark.plan.fit import check_blocks, check_recipes, note_warmup, smallest_part
 from benchmark.plan.matrix import Cell, Planner, pretraining_tasks
 from benchmark.plan.names import nearest, parse_seeds, pick
 from benchmark.plan.overrides import parse_override
@@ -18,6 +18,7 @@ from benchmark.plan.presets import Matrix, cells_of, check_groups, narrow, plan_
 from benchmark.plan.study import find_matrix
 from benchmark.spec.recipes import SETTINGS
 from benchmark.spec.weightfile import NAME, BlockShape, Origin
+from benchmark.train.feed import micro_batches
 from tasks import TASKS
 
 MODALITIES = sorted(pretraining_tasks(TASKS))
@@ -256,6 +257,33 @@ def test_values_of_every_profile_fit_each_other(profile):
     planned = Planner(TASKS, profile, unprepared={}).plan(every, [0])
     check_recipes(planned)
     assert note_warmup(planned) == []
+
+
+def test_the_smallest_micro_batch_is_the_one_that_a_run_will_have():
+    (spec,) = [spec for spec in plan().specs if spec.kind == "train" and spec.arm == "finetune"]
+    for batch_size, limit, repeats in ((12, None, 1), (13, 5, 1), (7, 100, 2), (16, 9, 3), (1, None, 1)):
+        chosen = torch.arange(min(batch_size, limit or batch_size))
+        for parts in range(1, batch_size + 1):
+            recipe = spec.recipe.model_copy(update={"batch_size": batch_size, "accumulation": parts, "repeats": repeats})
+            asked = spec.model_copy(update={"recipe": recipe, "limit": limit})
+            assert smallest_part(asked, parts) == min(map(len, micro_batches(chosen, recipe)))
+
+
+@pytest.mark.parametrize(("task", "overrides", "said"), [
+    ("modelnet", ("recipe.batch_size=7", "recipe.accumulation=3"), "; set recipe.accumulation to 1"),
+    ("shapenet", ("recipe.batch_size=8", "recipe.accumulation=8"), "; set recipe.accumulation to 4"),
+    ("modelnet", ("recipe.batch_size=1",), "; give batches more than one sample"),
+    ("modelnet", ("recipe.batch_size=8", "recipe.accumulation=8", "recipe.repeats=2"), ""),
+    ("modelnet", ("recipe.batch_size=8", "recipe.accumulation=4"), ""),
+    ("imagenet", ("recipe.batch_size=8", "recipe.accumulation=8"), "")])
+def test_micro_batches_of_one_sample_under_a_batch_norm_are_not_planned(task, overrides, said):
+    planned = plan(*overrides, targets=(task,), chosen=("finetune",))
+    if said:
+        with pytest.raises(ValueError, match=f"^{task} finetune: recipe has a micro-batch of one sample, which the batch norm "
+                                             f"in the task's head cannot train on{said}"):
+            check_recipes(planned)
+    else:
+        check_recipes(planned)
 
 
 def test_a_warm_up_as_long_as_the_training_is_told_once_for_each_kind_of_run():

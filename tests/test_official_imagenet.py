@@ -233,6 +233,34 @@ def test_big_endian_grey_and_pictures_without_a_known_white(tmp_path):
             decode_picture(path)
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize(("name", "form"), [("a.JPEG", "JPEG"), ("a.png", "PNG"), ("a.webp", "WEBP"), ("a.tif", "TIFF")])
+def test_no_format_is_turned_by_its_exif(tmp_path, name, form, orientation):
+    """Pillow by itself turns TIFF, and leaves the others. Of 5 to 8, in modes that it maps into memory, it mixes up rows."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    pictures = [Image.fromarray(HALF)]
+    if form == "TIFF":
+        pictures += [Image.fromarray(GREY), *(pictures[0].convert(mode) for mode in ("L", "CMYK", "RGBA"))]
+    for picture in pictures:
+        kept = saved(tmp_path / name, picture, form)
+        assert (saved(tmp_path / name, picture, form, exif=exif) == kept).all()
+        assert kept.shape == (48, 60, 3)
+        assert Image.open(tmp_path / name).getexif().get(0x0112) == orientation
+
+
+def test_an_input_that_is_no_number_is_told_by_its_file(root):
+    prepare(LAYOUT, root)
+    train = load([LAYOUT.name])["train"].configured(SHAPE, RECIPE).take(4)
+    batch = train.batch(torch.tensor([3, 1]))
+    assert train.odd_input(batch) == ""
+    batch["input"] = batch["input"].float()
+    batch["input"][1, 0, 0, 0] = torch.inf
+    path = root / train.items[int(train.columns["input"][1])].path
+    assert path.is_file()
+    assert train.odd_input(batch) == f"the input of {path} has NaN or infinity; correct it, or leave it out"
+
+
 def test_every_other_mode_is_the_picture_it_was(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6

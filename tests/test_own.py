@@ -39,6 +39,7 @@ from benchmark.plan.overrides import parse_override
 from benchmark.plan.plugins import extend
 from benchmark.spec.contracts import Arm, Metric
 from benchmark.train.members import Member
+from benchmark.train.plain import NoPathways
 from benchmark.train.setup import build_model
 from tasks import TASKS
 
@@ -377,6 +378,34 @@ def test_an_arm_that_does_nothing_or_returns_no_list_is_one_error(arm, said):
     first, *others = check_arm(arm, {name: tasks[name] for name in ("imagenet", "audioset")}, "tiny")
     assert (first.level, first.what) == ("error", said)
     assert len(others) == ("does nothing" in said), "what `build` returns is said once"
+
+
+@pytest.mark.parametrize(("arm", "found"), [(Silent(), "None"), (ByName(), "an object of dict")])
+def test_a_run_is_refused_as_its_model_is_built_where_build_returns_no_list(arm, found, tmp_path):
+    tasks, _ = load_registry()
+    plan = Planner(tasks, "tiny", limit=16).plan([Cell(tasks["imagenet"], arm, "pretrained", "audio")], [0])
+    with pytest.raises(NoPathways, match=rf"^build\(\) returned {found}; return a list of pathways, or \[\] where"):
+        carry_out(plan, tmp_path)
+
+
+@pytest.mark.parametrize("arm", [Plain(), M2PT()], ids=("plain", "pathways"))
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_an_input_that_is_no_number_is_named_by_the_run_that_meets_it(split, arm, tmp_path):
+    tasks, _ = load_registry()
+
+    class Odd(type(tasks["imagenet"])):
+        def load(self, profile):
+            splits = super().load(profile)
+            columns = splits[split].columns
+            columns["input"] = columns["input"].float()
+            columns["input"][-1, 0, 0, 0] = torch.nan
+            return splits
+
+    overrides = [parse_override(text, tasks, may_fit_nothing=True) for text in (*STEP, "recipe.batch_size=16")]
+    auxiliary = "audio" if arm.uses_auxiliary else None
+    plan = Planner(tasks, "tiny", overrides, limit=16).plan([Cell(Odd(), arm, "pretrained", auxiliary)], [0])
+    with pytest.raises(ArithmeticError, match=r"^the input of sample 15 of 16, counted from 0, has NaN or infinity"):
+        carry_out(plan, tmp_path)
 
 
 @pytest.mark.parametrize(("method", "said"), [

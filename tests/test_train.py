@@ -12,7 +12,7 @@ from benchmark.data.examples import Examples
 from benchmark.data.seeds import SampleRandom
 from benchmark.spec.recipes import TrainRecipe
 from benchmark.train.feed import micro_batches
-from benchmark.train.loop import Progress, Stopped, fit, stop_requested
+from benchmark.train.loop import NonFiniteLoss, Progress, Stopped, fit, stop_requested
 from benchmark.train.optim import WeightAverage, autocast
 
 DEVICE = torch.device("cpu")
@@ -100,6 +100,15 @@ def test_few_samples_weigh_in_micro_batches_as_in_one_batch():
     assert [len(indices) for indices, _ in parts[2][:3]] == [4, 4, 2]
     for name, tensor in whole[0].state_dict().items():
         torch.testing.assert_close(parts[0].state_dict()[name], tensor)
+
+
+@pytest.mark.parametrize(("count", "place"), [(8, 2), (24, 17), (480, 7), (480, 300)])
+def test_a_loss_that_is_no_number_for_an_input_that_is_none_names_that_input(count, place):
+    """Of more steps than are between two looks at the loss, too"""
+    data = examples(count)
+    data.columns["input"][place, 1] = torch.nan
+    with pytest.raises(NonFiniteLoss, match=f"^the input of sample {place} of {count}, counted from 0, has NaN or infinity"):
+        train(recipe(), data=data)
 
 
 def test_half_precision_scales_its_loss_and_leaves_out_steps_that_overflow():

@@ -16,7 +16,6 @@ from benchmark.check.attempt import Unfit, expect, told
 from benchmark.check.finding import Finding
 from benchmark.check.gradients import faults_of_pathways, thawed
 from benchmark.model.encoder import TransformerModel
-from benchmark.model.pathway import Pathway
 from benchmark.model.weights import save_weights
 from benchmark.plan.matrix import Cell, Job, Plan, Planner, pretraining_tasks
 from benchmark.plan.overrides import parse_override
@@ -25,6 +24,7 @@ from benchmark.spec.contracts import Arm, Task
 from benchmark.spec.recipes import Setting
 from benchmark.spec.runspec import Pretrained, Site
 from benchmark.train.execute import execute
+from benchmark.train.plain import NoPathways
 from benchmark.train.setup import build, build_autoencoder
 
 BATCH = 8
@@ -92,7 +92,7 @@ def check_cell(arm: Arm, task: Task, setting: Setting, tasks: Mapping[str, Task]
             if compare and not pathways and not faults:
                 plain = carry_out(planner.plan([Cell(task, Untouched(), setting)], [0]), place / "plain")
                 same = record.weights["result"] == plain.weights["result"]
-    except Unfit as error:  # what `build` returns is no matter of the task
+    except (Unfit, NoPathways) as error:  # what `build` returns is no matter of the task
         return Finding("error", str(error), stop=True)
     except Exception as error:  # of whatever kind, it is what is looked for
         return Finding("error", told(error, cell, arm, task))
@@ -116,13 +116,11 @@ def does_nothing(arm: Arm, cell: str) -> Finding:
 
 
 def guarded(arm: Arm) -> Arm:
-    """The arm, which says what is wrong with what its `build`, `tune` and `further_loss` return"""
+    """The arm, which says what is wrong with what its `tune` and `further_loss` return"""
     kind: type[Arm] = type(arm)
 
     class Guarded(kind):  # type: ignore[valid-type, misc]
-        def build(self, model: TransformerModel, blocks: Mapping[str, nn.ModuleList], random: torch.Generator) -> list[Pathway]:
-            return expect(super().build(model, blocks, random), "build()", "a list of pathways, or [] where there are none",
-                          lambda found: isinstance(found, list | tuple) and all(isinstance(one, Pathway) for one in found))
+        """Named otherwise, and the same"""
 
     def tune(self: Arm, name: str, lr_scale: float, weight_decay: float) -> tuple[float, float]:
         return expect(kind.tune(self, name, lr_scale, weight_decay), "tune()", "two finite numbers, 0 or more: the factor of "

@@ -63,6 +63,15 @@ class Examples:
         """
         return (self.batch(indices, device) for indices in chosen)
 
+    def odd_input(self, batch: Batch) -> str:
+        """One line on the first input of a batch that has NaN or infinity; "" where there is none."""
+        odd = batch["index"][~batch["input"].reshape(len(batch["index"]), -1).isfinite().all(1)].tolist()
+        return f"the input of {self.called(odd[0])} has NaN or infinity; correct it, or leave it out" if odd else ""
+
+    def called(self, place: int) -> str:
+        """What a user finds the sample at `place` by; of a source that reads files, its path"""
+        return f"sample {place} of {len(self)}, counted from 0,"
+
     def labelled(self, share: float, shuffle: bool, random: torch.Generator) -> Self:
         """A `share` of the samples, with labels dealt out anew where `shuffle` is set.
 

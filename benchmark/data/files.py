@@ -73,6 +73,10 @@ class Files(Examples):
         """All but what the reader alters"""
         return {name: value for name, value in strengths.items() if name not in self.reader.alters}
 
+    def called(self, place: int) -> str:
+        """The path of a file"""
+        return printable(self.prepared.root / self.items[int(self.columns["input"][place])].path)
+
     def batch(self, indices: Tensor, device: torch.device | str = "cpu") -> Batch:
         """The samples at `indices` (B,), unaltered."""
         return next(self.stream([indices], device))

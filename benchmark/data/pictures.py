@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 from timm.data.auto_augment import rand_augment_transform
 
@@ -22,6 +22,7 @@ Random = np.random.Generator
 Box = tuple[int, int, int, int]  # left, upper, right, lower
 FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP", "GIF")  # by content; of others some start programs to be read
 BITS, PHOTOMETRIC, WHITE_IS_ZERO = 258, 262, 0  # tags of TIFF, and the value of the second where 0 is white
+WIDTH, HEIGHT = 256, 257  # tags of TIFF
 PLANES, APART = 284, 2  # a tag of TIFF, and its value where each colour is a plane of its own
 START_OF_SCAN, END_OF_IMAGE = b"\xff\xda", b"\xff\xd9"  # of JPEG
 LONGEST = 2**13  # of a side that a whole picture is resized to; of a longer one only the part that is wanted
@@ -29,10 +30,15 @@ LONGEST = 2**13  # of a side that a whole picture is resized to; of a longer one
 
 def decode_picture(path: Path) -> Image.Image:
     """An RGB picture, 16 bits of grey scaled to 8; raises `DataError` naming the file where it is damaged or far too large,
-    or of numbers whose white is not known. As loaders of ImageNet do, it leaves turns by EXIF and drops transparency.
+    or of numbers whose white is not known. As loaders of ImageNet do, it leaves turns by EXIF, of TIFF as of other formats, and
+    drops transparency.
     """
     try:
         with Image.open(path, formats=FORMATS) as image:
+            if isinstance(image, TiffImageFile) and image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+                # Pillow would turn TIFF alone as it loads, and scrambles one of a single channel that it lays on its side.
+                image.getexif()[ExifTags.Base.Orientation] = 1
+                image._size = image.tag_v2[WIDTH], image.tag_v2[HEIGHT]
             if _ends_in_zeros(path, image.format):
                 raise DataError(f"picture {path} is not whole: it ends in zeros, as a copy that stopped leaves it")
             if isinstance(image, TiffImageFile) and image.tag_v2.get(PLANES) == APART and max(image.tag_v2.get(BITS, (1,))) > 8:

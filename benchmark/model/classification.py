@@ -44,6 +44,7 @@ class ProbeHead(Head):
     """BatchNorm without affine -> Linear, of normalised features that `pool` takes (MAE's linear probe)."""
 
     normalised = True
+    least_samples = 2
 
     def __init__(self, num_features: int, num_classes: int, pool: Callable[[Features], Tensor] = mean_of_patches):
         super().__init__()

@@ -71,6 +71,7 @@ class Head(nn.Module):
 
     normalised: bool = False  # whether the encoder's final LayerNorm comes before the head
     taps: Sequence[int] = ()  # indices of blocks, from 0, whose outputs the head wants
+    least_samples: int = 1  # of a micro-batch that it trains on: 2 where a batch norm has one value of each sample
 
     def forward(self, features: Features, batch: Batch) -> Tensor:
         raise TypeError(f"{type(self).__name__} does not define forward")
@@ -114,11 +115,12 @@ def draw_weight(weight: Tensor, std: float | None, random: torch.Generator | Non
     """
     if std is None:
         return nn.init.xavier_uniform_(weight, generator=random)
+    ends = {"a": -6 * std, "b": 6 * std}
     if random is not None:
-        return nn.init.trunc_normal_(weight, std=std, a=-6 * std, b=6 * std, generator=random)
+        return nn.init.trunc_normal_(weight, std=std, generator=random, **ends)
     from timm.layers import trunc_normal_
 
-    drawn: Tensor = trunc_normal_(weight, std=std, a=-6 * std, b=6 * std)
+    drawn: Tensor = trunc_normal_(weight, std=std, **ends)
     return drawn
 
 

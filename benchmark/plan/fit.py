@@ -1,5 +1,5 @@
 """A plan in; whether blocks that are to be joined or loaded have one shape, whether the values of a recipe fit each other, and
-which runs will have no baseline, said before anything is trained. No torch."""
+which runs will have no baseline, said before anything is trained. No torch, but where a head is asked about small batches."""
 
 from __future__ import annotations
 
@@ -63,10 +63,31 @@ def check_recipes(plan: Plan) -> None:
         if recipe.accumulation > recipe.batch_size:
             raise ValueError(f"{where}.accumulation is {recipe.accumulation}, and a batch of {recipe.batch_size} has not so "
                              f"many parts; set it to {recipe.batch_size} or less, or raise {scope}.batch_size")
+        if job.spec.kind == "train" and smallest_part(job.spec, recipe.accumulation) == 1 < _least_samples(job):
+            fitting = next((parts for parts in range(recipe.accumulation, 0, -1)
+                            if recipe.batch_size % parts == 0 and smallest_part(job.spec, parts) > 1), None)
+            way = "give batches more than one sample" if fitting is None else f"set {scope}.accumulation to {fitting}"
+            raise ValueError(f"{where} has a micro-batch of one sample, which the batch norm in the task's head cannot train "
+                             f"on; {way}")
         for name in sorted(job.task.shares & recipe.augment.keys()):
             if not 0 <= recipe.augment[name] <= 1:
                 raise ValueError(f"{where}.augment.{name} is {recipe.augment[name]:g}, and it is a share or a probability; "
                                  "set it to a value from 0 to 1")
+
+
+def smallest_part(spec: RunSpec, accumulation: int) -> int:
+    """Rows in the smallest micro-batch of a run whose batches are cut into so many; see `benchmark.train.feed`."""
+    batch_size, repeats = spec.recipe.batch_size, spec.recipe.repeats or 1
+    samples = min(batch_size, spec.limit or batch_size)
+    parts = -(-samples // -(-batch_size // accumulation))
+    size = -(-samples // parts)
+    return (samples % size or size) * repeats
+
+
+def _least_samples(job: Job) -> int:
+    """Of the task's head, which is built to be asked: where a micro-batch is that small, and nowhere else"""
+    assert job.spec.num_classes is not None
+    return job.task.head(job.spec.shape, job.spec.num_classes, job.spec.setting or "pretrained").least_samples
 
 
 def note_warmup(plan: Plan) -> list[str]:

@@ -71,7 +71,8 @@ def evaluate(model: TransformerModel, task: Task, examples: Examples, spec: RunS
     own = examples.stream(chosen[team.rank :: team.size], device)
     for logits, batch in team.in_order(((scores(model, task, batch, spec), batch) for batch in own), len(chosen)):
         if not logits.isfinite().all():
-            raise ArithmeticError("outputs are not finite; lower the learning rate or clip the gradient")
+            raise ArithmeticError(examples.odd_input(batch)
+                                  or "outputs are not finite; lower the learning rate or clip the gradient")
         meter.update(logits, batch)
         if kept is not None:
             kept.update(task.outputs(logits, batch))

@@ -65,6 +65,11 @@ class Feed:
         for steps in zip(*plans, strict=True):
             yield self._parts(epoch, steps, streams)
 
+    def odd_input(self, epoch: int, first: int, end: int) -> str:
+        """One line on an input with NaN or infinity in these steps of an epoch; "" where there is none."""
+        found = (self.examples[0].odd_input(part.batch) for parts in self.epoch(epoch, first, end) for part in parts)
+        return next(filter(None, found), "")
+
     def _parts(self, epoch: int, steps: Sequence[Sequence[Tensor]], streams: Sequence[Iterator[Batch]]) -> Iterator[Part]:
         repeats = self.recipe.repeats or 1
         count = sum(map(len, steps[0]))

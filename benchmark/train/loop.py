@@ -133,7 +133,11 @@ def train(trainee: Trainee, feed: Feed, recipe: OptimRecipe, checkpoint: Path | 
             step = progress.epoch * feed.steps + index
             total += trainee.step(parts, learning_rate(recipe, (step + 1) / feed.steps), step)
             if (index + 1) % CHECK_EVERY_STEPS == 0 or index + 1 == feed.steps:
-                trainee.check(total.view(-1).tolist(), f"epoch {progress.epoch + 1}, step {index + 1}")
+                try:
+                    trainee.check(total.view(-1).tolist(), f"epoch {progress.epoch + 1}, step {index + 1}")
+                except NonFiniteLoss as error:
+                    unseen = index // CHECK_EVERY_STEPS * CHECK_EVERY_STEPS
+                    raise NonFiniteLoss(feed.odd_input(progress.epoch, unseen, index + 1) or str(error)) from error
             if index + 1 < feed.steps and team.any(stop_requested.is_set()):
                 progress.step, progress.loss = index + 1, total.tolist()
                 spend(progress, began, feed)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.utils.parametrize import is_parametrized
 
 from benchmark.model.encoder import TransformerModel
-from benchmark.model.pathway import CHILD, merge
+from benchmark.model.pathway import CHILD, Pathway, merge
 from benchmark.spec.contracts import Arm
 
 Layout = dict[str, torch.Size]  # of every tensor that is exported, by name
@@ -52,8 +53,16 @@ def part_classes(copied: nn.Module) -> None:
             module.__class__ = type(shared.__name__, shared.__bases__, own)
 
 
-def check_built(model: TransformerModel, plain: Layout, arm: Arm) -> None:
-    """Raises `ValueError`, before anything is trained, where the model of an arm would not be plain once it is merged."""
+class NoPathways(ValueError):
+    """What an arm's `build` returned is no list of pathways."""
+
+
+def check_built(model: TransformerModel, pathways: Any, plain: Layout, arm: Arm) -> None:
+    """Raises `ValueError`, before anything is trained, where the model of an arm would not be plain once it is merged, and
+    `NoPathways` where its `build` returned something else than `pathways`."""
+    if not isinstance(pathways, list | tuple) or not all(isinstance(one, Pathway) for one in pathways):
+        said = "None" if pathways is None else f"an object of {type(pathways).__name__}"
+        raise NoPathways(f"build() returned {said}; return a list of pathways, or [] where there are none")
     if merges_itself(arm):
         model = copy.deepcopy(model)
         part_classes(model)

@@ -77,7 +77,7 @@ def build(spec: RunSpec, task: Task, arm: Arm, starts: Mapping[str, Pretrained])
     model.inputs = load_inputs(spec, task, arm.num_inputs) if arm.num_inputs else None
     pathways = arm.build(model, blocks, generator(spec.seed, *stream))
     model.inputs = None
-    check_built(model, plain, arm)
+    check_built(model, pathways, plain, arm)
     if spec.setting == "fix":
         for pathway in pathways:
             pathway.freeze_auxiliary()

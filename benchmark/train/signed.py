@@ -10,7 +10,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from benchmark.model.pathway import Pathway
-from benchmark.records.signed import SERIES, Row, Signed, read_signed, write_signed
+from benchmark.records.signed import SERIES, NonFinitePathways, Row, Signed, read_signed, write_signed
 from benchmark.train.feed import Feed
 from benchmark.train.loop import Loss, backward
 from benchmark.train.optim import clear_gradients
@@ -57,7 +57,10 @@ class Watch:
                 rows = [signed_row(pathway, {part: held.get_tensor(f"{pathway.name}.{part}")
                                              for part in ("weight", "auxiliary")}) for pathway in self.watched]
             self.signed.note(epoch, _by_series(rows))
-            write_signed(self.file, self.signed)
+            try:
+                write_signed(self.file, self.signed)
+            except NonFinitePathways as error:
+                raise NonFinitePathways(self.feed.odd_input(0, 0, 1) or str(error)) from error
         clear_gradients(self.model)
 
 

@@ -22,6 +22,7 @@ class PointClassifier(Head):
     """2D -> h BN ReLU dropout .5 -> h BN ReLU dropout .5 -> C (Point-MAE)."""
 
     normalised = True
+    least_samples = 2
 
     def __init__(self, shape: ModelShape, num_classes: int):
         super().__init__()

@@ -28,6 +28,7 @@ class PartSegmenter(Head):
     """
 
     normalised = True
+    least_samples = 2  # of the category
 
     def __init__(self, shape: ModelShape, num_classes: int, num_categories: int):
         super().__init__()
