@@ -392,3 +392,17 @@ def test_every_recipe_names_augmentations_that_the_task_knows(task):
         for recipe in task.profiles[profile].train.values():
             task.augment(dict(batch), SampleRandom(0, 0, batch["index"]), recipe.augment)
             assert task.mixable or not (recipe.mixup or recipe.cutmix)
+
+
+@every_task
+@pytest.mark.parametrize("setting", ["pretrained", "fix"])
+def test_a_head_says_how_many_samples_a_micro_batch_must_have(task, setting):
+    """As torch refuses to train batch norms on fewer"""
+    arm = ARMS["finetune" if setting == "pretrained" else "fix"]
+    model = build_model(plan_of(task, arm, setting).specs[-1], task).train()
+    count = model.head.least_samples
+    batch = task.augment(task.load("tiny")["train"].batch(torch.arange(count)), None, {})
+    assert len(model(batch)) == count
+    if count > 1:
+        with pytest.raises(ValueError, match="more than 1 value per channel"):
+            model({name: values[:1] for name, values in batch.items()})
