@@ -424,13 +424,15 @@ def test_the_planted_effect_is_held_against_the_plain_baseline_from_scratch():
     assert summarise_verdicts(verdicts[verdicts["arm"] == "merge-whole"]) == "4 of 4 targets gain beyond every control."
 
 
-def test_one_seed_is_no_evidence_of_anything():
+def test_one_seed_is_no_evidence_of_anything(tmp_path):
     records = [record for record in with_controls(1.0) if record.spec.seed == 0]
     assert answer(analyse(records, [], tasks=INFOS, study=STUDY)) == [
         "Profile tiny, setting pretrained: 2 target x auxiliary pairs ran in one seed, which tells nothing of chance."]
     _, verdicts = judged(records)
     assert set(verdicts["verdict"]) == {ONE_SEED}
     assert summarise_verdicts(verdicts) == "Not judged: one seed tells nothing of chance."
+    write_report(analyse(records, [], tasks=INFOS, study=STUDY), tmp_path, formats=("md",))
+    assert "<br>tiny: +0.10 (n=1)" in (tmp_path / "report.md").read_text(encoding="utf-8")  # beside what is published of it
 
 
 def test_a_difference_that_is_the_same_in_every_seed_is_not_judged():

@@ -37,6 +37,12 @@ class Borrowed(Arm):
     is_method: ClassVar[bool] = True
 
 
+class Known(Borrowed):
+    """What must gain."""
+
+    name: ClassVar[str] = "known"
+
+
 class Lent(Borrowed):
     """What it is held against."""
 
@@ -46,21 +52,22 @@ class Lent(Borrowed):
 
 SECOND = Study(
     name="borrowing", title="Borrowing", question="Does borrowing help?", method="borrowed", arms=("finetune", "borrowed"),
-    targets=("imagenet",), rivals={"borrowed": ("lent",)},
+    targets=("imagenet",), rivals={"borrowed": ("lent",), "known": ("lent",)}, positive={"borrowed": "known"},
     matrices={"loans": Matrix(name="loans", summary="all loans", seeds="0-5", groups=(
-        Group(arms=("finetune", "borrowed", "lent"), targets=("imagenet", "audioset"), auxiliaries=("video",)),))})
-BOTH = {**ARMS, "borrowed": Borrowed(), "lent": Lent()}
+        Group(arms=("finetune", "borrowed", "lent", "known"), targets=("imagenet", "audioset"), auxiliaries=("video",)),))})
+BOTH = {**ARMS, "borrowed": Borrowed(), "lent": Lent(), "known": Known()}
 
 
-def run(gain: float):
-    """Records of the second study's matrix in which the method is ahead by `gain`"""
+def run(gain: float, known: frozenset[str] = frozenset({"imagenet"})):
+    """Records of the second study's matrix in which the method is ahead by `gain`, and its positive control on some targets"""
     plan = plan_matrix(find_matrix("loans", SECOND), TASKS, BOTH, "tiny", range(6))
     for spec in (spec for spec in plan.specs if spec.kind == "train"):
         noise = random.Random(digest(spec.task, spec.arm, spec.seed)).gauss(0, 0.2)
         level = random.Random(digest(spec.task, spec.seed)).gauss(40, 1)
         record = make_record(spec)
         rows = [row.model_copy(update={"metric": TASKS[spec.task].metric.name,
-                                       "value": level + noise + gain * (spec.arm == "borrowed")})
+                                       "value": level + noise + gain * (spec.arm == "borrowed")
+                                       + 3 * (spec.arm == "known" and spec.task in known)})
                 for row in record.measurements if row.metric != "loss"][:1]
         yield record.model_copy(update={"measurements": rows})
 
@@ -89,6 +96,18 @@ def test_a_second_study_is_planned_judged_and_reported(tmp_path, gain, said):
         assert name not in page
 
 
+@pytest.mark.parametrize(("known", "kept", "said"), [
+    ({"imagenet"}, range(6), "known gains beyond its controls on 1 of 2 targets (imagenet)"),
+    ({"imagenet", "audioset"}, range(6), "known gains beyond its controls on 2 of 2 targets (imagenet, audioset)"),
+    (set(), range(6), "known gains beyond its controls on 0 of 2 targets"),
+    (set(), range(1), "known: not judged: one seed tells nothing of chance"), (set(), (), "known was not run")])
+def test_the_report_says_where_a_gain_could_have_been_seen(tmp_path, known, kept, said):
+    records = [record for record in run(0.0, frozenset(known)) if record.spec.arm != "known" or record.spec.seed in kept]
+    write_report(analyse(records, [], tasks=gather([], TASKS, BOTH)[2], study=SECOND), tmp_path, formats=("md",))
+    assert (f"**Could a gain of borrowed have been seen?** {said}. Where its positive control does not, that borrowed shows no "
+            "gain says nothing.\n") in (tmp_path / "report.md").read_text(encoding="utf-8")
+
+
 def test_a_file_of_groups_has_the_studys_arms_and_targets_where_it_names_none(tmp_path):
     file = tmp_path / "mine.yaml"
     file.write_text("groups: [{}, {targets: null, arms: [lent]}]")
@@ -114,7 +133,7 @@ def test_every_file_that_our_study_names_is_installed_with_it():
 
 def test_what_our_study_names_is_there():
     named = {STUDY.method, *STUDY.arms, *STUDY.equal, STUDY.tuned_baseline, *STUDY.rivals, *STUDY.beside}
-    named |= {name for names in (*STUDY.rivals.values(), *STUDY.beside.values()) for name in names}
+    named |= {name for names in (*STUDY.rivals.values(), *STUDY.beside.values(), *STUDY.positive.items()) for name in names}
     assert named <= ARMS.keys()
     assert set(STUDY.targets) <= TASKS.keys()
     assert all(STUDY.profile in TASKS[name].profiles for name in STUDY.targets)

@@ -163,6 +163,8 @@ STUDY = Study(
         "solution": ("solution-noise", "self-copy")},
     beside={"m2pt": ("same-modality",), "low-rank": ("lora", "m2pt"), "aligned": ("m2pt",), "fpt": ("fpt-own",),
             "frozen-block": ("frozen-block-own",), "distil": ("distil-own",)},
+    positive={"low-rank": "low-rank-known", "aligned": "aligned-known", "task-vector": "task-vector-known", "fpt": "fpt-own",
+              "frozen-block": "frozen-block-own", "distil": "distil-own"},
     tuned_baseline="higher-lr",
     noise=("random-norm",),
     dose=("solution", "rho"),

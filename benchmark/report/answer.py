@@ -34,6 +34,28 @@ def control_verdicts(analysis: Analysis, section: int) -> list[tuple[str, str]]:
     return list(found.items())
 
 
+def positive_verdicts(analysis: Analysis, section: int) -> list[tuple[str, str]]:
+    """A question about each arm of a section that has a positive control, and on which targets that control gains."""
+    ours = analysis.verdicts[analysis.verdicts["section"] == section]
+    said = []
+    for arm, control in analysis.study.positive.items():
+        if not (ours["arm"] == arm).any():
+            continue
+        texts = []
+        for (variant, tuned), same in ours[ours["arm"] == control].groupby(["variant", "tuned"], sort=False):
+            name = cell_label(control, "", str(variant)) + (", chosen on val" if tuned else "")
+            judged = same[same["verdict"].isin([HELPS, NO_EVIDENCE])]
+            found = judged[judged["verdict"] == HELPS]
+            where = ", ".join(analysis.data_of(section, str(task)).partition(" (")[0] for task in found["task"])
+            texts.append(f"{name} gains beyond its controls on {len(found)} of {len(judged)} targets"
+                         + (f" ({where})" if where else "") if len(judged) else
+                         f"{name}: {summarise_verdicts(same).rstrip('.').lower()}")
+        text = "; ".join(texts) or f"{control} was not run"
+        said.append((f"Could a gain of {arm} have been seen?",
+                     f"{text}. Where its positive control does not, that {arm} shows no gain says nothing."))
+    return said
+
+
 @dataclass(frozen=True)
 class Counts:
     """What came out of the pairs of one arm in one complete section."""

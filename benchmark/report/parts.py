@@ -19,7 +19,7 @@ from benchmark.evidence.means import printed_gains
 from benchmark.evidence.rule import shared_sources
 from benchmark.evidence.sections import PROFILES, rank_in, slugify, unique_slugs
 from benchmark.report import curves, figures
-from benchmark.report.answer import control_verdicts
+from benchmark.report.answer import control_verdicts, positive_verdicts
 from benchmark.report.compare import comparison_table, say_others, say_outputs, summarise
 from benchmark.report.cost import cost_table, draw_cost
 from benchmark.report.document import Document, Heading, Items, Paragraph
@@ -96,7 +96,8 @@ def add_controls(document: Document, analysis: Analysis) -> None:
         said: dict[str, list[str]] = {}  # of many variants the same
         for name, text in control_verdicts(analysis, place.number):
             said.setdefault(text, []).append(name)
-        document.add(*(Paragraph(text, f"{'; '.join(names)}:") for text, names in said.items()))
+        document.add(*(Paragraph(text, f"{'; '.join(names)}:") for text, names in said.items()),
+                     *(Paragraph(text, question) for question, text in positive_verdicts(analysis, place.number)))
         document.table(f"controls-{place.slug}",
                        contrasts_table(collection, analysis.contrasts, analysis.verdicts, place.number))
         if place.number != headline_section(analysis):

@@ -94,8 +94,9 @@ def show_measured(row: Any, quantity: str) -> str:
     """E.g. "+0.42 [-0.30, +1.14] (n=3)" from the columns of a judged claim; times as factors, parameters in millions"""
     sign = "+" if quantity == "gain" else ""
     before, after = "factor " if quantity.endswith(" time") else "", " M" if quantity.endswith(" parameters") else ""
-    value, *ends = (f"{round(number, 2) + 0.0:{sign}.2f}" for number in (row.measured, row.low, row.high))  # never -0.00
-    interval = "" if pd.isna(row.low) else f" [{', '.join(ends)}]"
+    numbers = [row.measured, *([] if pd.isna(row.low) else [row.low, row.high])]
+    value, *ends = (f"{round(number, 2) + 0.0:{sign}.2f}" for number in numbers)  # never -0.00
+    interval = f" [{', '.join(ends)}]" if ends else ""
     return f"{before}{value}{after}{interval} (n={int(row.n)})".replace("-", MINUS)
 
 
