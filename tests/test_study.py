@@ -97,15 +97,15 @@ def test_a_second_study_is_planned_judged_and_reported(tmp_path, gain, said):
 
 
 @pytest.mark.parametrize(("known", "kept", "said"), [
-    ({"imagenet"}, range(6), "known gains beyond its controls on 1 of 2 targets (imagenet)"),
-    ({"imagenet", "audioset"}, range(6), "known gains beyond its controls on 2 of 2 targets (imagenet, audioset)"),
-    (set(), range(6), "known gains beyond its controls on 0 of 2 targets"),
-    (set(), range(1), "known: not judged: one seed tells nothing of chance"), (set(), (), "known was not run")])
+    ({"imagenet"}, range(6), "known gains beyond its controls on 1 of 2 targets (imagenet). Where"),
+    ({"imagenet", "audioset"}, range(6), "known gains beyond its controls on 2 of 2 targets (imagenet, audioset). Where"),
+    (set(), range(6), "known gains beyond its controls on 0 of 2 targets. Where"),
+    (set(), range(1), "By known: not judged: one seed tells nothing of chance.\n"),
+    (set(), (), "Not known, as known was not run.\n")])
 def test_the_report_says_where_a_gain_could_have_been_seen(tmp_path, known, kept, said):
     records = [record for record in run(0.0, frozenset(known)) if record.spec.arm != "known" or record.spec.seed in kept]
     write_report(analyse(records, [], tasks=gather([], TASKS, BOTH)[2], study=SECOND), tmp_path, formats=("md",))
-    assert (f"**Could a gain of borrowed have been seen?** {said}. Where its positive control does not, that borrowed shows no "
-            "gain says nothing.\n") in (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert f"**Could a gain of borrowed have been seen?** {said}" in (tmp_path / "report.md").read_text(encoding="utf-8")
 
 
 def test_a_file_of_groups_has_the_studys_arms_and_targets_where_it_names_none(tmp_path):

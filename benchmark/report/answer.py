@@ -41,18 +41,20 @@ def positive_verdicts(analysis: Analysis, section: int) -> list[tuple[str, str]]
     for arm, control in analysis.study.positive.items():
         if not (ours["arm"] == arm).any():
             continue
+        controls = ours[ours["arm"] == control]
         texts = []
-        for (variant, tuned), same in ours[ours["arm"] == control].groupby(["variant", "tuned"], sort=False):
-            name = cell_label(control, "", str(variant)) + (", chosen on val" if tuned else "")
+        for (variant, tuned), same in controls.groupby(["variant", "tuned"], sort=False):
             judged = same[same["verdict"].isin([HELPS, NO_EVIDENCE])]
-            found = judged[judged["verdict"] == HELPS]
-            where = ", ".join(analysis.data_of(section, str(task)).partition(" (")[0] for task in found["task"])
-            texts.append(f"{name} gains beyond its controls on {len(found)} of {len(judged)} targets"
-                         + (f" ({where})" if where else "") if len(judged) else
-                         f"{name}: {summarise_verdicts(same).rstrip('.').lower()}")
-        text = "; ".join(texts) or f"{control} was not run"
+            found = judged.loc[judged["verdict"] == HELPS, "task"]
+            where = ", ".join(analysis.data_of(section, str(task)).partition(" (")[0] for task in found)
+            name = cell_label(control, "", str(variant)) + (", chosen on val," if tuned else "")
+            if len(judged):
+                texts.append(f"{name} gains beyond its controls on {len(found)} of {len(judged)} targets"
+                             + (f" ({where})" if where else ""))
         said.append((f"Could a gain of {arm} have been seen?",
-                     f"{text}. Where its positive control does not, that {arm} shows no gain says nothing."))
+                     f"{'; '.join(texts)}. Where its positive control does not, that {arm} shows no gain says nothing." if texts
+                     else f"Not known, as {control} was not run." if controls.empty
+                     else f"By {control}: {summarise_verdicts(controls)[0].lower()}{summarise_verdicts(controls)[1:]}"))
     return said
 
 
