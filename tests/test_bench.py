@@ -35,6 +35,7 @@ from benchmark.bench.steps import count_operations
 from benchmark.cli.main import main
 from benchmark.evidence.expense import training_operations
 from benchmark.provenance.environment import describe_environment
+from benchmark.runner.machine import processor_name
 from benchmark.spec.contracts import Task
 from tasks import TASKS
 
@@ -121,6 +122,10 @@ def test_jobs_are_how_many_runs_overlap_most_of_the_time():
              for first, last in ((0, 100), (0, 40), (40, 100), (100, 130), (500, 560))]
     assert jobs_of(spans) == 2
     assert jobs_of(spans[:1]) == jobs_of([]) == 1
+
+
+def test_the_processor_has_one_name_with_and_without_torch():
+    assert processor_name() == describe_environment(CPU).processor_name != ""
 
 
 def test_other_work_on_the_machine_is_said(monkeypatch):

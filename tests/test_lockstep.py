@@ -488,10 +488,15 @@ def test_what_is_computed_again_is_what_other_code_stacked_or_everything(plugins
     assert third["finetune"].started > first["finetune"].started
     printed = call("run", plugins, tmp_path, *matrix, "--arm", "zero", "--lockstep", "1")[1]
     assert "note: 2 recorded runs were trained with --lockstep 3; runs with --lockstep 1 are not compared with them" in printed
+    elsewhere = {"threads": 77, "processor": "Another CPU, 64 cores"}
     for record in third.values():
-        store.save(record.model_copy(update={"environment": record.environment.model_copy(update={"threads": 77})}))
+        store.save(record.model_copy(update={"environment": record.environment.model_copy(update=elsewhere)}))
     printed = call("run", plugins, tmp_path, *matrix, "--arm", "higher-lr")[1]
+    here = third["gain"].environment.processor_name
+    assert f"note: 2 recorded runs were computed on Another CPU; runs on {here} are not compared with them" in printed
     assert re.search(r"note: 2 recorded runs were computed by 77 threads each; runs of \d+ are not compared with them", printed)
+    again = call("run", plugins, tmp_path, *matrix, "--arm", "higher-lr", "--overwrite", "all")[1]
+    assert "recorded runs were computed" not in again, "what is replaced is compared with nothing"
 
 
 def test_runs_of_another_stack_are_not_paired_and_shared_time_is_no_runs_own():

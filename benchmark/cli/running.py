@@ -9,7 +9,7 @@ import shlex
 import sys
 import tempfile
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,7 +34,7 @@ from benchmark.records.headers import Header
 from benchmark.records.lease import takeover_seconds
 from benchmark.records.record import names_under
 from benchmark.records.store import Store
-from benchmark.runner.machine import count_cores, default_jobs, default_lockstep
+from benchmark.runner.machine import count_cores, count_gpus, default_jobs, default_lockstep, processor_name
 from benchmark.spec.runspec import Site
 
 if TYPE_CHECKING:
@@ -112,7 +112,8 @@ def run_matrix(options: argparse.Namespace, command: str) -> int:
                  *tell_spares(headers, {spec.run_id for spec in plan.specs})):
         print(line, flush=True)
     if pending:
-        warn_of_other_conditions(plan, headers, site)
+        warn_of_other_conditions([headers[spec.name] for spec in plan.specs
+                                  if spec.kind == "train" and spec.name in kept & headers.keys()], site)
     elif note := tell_whose(plan, store, headers, options):
         print(note, flush=True)
     if options.debug:
@@ -147,22 +148,25 @@ def debug_runs(work: Todo, store: Store, site: Site) -> int:
     return 0
 
 
-def warn_of_other_conditions(plan: Plan, headers: Mapping[str, Header], site: Site) -> None:
-    """Say so where recorded runs of the plan were trained in other stacks than those to come, or by another number of
-    threads or processes, and will not be compared.
+def warn_of_other_conditions(held: Sequence[Header], site: Site) -> None:
+    """Say so where runs that are kept were trained on another processor than those to come, in other stacks, or by another
+    number of threads or processes, and will not be compared.
     """
     lockstep, processes = site.lockstep, site.processes
-    held = [headers[spec.name] for spec in plan.specs if spec.kind == "train" and spec.name in headers]
-    sound = [header for header in held if not header.fault]
-    threads = [header.threads for header in sound]
+    if site.device == "cpu" or (site.device == "auto" and not count_gpus()):
+        where, here = [header.place for header in held], processor_name()
+        for place in sorted(set(where) - {here}):
+            print(f"note: {where.count(place)} recorded runs were computed on {place}; runs on {here} are not compared with "
+                  "them", flush=True)
+    threads = [header.threads for header in held]
     for number in sorted(set(threads) - {site.threads}):
         print(f"note: {threads.count(number)} recorded runs were computed by {number} thread{'s' * (number > 1)} each; runs of "
               f"{site.threads} are not compared with them (--jobs says how many runs share the cores)", flush=True)
-    stacks = [header.lockstep for header in sound]
+    stacks = [header.lockstep for header in held]
     for places in sorted(set(stacks) - {lockstep}):
         print(f"note: {stacks.count(places)} recorded runs were trained with --lockstep {places}; runs with --lockstep "
               f"{lockstep} are not compared with them", flush=True)
-    others = [header.processes for header in sound if header.processes != (processes,)]
+    others = [header.processes for header in held if header.processes != (processes,)]
     if others:
         print(f"note: {len(others)} recorded runs were computed by {' or '.join(sorted({str(each[-1]) for each in others}))} "
               f"processes each; runs of {processes} are not compared with them", flush=True)

@@ -9,7 +9,6 @@ pairs count, with a remark.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -64,13 +63,11 @@ class Run:
     def environment(self) -> tuple[str, int, int, tuple[int, ...], str]:
         where = self.record.environment
         place = self.standing.place or place_of(where, self.spec)
-        device = self.processor if where.device == "cpu" else where.device
-        return (device, where.threads, where.lockstep or 1, where.processes or (1,), place)
+        return (where.place, where.threads, where.lockstep or 1, where.processes or (1,), place)
 
-    @cached_property
+    @property
     def processor(self) -> str:
-        """Its name alone: of how many cores a machine has, no bit depends"""
-        return re.sub(r", \d+ cores$", "", self.record.environment.processor)
+        return self.record.environment.processor_name
 
     @property
     def checkpoint(self) -> tuple[str | None, str | None]:

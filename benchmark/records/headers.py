@@ -57,6 +57,7 @@ class Header:
     began: Mapping[str, str] = field(default_factory=dict)  # SHA-256 of the weights that it started from, by role
     beside: Mapping[str, str] = field(default_factory=dict)  # `Record.beside`
     threads: int = 1
+    place: str = ""  # `Environment.place`
     fault: str = ""
 
     @classmethod
@@ -67,7 +68,7 @@ class Header:
                    record.code, environment.lockstep or 1, environment.processes or (1,), environment.device,
                    environment.commit, changed_ns, record.seconds.get("wall"), record.weights.get("result", ""), spec.starts,
                    {role: record.weights[role] for role in spec.starts if role in record.weights}, record.beside,
-                   environment.threads)
+                   environment.threads, environment.place)
 
 
 MISSING = Header(fault="there is none")

@@ -31,7 +31,7 @@ Selection = Literal["last", "best_val", "oracle"]
 
 
 class Environment(Frozen):
-    """Where a run was computed; `computing` of it decides which runs are paired without a word."""
+    """Where a run was computed."""
 
     commit: str | None = None  # of the suite's own repository; None where it is installed without one
     dirty: bool | None = None
@@ -47,6 +47,16 @@ class Environment(Frozen):
     lockstep: int | None = None  # places of the stack in which it was trained with others; absent where it trained alone
     processes: tuple[int, ...] | None = None  # that shared the run, each number of them that there was; absent: one
     lockstep_how: str | None = None  # how the stack computes attention, and whether its steps were captured
+
+    @property
+    def processor_name(self) -> str:
+        """Without its cores: of how many a machine has, no bit depends."""
+        return re.sub(r", \d+ cores$", "", self.processor)
+
+    @property
+    def place(self) -> str:
+        """What computed: the GPU, or the processor by its name."""
+        return self.processor_name if self.device == "cpu" else self.device
 
 
 class Measurement(Frozen):
