@@ -37,7 +37,7 @@ def plan(tmp_path: Path, text: str | bytes, capsys) -> tuple[int, str]:
     (GROUP + "  options:\n  - {layers: attn.qkv}\n", "[layers=attn.qkv]"),
     (GROUP + '  options:\n  - {layers: "attn.qkv,mlp.fc1"}\n', "[layers=attn.qkv+mlp.fc1]"),
     (GROUP.replace("[point]", "['point , audio', point]"), "m2pt(audio)"),
-    (GROUP.replace("m2pt", "'m2pt '"), "9 runs"),
+    (GROUP.replace("m2pt", "'m2pt '"), "9 runs"), (GROUP.replace("[imagenet]", "null"), "kinetics m2pt(point)"),
     ("seeds: ['08']\n" + GROUP, "8:missing"),
     ("groups:\n- &first\n  arms: [scratch]\n  settings: [scratch]\n  targets: [imagenet]\n- <<: *first\n"
      "  targets: [shapenet]\n", "shapenet scratch")])
@@ -64,6 +64,11 @@ SEEDS = "seeds: expected numbers and ranges such as 0-2, or a list such as [0, 3
     (GROUP.replace("[scratch]", "[scrtach]"), "group 1: settings.1: 'scrtach' is none of these; 'pretrained', 'fix' or"),
     ("groups: []\n", "groups: expected at least one group"),
     (GROUP.replace("[imagenet]", "[]"), "group 1: targets: expected at least one in the list"),
+    (GROUP.replace(" [imagenet]", ""), "line 4: targets has no value; give it one, or leave it out"),
+    (GROUP.replace(" [point]", "  # to come"), "line 5: auxiliaries has no value; give it one, or leave it out"),
+    ("seeds:\n" + GROUP, "line 1: seeds has no value; give it one, or leave it out"),
+    (GROUP + "  set: {recipe.lr: }\n", "line 6: recipe.lr has no value; give it one, or leave it out"),
+    ("seeds: []\n" + GROUP, SEEDS),
     ("seeds: [0.0, 1]\n" + GROUP, SEEDS),
     ("seeds: 1e3\n" + GROUP, SEEDS),
     ("seeds: true\n" + GROUP, SEEDS), ("seeds: 010\n" + GROUP, "line 1: 010 is 8 to YAML; write it without a zero before it"),

@@ -88,4 +88,4 @@ def seeds_as_text(value: Any) -> Any:
     """Seeds as `benchmark.plan.matrix.parse_seeds` reads them: a number, or a list of numbers and ranges, says the same as a
     text; all else is given back as it is."""
     parts = value if isinstance(value, list | tuple) else [value]
-    return ",".join(map(str, parts)) if all(type(part) in (int, str) for part in parts) else value
+    return ",".join(map(str, parts)) if parts and all(type(part) in (int, str) for part in parts) else value

@@ -1,4 +1,5 @@
-"""A YAML file in, plain values out. Keys that are given twice are refused: the last would win in silence. No torch."""
+"""A YAML file in, plain values out. Keys that are given twice are refused, as the last would win in silence, and keys without a
+value, which may be `null` where that is written. No torch."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from typing import Any
 import yaml
 
 MERGE = "tag:yaml.org,2002:merge"
+NULL = "tag:yaml.org,2002:null"
 FLOAT = "tag:yaml.org,2002:float"
 
 
@@ -17,13 +19,15 @@ class _Loader(yaml.SafeLoader):
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
         lines: dict[Any, int] = {}
-        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+        for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
             if key.tag == MERGE or not isinstance(key, yaml.ScalarNode):
                 continue
             name, line = self.construct_object(key), key.start_mark.line + 1
             if name in lines:
                 raise ValueError(f"{name} is given twice, in lines {lines[name]} and {line}")
             lines[name] = line
+            if value.tag == NULL and not value.value:
+                raise ValueError(f"line {line}: {name} has no value; give it one, or leave it out")
         return super().construct_mapping(node, deep)
 
     def construct_yaml_int(self, node: Any) -> int:
