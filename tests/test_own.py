@@ -37,7 +37,7 @@ from benchmark.model.weights import export_weights, read_weights
 from benchmark.plan.matrix import Cell, Planner
 from benchmark.plan.overrides import parse_override
 from benchmark.plan.plugins import extend
-from benchmark.spec.contracts import Arm, Metric
+from benchmark.spec.contracts import Arm, Metric, Trained
 from benchmark.train.members import Member
 from benchmark.train.plain import NoPathways
 from benchmark.train.setup import build_model
@@ -419,6 +419,44 @@ def test_what_tune_and_a_further_loss_return_is_looked_at(method, said):
     found = check_cell(type("Tuned", (M2PT,), method)(), tasks["imagenet"], "pretrained", tasks, "tiny")
     assert found.level == "error"
     assert found.what.startswith(said)
+
+
+def given_back(**values):
+    """An arm whose methods of these names return these values"""
+    return type("Given", (M2PT,), {name: lambda self, *asked, value=value: value for name, value in values.items()})()
+
+
+@pytest.mark.parametrize(("arm", "said"), [
+    (type("Apart", (M2PT,), {"further_loss": lambda self, model, batch, features, logits: logits.square().mean().detach()})(),
+     "further_loss() returned a tensor that has no gradient, so that the model is trained without it; compute it of what "
+     "trains, and detach nothing on the way"),
+    (type("Fewer", (M2PT,), {"num_inputs": property(lambda self: -3)})(), "arm m2pt: num_inputs is -3; make it a whole number, "
+     "0 or more"),
+    (given_back(starts=None), "arm m2pt: starts() returned None; return a dict of Start(modality, seed) by role, or {}"),
+    (given_back(starts={"target": "image"}), "arm m2pt: starts() returned {'target': 'image'}; return a dict of "
+     "Start(modality, seed) by role, or {}"),
+    (given_back(trained=[]), "arm m2pt: trained() returned []; return a dict of Trained(arm, setting, seed), the arm an object "
+     "and no name, by role, or {}"),
+    (given_back(trained={"one": Trained("finetune", "pretrained", 0)}), "arm m2pt: trained() returned {'one': Trained(arm="
+     "'finetune', setting='pretrained', seed=0)}; return a dict of Trained(arm, setting, seed), the arm an object and no name, "
+     "by role, or {}"),
+    (given_back(stream="mine"), "arm m2pt: stream() returned 'mine'; return a tuple of texts, such as ('arm', 'm2pt')"),
+    (given_back(stream=None), "arm m2pt: stream() returned None; return a tuple of texts, such as ('arm', 'm2pt')")],
+    ids=["further_loss", "num_inputs", "starts", "a start", "trained", "a trained arm", "a text as stream", "stream"])
+def test_what_an_arm_says_of_its_starts_its_numbers_and_its_loss_is_one_error(arm, said):
+    tasks, _ = load_registry()
+    (found,) = check_arm(arm, {name: tasks[name] for name in ("imagenet", "audioset")}, "tiny")
+    assert (found.level, found.what) == ("error", said)
+
+
+def test_a_run_of_an_arm_that_says_otherwise_than_is_asked_is_refused_in_one_line(tmp_path, capsys):
+    assert main(["new", "arm", "own-starts", "--out", str(tmp_path)]) == 0
+    file = tmp_path / "own_starts.py"
+    file.write_text(file.read_text().replace("    def build(", "    def starts(self, *asked):\n        pass\n\n    def build("))
+    capsys.readouterr()
+    assert main(["run", "-t", "imagenet", "--arm", "own-starts", "--plugins", str(file), "--results", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == ("benchmark: arm own-starts: starts() returned None; return a dict of Start(modality, "
+                                       "seed) by role, or {}\n")
 
 
 @pytest.mark.parametrize(("before", "after", "said"), [

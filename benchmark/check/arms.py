@@ -12,13 +12,14 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from benchmark.check.attempt import Unfit, expect, told
+from benchmark.check.attempt import expect, told
 from benchmark.check.finding import Finding
 from benchmark.check.gradients import faults_of_pathways, thawed
 from benchmark.model.encoder import TransformerModel
 from benchmark.model.weights import save_weights
 from benchmark.plan.matrix import Cell, Job, Plan, Planner, pretraining_tasks
 from benchmark.plan.overrides import parse_override
+from benchmark.plan.plugins import Unfit
 from benchmark.records.record import Record
 from benchmark.spec.contracts import Arm, Task
 from benchmark.spec.recipes import Setting
@@ -92,7 +93,7 @@ def check_cell(arm: Arm, task: Task, setting: Setting, tasks: Mapping[str, Task]
             if compare and not pathways and not faults:
                 plain = carry_out(planner.plan([Cell(task, Untouched(), setting)], [0]), place / "plain")
                 same = record.weights["result"] == plain.weights["result"]
-    except (Unfit, NoPathways) as error:  # what `build` returns is no matter of the task
+    except (Unfit, NoPathways) as error:  # what a method returns is no matter of the task
         return Finding("error", str(error), stop=True)
     except Exception as error:  # of whatever kind, it is what is looked for
         return Finding("error", told(error, cell, arm, task))
@@ -128,8 +129,12 @@ def guarded(arm: Arm) -> Arm:
                       and len(found) == 2 and all(isinstance(one, int | float) and 0 <= one < math.inf for one in found))
 
     def further_loss(self: Arm, model: TransformerModel, *others: Any) -> torch.Tensor:
-        return expect(kind.further_loss(self, model, *others), "further_loss()", "a tensor of one number, which is added to "
+        term = expect(kind.further_loss(self, model, *others), "further_loss()", "a tensor of one number, which is added to "
                       "the loss", lambda found: isinstance(found, torch.Tensor))
+        if not term.requires_grad:
+            raise Unfit("further_loss() returned a tensor that has no gradient, so that the model is trained without it; "
+                        "compute it of what trains, and detach nothing on the way")
+        return term
 
     for method in (tune, further_loss):  # where an arm has none of its own, the engine sees that
         if getattr(kind, method.__name__) is not getattr(Arm, method.__name__):

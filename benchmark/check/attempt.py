@@ -10,13 +10,10 @@ from typing import Any, TypeVar
 
 from benchmark.check.finding import Finding
 from benchmark.data.embedded import DataError
+from benchmark.plan.plugins import Unfit
 
 Found = TypeVar("Found")
 ENGINE = Path(__file__).parents[1]
-
-
-class Unfit(ValueError):
-    """What a method gave back is not what was asked of it; the text says all."""
 
 
 def attempt(step: Generator[Finding, None, Found], place: str, *owners: object) -> Generator[Finding, None, Found | None]:

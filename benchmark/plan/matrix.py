@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from benchmark.plan.given import Published, file_digest, given_weights, published_files
 from benchmark.plan.names import nearest
 from benchmark.plan.overrides import Override, as_field, check_number
-from benchmark.plan.plugins import modules_of
+from benchmark.plan.plugins import by_role, check_draws, modules_of
 from benchmark.provenance.code import own_files
 from benchmark.provenance.packages import code_with_packages, own_packages
 from benchmark.spec.contracts import Arm, ProfileSpec, Start, Task, Trained
@@ -134,13 +134,15 @@ class Planner:
         fold = seed % FOLDS if "fold" in self._profile(cell.task).train[cell.setting].augment else None
         known = self._trainings.get((id(cell), fold))
         arm = known.arm if known else self._override(cell.arm, "arm", cell.task)
-        starts = arm.starts(cell.task.modality, cell.auxiliary, cell.setting, seed)
+        starts = by_role(arm, Start, "starts", arm.starts(cell.task.modality, cell.auxiliary, cell.setting, seed))
+        trained = by_role(arm, Trained, "trained", arm.trained(cell.setting, seed))
         needs = {role: self._pretrain(start).spec for role, start in starts.items() if start.modality not in self.given}
-        needs |= {role: self._train_first(cell.task, start) for role, start in arm.trained(cell.setting, seed).items()}
+        needs |= {role: self._train_first(cell.task, start) for role, start in trained.items()}
         files = {role: self._file(start, seed, arm, cell.task) for role, start in starts.items()
                  if start.modality in self.given}
         digests = {role: file_digest(file.weights) for role, file in files.items()}
         if known is None:
+            check_draws(arm, cell.task, cell.setting, cell.auxiliary)
             origins = {role: need.comparison for role, need in needs.items()} | digests
             known = _Training(cell, arm, ManySeeds(self._training(cell, arm, origins, fold, published_files(files))))
             self._trainings[id(cell), fold] = known

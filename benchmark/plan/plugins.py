@@ -8,12 +8,18 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
+from typing import TypeVar
 
 from benchmark.plan.given import FOREIGN
-from benchmark.spec.contracts import Arm, Task
-from benchmark.spec.recipes import SETTINGS
+from benchmark.spec.contracts import Arm, Start, Task, Trained
+from benchmark.spec.recipes import SETTINGS, Setting
 
+Origin = TypeVar("Origin", Start, Trained)
 _MADE_IN: dict[tuple[str, str], str] = {}  # the module in which a plugin's object is made, by its kind and name
+
+
+class Unfit(ValueError):
+    """What a method of a user's own gave back is not what was asked of it; the text says all."""
 
 
 def modules_of(value: Task | Arm) -> tuple[str, ...]:
@@ -83,6 +89,25 @@ def check_facts(arm: Arm, place: str) -> None:
     if not isinstance(given, tuple | list) or not given or any(setting not in SETTINGS for setting in given):
         raise ValueError(f"plugin {place}: settings is {given!r}; make it a tuple of one or more of {', '.join(SETTINGS)}, "
                          "such as ('pretrained',)")
+
+
+def by_role(arm: Arm, kind: type[Origin], method: str, found: Mapping[str, Origin]) -> Mapping[str, Origin]:
+    """What `starts` or `trained` of an arm gave back; raises `Unfit` where it is something else than is asked."""
+    if not isinstance(found, Mapping) or not all(isinstance(one, kind) for one in found.values()) or any(
+            isinstance(one, Trained) and not isinstance(one.arm, Arm) for one in found.values()):
+        wanted = "Start(modality, seed)" if kind is Start else "Trained(arm, setting, seed), the arm an object and no name,"
+        raise Unfit(f"arm {arm.name}: {method}() returned {str(found)[:80]}; return a dict of {wanted} by role, or {{}}")
+    return found
+
+
+def check_draws(arm: Arm, task: Task, setting: Setting, auxiliary: str | None) -> None:
+    """Raises `Unfit` where an arm says otherwise than is asked how it draws random numbers, or how many inputs it wants."""
+    stream: object = arm.stream(task.name, setting, auxiliary)
+    if not isinstance(stream, tuple | list) or not all(isinstance(part, str | int) for part in stream):
+        raise Unfit(f"arm {arm.name}: stream() returned {stream!r}; return a tuple of texts, such as ('arm', {arm.name!r})")
+    inputs: object = arm.num_inputs
+    if not isinstance(inputs, int) or inputs < 0:
+        raise Unfit(f"arm {arm.name}: num_inputs is {inputs!r}; make it a whole number, 0 or more")
 
 
 def _files_of(place: Path) -> list[Path]:
