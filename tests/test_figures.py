@@ -16,7 +16,7 @@ from benchmark.evidence.analysis import analyse
 from benchmark.report.canvas import drawn, house_style, line_styles, side_by_side
 from benchmark.report.curves import draw_curves, draw_scales
 from benchmark.report.equal import draw_equal
-from benchmark.report.figures import draw_seeds
+from benchmark.report.figures import draw_forest, draw_seeds
 
 PARAMETERS = {"trainable": 1000, "training": 1000, "merged": 1000}
 FEW = dict(list(TASKS.items())[:2])
@@ -182,9 +182,30 @@ def test_side_by_side_moves_no_more_than_it_must():
     assert np.mean(moved) == pytest.approx(np.mean(random))
 
 
-def test_an_axis_speaks_of_hollow_markers_only_where_there_are_any():
-    from benchmark.report.figures import draw_forest
+@pytest.mark.parametrize(("role", "shift"), [("control", 15.0), ("control", -15.0), ("method", 15.0)])
+def test_a_control_far_out_stands_at_the_edge_with_its_numbers_and_leaves_the_others_their_room(role, shift):
+    """A known solution gained 15 points where all else was within 1; what a method gains is always drawn"""
+    far = [make_record(make_spec("imagenet", "self-copy", seed=seed, role=role), 45.0 + shift + seed) for seed in range(3)]
+    records = [make_record(make_spec("imagenet", arm, auxiliary, seed), 45.0 + seed + gain * (seed + 1))
+               for arm, auxiliary, gain in (("finetune", None, 0.0), ("m2pt", "audio", 0.1), ("random-norm", "audio", -0.1))
+               for seed in range(3)]
+    analysis = analyse([*records, *far], [], tasks=TASKS, study=replace(STUDY, claims=None))
+    with house_style():
+        figure = draw_forest(analysis.collection, analysis.effects, 0)
+        drawn(figure, ["png"])
+    axes = figure.axes[0]
+    (low, high), beyond = axes.get_xlim(), role == "control"
+    assert (high - low < 3) == beyond
+    points = {(line.get_marker(), round(float(line.get_xdata()[0]), 2)) for line in axes.lines if len(line.get_xdata()) == 1}
+    at_edge = (">", round(high, 2)) if shift > 0 else ("<", round(low, 2))
+    assert points == {("o", 0.2), ("s", -0.2), at_edge if beyond else ("o", shift)}
+    written = [text for text in axes.texts if "15.00" in text.get_text()]
+    assert [text.get_text()[1:6] for text in written] == ["15.00"] * beyond
+    assert all(axes.bbox.x0 <= box.x0 < box.x1 <= axes.bbox.x1 for text in written for box in [text.get_window_extent()])
+    assert ("with numbers: beyond the axis" in " ".join(axes.get_xlabel().split())) == beyond
 
+
+def test_an_axis_speaks_of_hollow_markers_only_where_there_are_any():
     analysis = analyse(two_methods(), [], tasks=TASKS, study=replace(STUDY, claims=None))
     assert "hollow" not in draw_forest(analysis.collection, analysis.effects, 0).axes[0].get_xlabel()
     one = analyse(two_methods(seeds=1), [], tasks=TASKS, study=replace(STUDY, claims=None))

@@ -141,6 +141,7 @@ class Interval:
     colour: str
     marker: str = "o"
     reference: float | None = None  # a second value, marked by a hollow diamond
+    told: str = ""  # its numbers, which are written where the value lies beyond the axis
 
 
 def forest(groups: Mapping[str, Sequence[Interval]], null: float, label: str,
@@ -148,25 +149,31 @@ def forest(groups: Mapping[str, Sequence[Interval]], null: float, label: str,
     """Values with their intervals, a row each, under the titles of their groups; a line at `null`, what no effect would be.
 
     The axis is called `label`, and says what a hollow marker is where there is one. An interval that leaves `limits` of the
-    axis ends there in an arrow.
+    axis ends there in an arrow, beside which stand the numbers of a value that lies beyond it.
     """
     rows = sum(map(len, groups.values()))
     figure = new_figure(7.6, min(60.0, max(2.2, 1.2 + 0.24 * rows + 0.32 * len(groups))))
     axes = figure.add_subplot()
     axes.axvline(null, color=INK, linewidth=0.8)
     y, ticks, labels = 0.0, [], []
+    beside: dict[str, Any] = {"textcoords": "offset points", "va": "center", "fontsize": 7.5}
     for title, intervals in groups.items():
         axes.text(0, y, shorten(title, 60), fontweight="bold", va="center", fontsize=8.5, transform=axes.get_yaxis_transform())
         for row in intervals:
             y += 1
-            if row.low is not None and row.high is not None:
-                axes.plot([row.low, row.high], [y, y], color=row.colour, linewidth=1.8, solid_capstyle="butt")
-                cut = [] if limits is None else [(limits[0], "<")] * (row.low < limits[0]) + [(limits[1], ">")] * (
-                    row.high > limits[1])
-                for end, mark in cut:
-                    axes.plot([end], [y], mark, color=row.colour, markersize=6, clip_on=False, zorder=4)
-            face = "white" if row.low is None else row.colour
-            axes.plot([row.value], [y], row.marker, color=row.colour, markersize=5.5, markerfacecolor=face)
+            low, high = (row.value, row.value) if row.low is None or row.high is None else (row.low, row.high)
+            if row.low is not None:
+                axes.plot([low, high], [y, y], color=row.colour, linewidth=1.8, solid_capstyle="butt")
+            for end, mark in [] if limits is None else [(limits[0], "<")] * (low < limits[0]) + [(limits[1], ">")] * (
+                    high > limits[1]):
+                axes.plot([end], [y], mark, color=row.colour, markersize=6, clip_on=False, zorder=4)
+            if limits is not None and row.value > limits[1]:
+                axes.annotate(row.told, (min(low, limits[1]), y), (-8, 0), ha="right", **beside)
+            elif limits is not None and row.value < limits[0]:
+                axes.annotate(row.told, (max(high, limits[0]), y), (8, 0), ha="left", **beside)
+            else:
+                face = "white" if row.low is None else row.colour
+                axes.plot([row.value], [y], row.marker, color=row.colour, markersize=5.5, markerfacecolor=face)
             if row.reference is not None:
                 axes.plot([row.reference], [y], "D", color=BASELINE, markersize=4.5, markerfacecolor="white", zorder=3)
             ticks.append(y)
@@ -176,6 +183,7 @@ def forest(groups: Mapping[str, Sequence[Interval]], null: float, label: str,
     axes.set_ylim(y - 0.6, -0.9)
     if limits:
         axes.set_xlim(limits)
+        axes.tick_params(axis="y", pad=7)  # so that no arrow lies on a label
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     axes.grid(axis="x", color=FAINT, linewidth=0.6)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from statistics import median
 from typing import Any
 
 import matplotlib
@@ -29,10 +31,11 @@ from benchmark.report.canvas import (
     new_figure,
     shorten,
 )
-from benchmark.report.markup import NONE, plain, show_difference, show_estimate
+from benchmark.report.markup import NONE, plain, show_difference, show_estimate, show_interval
 from benchmark.report.tables import cell_label, unit_label
 
 MARKERS = {"method": "o", "control": "s"}
+FAR = 3  # times what the rows of a forest reach by their median: a control beyond would leave the others no room
 ABREAST = 8  # columns of a panel that leave room for another beside it
 
 
@@ -116,10 +119,12 @@ def draw_forest(collection: Collection, effects: pd.DataFrame, section: int, met
     groups = {f"{task}, {unit_label(main[task])}": [
         Interval(shorten(cell_label(row.arm, row.auxiliary, row.variant), 34) + f"  n={row.n}", row.difference, known(row.low),
                  known(row.high), colours.get(row.auxiliary, INK), MARKERS.get(row.role, "D"),
-                 (printed or {}).get((task, setting, row.auxiliary, row.metric)) if row.arm == method else None)
+                 (printed or {}).get((task, setting, row.auxiliary, row.metric)) if row.arm == method else None,
+                 show_interval(row, main[task]))
         for row in rows if row.task == task] for task in tasks}
     limits = _limits(rows, groups)
-    arrows = "; arrow: the interval goes on" if limits else ""
+    beyond = limits and any(not limits[0] <= row.value <= limits[1] for group in groups.values() for row in group)
+    arrows = "" if not limits else "; arrow: the interval goes on" + "; with numbers: beyond the axis" * bool(beyond)
     figure = forest(groups, 0, f"difference to the baseline ({common_unit(collection, tasks)}){arrows}", limits)
     roles = {row.role for row in rows}
     marks = [(mark, INK, role) for role, mark in MARKERS.items() if role in roles]
@@ -132,17 +137,25 @@ def draw_forest(collection: Collection, effects: pd.DataFrame, section: int, met
 
 
 def _limits(rows: Sequence[Any], groups: Mapping[str, Sequence[Interval]]) -> tuple[float, float] | None:
-    """Of an axis that shows every value, and every interval of three seeds or more; None where that is no less than all: one
-    of two seeds may be so long that nothing else is to be seen beside it.
+    """Of an axis that shows every value but those of controls that lie `FAR` out, and every interval of three seeds or more
+    of what it shows; None where that is no less than all: one of two seeds may be so long that nothing else is to be seen
+    beside it, and so may be what lies far out, such as a known solution.
     """
-    shown = [0.0, *(value for group in groups.values() for row in group for value in (row.value, row.reference)
-                    if value is not None)]
-    ends = [end for row in rows if not pd.isna(row.low) for end in (row.low, row.high)]
-    inside = shown + [end for row in rows if row.n > 2 and not pd.isna(row.low) for end in (row.low, row.high)]
+    far = FAR * median(max(map(abs, _ends(row))) for row in rows) or math.inf
+    near = [row for row in rows if row.role != "control" or (min(_ends(row)) <= far and max(_ends(row)) >= -far)]
+    shown = [0.0, *(row.difference for row in near),
+             *(row.reference for group in groups.values() for row in group if row.reference is not None)]
+    inside = shown + [end for row in near if row.n > 2 for end in _ends(row)]
     low, high = min(inside), max(inside)
     space = 0.06 * (high - low)
-    cut = ends and (min(ends) < low - space or max(ends) > high + space)
+    ends = [end for row in rows for end in _ends(row)]
+    cut = min(ends) < low - space or max(ends) > high + space
     return (low - space, high + space) if cut and len(inside) > len(shown) else None
+
+
+def _ends(row: Any) -> list[float]:
+    """Of its interval, or its value alone"""
+    return [row.difference] if pd.isna(row.low) else [row.low, row.high]
 
 
 def draw_seeds(collection: Collection, section: int, select: Selection) -> Figure | None:
