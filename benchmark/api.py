@@ -65,12 +65,15 @@ def load(results: Place | Sequence[Place], kind: Kind = "records") -> pd.DataFra
         held = store.read()
         if held.problems:
             raise ValueError(f"{held.problems[0]}; remove that file, or run its matrix again")
-        for name, record in [*((held.places[record.identity], record) for record in held.records),
-                             *((name, record) for name, record, _ in held.spares)]:
-            if record.identity in seen:
-                if (seen[record.identity].measurements, seen[record.identity].layers) != (record.measurements, record.layers):
-                    raise ValueError(f"{folder}/runs/{name} says other than a copy of it among these folders, "
-                                     "though both name one machine and time; remove the one that was altered")
+        counted = [(held.places[record.identity], record, record) for record in held.records]
+        for name, record, counts in (*counted, *held.spares):
+            other = seen.get(record.identity, counts)
+            if (other.measurements, other.layers) != (record.measurements, record.layers):
+                said = ("says other than a copy of it among these folders, though both name one machine and time; remove the "
+                        "one that was altered" if other.identity == record.identity else
+                        f"has another result of the run of {held.places[counts.identity]}; remove one")
+                raise ValueError(f"{folder}/runs/{name} {said}")
+            if other is not record:
                 continue
             seen[record.identity] = record
             own = {**run_columns(record), "conditions": conditions_of(record.spec)}

@@ -114,6 +114,33 @@ def test_a_copy_that_was_altered_is_a_conflict_that_fails_a_report_and_never_the
     assert json.loads(printed(capsys, *command, "--json"))["findings"].get("conflicting") is None
 
 
+@pytest.mark.parametrize("start", ["audio-pretrain", "imagenet-pretrained-m2pt"])
+@pytest.mark.parametrize("processor", ["Example CPU", "Another CPU"])
+def test_two_results_of_one_run_in_one_folder_are_a_contradiction_to_status_run_report_and_load(
+        store, capsys, named, start, processor):
+    """As after copying runs by hand from another machine: the report took the newest, and called it a repeat"""
+    run, copied = copy(store, start, named)
+    file = store.folder / "runs" / copied / "record.json"
+    altered(file)
+    record = read_record(file)
+    write_json(file, record_text(record.model_copy(update={
+        "started": "2027-01-01T00:00:00+00:00", "weights": {**record.weights, "result": "f" * 64},
+        "environment": record.environment.model_copy(update={"processor": processor})})))
+    for command in (["status"], ["status", *OPTIONS], ["run", *OPTIONS]):
+        lines = printed(capsys, *command, "--results", str(store.folder)).splitlines()
+        assert f"contradicts  {copied}: has another result of the run of {run}, which counts; remove one" in lines
+        assert not any(line.startswith("not counted") for line in lines)
+    command = ("report", "--results", str(store.folder), "--format", "csv", "--only", "left-out", "--fail-on", "conflicting")
+    said = printed(capsys, *command, code=1)
+    assert "from 4 records; 1 other results of runs do not count, named there, too\n" in said.replace("; 1 runs or files", "")
+    remarks = (store.folder / "report" / "tables" / "remarks.csv").read_text().splitlines()
+    (line,) = [line for line in remarks if copied in line]
+    assert line.startswith(f"Contradicts another result of the same run,{copied},")
+    assert "is 0.125, and " in line, "the one in the run's own folder is used"
+    with pytest.raises(ValueError, match=f"{copied} has another result of the run of {run}; remove one"):
+        benchmark.load(store.folder)
+
+
 def test_two_pretrainings_of_one_run_in_two_folders_that_differ_are_a_conflict(store, capsys, tmp_path):
     other = tmp_path / "other"
     shutil.copytree(store.folder, other)

@@ -29,7 +29,7 @@ def export_logs(options: argparse.Namespace, command: str) -> int:
         store = Store(folder)
         records, unreadable, spares, _ = store.read()
         problems += unreadable
-        problems += [f"{folder}/runs/{name}: has a copy of the record of {counts.spec.name}"
+        problems += [f"{folder}/runs/{name}: has another record, or a copy, of the run of {counts.spec.name}"
                      for name, _, counts in spares]
         for record in records:
             known = runs.get(record.run_id)

@@ -154,14 +154,14 @@ def _make_report(options: argparse.Namespace, status: Status) -> int:
     samples, reconstructions, damaged = gather_pictures(by_store)
     cosines = {identity: noted for place in by_store for identity, noted in noted_cosines(*place).items()}
     endpoints, unread = kept_endpoints(by_store)
-    others = gather([Store(folder) for folder in options.compare], tasks, arms) if options.compare else None
+    compared = gather([Store(folder) for folder in options.compare], tasks, arms) if options.compare else None
     told = {problem.name for problem in problems}
     beside = [problem for problem in (*damaged, *unread) if problem.name not in told]
     analysis = analyse(records, [*problems, *beside], options.select.replace("-", "_"), tasks=infos,
-                       study=study, standings=standings, spares=spares, compared=None if others is None else others.records,
+                       study=study, standings=standings, spares=spares, compared=None if compared is None else compared.records,
                        extras=Extras(alignments, samples, reconstructions, cosines, endpoints,
                                      kept_signed(by_store, study), unchanged,
-                                     None if others is None else compare_outputs(by_store, others.by_store)))
+                                     None if compared is None else compare_outputs(by_store, compared.by_store)))
     try:
         written = write_report(analysis, options.out or folders[0] / "report", _regenerating(options, folders), formats, parts,
                                lambda part: status.update(f"writing: {part}"))
@@ -176,9 +176,12 @@ def _make_report(options: argparse.Namespace, status: Status) -> int:
                           "findings": {name: count for name in FINDINGS if (count := analysis.count(name))},
                           "written": [str(path) for path in written]}, indent=1))
     elif not options.quiet:
+        copies = sum(record == counts for _, record, counts in spares)
+        others = len(spares) - copies
         print(f"{said[0]}\n\n{page}, and {len(written) - 1} other pages, tables and figures, from {len(records)} records"
               + (f"; {lost} runs or files have no result, named in the report" if lost else "")
-              + (f"; {len(spares)} copies of records count once, named there, too" if spares else ""))
+              + (f"; {copies} copies of records count once, named there, too" if copies else "")
+              + (f"; {others} other results of runs do not count, named there, too" if others else ""))
     if options.open and not webbrowser.open(page.resolve().as_uri()):
         print(f"note: no browser opens here; the page is {page}", file=sys.stderr)
     found = {finding: analysis.count(finding) for finding in fatal if analysis.count(finding)}

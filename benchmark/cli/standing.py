@@ -91,7 +91,9 @@ def tell_spares(headers: Mapping[str, Header], run_ids: Collection[str] | None =
     for name, header in headers.items():
         if header.fault or (run_ids is not None and header.run_id not in run_ids):
             continue
-        if name in spares:
+        if name in spares and header.weights != headers[spares[name]].weights:
+            found.append(f"contradicts  {name}: has another result of the run of {spares[name]}, which counts; remove one")
+        elif name in spares:
             found.append(f"not counted  {name}: has another record, or a copy, of the run of {spares[name]}; remove one")
         elif name != header.name and not name.endswith(f"-{header.run_id}"):  # as an earlier release may have called it
             found.append(f"called otherwise  {name}: has the record of {header.name}, by which `run` looks for it; rename it")

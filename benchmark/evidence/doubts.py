@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from benchmark.evidence.inputs import Remark, TaskInfo
-from benchmark.evidence.pairing import CONTRADICTS, Run, remark_on
+from benchmark.evidence.pairing import CONTRADICTS, Run, remark_on, values_beside
 from benchmark.provenance.currency import started_otherwise
 from benchmark.records.record import Record, Selection
 from benchmark.spec.runspec import canonical_json
@@ -52,11 +52,13 @@ def in_fractions(measured: Mapping[Run, Mapping[str, Mapping[Selection, float | 
 
 
 def on_spare(spare: tuple[str, Record, Record]) -> Remark:
-    """On a record beside which another one of its run counts"""
+    """On a record beside which another one of its run counts. Of one folder, two results of a run that differ contradict each
+    other, wherever they were computed: which of them others started from, or were compared with, is not known."""
     folder, record, counts = spare
     if record == counts:
         return Remark("Copies of records, each of which counts once", folder, f"of {counts.spec.name}")
-    return replace(remark_on(Run(record), Run(counts), "Other records of runs that have one in their own folder"), name=folder)
+    kind = CONTRADICTS if values_beside(record, counts) else "Other records of runs that have one in their own folder"
+    return replace(remark_on(Run(record), Run(counts), kind), name=folder)
 
 
 def on_pretrainings(records: Sequence[Record]) -> list[Remark]:

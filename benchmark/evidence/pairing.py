@@ -149,14 +149,14 @@ def remark_on(run: Run, used: Run, kind: str) -> Remark:
     differing = [name for name in ("options", "starts") if getattr(run.spec, name) != getattr(used.spec, name)]
     differing = [*(["code"] if run.record.code != used.record.code else []), *differing]
     other = f" (other {', '.join(differing)})" if differing else ""
-    values = _values_beside(run.record, used.record) if run.record.run_id == used.record.run_id else ""
+    values = values_beside(run.record, used.record) if run.record.run_id == used.record.run_id else ""
     if values and not other and run.environment == used.environment:
         kind, values = CONTRADICTS, f"{values}, though one spec and one code computed both"
     instead = f"used instead: {used.name}, started {used.record.started}{other}"
     return Remark(kind, run.name, f"{place}{age}started {run.record.started}; {instead}{values and f'; {values}'}")
 
 
-def _values_beside(record: Record, used: Record) -> str:
+def values_beside(record: Record, used: Record) -> str:
     """In how many values two records of one run differ, and where first, and on which processors; "" where all are equal."""
     ours, theirs = ({(row.split, row.metric, row.step): row.value for row in one.measurements} for one in (record, used))
     differing = [place for place in {**theirs, **ours} if ours.get(place) != theirs.get(place)]

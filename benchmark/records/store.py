@@ -48,9 +48,9 @@ class Failure(Frozen):
 class Held(NamedTuple):
     """What a results folder has."""
 
-    records: list[Record]  # one of each result
+    records: list[Record]  # one of each run
     problems: list[str]  # a line for each file that cannot be read
-    spares: list[tuple[str, Record, Record]]  # a folder with a copy of a record, which may be altered; it; what counts
+    spares: list[tuple[str, Record, Record]]  # a folder with a copy or another record of a run; it; what counts
     places: dict[str, str]  # by identity, in which folder what counts is
 
 
@@ -245,14 +245,14 @@ class Store:
                 records[path.parent.name] = read_record(path)
             except RecordError as error:
                 problems.append(str(error))
-        spares = spares_of({name: (record.identity, record.spec.name) for name, record in records.items()})
+        spares = spares_of({name: (record.run_id, record.spec.name) for name, record in records.items()})
         counted = {name: record for name, record in records.items() if name not in spares}
         return Held(list(counted.values()), problems,
                     [(name, records[name], records[counts]) for name, counts in sorted(spares.items())],
                     {record.identity: name for name, record in counted.items()})
 
     def records(self) -> tuple[list[Record], list[str]]:
-        """A readable record of every result, in a stable order, and one line for each file that is none."""
+        """A readable record of every run that has one, in a stable order, and one line for each file that is none."""
         held = self.read()
         return held.records, held.problems
 
