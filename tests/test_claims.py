@@ -224,6 +224,27 @@ def test_effects_are_excluded_by_the_reference_that_leaves_least_room():
     assert verdicts.loc["audio", "excluded_above"] == pytest.approx(-0.91, abs=0.02)
 
 
+def test_of_a_metric_that_is_to_be_low_the_gains_are_excluded_that_would_lower_it_by_more():
+    """Accuracies turned into errors: the same effects are excluded, and the table says which way its numbers go."""
+    rows = with_controls(1.0)
+    errors = [record.model_copy(update={"measurements": [row.model_copy(update={"value": 100 - row.value})
+                                                         for row in record.measurements]}) for record in rows]
+    main, *others = INFOS["imagenet"].metrics
+    low = INFOS | {"imagenet": replace(INFOS["imagenet"], metrics=(replace(main, higher_is_better=False), *others))}
+    tables = []
+    for records, infos in ((rows, INFOS), (errors, low)):
+        found = analyse(records, [], tasks=infos, study=STUDY)
+        assert set(found.verdicts["verdict"]) == {HELPS, NO_EVIDENCE}
+        tables.append((found.verdicts["excluded_above"].tolist(), contrasts_table(found.collection, found.contrasts,
+                                                                                  found.verdicts, 0)))
+    (high_edges, high_table), (low_edges, low_table) = tables
+    assert low_edges == pytest.approx(high_edges)
+    column = high_table.header.index("Excluded above")
+    assert [row[column] for row in low_table.rows] == [row[column] for row in high_table.rows]
+    assert "what is excluded is a gain" in " ".join(low_table.notes)
+    assert "what is excluded is a gain" not in " ".join(high_table.notes)
+
+
 def test_an_arm_beside_the_rule_is_shown_and_decides_nothing():
     records = with_controls(1.0)
     records += [imagenet(seed, "same-modality", None, 46 + seed + 3.0, "tiny") for seed in range(6)]

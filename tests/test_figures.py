@@ -13,10 +13,12 @@ from synthetic import TASKS, make_matrix, make_record, make_spec
 
 from baselines import STUDY
 from benchmark.evidence.analysis import analyse
+from benchmark.report.answer import answer, answer_table
 from benchmark.report.canvas import drawn, house_style, line_styles, side_by_side
 from benchmark.report.curves import draw_curves, draw_scales
 from benchmark.report.equal import draw_equal
-from benchmark.report.figures import draw_forest, draw_seeds
+from benchmark.report.figures import draw_forest, draw_matrix, draw_seeds
+from benchmark.spec.contracts import Metric
 
 PARAMETERS = {"trainable": 1000, "training": 1000, "merged": 1000}
 FEW = dict(list(TASKS.items())[:2])
@@ -210,3 +212,71 @@ def test_an_axis_speaks_of_hollow_markers_only_where_there_are_any():
     assert "hollow" not in draw_forest(analysis.collection, analysis.effects, 0).axes[0].get_xlabel()
     one = analyse(two_methods(seeds=1), [], tasks=TASKS, study=replace(STUDY, claims=None))
     assert "hollow: no interval" in " ".join(draw_forest(one.collection, one.effects, 0).axes[0].get_xlabel().split())
+
+
+def of_metrics(*metrics: Metric):
+    """A section of one target for each metric, in whose unit one auxiliary gains 1 % of the level and another loses as much"""
+    tasks = {task: replace(TASKS[task], metrics=(metric,), shortcuts={}, chance={})
+             for task, metric in zip(TASKS, metrics, strict=False)}
+    gains = {"image": 0.0, "point": 0.0, "video": 1.0, "audio": -1.0}
+    records = make_matrix(tasks, ["video", "audio"], range(4), {(task, name): gains[name] for task in tasks for name in gains},
+                          scratch=False)
+    named = []
+    for record in records:
+        (metric,), size = tasks[record.spec.task].metrics, 1 if tasks[record.spec.task].metrics[0].unit == "%" else 0.01
+        rows = [row.model_copy(update={"metric": metric.name, "value": size * row.value}) for row in record.measurements
+                if row.metric in (TASKS[record.spec.task].metrics[0].name, "loss")]
+        named.append(record.model_copy(update={"measurements": rows}))
+    return analyse(named, [], tasks=tasks, study=STUDY)
+
+
+@pytest.mark.parametrize("metrics", [
+    [Metric("R squared", unit="")],
+    [Metric("mean error of the place", unit="px", higher_is_better=False)],
+    [Metric("top-1"), Metric("mean error of the place", unit="px", higher_is_better=False)]])
+def test_what_differs_has_a_colour_in_the_heat_map_whatever_its_unit(metrics):
+    """A hundredth of a pixel is a gain where errors are such; where units differ, each has a scale of its own."""
+    analysis = of_metrics(*metrics)
+    figure = draw_matrix(analysis.collection, analysis.cells, analysis.effects, 0, "m2pt", "")
+    (image,) = figure.axes[0].images
+    colours = image.to_rgba(image.get_array())[..., :3]
+    columns = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    for row, metric in zip(colours, metrics, strict=True):
+        video, audio = (row[columns.index(name)] for name in ("+ video", "+ audio"))
+        gain, loss = (video, audio) if metric.higher_is_better else (audio, video)
+        assert gain[2] - gain[0] > 0.2, "blue"
+        assert loss[0] - loss[2] > 0.2, "red"
+    shown = " ".join(told(figure))
+    assert ("gain over the largest of its unit" in shown) is (len(metrics) > 1)
+
+
+def test_long_numbers_of_neighbours_do_not_lie_on_each_other_in_the_heat_map():
+    analysis = of_metrics(Metric("mean error of the place", unit="px", higher_is_better=False))
+    figure = draw_matrix(analysis.collection, analysis.cells, analysis.effects, 0, "m2pt", "")
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    boxes = [text.get_window_extent(canvas.get_renderer()) for text in figure.axes[0].texts if "[" in text.get_text()]
+    assert len(boxes) == 2
+    assert boxes[0].x1 < boxes[1].x0
+
+
+def test_a_long_name_of_a_metric_does_not_hide_that_lower_is_better():
+    analysis = of_metrics(Metric("mean error of the place", unit="px", higher_is_better=False))
+    for figure in (draw_matrix(analysis.collection, analysis.cells, analysis.effects, 0, "m2pt", ""),
+                   draw_curves(analysis.collection, 0)):
+        assert any("mean error of the place\n(px, lower is better)" in text for text in told(figure))
+
+
+def test_what_pairs_are_found_from_is_told_in_the_unit_of_their_target():
+    """Thousandths of a pixel are not rounded to nothing, and are not mixed with points."""
+    analysis = of_metrics(Metric("top-1"), Metric("mean error of the place", unit="px", higher_is_better=False))
+    ends = {task: column["found_from"] for task, column in analysis.effects.groupby("task")}
+    (sentence,) = answer(analysis)
+    points, pixels = max(ends["imagenet"]), max(ends["shapenet"])
+    assert pixels < 0.05 < points
+    assert f" {points:.{1 if points >= 1 else 2}f}, " in sentence
+    assert f" {pixels:.2g} px)." in sentence
+    cell = answer_table(analysis).rows[0][-1][0].text
+    least = min(ends["imagenet"]), min(ends["shapenet"])
+    assert cell == (f"{least[0]:.{1 if least[0] >= 1 else 2}f} to {points:.{1 if points >= 1 else 2}f}, "
+                    f"{least[1]:.2g} to {pixels:.2g} px")

@@ -188,7 +188,7 @@ def judge_contrasts(collection: Collection, contrasts: pd.DataFrame) -> pd.DataF
                        else NO_SPREAD if group["p"].isna().any()
                        else HELPS if ahead else NO_EVIDENCE,
             "p": known(group["p"].astype(float).max(skipna=False)),
-            "excluded_above": known(sign * edges.min(skipna=False)),
+            "excluded_above": known(edges.min(skipna=False)),  # a gain: in the better direction
             "shared_sources": ", ".join(shared_sources(collection, str(row["task"]), str(row["auxiliary"])))})
         groups.append(group)
     frame = pd.DataFrame(rows, columns=VERDICT_COLUMNS).astype({"p": "float64"})

@@ -9,15 +9,16 @@ import pandas as pd
 
 from benchmark.evidence.analysis import Analysis
 from benchmark.evidence.collect import sign_of
-from benchmark.evidence.detectable import PAIR, heading, show_points
+from benchmark.evidence.detectable import PAIR, heading
 from benchmark.evidence.doubts import FRACTIONS
 from benchmark.evidence.frames import rows_of
 from benchmark.evidence.rule import HELPS, NO_EVIDENCE, NO_SPREAD, NOT_JUDGED, NOT_PAIRED, ONE_SEED, shared_sources
 from benchmark.evidence.sanity import WRONG
 from benchmark.evidence.stats import ALPHA
 from benchmark.provenance.currency import carried_note
-from benchmark.report.markup import NONE, Table, as_gain, show_interval, text_rows
+from benchmark.report.markup import NONE, Table, as_gain, show_interval, show_spread, text_rows
 from benchmark.report.tables import cell_label
+from benchmark.spec.contracts import Metric
 
 FEW = 3  # pairs that are told one by one
 FIRST = "A first answer, by another recipe than the profile's own: it settles nothing."
@@ -67,7 +68,7 @@ class Counts:
     gain: int
     lose: int
     apart: tuple[int, int, int] | None  # the same three of the pairs that share no data source; None: none does
-    edges: tuple[tuple[str, float, float], ...]  # what the data of a target are, and from what its pairs are found: least, most
+    edges: tuple[tuple[str, float, float, Metric], ...]  # its data, from what pairs are found: least, most; of what
     single: int  # pairs of one seed, which are not counted
     judged: str  # what the rule says of them; "" where it says nothing
     each: tuple[str, ...]  # the difference of every pair
@@ -102,7 +103,7 @@ def count_pairs(analysis: Analysis, *, altered: bool = False) -> list[Counts]:
         counts.append(Counts(
             title, len(ours), gain, int((found & ~better).sum()),
             None if all(apart) else (sum(apart), int((found & better)[apart].sum()), int((found & ~better)[apart].sum())),
-            tuple((analysis.data_of(number, task).partition(" (")[0], float(column.min()), float(column.max()))
+            tuple((analysis.data_of(number, task).partition(" (")[0], float(column.min()), float(column.max()), main[task])
                   for task, column in edges.items() if len(column)),
             single, judged, tuple(each)))
     return counts
@@ -122,7 +123,7 @@ def answer(analysis: Analysis) -> list[str]:
             continue
         text = (f"{found.title}: of {found.pairs} target x auxiliary pairs, {found.gain} gain over their baseline and "
                 f"{found.lose} lose beyond chance (paired by seed, Holm-adjusted")
-        edges = ", ".join(f"{data} {show_points(high)}" for data, _, high in found.edges)
+        edges = ", ".join(f"{data} {_with_unit(show_spread(high, metric), metric)}" for data, _, high, metric in found.edges)
         text += f"; every pair of a target is {PAIR}: {edges})." if edges else ")."
         if found.apart:
             text += " Of the {} that share no data source, {} gain and {} lose.".format(*found.apart)
@@ -132,6 +133,21 @@ def answer(analysis: Analysis) -> list[str]:
             text += f" {found.single} more ran in one seed, which tells nothing of chance."
         lines.append(" ".join(filter(None, [text, found.judged, FIRST if first else ""])))
     return lines or [" ".join(["No target x auxiliary pair has been measured on all data yet.", *_beside_pairs(analysis)])]
+
+
+def _with_unit(text: str, metric: Metric) -> str:
+    """Points need not be told"""
+    return text if metric.unit == "%" else f"{text} {metric.unit}".strip()
+
+
+def _ends(found: Counts) -> str:
+    """Of each unit of the targets' metrics, the least and the most that a pair is found from; "" where that is not known"""
+    by_unit: dict[str, list[tuple[float, float, Metric]]] = {}
+    for _, low, high, metric in found.edges:
+        by_unit.setdefault(metric.unit, []).append((low, high, metric))
+    return ", ".join(_with_unit(" to ".join(show_spread(end, each[0][2]) for end in (min(low for low, *_ in each),
+                                                                                     max(high for _, high, _ in each))),
+                                each[0][2]) for each in by_unit.values())
 
 
 def _beside_pairs(analysis: Analysis) -> list[str]:
@@ -167,8 +183,7 @@ def answer_table(analysis: Analysis) -> Table | None:
                                                                                        strict=True))
         beyond = re.match(r"(\d+) of", found.judged)
         rows.append([found.title.removeprefix("Profile "), str(found.pairs), gain, lose, beyond[1] if beyond else "not judged",
-                     " to ".join(map(show_points, (min(low for _, low, _ in found.edges),
-                                                   max(high for *_, high in found.edges)))) if found.edges else NONE])
+                     _ends(found) or NONE])
     header = ("Profile", "Pairs", "Gain over the plain model", "Lose", "Gain beyond every control", heading(PAIR))
     notes = ("Paired by seed, Holm-adjusted, level 0.05. "
              f"{heading(PAIR)}: the smallest and the largest of what stands in the cells of the pairs; a smaller gain may be "

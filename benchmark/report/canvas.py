@@ -27,7 +27,8 @@ from PIL import Image
 from benchmark.evidence.collect import Collection
 from benchmark.records.record import Selection
 from benchmark.report.markup import plain
-from benchmark.report.tables import SELECTED
+from benchmark.report.tables import SELECTED, unit_label
+from benchmark.spec.contracts import Metric
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31", "#999999")
 DPI = 150
@@ -197,6 +198,12 @@ def make_title(text: str, collection: Collection, section: int, select: Selectio
     """What is shown, and, on the next line or lines, under which conditions"""
     parts = [collection.sections[section].title, *([f"test split, {SELECTED[select]}"] if select else [])]
     return f"{shorten(text, 110)}\n{textwrap.fill(plain(', '.join(parts)), TITLE)}"
+
+
+def metric_label(metric: Metric, length: int = 24) -> str:
+    """Name and unit in a line of at most `length` characters, or in two: a long name is not to hide which way is better."""
+    text = unit_label(metric)
+    return text if len(text) <= length else f"{shorten(metric.name, length)}\n{text.removeprefix(metric.name).strip()}".strip()
 
 
 def shorten(text: str, length: int = 24) -> str:

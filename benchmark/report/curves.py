@@ -16,9 +16,19 @@ from benchmark.evidence.collect import Collection, chance_of
 from benchmark.evidence.curves import curve_runs
 from benchmark.evidence.matrix import list_rows
 from benchmark.evidence.pairing import Run
-from benchmark.report.canvas import BASELINE, FAINT, add_legend, line_styles, make_title, modality_colours, new_figure, shorten
+from benchmark.report.canvas import (
+    BASELINE,
+    FAINT,
+    add_legend,
+    line_styles,
+    make_title,
+    metric_label,
+    modality_colours,
+    new_figure,
+    shorten,
+)
 from benchmark.report.markup import show_value
-from benchmark.report.tables import cell_label, unit_label
+from benchmark.report.tables import cell_label
 from benchmark.spec.contracts import Metric
 
 ROOM = 0.3  # of the range of the curves, which chance may take
@@ -55,7 +65,7 @@ def draw_curves(collection: Collection, section: int) -> Figure | None:
         chance = chance_of(collection, task, collection.sections[section].profile)
         if chance is not None:
             _mark_chance(row, chance, metric)
-        row[0].set_ylabel(shorten(unit_label(metric), 26))
+        row[0].set_ylabel(metric_label(metric, 26))
     for axes in grid[-1]:
         axes.set_xlabel("epoch")
     named = {cell_label(arm, "", variant): styles[arm, variant] for side in (baselines, methods) if len(side) > 1

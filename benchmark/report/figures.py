@@ -11,6 +11,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from benchmark.evidence.collect import Collection, sign_of
 from benchmark.evidence.estimates import known
@@ -27,6 +28,7 @@ from benchmark.report.canvas import (
     add_legend,
     forest,
     make_title,
+    metric_label,
     modality_colours,
     new_figure,
     shorten,
@@ -36,6 +38,8 @@ from benchmark.report.tables import cell_label, unit_label
 
 MARKERS = {"method": "o", "control": "s"}
 FAR = 3  # times what the rows of a forest reach by their median: a control beyond would leave the others no room
+MIXED = "each in its own unit"
+ROOM = 16  # characters that a cell of the heat map has room for; of percent there are no more
 ABREAST = 8  # columns of a panel that leave room for another beside it
 
 
@@ -72,10 +76,12 @@ def draw_matrix(
                 gains[i, j] = effect.difference * sign_of(metric)
             texts[i][j] += f"\n[{', '.join(show_difference(value, metric) for value in ends)}]" if ends else "\nno interval"
             texts[i][j] += f"\nn={effect.n}"
-    figure = new_figure(2.1 + 1.25 * (len(auxiliaries) + 1), 1.35 + 0.72 * max(1, len(tasks)))
+    longest = max((len(line) for row in texts for text in row for line in text.splitlines()), default=0)
+    across = max(1.25, 0.083 * longest if longest > ROOM else 0)
+    figure = new_figure(2.1 + across * (len(auxiliaries) + 1), 1.35 + 0.72 * max(1, len(tasks)))
     axes = figure.add_subplot()
-    # A colour scale of one unit at least: differences far below it are to look like none.
-    limit = max(1.0, float(np.nanmax(np.abs(gains)))) if np.isfinite(gains).any() else 1.0
+    metrics = [collection.tasks[task].metrics[0] for task in tasks]
+    limit = _common_scale(gains, [metric.unit for metric in metrics])
     colours = matplotlib.colormaps["RdBu"].with_extremes(bad="#F2F2F2")
     image = axes.imshow(np.ma.masked_invalid(gains), cmap=colours, vmin=-limit, vmax=limit, aspect="auto")
     for i, row in enumerate(texts):
@@ -84,8 +90,7 @@ def draw_matrix(
             axes.text(j, i, text, ha="center", va="center", fontsize=8, color="white" if dark else INK,
                       fontweight="bold" if significant[i, j] else "normal")  # fmt: skip
     axes.set_xticks(range(len(auxiliaries) + 1), ["baseline", *(f"+ {shorten(name)}" for name in auxiliaries)])
-    metrics = [collection.tasks[task].metrics[0] for task in tasks]
-    labels = [f"{shorten(task)}\n{shorten(unit_label(metric))}" for task, metric in zip(tasks, metrics, strict=True)]
+    labels = [f"{shorten(task)}\n{metric_label(metric)}" for task, metric in zip(tasks, metrics, strict=True)]
     axes.set_yticks(range(len(tasks)), labels)
     axes.tick_params(length=0, top=False, labeltop=True, bottom=False, labelbottom=False)
     axes.spines[:].set_visible(False)
@@ -94,12 +99,29 @@ def draw_matrix(
     for edge in range(1, len(tasks)):
         axes.axhline(edge - 0.5, color="white", linewidth=1.5)
     bar = figure.colorbar(image, ax=axes, fraction=0.04, pad=0.02)
-    bar.set_label(f"gain ({common_unit(collection, tasks)})")
+    unit = common_unit(collection, tasks)
+    bar.set_label(f"gain ({unit})" if unit != MIXED else "gain over the largest of its unit")
     bar.outline.set_visible(False)
     name = cell_label(arm, "", variant)
     title = f"{name}: difference to the baseline, 95 % interval; coloured: without 0 in it; bold: adjusted p < {ALPHA:g}"
     figure.suptitle(make_title(title, collection, section, select), x=0.01, ha="left", fontsize=10)
     return figure
+
+
+def _common_scale(gains: NDArray[np.float64], units: Sequence[str]) -> float:
+    """The end of a scale of colours for the rows of `gains`, which have these units; rows of several units become, in place,
+    shares of the largest gain of their unit, as a few points would have no colour beside many milliseconds.
+
+    Of percent it is one point at least: differences far below it are to look like none. Of other units that is not known.
+    """
+    ends = {}
+    for unit in units:
+        found = np.abs(gains[[other == unit for other in units]])
+        ends[unit] = max([1.0 * (unit == "%"), *found[np.isfinite(found)]]) or 1.0
+    if len(ends) > 1:
+        gains /= np.array([[ends[unit]] for unit in units])
+        return 1.0
+    return float(next(iter(ends.values()), 1.0))
 
 
 def draw_forest(collection: Collection, effects: pd.DataFrame, section: int, method: str = "",
@@ -215,4 +237,4 @@ def common_unit(collection: Collection, tasks: Sequence[str]) -> str:
     units = {collection.tasks[task].metrics[0].unit for task in tasks}
     if units == {"%"}:
         return "percentage points"
-    return plain(units.pop()) or "unit unknown" if len(units) == 1 else "each in its own unit"
+    return plain(units.pop()) or "unit unknown" if len(units) == 1 else MIXED

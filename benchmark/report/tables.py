@@ -43,6 +43,7 @@ READ_SHORTCUT = "Below chance: what shortcuts reach on the test split without le
 READ_BOLD = f"Bold: adjusted p < {ALPHA:g}."
 CONTRAST = ("task", "arm", "auxiliary", "variant", "tuned")  # what one row of the controls' table is about
 READ_PAPER = "Paper: what it prints, of its own data and scale, without seeds or intervals."
+LOWER = "lower is better"
 READ_STALE = "†: not computed by the current code."
 
 
@@ -140,9 +141,10 @@ def contrasts_table(collection: Collection, contrasts: pd.DataFrame, verdicts: p
     beside = set(frame.loc[~frame["in_rule"].astype(bool), "reference"])
     references = sorted(set(frame["reference"]), key=lambda name: (name in beside, name != "baseline", name))
     found = {(*(getattr(row, name) for name in CONTRAST), row.reference): row for row in rows_of(frame)}
-    rows = []
+    rows, metrics = [], set[Metric]()
     for verdict in rows_of(verdicts[verdicts["section"] == section]):
         metric = find_metric(collection, verdict.task, verdict.metric)
+        metrics.add(metric)
         texts = []
         for reference in references:
             row = found.get((*(getattr(verdict, name) for name in CONTRAST), reference))
@@ -165,6 +167,8 @@ def contrasts_table(collection: Collection, contrasts: pd.DataFrame, verdicts: p
         "reference; each interval by itself, unadjusted.",
         *(("Chosen on val: each arm in the variant that the validation split preferred, out of the same variants; "
            "tuned-baseline is the plain model, so chosen out of as many.",) if frame["tuned"].any() else ()),
+        *(("Of a metric that is to be low, what is excluded is a gain, in the better direction; differences are as measured.",)
+          if not all(metric.higher_is_better for metric in metrics) else ()),
         "Shared sources: makers whose work is in both the target's data and the auxiliary's.",
     )
     return Table(f"Beyond every control: {collection.sections[section].title}", header, tuple(rows), notes, num_labels=3)
@@ -226,8 +230,7 @@ def cell_label(arm: str, auxiliary: str, variant: str) -> str:
 
 def unit_label(metric: Metric) -> str:
     """E.g. "top-1 (%)"."""
-    lower = "" if metric.higher_is_better else ", lower is better"
-    unit = ", ".join(part for part in (metric.unit, lower.removeprefix(", ")) if part)
+    unit = ", ".join(part for part in (metric.unit, "" if metric.higher_is_better else LOWER) if part)
     return f"{metric.name} ({unit})" if unit else metric.name
 
 
