@@ -33,13 +33,13 @@ def load(results: Place | Sequence[Place], kind: Kind = "records") -> pd.DataFra
     Among them are `limit`, of the samples of each split (absent: none), and `conditions`, by which recipe or shape other
     than the profile's own, such as "shuffle_labels=true" ("": by that; absent: of a task that is no part of the suite).
 
-    "records": a row a run, with its main metric's value on the validation and the test split after the last epoch, in the
-    metric's unit, seconds, and what computed it. "curves": a row a measured value, by split, metric and epoch. "layers": a
-    row a pathway, with its scale after training. "outputs": a row a sample of the test split, and of several tags one a tag,
-    with its label, what was predicted and the probability of the true class, or the tag's score (a logit), or the share of
-    points that got the right part. "pathways": a row a pathway and evaluation, with what `benchmark.records.signed` names.
-    Older runs left neither. "logs": a row a value, with its `tag` and `step`, as experiment trackers take them and as
-    `benchmark export-logs` writes them: see `benchmark.records.rows`.
+    "records": a row a run, with its main metric's value (the first that the task's meter gives) on the validation and the test
+    split after the last epoch, in the metric's unit, seconds, and what computed it. "curves": a row a measured value, by split,
+    metric and epoch. "layers": a row a pathway, with its scale after training. "outputs": a row a sample of the test split, and
+    of several tags one a tag, with its label, what was predicted and the probability of the true class, or the tag's score (a
+    logit), or the share of points that got the right part. "pathways": a row a pathway and evaluation, with what
+    `benchmark.records.signed` names. Older runs left neither. "logs": a row a value, with its `tag` and `step`, as experiment
+    trackers take them and as `benchmark export-logs` writes them: see `benchmark.records.rows`.
 
     A result that several folders hold is there once; of two results of one run both are. Raises `ValueError` for another
     kind, for what is no results folder, and for a record or a file beside it that cannot be read.

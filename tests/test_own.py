@@ -134,6 +134,15 @@ def with_meter(scale: float, unit: str = "%"):
     return Scaled()
 
 
+def test_a_meter_that_gives_another_metric_first_is_an_error_as_records_are_read_without_the_task():
+    """`benchmark.load` and a report without the plugin take the first for the main one."""
+    task = with_meter(1.0)
+    task.metrics = task.metrics[1:] + task.metrics[:1]
+    wrong = [finding.what for finding in check_task(task, "tiny") if finding.level == "error"]
+    assert wrong == ["the meter gives top1 first, and metrics begins with error: let compute() give error first, as who reads "
+                     "records without the task takes the first for the main one"]
+
+
 def test_a_meter_that_gives_fractions_where_percent_are_declared_is_an_error_of_each_metric():
     wrong = [finding.what for finding in check_task(with_meter(0.01), "tiny") if finding.level == "error"]
     assert wrong == [

@@ -266,6 +266,9 @@ def check_chance(task: Task, profile: str, held: Mapping[Split, Batch],
         yield Finding("error", f"the meter measures {', '.join(measured['test'])}, and not the declared {', '.join(missing)}",
                       stop=True)
         return
+    if (first := next(iter(measured["test"]))) != metric.name:
+        yield Finding("error", f"the meter gives {first} first, and metrics begins with {metric.name}: let compute() give "
+                      f"{metric.name} first, as who reads records without the task takes the first for the main one")
     for one in (one for one in task.metrics if one.unit == "%"):
         ends = [measured[answers][one.name] for answers in ("wrong", "right")]
         if ends[0] != ends[1] and max(ends) <= 1:
