@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import re
 
 import numpy as np
@@ -149,4 +150,10 @@ def test_what_cannot_be_shown_is_refused(viewed, tmp_path, capsys):
     assert "cannot be written" in error
     (tmp_path / "runs" / "runs" / name / FILE).unlink()
     assert main(["view", name, *folder]) == 2
-    assert "left nothing of what it says of samples" in capsys.readouterr().err
+    assert "left nothing of what it says of samples, as older runs did; compute both anew" in capsys.readouterr().err
+    file = tmp_path / "runs" / "runs" / name / "record.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"beside": {"pathways.json": "0" * 64}}))
+    assert main(["view", name, *folder]) == 2
+    error = capsys.readouterr().err
+    assert "as its task keeps nothing of them" in error, "to compute it anew would not help"
+    assert "compute both anew" not in error

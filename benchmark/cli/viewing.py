@@ -38,6 +38,10 @@ def view_run(options: argparse.Namespace, command: str) -> int:
     for each in (run, baseline):
         arrays = read_outputs(store.run_folder(each.spec) / FILE)
         if arrays is None:
+            if each.beside and FILE not in each.beside:  # a run of a release that keeps outputs, wherever there are any
+                raise ValueError(f"{each.spec.name} left nothing of what it says of samples, as its task keeps nothing of "
+                                 "them: Task.outputs knows one label a sample, so let the task's own give what "
+                                 "benchmark.records.outputs names, and run it again")
             again = run.command.partition(" --results")[0] or "benchmark run ..."
             only = f"--arm {run.spec.arm} -t {run.spec.task} --seeds {run.spec.seed}"
             raise ValueError(f"{each.spec.name} left nothing of what it says of samples, as older runs did; compute both "
