@@ -82,15 +82,18 @@ def load(results: Place | Sequence[Place], kind: Kind = "records") -> pd.DataFra
 
 
 def make_plan(matrix: str = "full", *, profile: str = "tiny", targets: Iterable[str] = (), auxiliaries: Iterable[str] = (),
-              arms: Iterable[str] = (), settings: Iterable[Setting] = (), seeds: str | None = None, limit: int | None = None,
-              set: Iterable[str] = (), plugins: Place | Sequence[Place] = ()) -> Plan:
+              arms: Iterable[str] = (), settings: Iterable[Setting] = (), seeds: str | int | Iterable[int] | None = None,
+              limit: int | None = None, set: Iterable[str] = (), plugins: Place | Sequence[Place] = ()) -> Plan:
     """The runs of a matrix, by name or of a .yaml file, before anything is computed; `specs` of it are their settings.
 
-    The arguments are those of `benchmark run`: `set` has texts such as "recipe.epochs=4", `seeds` is such as "0-2",
-    `limit` the samples of each split, `plugins` a file or folder, or several. Raises `ValueError` for what fits nothing.
+    The arguments are those of `benchmark run`: `set` has texts such as "recipe.epochs=4", `seeds` is such as "0-2", 0 or
+    [0, 1, 2], `limit` the samples of each split, `plugins` a file or folder, or several. Raises `ValueError` for what fits
+    nothing.
     """
     from benchmark.cli import context
 
+    if seeds is not None and not isinstance(seeds, str):
+        seeds = ",".join(map(str, [seeds] if isinstance(seeds, int) else seeds))
     options = argparse.Namespace(
         matrix=matrix, profile=profile, target=list(targets), aux=list(auxiliaries), arm=list(arms),
         setting=list(settings), seeds=seeds, limit=limit, overrides=list(set), variants=[], start=[], results=None,

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from synthetic import make_matrix, make_record, make_spec
@@ -121,7 +122,15 @@ def test_what_cannot_be_read_is_refused(folder, tmp_path):
         benchmark.load(folder)
 
 
+@pytest.mark.parametrize("seeds", [[0, 2], (0, 2), range(0, 3, 2), "0,2", np.array([0, 2])])
+def test_seeds_of_a_plan_are_given_as_numbers_or_as_a_text(seeds):
+    assert {spec.seed for spec in benchmark.make_plan("full", targets=["imagenet"], seeds=seeds).specs} == {0, 2}
+    assert {spec.seed for spec in benchmark.make_plan("full", targets=["imagenet"], seeds=2).specs} == {2}
+
+
 def test_a_plan_that_fits_nothing_is_refused():
+    with pytest.raises(ValueError, match=r"--seeds 0\.5: expected numbers"):
+        benchmark.make_plan("smoke", seeds=[0.5])
     with pytest.raises(ValueError, match="did you mean 'imagenet'"):
         benchmark.make_plan("smoke", targets=["imagenett"])
 

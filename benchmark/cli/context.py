@@ -10,7 +10,7 @@ import importlib.util
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from benchmark.plan.fit import check_blocks, check_names, check_recipes
+from benchmark.plan.fit import check_blocks, check_heads, check_names, check_recipes
 from benchmark.plan.given import check_foreign
 from benchmark.plan.matrix import Plan, pretraining_tasks
 from benchmark.plan.names import nearest, parse_seeds, pick
@@ -83,6 +83,7 @@ def make_plan(options: argparse.Namespace, unprepared: dict[str, str] | None = N
         raise ValueError(f"--start {name}={given[name]}: no run of this matrix starts from weights of {name}; "
                          "leave it out, or choose targets, arms or auxiliaries that do")
     check_use(study, variants, plan)
+    check_heads(plan)
     check_blocks(plan)
     check_recipes(plan)
     check_names(plan)

@@ -34,6 +34,16 @@ def check_blocks(plan: Plan) -> None:
                                  f"to one, so set {fields} alike, for every task or for none")
 
 
+def check_heads(plan: Plan) -> None:
+    """Raises `ValueError` naming the first run whose width is not divided by its heads."""
+    for spec in plan.specs:
+        for prefix in ("", "decoder_") if spec.kind == "pretrain" else ("",):
+            width, heads = getattr(spec.shape, f"{prefix}embed_dim"), getattr(spec.shape, f"{prefix}num_heads")
+            if width % heads:
+                raise ValueError(f"{spec.cell}: shape.{prefix}num_heads is {heads}, which does not divide {width}, "
+                                 f"shape.{prefix}embed_dim; set one to fit the other")
+
+
 def check_names(plan: Plan) -> None:
     """Raises `ValueError` where a run, which is named by the options of its arm, too, could have no folder of that name."""
     for spec in plan.specs:
@@ -57,6 +67,9 @@ def check_recipes(plan: Plan) -> None:
         if recipe.min_lr > recipe.lr:
             raise ValueError(f"{where}.min_lr is {recipe.min_lr:g}, above the {recipe.lr:g} of {scope}.lr, from which the rate "
                              f"falls to it; set {scope}.min_lr to {recipe.lr:g} or less")
+        if not all(0 <= beta < 1 for beta in recipe.betas):
+            raise ValueError(f"{where}.betas is {','.join(f'{beta:g}' for beta in recipe.betas)}, of which a moving mean keeps "
+                             "each share of what it was; set both to 0 or more, and less than 1")
         if isinstance(recipe, PretrainRecipe) and (recipe.stop_epoch or 0) > recipe.epochs:
             raise ValueError(f"{where}.stop_epoch is {recipe.stop_epoch}, and the schedule ends after {recipe.epochs} epochs; "
                              f"set {scope}.stop_epoch to {recipe.epochs} or less")
