@@ -570,6 +570,24 @@ def test_a_results_folder_of_one_seed_has_a_matrix_without_intervals(tmp_path):
     assert "speech" in (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
 
 
+def test_tables_and_figures_of_an_earlier_report_are_told(tmp_path, capsys):
+    store = Store(tmp_path)
+    store.prepare()
+    for record in make_matrix(["audioset"], ["speech"], range(1), scratch=False):
+        store.save(record)
+    make = ["report", "--results", str(tmp_path), "--format", "md,csv", "--only"]
+    for parts in ("matrix", "matrix", "matrix,cost"):
+        assert main([*make, parts]) == 0
+        assert "earlier report" not in capsys.readouterr().err
+    assert main([*make, "cost", "--out", str(tmp_path / "other")]) == 0
+    first, other = ({path.name for path in (tmp_path / place / "tables").iterdir()} for place in ("report", "other"))
+    assert len(first - other) > 1
+    assert "earlier report" not in capsys.readouterr().err
+    assert main([*make, "cost"]) == 0
+    assert f"note: an earlier report left {len(first - other)} tables or figures beside these, such as {tmp_path}" in (
+        capsys.readouterr().err)
+
+
 def test_what_is_said_alike_of_many_variants_is_said_once(tmp_path):
     records = make_matrix(["imagenet"], ["audio"], scratch=False)
     records += [make_record(make_spec("imagenet", arm, "audio", seed), 40.0 + seed) for arm in ("random-norm", "self-copy")

@@ -127,7 +127,7 @@ def _make_report(options: argparse.Namespace, status: Status) -> int:
     from benchmark.evidence.sides import unchanged_cells
     from benchmark.report.document import FORMATS
     from benchmark.report.parts import PARTS
-    from benchmark.report.write import sentences, write_report
+    from benchmark.report.write import left_by_earlier, sentences, write_report
 
     folders = options.results or [Path("results/tiny")]
     for folder in [*folders, *(options.compare or [])]:
@@ -162,8 +162,9 @@ def _make_report(options: argparse.Namespace, status: Status) -> int:
                        extras=Extras(alignments, samples, reconstructions, cosines, endpoints,
                                      kept_signed(by_store, study), unchanged,
                                      None if compared is None else compare_outputs(by_store, compared.by_store)))
+    out = options.out or folders[0] / "report"
     try:
-        written = write_report(analysis, options.out or folders[0] / "report", _regenerating(options, folders), formats, parts,
+        written = write_report(analysis, out, _regenerating(options, folders), formats, parts,
                                lambda part: status.update(f"writing: {part}"))
     except OSError as error:
         raise ValueError(f"the report cannot be written: {error}; choose another folder with --out") from error
@@ -182,6 +183,9 @@ def _make_report(options: argparse.Namespace, status: Status) -> int:
               + (f"; {lost} runs or files have no result, named in the report" if lost else "")
               + (f"; {copies} copies of records count once, named there, too" if copies else "")
               + (f"; {others} other results of runs do not count, named there, too" if others else ""))
+        if old := left_by_earlier(out, written):
+            print(f"note: an earlier report left {len(old)} tables or figures beside these, such as {old[0]}; remove them, or "
+                  "choose another folder with --out", file=sys.stderr)
     if options.open and not webbrowser.open(page.resolve().as_uri()):
         print(f"note: no browser opens here; the page is {page}", file=sys.stderr)
     found = {finding: analysis.count(finding) for finding in fatal if analysis.count(finding)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from collections.abc import Collection as AbstractCollection
 from pathlib import Path
 
@@ -45,3 +45,8 @@ def write_report(
     document.pages({"title": analysis.study.title, "question": analysis.study.question, "badges": reservations,
                     "answer": lines, "settings": answer_table(analysis), "note": note})
     return document.written
+
+
+def left_by_earlier(out: Path, written: Sequence[Path]) -> list[Path]:
+    """Tables and figures below `out` that are not among those that were `written`: an earlier report left them there."""
+    return sorted({path for folder in ("tables", "figures") for path in (out / folder).iterdir()} - set(written))
