@@ -34,8 +34,7 @@ from benchmark.bench.run import (
 from benchmark.bench.steps import count_operations
 from benchmark.cli.main import main
 from benchmark.evidence.expense import training_operations
-from benchmark.provenance.environment import describe_environment
-from benchmark.runner.machine import processor_name
+from benchmark.provenance.environment import describe_environment, processor_name
 from benchmark.spec.contracts import Task
 from tasks import TASKS
 
@@ -124,7 +123,7 @@ def test_jobs_are_how_many_runs_overlap_most_of_the_time():
     assert jobs_of(spans[:1]) == jobs_of([]) == 1
 
 
-def test_the_processor_has_one_name_with_and_without_torch():
+def test_a_record_names_the_processor_that_run_compares_it_by():
     assert processor_name() == describe_environment(CPU).processor_name != ""
 
 

@@ -41,8 +41,8 @@ MAY_IMPORT = {  # of each folder: the folders that its modules may import, from 
     "__main__": "cli",
 }
 LONGEST = 350  # lines of a module
-WITHOUT_TORCH = ("spec", "records", "provenance.code", "plan", "evidence", "report", "runner", "cli", "data.embedded",
-                 "data.catalogue", "data.examples", "train.pictures")
+WITHOUT_TORCH = ("spec", "records", "provenance.code", "provenance.environment", "plan", "evidence", "report", "runner", "cli",
+                 "data.embedded", "data.catalogue", "data.examples", "train.pictures")
 FOR_READERS = ("matplotlib", "PIL", "jinja2", "markupsafe", "rich")  # what makes text and figures
 
 

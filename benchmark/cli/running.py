@@ -30,11 +30,12 @@ from benchmark.plan.fit import note_warmup
 from benchmark.plan.given import note_unnamed
 from benchmark.plan.matrix import Plan
 from benchmark.provenance.currency import Judge, doubts_of
+from benchmark.provenance.environment import processor_name
 from benchmark.records.headers import Header
 from benchmark.records.lease import takeover_seconds
 from benchmark.records.record import names_under
 from benchmark.records.store import Store
-from benchmark.runner.machine import count_cores, count_gpus, default_jobs, default_lockstep, processor_name
+from benchmark.runner.machine import count_cores, count_gpus, default_jobs, default_lockstep
 from benchmark.spec.runspec import Site
 
 if TYPE_CHECKING:

@@ -12,10 +12,12 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from benchmark.records.record import Environment
+
+if TYPE_CHECKING:
+    import torch
 
 SOURCES = ("benchmark", "tasks", "baselines")
 RECORDED_PACKAGES = ("timm", "torchvision", "torchaudio", "numpy", "numba", "scikit-learn", "safetensors",
@@ -24,11 +26,13 @@ RECORDED_PACKAGES = ("timm", "torchvision", "torchaudio", "numpy", "numba", "sci
 
 def describe_environment(device: torch.device, processes: Sequence[int] = (1,)) -> Environment:
     """What a result may depend on besides its spec; `processes` that shared its run, each number of them that there was."""
+    import torch
+
     commit, dirty, changes = repository_state()
     return Environment(
         commit=commit, dirty=dirty, changes=changes, python=platform.python_version(), torch=torch.__version__,
         packages={name: found for name in RECORDED_PACKAGES if (found := _version(name))},
-        platform=f"{platform.system()} {platform.machine()}", processor=_processor(),
+        platform=f"{platform.system()} {platform.machine()}", processor=f"{processor_name()}, {os.cpu_count()} cores",
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         threads=torch.get_num_threads(), deterministic=torch.are_deterministic_algorithms_enabled(),
         processes=None if set(processes) == {1} else tuple(processes))
@@ -37,6 +41,8 @@ def describe_environment(device: torch.device, processes: Sequence[int] = (1,)) 
 def peak_memory_bytes(device: torch.device) -> int:
     """On a GPU what this process allocated at most; on a CPU its largest resident set."""
     if device.type == "cuda":
+        import torch
+
         return torch.cuda.max_memory_allocated(device)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
@@ -73,11 +79,11 @@ def _version(name: str) -> str | None:
         return None
 
 
-@functools.lru_cache
-def _processor() -> str:
+def processor_name() -> str:
+    """As `Environment.processor_name` of a run that is computed here; found without torch."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         lines = []
     name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
-    return f"{name or platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+    return name or platform.processor() or platform.machine()

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import platform
 import shutil
 import subprocess
-from pathlib import Path
 
 PATIENCE_S = 30  # with a driver that does not answer
 SHARING = 8  # small processes at once on one GPU, each of which needs a core
@@ -48,16 +46,6 @@ def free_memory_mib() -> int:
 def count_cores() -> int:
     """Cores that this process may use"""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def processor_name() -> str:
-    """As `Environment.processor_name` of a run that is computed here."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
-    return name or platform.processor() or platform.machine()
 
 
 def count_gpus() -> int:
