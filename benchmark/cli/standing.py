@@ -91,7 +91,8 @@ def tell_spares(headers: Mapping[str, Header], run_ids: Collection[str] | None =
     for name, header in headers.items():
         if header.fault or (run_ids is not None and header.run_id not in run_ids):
             continue
-        if name in spares and header.weights != headers[spares[name]].weights:
+        counts = headers[spares.get(name, name)]
+        if header.weights != counts.weights and header.code == counts.code:
             found.append(f"contradicts  {name}: has another result of the run of {spares[name]}, which counts; remove one")
         elif name in spares:
             found.append(f"not counted  {name}: has another record, or a copy, of the run of {spares[name]}; remove one")

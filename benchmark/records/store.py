@@ -48,7 +48,7 @@ class Failure(Frozen):
 class Held(NamedTuple):
     """What a results folder has."""
 
-    records: list[Record]  # one of each run
+    records: list[Record]  # one of each run and code
     problems: list[str]  # a line for each file that cannot be read
     spares: list[tuple[str, Record, Record]]  # a folder with a copy or another record of a run; it; what counts
     places: dict[str, str]  # by identity, in which folder what counts is
@@ -245,14 +245,17 @@ class Store:
                 records[path.parent.name] = read_record(path)
             except RecordError as error:
                 problems.append(str(error))
-        spares = spares_of({name: (record.run_id, record.spec.name) for name, record in records.items()})
+        by_code: dict[str, dict[str, tuple[str, str]]] = {}  # results of a run by other code are no other results of it
+        for name, record in records.items():
+            by_code.setdefault(canonical_json(record.code), {})[name] = (record.run_id, record.spec.name)
+        spares = {spare: counts for same in by_code.values() for spare, counts in spares_of(same).items()}
         counted = {name: record for name, record in records.items() if name not in spares}
         return Held(list(counted.values()), problems,
                     [(name, records[name], records[counts]) for name, counts in sorted(spares.items())],
                     {record.identity: name for name, record in counted.items()})
 
     def records(self) -> tuple[list[Record], list[str]]:
-        """A readable record of every run that has one, in a stable order, and one line for each file that is none."""
+        """A readable record of every run and code that has one, in a stable order, and one line for each file that is none."""
         held = self.read()
         return held.records, held.problems
 
