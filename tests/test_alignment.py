@@ -78,6 +78,19 @@ def test_a_baseline_that_was_computed_anew_is_compared_anew_and_its_old_comparis
     assert compare_with_baselines(store) == 0
 
 
+@pytest.mark.parametrize("samples", [features(0, n=1), np.ones((64, 8), np.float32)], ids=["one", "alike"])
+def test_of_one_validation_sample_or_of_samples_that_are_alike_no_alignment_is_noted(samples, tmp_path):
+    """A matrix of such a task ends as any other, and its report has no row of it."""
+    store = Store(tmp_path)
+    store.prepare()
+    records = [make_record(make_spec("imagenet", *arm), 46.0) for arm in (("finetune",), ("m2pt", "audio"))]
+    for record in records:
+        store.save(record)
+        save_file({"val": np.stack([samples])}, store.work(record.spec) / "representations.safetensors")
+    assert compare_with_baselines(store) == 0
+    assert alignments_of(store, records) == {}
+
+
 def test_a_report_of_a_folder_that_cannot_be_written_to_is_made_all_the_same(tmp_path, capsys):
     """After a matrix on a cluster, `report` notes what nobody may have stayed to note."""
     store = Store(tmp_path / "results")

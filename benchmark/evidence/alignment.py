@@ -17,23 +17,27 @@ if TYPE_CHECKING:
 FILE = "alignment.json"
 
 
+class SameForAll(ValueError):
+    """Features are the same for every sample, so that they align with nothing."""
+
+
 def linear_cka(a: NDArray[Any], b: NDArray[Any]) -> float:
     """(n, p), (n, q) features of the same n samples -> centred kernel alignment with linear kernels, 0 to 1
-    (Kornblith et al., ICML 2019). Raises ValueError where one side is constant."""
+    (Kornblith et al., ICML 2019). Raises `SameForAll` where one side is constant."""
     import numpy as np
 
     a, b = (x.astype(np.float64) - x.astype(np.float64).mean(0) for x in (a, b))
     sizes = np.linalg.norm(a.T @ a) * np.linalg.norm(b.T @ b)
     if sizes == 0:
-        raise ValueError("features that are the same for every sample align with nothing")
+        raise SameForAll("features that are the same for every sample align with nothing")
     return float(np.linalg.norm(a.T @ b) ** 2 / sizes)
 
 
 def compare_with_baselines(store: Store) -> int:
     """Write, for each run whose representations and whose baseline's are here, their alignment after every block.
 
-    The file names the baseline and its weights, so that another's replaces it, or the same one's that was computed anew.
-    Returns how many were written.
+    The file names the baseline and its weights, so that another's replaces it, or the same one's that was computed anew. There
+    is none where the validation split is one sample, or all of it alike. Returns how many were written.
     """
     records, _ = store.records()
     paired = pair_runs([Run(record) for record in records if record.spec.kind == "train"])
@@ -49,7 +53,10 @@ def compare_with_baselines(store: Store) -> int:
         from safetensors.numpy import load_file
 
         by_depth = zip(*(load_file(file)["val"] for file in files), strict=True)
-        values = [round(linear_cka(a, b), 6) for a, b in by_depth]
+        try:
+            values = [round(linear_cka(a, b), 6) for a, b in by_depth]
+        except SameForAll:
+            continue
         write_json(target, json.dumps({"baseline": baseline.record.run_id, "weights": weights, "cka": values}) + "\n")
         written += 1
     return written
