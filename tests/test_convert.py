@@ -360,6 +360,35 @@ def test_what_a_file_of_timm_does_not_say_is_told(tmp_path):
     assert convert_blocks(path, num_heads=3).differences == ["attention weighs relative positions there, and not here"]
 
 
+@pytest.mark.parametrize("blocks_only", [False, True])
+def test_how_many_heads_are_taken_is_told_where_no_file_says_it(blocks_only, tmp_path):
+    """Four heads fit the names and shapes of three, and another encoder comes out"""
+    torch.manual_seed(0)
+    sizes = {"embed_dim": 48, "depth": 2, "num_heads": 3, "mlp_ratio": 4, "input_size": (32, 32), "patch_size": (8, 8)}
+    shape, x = shape_of("imagenet", **sizes), torch.randn(2, 3, 32, 32)
+    for heads in (3, 4):
+        theirs = timm.create_model(PLAIN, embed_dim=48, depth=2, num_heads=heads, img_size=32, patch_size=8).eval()
+        for parameter in theirs.parameters():
+            nn.init.normal_(parameter, 1.0 if parameter.ndim == 1 else 0.0, 0.2)
+        torch.save(theirs.state_dict(), tmp_path / "timm.pth")
+        conversion = convert(tmp_path / "timm.pth", TASKS["imagenet"], shape, blocks_only=blocks_only)
+        assert "taken with 3 attention heads, as the model has: neither the file nor a config.json" in conversion.describe()
+        assert "as no config.json beside it names timm's architecture" in conversion.describe()
+        if not blocks_only:
+            ours = Encoder(TASKS["imagenet"].tokenizer(shape), shape).eval()
+            ours.load_state_dict(conversion.tensors)
+            with torch.inference_mode():
+                expected = theirs.forward_features(x)
+                apart = (ours.encode(ours.tokenizer({"input": x})).sequence - expected).abs().max() / expected.abs().max()
+            assert (apart < 1e-5) == (heads == 3)
+    write(conversion, tmp_path / "ours.safetensors")
+    again = convert(tmp_path / "ours.safetensors", TASKS["imagenet"], shape, blocks_only=True)
+    assert "taken" not in again.describe(), "what was converted says it"
+    of_timm(tmp_path, PLAIN)
+    again = convert(tmp_path / "model.safetensors", TASKS["imagenet"], shape_of("imagenet", **SMALL))
+    assert "taken" not in again.describe(), "config.json beside it says it"
+
+
 def hugging_face(model: str, layout: str) -> dict[str, Tensor]:
     """Names as the files have them ("file"), or as the model of transformers 5 has them ("model")."""
     video = model == "videomae"

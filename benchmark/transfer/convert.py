@@ -69,6 +69,9 @@ def convert(path: Path, task: Task, shape: ModelShape, *, blocks_only: bool = Fa
     """
     renamed, conversion, naming, kind = _read(path, weights)
     _check_kind(path, conversion, kind, shape, naming, whole=not blocks_only)
+    if kind.num_heads is None:  # which no weight tells: with others its blocks compute something else
+        conversion.notes.append(f"taken with {shape.num_heads} attention heads, as the model has: neither the file nor a "
+                                "config.json beside it says how many")
     model = Encoder(task.tokenizer(shape), shape)
     added = tuple(f"tokenizer.{name}" for name in model.tokenizer.added_for_target)
     own = {name: tensor for name, tensor in model.state_dict().items() if not added or not name.startswith(added)}
@@ -96,9 +99,6 @@ def convert_blocks(path: Path, *, num_heads: int | None = None, first: int | Non
     from the first on. Raises `CheckpointError` as `convert` does.
     """
     renamed, conversion, naming, kind = _read(path, weights)
-    if naming.name == "timm" and kind.num_heads is None:
-        conversion.notes.append("taken as a plain ViT's (norms before attention and MLP, GELU, no rotary embedding), as no "
-                                "config.json beside it names timm's architecture")
     renamed = _take_blocks(renamed, conversion)
     depth = len({index_of(name) for name in renamed})
     sizes = [renamed.get(f"blocks.0.{name}.weight", torch.empty(0, 0)).shape for name in ("attn.proj", "mlp.fc1")]
@@ -150,6 +150,9 @@ def _read(path: Path, weights: str | None) -> tuple[dict[str, Tensor], Conversio
     if known := read_origin(path):
         conversion.sources, conversion.differences = dict(known.sources), [*known.differences, *conversion.differences]
         kind = replace(kind, num_heads=known.blocks.num_heads)
+    if naming.name == "timm" and kind.num_heads is None:
+        conversion.notes.append("taken as a plain ViT's (norms before attention and MLP, GELU, no rotary embedding), as no "
+                                "config.json beside it names timm's architecture")
     for file in [] if known else files_of(path):
         with file.open("rb") as opened:
             conversion.sources[file.name] = hashlib.file_digest(opened, "sha256").hexdigest()
