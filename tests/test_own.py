@@ -332,6 +332,28 @@ def test_a_task_that_has_recipes_for_one_setting_alone_is_looked_at_by_that():
     assert {finding.level for finding in check_task(One(), "tiny", 64)} == {"ok"}
 
 
+ALL_RECIPES = 'train={"pretrained": TRAIN, "fix": TRAIN, "scratch": TRAIN}'
+
+
+def test_a_task_that_has_a_recipe_for_one_setting_alone_is_checked_seen_and_run_in_that_one(tmp_path, capsys):
+    file = spoiled(tmp_path, ALL_RECIPES, 'train={"scratch": TRAIN}')
+    given, sheet = ["--plugins", str(file)], tmp_path / "sheet.png"
+    assert main(["data", "view", "own-spoiled", *given, "--out", str(sheet)]) == 0
+    assert sheet.is_file()
+    capsys.readouterr()
+    assert main(["check", "own-spoiled", *given]) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"^ok     m2pt\(\w+\) on own-spoiled, scratch: one step; 12 pathways", said, re.M)
+    assert "own-spoiled, pretrained" not in said
+    wanted = ["run", "--matrix", "smoke", "-t", "own-spoiled", "-x", "audio", *given, "--results", str(tmp_path), "--dry-run"]
+    assert main(wanted) == 2
+    assert capsys.readouterr().err == (
+        "benchmark: task own-spoiled has no recipe for the setting pretrained under profile tiny; it has scratch: choose one "
+        "with --setting, and arms that are in it\n")
+    assert main([*wanted, "--setting", "scratch", "--arm", "scratch,m2pt"]) == 0
+    assert "own-spoiled m2pt(audio) scratch  0:missing" in capsys.readouterr().out
+
+
 def test_a_text_where_a_set_of_sources_is_meant_is_found():
     class Sourced(type(TASKS["imagenet"])):
         sources: ClassVar = "UCI"

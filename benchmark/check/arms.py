@@ -49,7 +49,7 @@ def check_arm(arm: Arm, tasks: Mapping[str, Task], profile: str) -> Iterator[Fin
     """One step of an arm on every task of a profile, in each of its settings, and whether it differs from the plain model's."""
     for task in tasks.values():
         if profile in task.profiles:
-            for setting in arm.settings:
+            for setting in settings_of(arm, task, profile):
                 found = check_cell(arm, task, setting, tasks, profile, compare=not arm.is_baseline)
                 yield found
                 if found.stop:
@@ -57,17 +57,22 @@ def check_arm(arm: Arm, tasks: Mapping[str, Task], profile: str) -> Iterator[Fin
 
 
 def check_steps(task: Task, tasks: Mapping[str, Task], arms: Mapping[str, Arm], profile: str) -> Iterator[Finding]:
-    """One step on a task, in its first setting, of every arm that builds, tunes or merges a model, or adds to its loss, in a
-    way of its own, as most controls differ in what weights begin as alone; a scale that stays is the arm's affair.
+    """One step on a task, in its first setting there, of every arm that builds, tunes or merges a model, or adds to its loss,
+    in a way of its own, as most controls differ in what weights begin as alone; a scale that stays is the arm's affair.
     """
-    ways = {(type(arm).build, type(arm).tune, type(arm).merge, type(arm).further_loss, arm.settings[0]): arm
-            for arm in reversed([*arms.values()])}
-    for arm in reversed([*ways.values()]):  # of each way the first arm
-        found = check_cell(arm, task, arm.settings[0], tasks, profile)
+    ways = {(type(arm).build, type(arm).tune, type(arm).merge, type(arm).further_loss, setting): (arm, setting)
+            for arm in reversed([*arms.values()]) for setting in settings_of(arm, task, profile)[:1]}
+    for arm, setting in reversed([*ways.values()]):  # of each way the first arm
+        found = check_cell(arm, task, setting, tasks, profile)
         if found.level == "error" and arm.is_baseline:
             yield replace(found, what=f"{found.what}; no other arm was tried, as this one is the plain model", stop=True)
             return
         yield replace(found, level="ok") if found.level == "note" else found
+
+
+def settings_of(arm: Arm, task: Task, profile: str) -> list[Setting]:
+    """Those of an arm that the task has a recipe for"""
+    return [setting for setting in arm.settings if setting in task.profiles[profile].train]
 
 
 def check_cell(arm: Arm, task: Task, setting: Setting, tasks: Mapping[str, Task], profile: str,

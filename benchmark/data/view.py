@@ -46,7 +46,7 @@ def view_set(task: Task, options: argparse.Namespace) -> int:
     if profile not in task.profiles:
         raise ValueError(f"task {task.name} has no profile {profile}; it has {', '.join(task.profiles)}")
     spec = task.profiles[profile]
-    recipe = recipe_under(spec.train["pretrained"], 0)
+    recipe = recipe_under(spec.train.get("pretrained", next(iter(spec.train.values()))), 0)
     examples = task.load(profile)[options.split].configured(spec.shape, recipe).take(options.number)
     import torch
 

@@ -131,7 +131,7 @@ class Planner:
 
     def _train(self, cell: Cell, seed: int) -> Job:
         """A run of `cell`; what does not depend on the seed is worked out once."""
-        fold = seed % FOLDS if "fold" in self._profile(cell.task).train[cell.setting].augment else None
+        fold = seed % FOLDS if "fold" in self._recipe(cell).augment else None
         known = self._trainings.get((id(cell), fold))
         arm = known.arm if known else self._override(cell.arm, "arm", cell.task)
         starts = by_role(arm, Start, "starts", arm.starts(cell.task.modality, cell.auxiliary, cell.setting, seed))
@@ -163,7 +163,7 @@ class Planner:
 
     def _training(self, cell: Cell, arm: Arm, origins: Mapping[str, str], fold: int | None, files: Published | None) -> RunSpec:
         profile = self._profile(cell.task)
-        recipe = self._override(profile.train[cell.setting], "recipe", cell.task)
+        recipe = self._override(self._recipe(cell), "recipe", cell.task)
         if fold is not None:
             recipe = self._folded(recipe, fold, cell.task)
         if (recipe.mixup or recipe.cutmix) and not cell.task.mixable:
@@ -216,6 +216,13 @@ class Planner:
         if self.profile not in task.profiles:
             raise ValueError(f"task {task.name} has no profile {self.profile!r}; it has {', '.join(task.profiles)}")
         return task.profiles[self.profile]
+
+    def _recipe(self, cell: Cell) -> TrainRecipe:
+        known = self._profile(cell.task).train
+        if cell.setting not in known:
+            raise ValueError(f"task {cell.task.name} has no recipe for the setting {cell.setting} under profile "
+                             f"{self.profile}; it has {', '.join(known)}: choose one with --setting, and arms that are in it")
+        return known[cell.setting]
 
     def _data(self, task: Task) -> dict[str, str]:
         try:
