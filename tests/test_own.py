@@ -219,6 +219,25 @@ def test_labels_beyond_the_declared_classes_are_found(test, said):
     assert (said is None and not wrong) or wrong[0].startswith(said)
 
 
+def test_labels_of_other_whole_numbers_are_noted_with_what_to_do():
+    spec = replace(TASKS["imagenet"].profiles["tiny"], num_classes=3)
+    for kind, said in ((torch.int64, []), (torch.uint8, ["labels are uint8, which"]),
+                       (torch.int32, ["labels are int32, which"])):
+        held = {split: {"label": torch.tensor([0, 1, 2]).to(kind)} for split in ("train", "val", "test")}
+        found = [finding for finding in check_labels(held, spec) if finding.level != "ok"]
+        assert [finding.what[:23] for finding in found] == said
+        assert all(finding.level == "note" and "make them int64" in finding.what and not finding.stop for finding in found)
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16, torch.uint8, torch.bool, torch.float64])
+def test_samples_in_two_splits_are_found_whatever_their_numbers_are_stored_in(kind):
+    inputs = torch.arange(6).view(6, 1).expand(6, 4) % 2 if kind == torch.bool else torch.arange(24).view(6, 4)
+    inputs = inputs.to(kind)
+    held = {"train": {"input": inputs[:2]}, "val": {"input": inputs[1:3]}, "test": {"input": inputs[4:]}}
+    found = [finding.what for finding in check_duplicates(held) if finding.level == "error"]
+    assert found[0] == f"{2 if kind == torch.bool else 1} of 2 samples of val are in train, too"
+
+
 SPOILED = {  # by what is spoiled: what is written in place of what `new` writes, and the one error
     "labels from 1": ("random), label", "random), label + 1", "labels from 1 to 4; 4 classes declared, so from 0 to 3"),
     "labels from -1": ("random), label", "random), label - 1", "labels from -1 to 2; 4 classes declared, so from 0 to 3"),
@@ -233,6 +252,9 @@ SPOILED = {  # by what is spoiled: what is written in place of what `new` writes
     "names of metrics": ('(Metric("top1"), Metric("top5"))', '("top1",)', "metrics is ('top1',); make it Metric objects of"),
     "arrays": ("read(split), strict", "map(torch.Tensor.numpy, read(split)), strict",
                "load() gives the columns 'input' as ndarray and 'label' as ndarray; make them tensors, of an array with"),
+    "a column of the engine's": ('("input", "label"), read(split)',
+                                 '("input", "label", "index"), (*read(split), read(split)[1])',
+                                 "load() gives a column 'index', and a batch has the places of its samples under that name"),
     "a step that raises": ("(batch[\"input\"] / 30", "(batch[\"inputs\"] / 30",
                            "augmentation: OwnSpoiled.augment() raised KeyError: 'inputs' (line 78 of "),
     "a part that raises": ("return Tokens(self.embed(patches)", "return Tokens(self.embed(patches[0, 0, :1])",

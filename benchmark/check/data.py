@@ -91,6 +91,9 @@ def check_loading(task: Task, profile: str) -> Generator[Finding, None, Splits |
         yield Finding("error", f"load() gives the columns {said}; make them tensors, of an array with torch.from_numpy",
                       stop=True)
         return None
+    if any("index" in examples.columns for examples in splits.values()):
+        yield Finding("error", "load() gives a column 'index', and a batch has the places of its samples under that name "
+                      "instead; call it otherwise")
     if empty := [split for split in SPLITS if not len(splits[split].configured(*sizes_of(task, profile)))]:
         yield Finding("error", f"no sample in {' and '.join(empty)}: train, val and test need some each", stop=True)
         return None
@@ -170,6 +173,9 @@ def check_labels(held: Mapping[Split, Batch], spec: ProfileSpec) -> Generator[Fi
         yield Finding("error", f"labels are {said}; whole numbers (int64) are wanted, or, where a sample has several labels, "
                       f"float32 from 0 to 1 of shape (samples, {classes})", stop=True)
         return False
+    if small := [str(kind).removeprefix("torch.") for kind in kinds if kind != torch.int64]:
+        yield Finding("note", f"labels are {' and '.join(small)}, which losses and metrics of torch and of here do not take, "
+                      "or not all of them; make them int64 with label.long()")
     if train.ndim > 1 and train.shape[-1] == 1:
         yield Finding("error", f"labels have the shape {tuple(train.shape)}; {tuple(train.shape[:-1])} is wanted, as "
                       "label[..., 0] has it", stop=True)
@@ -188,7 +194,7 @@ def check_labels(held: Mapping[Split, Batch], spec: ProfileSpec) -> Generator[Fi
 
 def check_duplicates(held: Mapping[Split, Batch]) -> Generator[Finding, None, None]:
     """Inputs that are equal to the last bit, across splits."""
-    marks = {split: [hashlib.sha256(x.contiguous().numpy().tobytes()).digest() for x in batch["input"].cpu()]
+    marks = {split: [hashlib.sha256(x.reshape(-1).view(torch.uint8).numpy()).digest() for x in batch["input"].cpu()]
              for split, batch in held.items()}
     found = False
     for index, one in enumerate(SPLITS):
