@@ -14,7 +14,7 @@ from PIL import Image
 
 from benchmark.cli.main import main
 from benchmark.data.catalogue import prepare
-from benchmark.data.view import TILE, contact_sheet, draw_cloud, in_full_contrast, tile, write_sheet
+from benchmark.data.view import TILE, array_of, contact_sheet, draw_cloud, in_full_contrast, tile, write_sheet
 from benchmark.model.points import farthest_point_sample
 from tasks import TASKS
 from tasks.imagenet.official import LAYOUTS
@@ -101,6 +101,14 @@ def test_spectrograms_stay_turned_and_values_that_are_no_numbers_are_shown_dark(
     shown, said = in_full_contrast(broken, "image")
     assert shown[0, 0].tolist() == [[0, 255], [0, 255]]
     assert said.startswith("values from 1 to 3,")
+
+
+def test_numbers_of_two_bytes_are_shown_as_the_same_of_four(tmp_path):
+    spectrogram = np.linspace(-300, 700, 64 * 20).reshape(64, 20).astype(np.float16)
+    assert (np.asarray(tile(spectrogram)) == np.asarray(tile(spectrogram.astype(np.float32)))).all()
+    numbers = torch.arange(12).view(2, 6)
+    for kind in (torch.bfloat16, torch.float16, torch.uint8, torch.bool):
+        assert (array_of(numbers.to(kind)) == numbers.to(kind).float().numpy()).all()
 
 
 def test_clouds_stand_upright_and_near_points_hide_far_ones():

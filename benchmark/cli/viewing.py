@@ -79,10 +79,10 @@ def inputs_of(run: Record, task: Task, samples: list[int]) -> NDArray[Any]:
     require_torch()
     import torch
 
+    from benchmark.data.view import array_of
     from benchmark.spec.recipes import TrainRecipe
 
     spec = run.spec
     assert isinstance(spec.recipe, TrainRecipe)
     test = task.load(spec.profile)["test"].take(spec.limit).configured(spec.shape, spec.recipe)
-    inputs: NDArray[Any] = test.batch(torch.tensor(samples))["input"].numpy()
-    return inputs
+    return array_of(test.batch(torch.tensor(samples))["input"])

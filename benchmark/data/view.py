@@ -29,6 +29,7 @@ from benchmark.spec.runspec import recipe_under
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from torch import Tensor
 
     from benchmark.spec.contracts import Task
 
@@ -51,7 +52,7 @@ def view_set(task: Task, options: argparse.Namespace) -> int:
     import torch
 
     batch = examples.batch(torch.arange(len(examples)))
-    inputs = batch["input"].numpy()
+    inputs = array_of(batch["input"])
     if options.window:
         if inputs.ndim != 3 or inputs.shape[2] != 3:
             raise ValueError(f"--window shows clouds of points; {task.name} has none, so leave it out for a picture")
@@ -61,6 +62,14 @@ def view_set(task: Task, options: argparse.Namespace) -> int:
     write_sheet(inputs, sample_names(spec, batch) or None, path, task.modality)
     print(f"{len(inputs)} samples of {task.name} {options.split}, profile {profile}: {path}")
     return 0
+
+
+def array_of(inputs: Tensor) -> NDArray[Any]:
+    """The same numbers; those of bfloat16, which numpy has not, as float32"""
+    import torch
+
+    array: NDArray[Any] = (inputs.float() if inputs.dtype == torch.bfloat16 else inputs).numpy()
+    return array
 
 
 def write_sheet(inputs: NDArray[Any], captions: Sequence[str] | None, path: Path, modality: str) -> None:
@@ -130,6 +139,7 @@ def tile(sample: NDArray[Any]) -> Image.Image:
     if sample.ndim == 2 and len(sample) == 1 and sample.shape[1] > 1:
         return draw_signal(sample[0])
     if sample.ndim == 2:
+        sample = sample.astype(np.float64)  # 255 times what float16 holds may be more than it does
         low, high = float(sample.min()), float(sample.max())
         grey = (255 * (sample.T[::-1] - low) / (high - low or 1)).astype(np.uint8)  # time to the right, pitch upwards
         return Image.fromarray(grey).convert("RGB").resize((2 * TILE, TILE))
