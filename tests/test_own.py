@@ -354,6 +354,33 @@ def test_a_task_that_has_recipes_for_one_setting_alone_is_looked_at_by_that():
     assert {finding.level for finding in check_task(One(), "tiny", 64)} == {"ok"}
 
 
+READ, EMBEDDED = 'Examples(dict(zip(("input", "label"), read(split), strict=True)))', "patches = patchify(batch[\"input\"]"
+LENGTHS = """Examples({**dict(zip(("input", "label"), read(split), strict=True)),
+                                 "length": 8 + torch.arange(len(read(split)[1])) % 56})"""
+GIVEN = """    def load_pretraining(self, profile):
+        return Examples({name: column for name, column in self.load(profile)["train"].columns.items() if name != "label"})
+
+    def tokenizer(self, shape):"""
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_a_tokenizer_that_reads_a_column_which_pretraining_is_not_given_is_found(given, tmp_path, capsys):
+    """Inputs of several lengths, padded: else check finds nothing wrong, and no run comes to its first step"""
+    file = spoiled(tmp_path, READ, LENGTHS)
+    text = file.read_text(encoding="utf-8")
+    assert EMBEDDED in text
+    text = text.replace(EMBEDDED, 'kept = torch.arange(64) < batch["length"][:, None, None]\n'
+                        '        patches = patchify(batch["input"] * kept')
+    file.write_text(text.replace("    def tokenizer(self, shape):", GIVEN) if given else text, encoding="utf-8")
+    capsys.readouterr()
+    assert main(["check", "own-spoiled", "--plugins", str(file)]) == (0 if given else 1)
+    found = [line for line in capsys.readouterr().out.splitlines() if "masked pretraining" in line or "raised" in line]
+    line = text[: text.index('kept = torch')].count("\n") + 1
+    assert found == ["ok     masked pretraining on own-spoiled: one step" if given else
+                     "error  masked pretraining on own-spoiled: SignalTokenizer.forward() raised KeyError: 'length' (line "
+                     f"{line} of {file}); it is fed with what load_pretraining() gives, as it stands the column 'input' alone"]
+
+
 ALL_RECIPES = 'train={"pretrained": TRAIN, "fix": TRAIN, "scratch": TRAIN}'
 
 

@@ -57,9 +57,11 @@ def check_arm(arm: Arm, tasks: Mapping[str, Task], profile: str) -> Iterator[Fin
 
 
 def check_steps(task: Task, tasks: Mapping[str, Task], arms: Mapping[str, Arm], profile: str) -> Iterator[Finding]:
-    """One step on a task, in its first setting there, of every arm that builds, tunes or merges a model, or adds to its loss,
-    in a way of its own, as most controls differ in what weights begin as alone; a scale that stays is the arm's affair.
+    """One step of a task's masked pretraining, and then, in its first setting there, of every arm that builds, tunes or merges
+    a model, or adds to its loss, in a way of its own, as most controls differ in what weights begin as alone; a scale that
+    stays is the arm's affair.
     """
+    yield from check_pretraining(task, tasks, profile)
     ways = {(type(arm).build, type(arm).tune, type(arm).merge, type(arm).further_loss, setting): (arm, setting)
             for arm in reversed([*arms.values()]) for setting in settings_of(arm, task, profile)[:1]}
     for arm, setting in reversed([*ways.values()]):  # of each way the first arm
@@ -68,6 +70,28 @@ def check_steps(task: Task, tasks: Mapping[str, Task], arms: Mapping[str, Arm], 
             yield replace(found, what=f"{found.what}; no other arm was tried, as this one is the plain model", stop=True)
             return
         yield replace(found, level="ok") if found.level == "note" else found
+
+
+def check_pretraining(task: Task, tasks: Mapping[str, Task], profile: str) -> Iterator[Finding]:
+    """One step of it, where the task has its own and a setting begins with it"""
+    settings = [setting for setting in settings_of(Untouched(), task, profile) if setting != "scratch"]
+    if task.pretrained_by or not settings:
+        return
+    what = f"masked pretraining on {task.name}"
+    try:
+        job = planner_of(tasks, profile).plan([Cell(task, Untouched(), settings[0])], [0]).jobs[0]
+        with TemporaryDirectory(prefix="check-") as folder:
+            execute(job.spec, task, None, Site(results=""), Path(folder), {})
+    except Exception as error:  # of whatever kind, it is what is looked for
+        yield Finding("error", f"{told(error, what, task)}; it is fed with what load_pretraining() gives, as it stands the "
+                      "column 'input' alone")
+        return
+    yield Finding("ok", f"{what}: one step")
+
+
+def planner_of(tasks: Mapping[str, Task], profile: str) -> Planner:
+    """Of runs of one step"""
+    return Planner(tasks, profile, [parse_override(text, tasks, may_fit_nothing=True) for text in STEP], limit=SAMPLES)
 
 
 def settings_of(arm: Arm, task: Task, profile: str) -> list[Setting]:
@@ -84,8 +108,7 @@ def check_cell(arm: Arm, task: Task, setting: Setting, tasks: Mapping[str, Task]
     cell = f"{arm.name}{f'({auxiliary})' if auxiliary else ''} on {task.name}, {setting}"
     same = False
     try:
-        overrides = [parse_override(text, tasks, may_fit_nothing=True) for text in STEP]
-        planner = Planner(tasks, profile, overrides, limit=SAMPLES)
+        planner = planner_of(tasks, profile)
         plan = planner.plan([Cell(task, guarded(arm), setting, auxiliary)], [0])
         with TemporaryDirectory(prefix="check-") as folder:
             place = Path(folder)
