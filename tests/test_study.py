@@ -100,7 +100,7 @@ def test_a_second_study_is_planned_judged_and_reported(tmp_path, gain, said):
     ({"imagenet"}, range(6), "known gains beyond its controls on 1 of 2 targets (imagenet). Where"),
     ({"imagenet", "audioset"}, range(6), "known gains beyond its controls on 2 of 2 targets (imagenet, audioset). Where"),
     (set(), range(6), "known gains beyond its controls on 0 of 2 targets. Where"),
-    (set(), range(1), "By known: not judged: one seed tells nothing of chance.\n"),
+    (set(), range(1), "Not judged: one seed tells nothing of chance (known).\n"),
     (set(), (), "Not known, as known was not run.\n")])
 def test_the_report_says_where_a_gain_could_have_been_seen(tmp_path, known, kept, said):
     records = [record for record in run(0.0, frozenset(known)) if record.spec.arm != "known" or record.spec.seed in kept]

@@ -55,7 +55,7 @@ def positive_verdicts(analysis: Analysis, section: int) -> list[tuple[str, str]]
         said.append((f"Could a gain of {arm} have been seen?",
                      f"{'; '.join(texts)}. Where its positive control does not, that {arm} shows no gain says nothing." if texts
                      else f"Not known, as {control} was not run." if controls.empty
-                     else f"By {control}: {summarise_verdicts(controls)[0].lower()}{summarise_verdicts(controls)[1:]}"))
+                     else f"{summarise_verdicts(controls).removesuffix('.')} ({control})."))
     return said
 
 
