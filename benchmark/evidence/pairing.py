@@ -59,7 +59,7 @@ class Run:
     def cell(self) -> tuple[str, str, str, str]:
         return (self.comparison, self.spec.arm or "none", self.spec.auxiliary or "", self.variant)
 
-    @property
+    @cached_property
     def environment(self) -> tuple[str, int, int, tuple[int, ...], str]:
         where = self.record.environment
         place = self.standing.place or place_of(where, self.spec)
