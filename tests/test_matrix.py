@@ -26,7 +26,7 @@ RUN_IDS = {  # digests of what each matrix plans; another is another matrix
     "smoke": "6a966973", "quick": "defc6624", "full": "6d64e0e3", "auxiliaries": "b9f6cc19",
     "settings": "96b26f2e", "ablation": "654f456d", "order": "0415b0af", "maturity": "93ad18f4", "cost": "cf46a8ac",
     "controls": "c204e53e", "evidence": "2346b696", "unseen": "dee92e3a", "lead": "04cc7d23",
-    "shared-origin": "c4e01efa", "planted": "1eb59f58", "known-solution": "9b5dae77", "dose": "9f3d9500",
+    "shared-origin": "5413e928", "planted": "1eb59f58", "known-solution": "9b5dae77", "dose": "9f3d9500",
     "kin": "b3b9ab75", "kin-shared-origin": "945bccc5", "shuffled-labels": "16beb1a0", "real": "cd5b725a",
     "fifth-modality": "b9fe65f4", "labels": "a2ea6a69", "steelman": "10121226"}
 

@@ -98,7 +98,7 @@ MATRICES: dict[str, Matrix] = {matrix.name: matrix for matrix in (
            "their size",
            seeds="0-5",
            groups=tuple(group(arms=arms, settings=("fix", "pretrained"), options=({"origin": "target", **drawn},))
-                        for arms, drawn in ((("finetune", "fix", "m2pt"), {}), (("random-norm",), OWN_DRAWS[0])))),
+                        for arms, drawn in ((("finetune", "fix", "m2pt", "self-copy"), {}), (("random-norm",), OWN_DRAWS[0])))),
     Matrix(name="planted", summary="an effect planted on purpose, its controls, and pathways from the target's own blocks, "
            "from scratch",
            seeds="0-5",
