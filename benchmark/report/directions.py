@@ -35,9 +35,9 @@ def add_directions(document: Document, analysis: Analysis) -> None:
         section = analysis.collection.sections[number]
         slug = f"{section.setting}-{number}"
         document.table(f"directions-{slug}", prediction_table(analysis, number))
-        document.table(f"directions-layers-{slug}", layers_table(analysis, number))
         document.figure(f"directions-{slug}", draw_directions(analysis, number),
                         f"Cosine of A with the way that the loss falls before any step, by layer, {section.title}")
+        document.table(f"directions-layers-{slug}", layers_table(analysis, number), on_page=False)
 
 
 def prediction_table(analysis: Analysis, section: int) -> Table:
