@@ -12,6 +12,7 @@ from test_doubts import OPTIONS, folder_of, make_store
 
 import benchmark
 from benchmark.cli.main import main
+from benchmark.evidence import doubts, pairing
 from benchmark.evidence.inputs import gather
 from benchmark.records.record import read_record, record_text, write_json
 from benchmark.records.store import Store
@@ -139,6 +140,19 @@ def test_two_results_of_one_run_in_one_folder_are_a_contradiction_to_status_run_
     assert "is 0.125, and " in line, "the one in the run's own folder is used"
     with pytest.raises(ValueError, match=f"{copied} has another result of the run of {run}; remove one"):
         benchmark.load(store.folder)
+
+
+def test_two_results_of_one_run_are_compared_once(store, monkeypatch):
+    _, copied = copy(store, CELLS[1], lambda name: f"{name}-copy")
+    altered(store.folder / "runs" / copied / "record.json")
+    seen = []
+    compared = pairing.values_beside
+    for module in (pairing, doubts):
+        monkeypatch.setattr(module, "values_beside", lambda *records: (seen.append(records), compared(*records))[1])
+    (spare,) = store.read().spares
+    remark = doubts.on_spare(spare)
+    assert (remark.kind, remark.name, len(seen)) == (pairing.CONTRADICTS, copied, 1)
+    assert "measurements differ" in remark.detail
 
 
 def test_two_pretrainings_of_one_run_in_two_folders_that_differ_are_a_conflict(store, capsys, tmp_path):

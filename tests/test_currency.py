@@ -19,6 +19,7 @@ from synthetic import CODE, OTHER_CODE, TASKS, make_record, make_spec, standings
 from baselines import ARMS, STUDY
 from benchmark.cli.certifying import sides
 from benchmark.evidence.collect import collect
+from benchmark.evidence.inputs import standings_of_headers
 from benchmark.evidence.pairing import Run, pair_runs
 from benchmark.model.encoder import build_blocks
 from benchmark.plan.presets import Matrix, plan_matrix
@@ -32,6 +33,7 @@ from benchmark.provenance.certificates import (
     read_certificate,
 )
 from benchmark.provenance.currency import Judge, Standing, carried_note
+from benchmark.records.headers import Header
 from benchmark.records.record import Environment, Record
 from benchmark.records.store import Store
 from benchmark.runner.certify import (
@@ -85,6 +87,25 @@ def test_a_record_of_todays_code_is_up_to_date_and_another_is_not():
     assert (moved.state, moved.detail, moved.holds) == ("other code", "arm", False)
     assert standing(judge, make_record(spec), data={"imagenet data": "0" * 64}).state == "other data"
     assert standing(judge, make_record(spec, code={})).state == "other code", "no word of its code is no leave"
+
+
+def test_what_records_are_compared_with_is_looked_at_once_for_each_kind_of_run():
+    looked = []
+
+    class Watched(type(REAL_TASKS["imagenet"])):
+        def data_digests(self, profile):
+            looked.append(profile)
+            return super().data_digests(profile)
+
+    task = Watched()
+    data = REAL_TASKS["imagenet"].data_digests("tiny")
+    specs = [make_spec(seed=seed, arm=arm, data=data) for arm in ("finetune", "scratch") for seed in range(3)]
+    headers = {spec.name: Header.of(make_record(spec)) for spec in specs}
+    headers["moved"] = Header.of(make_record(make_spec(seed=9, data={**data, "image_emoji": "0"})))
+    found = standings_of_headers(headers, {"imagenet": task}, ARMS, judge_with())
+    assert {name: standing.state for name, standing in found.items()} == {
+        **{spec.name: "other code" for spec in specs}, "moved": "other data"}
+    assert looked == ["tiny", "tiny"]
 
 
 def test_the_code_of_stacks_counts_for_what_a_stack_trained_alone():

@@ -35,7 +35,7 @@ def show_status(options: argparse.Namespace, command: str) -> int:
 
 def print_held(options: argparse.Namespace) -> int:
     """What a results folder holds: how many runs of each cell are in each state."""
-    from benchmark.evidence.inputs import standing_of_header
+    from benchmark.evidence.inputs import standings_of_headers
 
     store = Store(options.results or Path("results") / options.profile)
     tasks, arms = load_registry(options.plugins)
@@ -44,10 +44,9 @@ def print_held(options: argparse.Namespace) -> int:
     unreadable = [f"{store.folder}/runs/{name}/record.json: {header.fault}" for name, header in headers.items() if header.fault]
     states: dict[str, Counter[str]] = {}
     spares = spare_folders(headers)
-    for name, header in headers.items():
-        if not header.fault and name not in spares:
-            held = standing_of_header(header, tasks, arms, judge).state
-            states.setdefault(header.cell, Counter())[held] += 1
+    counted = {name: header for name, header in headers.items() if not header.fault and name not in spares}
+    for name, standing in standings_of_headers(counted, tasks, arms, judge).items():
+        states.setdefault(counted[name].cell, Counter())[standing.state] += 1
     for failure in store.failures():
         states.setdefault(failure.spec.cell, Counter())["failed"] += 1
     total = sum(states.values(), Counter[str]())

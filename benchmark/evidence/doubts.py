@@ -57,8 +57,9 @@ def on_spare(spare: tuple[str, Record, Record]) -> Remark:
     folder, record, counts = spare
     if record == counts:
         return Remark("Copies of records, each of which counts once", folder, f"of {counts.spec.name}")
-    kind = CONTRADICTS if values_beside(record, counts) else "Other records of runs that have one in their own folder"
-    return replace(remark_on(Run(record), Run(counts), kind), name=folder)
+    values = values_beside(record, counts)  # of one run, as only such are spares
+    kind = CONTRADICTS if values else "Other records of runs that have one in their own folder"
+    return replace(remark_on(Run(record), Run(counts), kind, values), name=folder)
 
 
 def on_pretrainings(records: Sequence[Record]) -> list[Remark]:

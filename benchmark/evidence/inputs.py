@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -148,9 +149,11 @@ def standing_of(record: Record, tasks: Mapping[str, Task], arms: Mapping[str, Ar
     return judge.of_record(record, *_today(spec.task, spec.arm, spec.profile, tasks, arms))
 
 
-def standing_of_header(header: Header, tasks: Mapping[str, Task], arms: Mapping[str, Arm], judge: Judge) -> Standing:
-    """As `standing_of`, of what is kept of a record."""
-    return judge.of_header(header, *_today(header.task, header.arm, header.profile, tasks, arms))
+def standings_of_headers(headers: Mapping[str, Header], tasks: Mapping[str, Task], arms: Mapping[str, Arm],
+                         judge: Judge) -> dict[str, Standing]:
+    """As `standing_of`, of what is kept of records, by name; what they are compared with is worked out once for each kind."""
+    today = functools.cache(functools.partial(_today, tasks=tasks, arms=arms))
+    return {name: judge.of_header(header, *today(header.task, header.arm, header.profile)) for name, header in headers.items()}
 
 
 def _today(name: str, arm: str | None, profile: str, tasks: Mapping[str, Task],

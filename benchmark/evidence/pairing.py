@@ -142,14 +142,16 @@ def keep_best(
     return kept, [remark_on(run, best[key(run)], kind) for run in runs if best[key(run)] is not run]
 
 
-def remark_on(run: Run, used: Run, kind: str) -> Remark:
-    """Of the `kind`, on a run for which another one is used; of another where these contradict each other."""
+def remark_on(run: Run, used: Run, kind: str, values: str | None = None) -> Remark:
+    """Of the `kind`, on a run for which another one is used; of another where these contradict each other. `values`: those of
+    `values_beside`, where they are known already."""
     age = "not of the current code, " if run.stale else ""
     place = f"on {_where(run, used)}, " if run.environment != used.environment else ""
     differing = [name for name in ("options", "starts") if getattr(run.spec, name) != getattr(used.spec, name)]
     differing = [*(["code"] if run.record.code != used.record.code else []), *differing]
     other = f" (other {', '.join(differing)})" if differing else ""
-    values = values_beside(run.record, used.record) if run.record.run_id == used.record.run_id else ""
+    if values is None:
+        values = values_beside(run.record, used.record) if run.record.run_id == used.record.run_id else ""
     if values and not other and run.environment == used.environment:
         kind, values = CONTRADICTS, f"{values}, though one spec and one code computed both"
     instead = f"used instead: {used.name}, started {used.record.started}{other}"

@@ -12,7 +12,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -133,7 +133,7 @@ def _header(fields: dict[str, Any]) -> Header:
 def _keep(folder: Path, headers: Mapping[str, tuple[Mark, Header]]) -> None:
     if not (folder / "work").is_dir():  # a folder in which nothing is computed is left as it is
         return
-    good = {name: (mark, asdict(header)) for name, (mark, header) in headers.items() if not header.fault}
+    good = {name: held for name, held in headers.items() if not held[1].fault}
     try:
         write_whole(folder / "work" / KEPT, to_json({"reader": _reader(), "headers": good}), lasting=False)
     except OSError:  # it is read anew then

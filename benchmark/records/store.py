@@ -27,7 +27,7 @@ from benchmark.records.beside import digest_of
 from benchmark.records.earlier import RecordError
 from benchmark.records.headers import MISSING, Header, read_headers
 from benchmark.records.lease import PREFIX, Lease, claim, holder_of
-from benchmark.records.record import Record, names_under, read_record, record_text, records_under, spares_of, write_json
+from benchmark.records.record import Record, may_be, names_under, read_record, record_text, records_under, spares_of, write_json
 from benchmark.spec.recipes import Frozen
 from benchmark.spec.runspec import RunSpec, canonical_json
 
@@ -261,8 +261,9 @@ class Store:
 
     def failures(self) -> list[Failure]:
         """The last recorded failure of every run that has no readable record, neither in its own folder nor in this one."""
-        found = {name: failure for name in names_under(self.folder)
-                 if (failure := read_failure(self.folder / "runs" / name / FAILURE)) is not None}
+        runs = self.folder / "runs"
+        found = {name: failure for name in names_under(self.folder) if may_be(f"{runs}/{name}/{FAILURE}")
+                 and (failure := read_failure(runs / name / FAILURE)) is not None}
         headers = self.headers(dict.fromkeys([*found, *(failure.spec.name for failure in found.values())]))
         left = {name: failure for name, failure in found.items()
                 if headers.get(name, MISSING).fault and headers.get(failure.spec.name, MISSING).run_id != failure.spec.run_id}
