@@ -28,6 +28,7 @@ from benchmark.check.arms import STEP, carry_out, check_arm, check_cell
 from benchmark.check.data import Plain, check_chance, check_declared, check_duplicates, check_labels, check_task
 from benchmark.check.files import check_files, listening
 from benchmark.check.gradients import faults_of_pathways
+from benchmark.check.overflow import Overflow
 from benchmark.cli.commands import build_parser
 from benchmark.cli.context import load_registry
 from benchmark.cli.main import main
@@ -116,6 +117,59 @@ def test_the_commonest_class_is_found_where_chance_is_declared_too_low():
     wrong = [finding.what for finding in check_task(Wrong(), "tiny") if finding.level == "error"]
     assert len(wrong) == 1
     assert re.fullmatch(r"chance is declared as 4.5, but always the commonest class reaches [\d.]+ % top1 .*", wrong[0])
+
+
+@pytest.mark.parametrize(("chance", "level", "said"), [
+    (75.0, "ok", "chance is declared as 75; always the commonest class reaches 75.00 % error on the test split"),
+    (90.0, "error", "chance is declared as 90, but always the commonest class reaches 75.00 % error on the test split; declare "
+                    "at most that"),
+    (25.0, "note", "chance is declared as 25; always the commonest class reaches 75.00 % error on the test split")])
+def test_a_declared_chance_of_a_metric_that_is_to_be_low_is_looked_at(chance, level, said):
+    from sixth_task import TASK
+
+    class Error(type(TASK)):
+        metrics: ClassVar = (Metric("error", higher_is_better=False),)
+        profiles: ClassVar = {"tiny": replace(TASK.profiles["tiny"], chance=chance)}
+
+        def meter(self, profile):
+            kept = super().meter(profile)
+            compute = kept.compute
+            kept.compute = lambda: {"error": 100 - compute()["top1"]}
+            return kept
+
+    *_, last = check_task(Error(), "tiny")
+    assert (last.level, last.what) == (level, said)
+
+
+@pytest.mark.parametrize(("compute", "said"), [
+    (lambda x: x * 2, "makes 400 in uint8, which holds 0 to 255 and wraps around in silence; compute with floats"),
+    (lambda x: x - 128, "makes -128 in uint8"),
+    (lambda x: x.mul_(2), "makes 400 in uint8"),
+    (lambda x: -x, "makes -100 in uint8"),
+    (lambda x: 100 - x, "makes -100 in uint8"),
+    (lambda x: (x.float() * 1.5).to(torch.uint8), "makes 300 in uint8"),
+    (lambda x: x.copy_(x.float() - 1), "makes -1 in uint8"),
+    (lambda x: x.to(torch.int8), "makes 200 in int8, which holds -128 to 127"),
+    (lambda x: x + 55, ""), (lambda x: 255 - x, ""), (lambda x: x.float() * 2 - 128, ""), (lambda x: x * 2.5, ""),
+    (lambda x: (x / 255 * 255).round().to(torch.uint8), ""), (lambda x: x.long() * 2, ""), (lambda x: x.sum(), "")])
+def test_whole_numbers_that_wrap_around_are_noticed_and_no_others(compute, said):
+    values = torch.tensor([0, 100, 200], dtype=torch.uint8)
+    expected = compute(values.clone())
+    with Overflow() as overflow:
+        found = compute(values.clone())
+    assert torch.equal(found, expected)
+    assert overflow.found.startswith(said)
+    assert bool(overflow.found) == bool(said)
+
+
+def test_a_check_loads_the_data_three_times_and_not_for_every_step(tmp_path, capsys):
+    """For the files that loading reads, for what is looked at and trained on, and once more to compare with."""
+    file = spoiled(tmp_path, "return {split: Examples(", "return print('it loads') or {split: Examples(")
+    capsys.readouterr()
+    assert main(["check", "own-spoiled", "--plugins", str(file)]) == 0
+    *found, closing = capsys.readouterr().out.splitlines()
+    assert closing == "own-spoiled: nothing wrong"
+    assert found.count("it loads") == 3
 
 
 def with_meter(scale: float, unit: str = "%"):
@@ -255,6 +309,7 @@ SPOILED = {  # by what is spoiled: what is written in place of what `new` writes
     "a column of the engine's": ('("input", "label"), read(split)',
                                  '("input", "label", "index"), (*read(split), read(split)[1])',
                                  "load() gives a column 'index', and a batch has the places of its samples under that name"),
+    "numbers that wrap": ("(batch[\"input\"] / 30", "(batch[\"input\"].to(torch.int8) * 4 / 30", "augment() makes "),
     "a step that raises": ("(batch[\"input\"] / 30", "(batch[\"inputs\"] / 30",
                            "augmentation: OwnSpoiled.augment() raised KeyError: 'inputs' (line 78 of "),
     "a part that raises": ("return Tokens(self.embed(patches)", "return Tokens(self.embed(patches[0, 0, :1])",

@@ -17,6 +17,7 @@ from torch.nn.functional import one_hot
 
 from benchmark.check.attempt import attempt, expect
 from benchmark.check.finding import Finding
+from benchmark.check.overflow import Overflow
 from benchmark.data.examples import Batch, Examples
 from benchmark.data.seeds import SampleRandom
 from benchmark.plan.matrix import Cell, Planner
@@ -118,8 +119,9 @@ def check_reading(task: Task, profile: str, splits: Splits, most: int) -> Genera
     if large := [f"{most:,} of {len(examples):,} in {split}" for split, examples in ready.items() if len(examples) > most]:
         yield Finding("ok", f"inputs that are looked at, spread evenly: {', '.join(large)}; of labels all")
     held = {split: read_all(ready[split], most) for split in SPLITS}
-    again = {split: read_all(examples.configured(*sizes), most) for split, examples in task.load(profile).items()}
-    digests = [expect(task.data_digests(profile), "data_digests()", "a dict of SHA-256 by name, both texts",
+    anew = type(task)  # as the task may keep what it loaded before
+    again = {split: read_all(examples.configured(*sizes), most) for split, examples in anew.load(task, profile).items()}
+    digests = [expect(anew.data_digests(task, profile), "data_digests()", "a dict of SHA-256 by name, both texts",
                       lambda found: isinstance(found, dict) and all(isinstance(one, str) for one in found.values()))
                for _ in range(2)]
     if digests[0] != digests[1] or not all(same(held[split], again[split]) for split in SPLITS):
@@ -214,13 +216,18 @@ def check_augmentation(task: Task, profile: str, examples: Examples) -> Generato
     train = examples.configured(shape, recipe)
     strengths = train.remaining(recipe.augment)
     indices = torch.arange(min(16, len(train)))
-    altered = []
+    altered, overflow = [], Overflow()
     for state in (1, 2):
         torch.manual_seed(state)
         batch = next(train.stream([indices], draw=lambda chosen: SampleRandom(0, 0, chosen)))
-        altered.append(augmented(task, batch, SampleRandom(0, 0, batch["index"]), strengths))
+        with overflow:
+            altered.append(augmented(task, batch, SampleRandom(0, 0, batch["index"]), strengths))
     one, other = altered
-    augmented(task, next(train.stream([indices])), None, {})
+    batch = next(train.stream([indices]))
+    with overflow:
+        augmented(task, batch, None, {})
+    if overflow.found:
+        yield Finding("error", f"augment() {overflow.found}")
     if not same(one, other):
         yield Finding("error", "two augmented batches of one seed, epoch and samples differ: draw from `random` alone")
     elif not bool(one["input"].isfinite().all()):
@@ -281,17 +288,17 @@ def check_chance(task: Task, profile: str, held: Mapping[Split, Batch],
             yield Finding("error", f"{one.name} is {ends[1]:g} where every answer is right, {ends[0]:g} where each is wrong, "
                           "and its unit is %: measure 100 times as much (46.1 is 46.1 %), or declare "
                           f'Metric({one.name!r}, unit="")')
-    if not metric.higher_is_better:
-        return
+    sign = 1 if metric.higher_is_better else -1  # so that more of it is better
     guess, best = (measured[split][metric.name] for split in ("train", "test"))
     said = (f"always the commonest class reaches {guess:.2f} {metric.unit} {metric.name} on the test split"
             + (f", or {best:.2f} where it is that of the test split" if abs(best - guess) > ROUNDED else ""))
     if spec.chance is None:
         yield Finding("note", f"{said}; no chance is declared")
-    elif spec.chance < guess - ROUNDED:
-        yield Finding("error", f"chance is declared as {spec.chance:g}, but {said}; declare at least that")
+    elif sign * spec.chance < sign * guess - ROUNDED:
+        yield Finding("error", f"chance is declared as {spec.chance:g}, but {said}; declare at "
+                      f"{'least' if sign > 0 else 'most'} that")
     else:
-        odd = not best - ROUNDED <= spec.chance <= max(best, guess) + FAR
+        odd = not sign * best - ROUNDED <= sign * spec.chance <= max(sign * best, sign * guess) + FAR
         yield Finding("note" if odd else "ok", f"chance is declared as {spec.chance:g}; {said}")
 
 

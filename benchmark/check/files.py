@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmark.check.finding import Finding
+from benchmark.check.keeping import keeping
 from benchmark.records.beside import digest_of
 from benchmark.spec.contracts import Task
 
@@ -63,9 +64,10 @@ def check_files(task: Task, profile: str, imported: set[str]) -> Iterator[Findin
         with listening() as digested:
             digests = set(task.data_digests(profile).values())
         with listening() as loaded:
-            task.load(profile)
+            kept = keeping(task)  # as most pretrain on what they load
+            kept.load(profile)
             if task.pretrained_by is None:
-                task.load_pretraining(profile)
+                kept.load_pretraining(profile)
     except Exception:  # of whatever kind
         return
     imported = {path for path in imported if not is_kept_for_its_user(path)}

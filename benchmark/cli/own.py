@@ -81,6 +81,7 @@ def check(options: argparse.Namespace, command: str) -> int:
                          "found with --plugins FILE")
     from benchmark.check.arms import check_arm, check_steps  # which take seconds to import
     from benchmark.check.data import check_task
+    from benchmark.check.keeping import keeping
 
     if options.name in tasks:
         task = tasks[options.name]
@@ -89,7 +90,9 @@ def check(options: argparse.Namespace, command: str) -> int:
                              "choose one with --profile")
         own = options.name not in load_registry()[0]  # of ours, lists of files have the digests
         files = list(check_files(task, options.profile, imported)) if own else []  # before anything is kept of what is read
-        findings = [check_task(task, options.profile), iter(files), check_steps(task, tasks, arms, options.profile)]
+        kept = keeping(task)
+        findings = [check_task(kept, options.profile), iter(files),
+                    check_steps(kept, {**tasks, task.name: kept}, arms, options.profile)]
     else:
         findings = [check_arm(arms[options.name], tasks, options.profile)]
     wrong = doubtful = 0
