@@ -110,6 +110,7 @@ def run(plan: Plan, results: Place, *, jobs: int = 1, threads: int = 1, device: 
     left with `threads` threads and deterministic. Raises `RuntimeError` naming the first run that failed.
     """
     from benchmark.cli.context import require_torch
+    from benchmark.cli.own import try_choices
     from benchmark.records.store import Store
     from benchmark.runner.pool import Event, run_plan, todo
     from benchmark.runner.worker import Work, run_here
@@ -118,6 +119,7 @@ def run(plan: Plan, results: Place, *, jobs: int = 1, threads: int = 1, device: 
     require_torch()
     tell = say or (lambda text: None)
     store = Store(Path(results))
+    try_choices(plan, store)
     store.prepare()
     site = Site(results=str(store.folder), device=device, threads=threads, command="benchmark.run")
     work = todo(plan, store)

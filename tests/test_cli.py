@@ -23,6 +23,7 @@ from synthetic import make_record, make_spec
 from baselines import ARMS, STUDY
 from benchmark import __version__
 from benchmark.bench.run import MEASUREMENTS
+from benchmark.check.choices import check_choices
 from benchmark.cli import closing, reading
 from benchmark.cli.commands import build_parser
 from benchmark.cli.config import with_config
@@ -30,6 +31,7 @@ from benchmark.cli.context import make_plan
 from benchmark.cli.main import SELDOM, main
 from benchmark.data import embedded
 from benchmark.model.weights import read_weights, save_tensors
+from benchmark.plan.fit import set_otherwise
 from benchmark.plan.plugins import check_names
 from benchmark.plan.variants import load_variants
 from benchmark.provenance.code import used_code
@@ -103,6 +105,42 @@ def refused(capsys):
 def test_bad_choices_are_refused_with_what_would_fit(refused, tmp_path, command, arguments, said):
     assert said in refused(*command, *arguments, "--results", str(tmp_path / "results"))
     assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize(("arguments", "said"), [
+    (["--set", "recipe.test_views.x=3"], "imagenet finetune cannot have recipe.test_views.x 3: test_views {'x': 3}: known"),
+    (["--set", "recipe.augment.flp=0.5"], "imagenet finetune cannot have recipe.augment.flp 0.5: unknown augmentation flp"),
+    (["--set", "pretrain.augment.flp=0.5"], "image pretraining cannot have pretrain.augment.flp 0.5: unknown augmentation flp"),
+    (["--set", "pretrain.mask_ratio=0.99"], "image pretraining cannot have pretrain.mask_ratio 0.99: mask_ratio 0.99 keeps 0"),
+    (["--set", "arm.layers=foo"], "imagenet m2pt(audio) [layers=foo] cannot be built: block 0 has no linear layer ['foo']"),
+    (["--set", "shape.patch_size=[5,7]"], "cannot have shape.patch_size (5, 7): patch_size (5, 7) does not divide input"),
+    (["--set", "imagenet.shape.input_size=[48,48]"], "shape.input_size (48, 48): the tokenizer takes inputs of shape (B"),
+    (["-t", "audioset", "--arm", "finetune", "--set", "recipe.label_smoothing=0.1"], "audioset has no label smoothing"),
+    (["--arm", "low-rank", "--set", "arm.rank=1000"], "[rank=1000] cannot be built: arm.rank=1000: layer 0.attn.qkv has"),
+    (["-t", "modelnet", "--arm", "finetune", "--set", "recipe.label_share=0.001", "--set", "recipe.accumulation=16"],
+     "modelnet finetune: recipe has a micro-batch of one sample, which the batch norm in the task's head cannot train on; set "
+     "recipe.accumulation to 4"),
+], ids=lambda value: " ".join(value) if isinstance(value, list) else "")
+@pytest.mark.parametrize("command", [("run",), ("run", "--dry-run")], ids=" ".join)
+def test_what_a_task_or_an_arm_does_not_know_is_refused_before_a_run(refused, tmp_path, command, arguments, said):
+    chosen = [] if "-t" in arguments else ["-t", "imagenet", "-x", "audio"]
+    assert said in refused(*command, *chosen, *arguments, "--seeds", "0", "--results", str(tmp_path / "results"))
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("matrix", ["controls", "dose"])
+def test_every_option_of_our_own_matrices_is_one_that_its_arm_knows(matrix):
+    plan, _ = make_plan(build_parser().parse_args(["run", "--matrix", matrix, "--seeds", "0"]))
+    assert any(job.arm.variant for job in plan.jobs if job.arm is not None)
+    check_choices(plan.jobs)
+
+
+@pytest.mark.parametrize("changed", ["recipe.label_share=0.3", "recipe.augment.erase=0.1", "shape.patch_size=[8,4]"])
+def test_what_is_set_otherwise_and_fits_is_planned(changed):
+    plan, _ = make_plan(build_parser().parse_args(["run", "-t", "imagenet", "--arm", "finetune", "--set", changed]))
+    ours = [set_otherwise(job) for job in plan.jobs]
+    assert any(list(one) == [changed.partition("=")[0]] for one in ours)
+    check_choices(plan.jobs)
 
 
 @pytest.mark.parametrize(("arguments", "said"), [

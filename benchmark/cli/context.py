@@ -128,13 +128,17 @@ def not_there(folder: Path) -> str:
     return "" if may_be(str(folder)) else " (there is no such folder)"
 
 
+def has_torch() -> bool:
+    """Whether what trains is installed"""
+    try:
+        return importlib.util.find_spec("torch") is not None
+    except ModuleNotFoundError:
+        return False
+
+
 def require_torch() -> None:
     """Raises `ValueError` where only what reads results is installed."""
-    try:
-        found = importlib.util.find_spec("torch")
-    except ModuleNotFoundError:
-        found = None
-    if found is None:
+    if not has_torch():
         raise ValueError("training needs packages that are not installed (torch); pip install 'm2pt-bench[run]', "
                          "or -e '.[run]' in a clone")
 

@@ -6,11 +6,15 @@ import argparse
 import importlib.util
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from benchmark.cli.context import load_registry, plugins_given, require_torch
+from benchmark.cli.context import has_torch, load_registry, plugins_given, require_torch
+from benchmark.plan.fit import set_otherwise
+from benchmark.plan.matrix import Plan
 from benchmark.plan.names import nearest
+from benchmark.records.record import may_be
+from benchmark.records.store import RECORD, Store
 from benchmark.spec.contracts import Task
 
 FEW = 256  # inputs of a split that are looked at before a run, as large ones take long to read
@@ -47,6 +51,18 @@ def write_new(options: argparse.Namespace, command: str) -> int:
     print(f"{file}: the {options.kind}, to alter\n{test}: its test\n"
           f"next: {shlex.join(['benchmark', 'check', name, '--plugins', str(file)])}")
     return 0
+
+
+def try_choices(plan: Plan, store: Store, unprepared: Collection[str] = ()) -> None:
+    """Raises `ValueError` where a run that has no record could not begin with what was set for it. Nothing is tried where torch
+    is not installed, as nothing is computed there, nor of tasks whose data are `unprepared`."""
+    jobs = [job for job in plan.jobs if job.task.name not in unprepared
+            and (set_otherwise(job) or (job.arm is not None and job.arm.variant))
+            and not may_be(f"{store.run_folder(job.spec)}/{RECORD}")]
+    if jobs and has_torch():
+        from benchmark.check.choices import check_choices
+
+        check_choices(jobs)
 
 
 def look_at_own_tasks(tasks: Iterable[Task], options: argparse.Namespace) -> None:

@@ -23,7 +23,7 @@ from benchmark.cli.context import (
     processes_of_a_run,
     require_torch,
 )
-from benchmark.cli.own import look_at_own_tasks
+from benchmark.cli.own import look_at_own_tasks, try_choices
 from benchmark.cli.standing import print_states, tell_doubts, tell_spares
 from benchmark.cli.terminal import log_and_screen
 from benchmark.plan.fit import note_warmup
@@ -76,6 +76,7 @@ def run_matrix(options: argparse.Namespace, command: str) -> int:
         raise ValueError(f"--lockstep {lockstep}: expected at least 1, each run alone")
     if lockstep > 1 and plan.timed:
         raise ValueError(f"--lockstep {lockstep}: the runs of this matrix are compared by time, so each must train alone")
+    try_choices(plan, store, unprepared)
     if alone := lone_runs(plan, store, options):
         print(alone, flush=True)
     known = {task.modality for task in load_registry(options.plugins)[0].values()}

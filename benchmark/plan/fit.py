@@ -10,6 +10,8 @@ from benchmark.spec.recipes import PretrainRecipe
 from benchmark.spec.runspec import RunSpec
 from benchmark.spec.weightfile import read_head
 
+# Of a recipe, what a task and its data have a say in; all else is the engine's.
+TRIED = ("augment", "test_views", "label_smoothing", "label_share", "mixup", "cutmix", "mask_ratio", "accumulation")
 SHARED = ("depth", "embed_dim", "num_heads", "mlp_ratio")  # of a shape: what blocks must have in common
 LONGEST_NAME = 240  # bytes, of 255 that file systems take: the folder of a run that is being saved is called by more
 
@@ -76,22 +78,30 @@ def check_recipes(plan: Plan) -> None:
         if recipe.accumulation > recipe.batch_size:
             raise ValueError(f"{where}.accumulation is {recipe.accumulation}, and a batch of {recipe.batch_size} has not so "
                              f"many parts; set it to {recipe.batch_size} or less, or raise {scope}.batch_size")
-        if job.spec.kind == "train" and smallest_part(job.spec, recipe.accumulation) == 1 < _least_samples(job):
-            fitting = next((parts for parts in range(recipe.accumulation, 0, -1)
-                            if recipe.batch_size % parts == 0 and smallest_part(job.spec, parts) > 1), None)
-            way = "give batches more than one sample" if fitting is None else f"set {scope}.accumulation to {fitting}"
-            raise ValueError(f"{where} has a micro-batch of one sample, which the batch norm in the task's head cannot train "
-                             f"on; {way}")
+        if job.spec.kind == "train":
+            check_micro_batches(job)
         for name in sorted(job.task.shares & recipe.augment.keys()):
             if not 0 <= recipe.augment[name] <= 1:
                 raise ValueError(f"{where}.augment.{name} is {recipe.augment[name]:g}, and it is a share or a probability; "
                                  "set it to a value from 0 to 1")
 
 
-def smallest_part(spec: RunSpec, accumulation: int) -> int:
+def check_micro_batches(job: Job, samples: int | None = None) -> None:
+    """Raises `ValueError` where the batch norm in a task's head would be given one sample alone. `samples`: how many the run
+    trains on, where its data were read, as only then it is known that they are fewer than a batch."""
+    recipe = job.spec.recipe
+    if smallest_part(job.spec, recipe.accumulation, samples) == 1 < _least_samples(job):
+        fitting = next((parts for parts in range(recipe.accumulation, 0, -1)
+                        if recipe.batch_size % parts == 0 and smallest_part(job.spec, parts, samples) > 1), None)
+        way = "give batches more than one sample" if fitting is None else f"set recipe.accumulation to {fitting}"
+        raise ValueError(f"{job.spec.cell}: recipe has a micro-batch of one sample, which the batch norm in the task's head "
+                         f"cannot train on; {way}")
+
+
+def smallest_part(spec: RunSpec, accumulation: int, samples: int | None = None) -> int:
     """Rows in the smallest micro-batch of a run whose batches are cut into so many; see `benchmark.train.feed`."""
     batch_size, repeats = spec.recipe.batch_size, spec.recipe.repeats or 1
-    samples = min(batch_size, spec.limit or batch_size)
+    samples = min(batch_size, samples or spec.limit or batch_size)
     parts = -(-samples // -(-batch_size // accumulation))
     size = -(-samples // parts)
     return (samples % size or size) * repeats
@@ -101,6 +111,23 @@ def _least_samples(job: Job) -> int:
     """Of the task's head, which is built to be asked: where a micro-batch is that small, and nowhere else"""
     assert job.spec.num_classes is not None
     return job.task.head(job.spec.shape, job.spec.num_classes, job.spec.setting or "pretrained").least_samples
+
+
+def set_otherwise(job: Job) -> dict[str, object]:
+    """What of a run's sizes, and of what its task makes of the recipe, is not its profile's: by name, as --set has it"""
+    profile, spec = job.task.profiles[job.spec.profile], job.spec
+    own = profile.pretrain if spec.kind == "pretrain" else profile.train[spec.setting or "pretrained"]
+    found: dict[str, object] = {}
+    for part, before, now, names in (("shape", profile.shape, spec.shape, type(spec.shape).model_fields),
+                                     (_scope(job), own, spec.recipe, TRIED)):
+        for name in names:
+            had, has = getattr(before, name, None), getattr(now, name, None)
+            if isinstance(has, dict) and isinstance(had, dict):  # a fold is the seed's
+                found |= {f"{part}.{name}.{key}": value for key, value in has.items()
+                          if had.get(key) != value and key != "fold"}
+            elif had != has:
+                found[f"{part}.{name}"] = has
+    return found
 
 
 def note_warmup(plan: Plan) -> list[str]:
