@@ -147,6 +147,23 @@ def test_of_one_layer_the_range_of_seeds_is_to_be_seen_and_auxiliaries_stand_sid
         assert all(np.ptp(each[:, 1]) > 0 for each in ranges)
 
 
+@pytest.mark.parametrize("arm", ["m2pt", "an-arm-whose-name-is-as-long-as-names-of-arms-become"])
+def test_the_title_of_a_heat_map_of_few_columns_is_whole_and_within_it(arm):
+    """Two targets, each the other's auxiliary: it was cut where `bold` is explained"""
+    records = [make_record(make_spec(task, name, aux, seed, role="method" if aux else "baseline"), 50.0 + seed + bool(aux))
+               for task, other in (("imagenet", "audio"), ("audioset", "image")) for seed in range(2)
+               for name, aux in (("finetune", None), (arm, other))]
+    analysis = analyse(records, [], tasks=TASKS, study=STUDY)
+    with house_style():
+        figure = draw_matrix(analysis.collection, analysis.cells, analysis.effects, 0, arm, "")
+        drawn(figure, ["png"])
+    (title,) = (text for text in figure.texts if text.get_text().startswith(f"{arm}:"))
+    assert "bold: adjusted p < 0.05" in " ".join(title.get_text().split())
+    place = title.get_window_extent()
+    assert figure.bbox.x0 <= place.x0
+    assert place.x1 <= figure.bbox.x1
+
+
 def test_arms_of_equal_cost_and_gain_do_not_hide_each_other():
     records = []
     arms = [("m2pt", "audio"), *((f"control-{place}", None) for place in range(7))]

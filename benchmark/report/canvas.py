@@ -32,7 +32,8 @@ from benchmark.spec.contracts import Metric
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31", "#999999")
 DPI = 150
-TITLE = 90  # letters above a figure
+WIDTH = 7.6  # inches of a figure, where nothing asks for more
+TITLE, LETTERS = 90, 13.5  # letters above a figure: of the conditions, and that an inch has room for
 AXIS = 48  # letters under an axis that long labels of rows leave half of a figure to
 BASELINE, INK, FAINT = "#000000", "#222222", "#D9D9D9"
 MARKS = "osD^vPX<>"  # of arms that share a colour
@@ -153,7 +154,7 @@ def forest(groups: Mapping[str, Sequence[Interval]], null: float, label: str,
     axis ends there in an arrow, beside which stand the numbers of a value that lies beyond it.
     """
     rows = sum(map(len, groups.values()))
-    figure = new_figure(7.6, min(60.0, max(2.2, 1.2 + 0.24 * rows + 0.32 * len(groups))))
+    figure = new_figure(WIDTH, min(60.0, max(2.2, 1.2 + 0.24 * rows + 0.32 * len(groups))))
     axes = figure.add_subplot()
     axes.axvline(null, color=INK, linewidth=0.8)
     y, ticks, labels = 0.0, [], []
@@ -194,10 +195,11 @@ def forest(groups: Mapping[str, Sequence[Interval]], null: float, label: str,
     return figure
 
 
-def make_title(text: str, collection: Collection, section: int, select: Selection | None = None) -> str:
-    """What is shown, and, on the next line or lines, under which conditions"""
+def make_title(text: str, collection: Collection, section: int, select: Selection | None = None, width: float = WIDTH) -> str:
+    """What is shown, and, on the next line or lines, under which conditions; above a figure of `width` inches"""
     parts = [collection.sections[section].title, *([f"test split, {SELECTED[select]}"] if select else [])]
-    return f"{shorten(text, 110)}\n{textwrap.fill(plain(', '.join(parts)), TITLE)}"
+    across = int(LETTERS * width)
+    return f"{textwrap.fill(shorten(text, 220), across)}\n{textwrap.fill(plain(', '.join(parts)), min(TITLE, across))}"
 
 
 def metric_label(metric: Metric, length: int = 24) -> str:

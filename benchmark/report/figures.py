@@ -78,7 +78,8 @@ def draw_matrix(
             texts[i][j] += f"\nn={effect.n}"
     longest = max((len(line) for row in texts for text in row for line in text.splitlines()), default=0)
     across = max(1.25, 0.083 * longest if longest > ROOM else 0)
-    figure = new_figure(2.1 + across * (len(auxiliaries) + 1), 1.35 + 0.72 * max(1, len(tasks)))
+    width = 2.1 + across * (len(auxiliaries) + 1)
+    figure = new_figure(width, 1.35 + 0.72 * max(1, len(tasks)))
     axes = figure.add_subplot()
     metrics = [collection.tasks[task].metrics[0] for task in tasks]
     limit = _common_scale(gains, [metric.unit for metric in metrics])
@@ -104,7 +105,7 @@ def draw_matrix(
     bar.outline.set_visible(False)
     name = cell_label(arm, "", variant)
     title = f"{name}: difference to the baseline, 95 % interval; coloured: without 0 in it; bold: adjusted p < {ALPHA:g}"
-    figure.suptitle(make_title(title, collection, section, select), x=0.01, ha="left", fontsize=10)
+    figure.suptitle(make_title(title, collection, section, select, width), x=0.01, ha="left", fontsize=10)
     return figure
 
 
