@@ -6,7 +6,9 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from scipy.stats import t
 from synthetic import TASKS, make_record, make_spec
 
 from baselines import ARMS, STUDY
@@ -66,6 +68,20 @@ def test_a_gain_stands_beside_what_its_arm_trains_and_the_time_of_a_step():
     assert (method.auxiliaries, method.n, method.seeds) == (3, 2, "0 1")
     assert method.difference == pytest.approx((2.0 + 2.1) / 2)
     assert (gain.difference, gain.n) == (pytest.approx(0.5), 3)
+
+
+def test_a_time_that_one_slow_run_made_stands_with_its_interval():
+    records, ratios = [], (1.0, 1.1, 11.0)  # a machine that stood still
+    for seed, ratio in enumerate(ratios):
+        parameters = {"trainable": 1000, "training": 1000, "merged": 1000}
+        records += [make_record(make_spec(arm=arm, seed=seed), 40.0 + seed, seconds={"wall": 600.0, "train": 10.0 * times},
+                                parameters=parameters) for arm, times in (("finetune", 1.0), ("gain", ratio))]
+    analysis = analyse(records, [], tasks=TASKS, study=STUDY)
+    (row,) = analysis.equal.itertuples()
+    logs = np.log(ratios)
+    middle, half = logs.mean(), t.ppf(0.975, 2) * logs.std(ddof=1) / math.sqrt(3)
+    assert [row.time_ratio, row.time_low, row.time_high] == pytest.approx(list(np.exp([middle, middle - half, middle + half])))
+    assert equal_table(analysis, 0).rows[0][5][0].text == f"{row.time_ratio:.2f} [{row.time_low:.2f}, {row.time_high:.2f}]"
 
 
 def test_an_auxiliary_that_shares_no_seed_with_the_others_does_not_cost_the_arm_its_row():

@@ -19,7 +19,8 @@ from benchmark.report.markup import MINUS, NONE, Table, as_gain, show_interval, 
 from benchmark.report.tables import cell_label, unit_label
 
 LETTER = 0.065  # inches of a legend
-COSTS = (("trained_ratio", "trained numbers\nover the plain model's"), ("time_ratio", "time a step\nover the plain model's"))
+COSTS = (("trained_ratio", "trained numbers\nover the plain model's"),
+         ("time_ratio", "time a step (thin: its 95 % interval)\nover the plain model's"))
 
 
 def equal_table(analysis: Analysis, section: int) -> Table:
@@ -27,19 +28,21 @@ def equal_table(analysis: Analysis, section: int) -> Table:
     rows = []
     for row in rows_of(analysis.equal[analysis.equal["section"] == section]):
         metric = analysis.collection.tasks[row.task].metrics[0]
-        costs = ["" if pd.isna(value) else f"{value:.3g}" for value in (row.trained_ratio, row.time_ratio, row.memory_ratio)]
+        trained, memory = (NONE if pd.isna(value) else f"{value:.3g}" for value in (row.trained_ratio, row.memory_ratio))
+        time = NONE if pd.isna(row.time_ratio) else f"{row.time_ratio:.2f}"
+        time += "" if pd.isna(row.time_low) else f" [{row.time_low:.2f}, {row.time_high:.2f}]"
         rows.append([f"{analysis.data_of(section, row.task)}, {unit_label(metric)}", cell_label(row.arm, "", row.variant),
                      f"{row.auxiliaries}{f' (without {row.left_out})' if row.left_out else ''}",
                      NONE if pd.isna(row.trained) else f"{row.trained:+,.0f}".replace("-", MINUS),
-                     *(cost or NONE for cost in costs), str(row.n),
+                     trained, time, memory, str(row.n),
                      f"{show_interval(as_gain(row, metric), metric)}, p {show_p(row.p)}"])
     header = ("Target", "Arm", "Cells", "Trained numbers beyond the plain model's", "Trained numbers, ratio",
               "Time a step, ratio", "Peak memory, ratio", "Seeds", "Gain over the plain model")
     notes = ("Arms of a target go from few trained numbers to many. Each seed gives one gain: the mean over the auxiliaries of "
              "an arm (cells; without those that lack seeds of the others), with its 95 % t-interval over seeds and the p of a "
              "t-test, unadjusted: a row by itself is no verdict. Ratios are over the plain model of the same seed and "
-             "hardware, geometric means; times and memory are compared within one command. Times of runs that shared a machine "
-             "are rough, and runs in lock-step have none.",)
+             "hardware, geometric means, of the time with its 95 % interval over seeds; times and memory are compared within "
+             "one command. Times of runs that shared a machine are rough, and runs in lock-step have none.",)
     return Table(f"Gain at equal cost: {analysis.collection.sections[section].title}", header, text_rows(rows), notes,
                  num_labels=2)
 
@@ -77,6 +80,8 @@ def draw_equal(analysis: Analysis, section: int) -> Figure | None:
                 if not pd.isna(gain.low):
                     axes.plot([across, across], [gain.low, gain.high], color=colour, linewidth=1.2)
                 (handles[row.arm],) = axes.plot([across], [gain.difference], mark, color=colour, markersize=5)
+                if column == "time_ratio" and not pd.isna(row.time_low):  # beyond the edges, where times are hardly known
+                    axes.plot([row.time_low, row.time_high], [gain.difference] * 2, color=colour, linewidth=0.5, zorder=1)
                 axes.plot([getattr(row, column)], [0.02], "|", color=colour, markersize=5, transform=axes.get_xaxis_transform())
             if column == "trained_ratio":
                 axes.set_xscale("log")
@@ -94,7 +99,7 @@ def draw_equal(analysis: Analysis, section: int) -> Figure | None:
                 axes.set_ylabel(f"gain ({common_unit(analysis.collection, tasks)})", fontsize=8)
     figure.legend(handles.values(), [called[arm] for arm in handles], loc="outside lower center", fontsize=8, ncols=abreast)
     title = "Gain over the plain model against cost, 95 % intervals; equal costs side by side, ticks at the foot: costs"
-    figure.suptitle(make_title(title, analysis.collection, section, analysis.select), x=0.01, ha="left", fontsize=10)
+    figure.suptitle(make_title(title, analysis.collection, section, analysis.select, width), x=0.01, ha="left", fontsize=10)
     return figure
 
 
@@ -103,9 +108,9 @@ def _placed(costs: Sequence[float], logarithmic: bool) -> tuple[list[float], tup
     if not costs:
         return [], (0.5, 2)
     values = [math.log(cost) for cost in costs] if logarithmic else list(costs)
-    low, high = min(values), max(values)
+    low, high = min(*values, 1.0), max(*values, 1.0)  # what the plain model costs
     if logarithmic:
-        low, high = min(low, math.log(0.5)), max(high, math.log(2))  # ratios that are equal stand in the middle
+        low, high = min(*values, math.log(0.5)), max(*values, math.log(2))  # ratios that are equal stand in the middle
     width = max(high - low, 0.02)
     gap = max(width / 16, 0.02 / 16)
     places = side_by_side(values, gap)
