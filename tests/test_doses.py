@@ -137,6 +137,13 @@ def test_doses_that_lower_an_error_rate_gain():
     assert hollow == pytest.approx([0.0] * 4, abs=0.6), "noise gains nothing"
 
 
+def test_the_figure_of_doses_has_the_unit_of_its_metric():
+    slow = {**INFOS, "imagenet": replace(INFOS["imagenet"], metrics=(replace(INFOS["imagenet"].metrics[0], unit="ms"),))}
+    analysis = analyse([record for record in records_of() if record.spec.task == "imagenet"], [], tasks=slow, study=STUDY)
+    (axes,) = draw_doses(analysis, analysis.doses["section"].iloc[0]).axes
+    assert axes.get_ylabel() == "gain over the plain model (ms)"
+
+
 def test_doses_of_one_setting_in_two_profiles_have_files_each(tmp_path):
     tiny = [record for record in records_of(seeds=range(2)) if record.spec.task == "imagenet"]
     small = []

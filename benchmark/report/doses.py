@@ -15,6 +15,7 @@ from benchmark.evidence.rule import BASELINE
 from benchmark.evidence.sections import slugify, unique_slugs
 from benchmark.report.canvas import FAINT, INK, PALETTE, make_title, new_figure
 from benchmark.report.document import Document, Paragraph
+from benchmark.report.figures import common_unit
 from benchmark.report.markup import NONE, Table, as_gain, show_interval, show_p, text_rows
 from benchmark.report.tables import unit_label
 
@@ -124,7 +125,7 @@ def draw_doses(analysis: Analysis, section: int) -> Figure:
         axes.set_title("\n".join(wrap(analysis.data_of(section, task), 32)), fontsize=8)
         axes.set_xlabel("cosine of A with the solution")
         if not place:
-            axes.set_ylabel("gain over the plain model (points)", fontsize=8)
+            axes.set_ylabel(f"gain over the plain model ({common_unit(analysis.collection, tasks)})", fontsize=8)
     figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=2 if len(tasks) < 3 else 4, fontsize=8)
     title = "Gain against cosine: how much of a known solution must A hold to be found?"
     figure.suptitle(make_title(title, analysis.collection, section, analysis.select), x=0.01, ha="left", fontsize=10)
