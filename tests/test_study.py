@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -18,6 +19,7 @@ from benchmark.evidence.inputs import gather
 from benchmark.plan.presets import Group, Matrix, plan_matrix
 from benchmark.plan.study import Study, find_matrix
 from benchmark.plan.variants import load_variants, overrides_of
+from benchmark.report.answer import positive_verdicts
 from benchmark.report.write import write_report
 from benchmark.spec.contracts import Arm
 from tasks import TASKS
@@ -58,9 +60,9 @@ SECOND = Study(
 BOTH = {**ARMS, "borrowed": Borrowed(), "lent": Lent(), "known": Known()}
 
 
-def run(gain: float, known: frozenset[str] = frozenset({"imagenet"})):
+def run(gain: float, known: frozenset[str] = frozenset({"imagenet"}), study: Study = SECOND):
     """Records of the second study's matrix in which the method is ahead by `gain`, and its positive control on some targets"""
-    plan = plan_matrix(find_matrix("loans", SECOND), TASKS, BOTH, "tiny", range(6))
+    plan = plan_matrix(find_matrix("loans", study), TASKS, BOTH, "tiny", range(6))
     for spec in (spec for spec in plan.specs if spec.kind == "train"):
         noise = random.Random(digest(spec.task, spec.arm, spec.seed)).gauss(0, 0.2)
         level = random.Random(digest(spec.task, spec.seed)).gauss(40, 1)
@@ -106,6 +108,17 @@ def test_the_report_says_where_a_gain_could_have_been_seen(tmp_path, known, kept
     records = [record for record in run(0.0, frozenset(known)) if record.spec.arm != "known" or record.spec.seed in kept]
     write_report(analyse(records, [], tasks=gather([], TASKS, BOTH)[2], study=SECOND), tmp_path, formats=("md",))
     assert f"**Could a gain of borrowed have been seen?** {said}" in (tmp_path / "report.md").read_text(encoding="utf-8")
+
+
+def test_of_a_positive_control_with_several_auxiliaries_pairs_are_counted_and_what_is_not_judged_is_told():
+    loans = SECOND.matrices["loans"]
+    several = loans.groups[0].model_copy(update={"auxiliaries": ("video", "audio")})
+    study = replace(SECOND, matrices={"loans": loans.model_copy(update={"groups": (several,)})})
+    records = [record for record in run(0.0, study=study) if (record.spec.arm, record.spec.task) != ("lent", "audioset")]
+    ((question, said),) = positive_verdicts(analyse(records, [], tasks=gather([], TASKS, BOTH)[2], study=study), 0)
+    assert question == "Could a gain of borrowed have been seen?"
+    assert said.startswith("known gains beyond its controls on 2 of 2 pairs (imagenet + audio, imagenet + video), "
+                           "1 not judged.")
 
 
 def test_a_file_of_groups_has_the_studys_arms_and_targets_where_it_names_none(tmp_path):

@@ -27,12 +27,17 @@ FIRST = "A first answer, by another recipe than the profile's own: it settles no
 def control_verdicts(analysis: Analysis, section: int) -> list[tuple[str, str]]:
     """Each arm and variant of a section, and the variants that validation chose, with their sentence"""
     ours = analysis.verdicts[analysis.verdicts["section"] == section]
-    found: dict[str, str] = {}
-    for arm, variant, tuned in dict.fromkeys(zip(ours["arm"], ours["variant"], ours["tuned"], strict=True)):
+    return [(name, summarise_verdicts(same)) for name, same in _by_variant(ours).items()]
+
+
+def _by_variant(verdicts: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The rows of each arm and variant, and of each arm those that validation chose, which need not be of one variant"""
+    found: dict[str, pd.DataFrame] = {}
+    for arm, variant, tuned in dict.fromkeys(zip(verdicts["arm"], verdicts["variant"], verdicts["tuned"], strict=True)):
         name = f"{arm}, each in the variant chosen on val" if tuned else cell_label(arm, "", variant)
-        same = ours[(ours["arm"] == arm) & (ours["tuned"] == tuned) & (tuned | (ours["variant"] == variant))]
-        found.setdefault(name, summarise_verdicts(same))
-    return list(found.items())
+        found.setdefault(name, verdicts[(verdicts["arm"] == arm) & (verdicts["tuned"] == tuned)
+                                        & (tuned | (verdicts["variant"] == variant))])
+    return found
 
 
 def positive_verdicts(analysis: Analysis, section: int) -> list[tuple[str, str]]:
@@ -44,14 +49,16 @@ def positive_verdicts(analysis: Analysis, section: int) -> list[tuple[str, str]]
             continue
         controls = ours[ours["arm"] == control]
         texts = []
-        for (variant, tuned), same in controls.groupby(["variant", "tuned"], sort=False):
+        for name, same in _by_variant(controls).items():
             judged = same[same["verdict"].isin([HELPS, NO_EVIDENCE])]
-            found = judged.loc[judged["verdict"] == HELPS, "task"]
-            where = ", ".join(analysis.data_of(section, str(task)).partition(" (")[0] for task in found)
-            name = cell_label(control, "", str(variant)) + (", chosen on val," if tuned else "")
+            found = judged[judged["verdict"] == HELPS]
+            several = same["task"].duplicated().any()  # auxiliaries of a target
+            where = ", ".join(analysis.data_of(section, str(task)).partition(" (")[0] + (f" + {auxiliary}" if several else "")
+                              for task, auxiliary in zip(found["task"], found["auxiliary"], strict=True))
+            what, left = "pairs" if several else "targets", len(same) - len(judged)
             if len(judged):
-                texts.append(f"{name} gains beyond its controls on {len(found)} of {len(judged)} targets"
-                             + (f" ({where})" if where else ""))
+                texts.append(f"{name}{',' if same['tuned'].any() else ''} gains beyond its controls on {len(found)} of "
+                             f"{len(judged)} {what}{f' ({where})' if where else ''}{f', {left} not judged' if left else ''}")
         said.append((f"Could a gain of {arm} have been seen?",
                      f"{'; '.join(texts)}. Where its positive control does not, that {arm} shows no gain says nothing." if texts
                      else f"Not known, as {control} was not run." if controls.empty
@@ -145,9 +152,8 @@ def _ends(found: Counts) -> str:
     by_unit: dict[str, list[tuple[float, float, Metric]]] = {}
     for _, low, high, metric in found.edges:
         by_unit.setdefault(metric.unit, []).append((low, high, metric))
-    return ", ".join(_with_unit(" to ".join(show_spread(end, each[0][2]) for end in (min(low for low, *_ in each),
-                                                                                     max(high for _, high, _ in each))),
-                                each[0][2]) for each in by_unit.values())
+    return ", ".join(_with_unit(" to ".join(dict.fromkeys(show_spread(end, each[0][2]) for end in (
+        min(low for low, *_ in each), max(high for _, high, _ in each)))), each[0][2]) for each in by_unit.values())
 
 
 def _beside_pairs(analysis: Analysis) -> list[str]:
