@@ -23,7 +23,9 @@ from benchmark.plan.fit import without_baseline
 from benchmark.provenance.code import used_code
 from benchmark.records.store import Store
 from benchmark.report import console
+from benchmark.report.document import Document
 from benchmark.runner.pool import Event
+from benchmark.runner.reproduce import find_record
 from benchmark.runner.screen import Grid, watch
 
 SMALL = ("--matrix", "smoke", "-t", "imagenet", "-x", "audio")
@@ -117,6 +119,36 @@ def test_status_without_a_matrix_counts_what_the_folder_holds(computed_elsewhere
     told = json.loads(capsys.readouterr().out)
     assert told["runs"] == 4
     assert told["cells"]["imagenet m2pt(audio)"] == {"up to date": 1}
+
+
+def test_status_of_a_folder_whose_records_are_all_broken_is_a_whole_sentence(tmp_path, capsys):
+    (tmp_path / "runs" / "broken").mkdir(parents=True)
+    (tmp_path / "runs" / "broken" / "record.json").write_text("{")
+    assert main(["status", "--results", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith(f"0 runs of 0 cells in {tmp_path}; --matrix NAME shows ")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_output_that_finds_no_room_or_no_place_is_no_traceback(monkeypatch, capsys):
+    with open("/dev/full", "w", encoding="utf-8") as full:  # closed below: nothing of it is written once more
+        monkeypatch.setattr(sys, "stdout", full)
+        assert main(["list"]) == 2
+    assert "what is printed, or a file, cannot be written (No space left on device)" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "stdout", None)
+    assert main(["list"]) == 0
+
+
+def test_a_run_that_is_named_without_its_id_is_the_one_that_is_meant():
+    records = make_matrix(["imagenet"], ["audio"], range(3), scratch=False)
+    wanted = records[0].spec.name
+    with pytest.raises(ValueError, match=f"did you mean '{re.escape(wanted)}'"):
+        find_record(wanted.rpartition("-")[0], records)
+
+
+def test_a_report_of_a_folder_whose_name_is_no_text_is_written(tmp_path):
+    document = Document(tmp_path, ("html",))
+    assert document.file("report.html", "benchmark report --results lat\udce4in", "html")
+    assert (tmp_path / "report.html").read_bytes() == b"benchmark report --results lat?in"
 
 
 def test_the_folder_of_runs_is_told_from_the_results_folder(computed_elsewhere, capsys):

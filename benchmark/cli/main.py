@@ -16,6 +16,7 @@ from benchmark.cli.terminal import directed, write_plainly
 
 TOLD = {errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOSPC,
         errno.EDQUOT, errno.EROFS}  # of a path that was given, and no fault of ours
+FULL = {errno.ENOSPC, errno.EDQUOT}
 SELDOM = (50_000, 20, 100)  # objects, and generations, between two sweeps
 
 
@@ -33,6 +34,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        if error.filename is not None or error.errno not in FULL:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing of it is tried again at the end
+        print(f"benchmark: what is printed, or a file, cannot be written ({error.strerror}); make room", file=sys.stderr)
+        return 2
     except ValueError as error:
         print(f"benchmark: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
@@ -52,7 +59,8 @@ def _call(command: list[str]) -> int:
                 raise
             raise ValueError(f"{error.filename2 or error.filename} cannot be read or written ({error.strerror}); see to it, or "
                              "name another path") from error
-        sys.stdout.flush()  # here, where a reader that has gone is no error
+        if sys.stdout is not None:  # closed, as by >&-
+            sys.stdout.flush()  # here, where a reader that has gone is no error
     return code
 
 

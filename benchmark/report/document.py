@@ -103,7 +103,8 @@ class Document:
         """Write below the folder of the report, where the format is asked for; whether it is."""
         if kind in self.formats:
             path = self.out / name
-            path.write_bytes(text.encode("utf-8") if isinstance(text, str) else text)
+            # A folder may be called by bytes that are no text.
+            path.write_bytes(text.encode("utf-8", "replace") if isinstance(text, str) else text)
             self.written.append(path)
         return kind in self.formats
 

@@ -49,7 +49,8 @@ def find_record(name: str, records: Sequence[Record]) -> Record:
     if not records:
         raise ValueError(f"no run {name!r}: there is no record in this results folder; name another with --results")
     names = [record.spec.name for record in records]
-    hint = nearest(name, names).partition("known: ")[0]
+    begun = [each for each in names if each.startswith(name)]  # without its id, say
+    hint = nearest(name, begun or names).partition("known: ")[0]
     raise ValueError(f"no run {name!r} among {len(names)} records; {hint}see the folder names below runs/")
 
 
