@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
@@ -101,7 +102,9 @@ def draw_matrix(
         axes.axhline(edge - 0.5, color="white", linewidth=1.5)
     bar = figure.colorbar(image, ax=axes, fraction=0.04, pad=0.02)
     unit = common_unit(collection, tasks)
-    bar.set_label(f"gain ({unit})" if unit != MIXED else "gain over the largest of its unit")
+    label = f"gain ({unit})" if unit != MIXED else "gain over the largest of its unit"
+    low = len(tasks) < 3  # too low for the label in one line
+    bar.set_label(textwrap.fill(label, 20) if low else label, fontsize=8 if low else None)
     bar.outline.set_visible(False)
     name = cell_label(arm, "", variant)
     title = f"{name}: difference to the baseline, 95 % interval; coloured: without 0 in it; bold: adjusted p < {ALPHA:g}"
