@@ -179,6 +179,9 @@ def test_what_is_set_otherwise_and_fits_is_planned(changed):
     (["run", "--limit", "0"], "--limit 0: expected at least 1"),
     (["run", "-j", "two"], "invalid int value: 'two'"),
     (["report", "--results", "no/such/folder"], "no results in no/such/folder (there is no such folder); run a matrix first"),
+    (["report", "--compare", "there", "--only", "verdicts"], "--compare is shown in the part compare: name it in --only, too"),
+    (["list", "variants", "--results", "mine"], "--results says by which records claims are judged; use it with: benchmark"),
+    (["info", "nothing-like-it"], "unknown name 'nothing-like-it'; all names: benchmark list, list variants, list claims; "),
     (["report", "--select", "best"], "invalid choice: 'best' (choose from 'last', 'best-val', 'oracle')"),
     (["export", "x", "--results", "no/such/folder"], "no single run 'x' with weights in no/such/folder"),
 ], ids=lambda value: " ".join(value) if isinstance(value, list) else "")

@@ -248,6 +248,7 @@ def of_metrics(*metrics: Metric):
 
 
 @pytest.mark.parametrize("metrics", [
+    [Metric("top-1")],
     [Metric("R squared", unit="")],
     [Metric("mean error of the place", unit="px", higher_is_better=False)],
     [Metric("top-1"), Metric("mean error of the place", unit="px", higher_is_better=False)]])
@@ -263,8 +264,13 @@ def test_what_differs_has_a_colour_in_the_heat_map_whatever_its_unit(metrics):
         gain, loss = (video, audio) if metric.higher_is_better else (audio, video)
         assert gain[2] - gain[0] > 0.2, "blue"
         assert loss[0] - loss[2] > 0.2, "red"
-    shown = " ".join(told(figure))
+    shown = " ".join(" ".join(told(figure)).split())
     assert ("gain over the largest of its unit" in shown) is (len(metrics) > 1)
+    figure.draw_without_rendering()
+    label = figure.axes[1].yaxis.label.get_window_extent()
+    assert min(label.x0, label.y0) >= 0, "whole, in a low figure, too"
+    assert figure.bbox.x1 >= label.x1
+    assert figure.bbox.y1 >= label.y1
 
 
 def test_long_numbers_of_neighbours_do_not_lie_on_each_other_in_the_heat_map():

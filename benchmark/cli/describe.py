@@ -56,8 +56,7 @@ def describe(name: str, tasks: Mapping[str, Task], arms: Mapping[str, Arm], stud
     if name in claims:
         return describe_claim(claims[name], judged().get(name) if judged else None)
     close = nearest(name, [*tasks, *arms, *study.matrices, *variants, *claims]).partition("known: ")[0]
-    known = "" if close else f"known: {', '.join([*tasks, *arms, *study.matrices])}, variants and claims; "
-    raise ValueError(f"unknown name {name!r}; {close}{known}all names: benchmark list, list variants, list claims; a run is "
+    raise ValueError(f"unknown name {name!r}; {close}all names: benchmark list, list variants, list claims; a run is "
                      "named as its folder below results/PROFILE/runs")
 
 

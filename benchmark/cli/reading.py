@@ -29,8 +29,10 @@ def show_list(options: argparse.Namespace, command: str) -> int:
     from benchmark.cli.describe import LISTED, list_names
     from benchmark.cli.facts import facts_of, names_of
 
+    if options.results and options.what != "claims":
+        raise ValueError("--results says by which records claims are judged; use it with: benchmark list claims")
     tasks, arms = load_registry(options.plugins)
-    states = judge_all(options) if options.what == "claims" and options.results else {}
+    states = judge_all(options) if options.results else {}
     if options.json:
         kinds = [options.what] if options.what else LISTED
         print(json.dumps({kind: [facts_of(name, tasks, arms, load_study(), judged=states)
@@ -129,14 +131,16 @@ def _make_report(options: argparse.Namespace, status: Status) -> int:
     from benchmark.report.parts import PARTS
     from benchmark.report.write import left_by_earlier, sentences, write_report
 
-    folders = options.results or [Path("results/tiny")]
-    for folder in [*folders, *(options.compare or [])]:
-        check_results(folder)
     formats = pick([options.format or ""], dict.fromkeys(FORMATS), "format") or FORMATS
     if options.open and "html" not in formats:
         raise ValueError("--open shows the page, which is html: leave out --format, or name html in it")
     parts = pick([options.only or ""], PARTS, "part") or PARTS
+    if options.compare and "compare" not in parts:
+        raise ValueError("--compare is shown in the part compare: name it in --only, too")
     fatal = pick([options.fail_on or ""], dict.fromkeys(FINDINGS), "finding")
+    folders = options.results or [Path("results/tiny")]
+    for folder in [*folders, *(options.compare or [])]:
+        check_results(folder)
     tasks, arms = load_registry(options.plugins)
     stores = [Store(folder) for folder in folders]
     for store in stores:
@@ -179,10 +183,11 @@ def _make_report(options: argparse.Namespace, status: Status) -> int:
     elif not options.quiet:
         copies = sum(record == counts for _, record, counts in spares)
         others = len(spares) - copies
+        named = "named in the report" if "left-out" in parts else "which --only left-out names"
         print(f"{said[0]}\n\n{page}, and {len(written) - 1} other pages, tables and figures, from {len(records)} records"
-              + (f"; {lost} runs or files have no result, named in the report" if lost else "")
-              + (f"; {copies} copies of records count once, named there, too" if copies else "")
-              + (f"; {others} other results of runs do not count, named there, too" if others else ""))
+              + (f"; {lost} runs or files have no result, {named}" if lost else "")
+              + (f"; {copies} copies of records count once, {named}" if copies else "")
+              + (f"; {others} other results of runs do not count, {named}" if others else ""))
         if old := left_by_earlier(out, written):
             print(f"note: an earlier report left {len(old)} tables or figures beside these, such as {old[0]}; remove them, or "
                   "choose another folder with --out", file=sys.stderr)

@@ -69,8 +69,8 @@ def print_held(options: argparse.Namespace) -> int:
         print(f"{cell:<{width}}  {', '.join(f'{counts[state]} {state}' for state in STATES if counts[state])}")
     for line in (*(f"unreadable  {line}" for line in unreadable), *tell_doubts(doubts, store), *tell_spares(headers)):
         print(line)
-    counted = ", ".join(f"{total[state]} {state}" for state in STATES if total[state])
-    print(f"{total.total()} runs of {len(states)} cells in {store.folder}{counted and f': {counted}'}"
+    in_states = ", ".join(f"{total[state]} {state}" for state in STATES if total[state])
+    print(f"{total.total()} runs of {len(states)} cells in {store.folder}{in_states and f': {in_states}'}"
           + "; --matrix NAME shows which runs of a matrix are there and which are missing")
     return 0
 
