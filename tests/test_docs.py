@@ -80,7 +80,8 @@ def narrowed(command: str, run: str) -> list[str]:
     """Arguments with names in place of what stands for a name; a plan is made and not carried out, a report is one part."""
     named = {"RUN": run, "TASK": "imagenet", "NAME": "own-name" if " new " in command else "audioset", "DIR": "results/tiny"}
     arguments = [named.get(word, word) for word in arguments_of(command)]
-    more = {"run": ["--dry-run"], "report": ["--only", "provenance", "--format", "md"]}.get(arguments[0], [])
+    part = "compare" if "--compare" in arguments else "provenance"
+    more = {"run": ["--dry-run"], "report": ["--only", part, "--format", "md"]}.get(arguments[0], [])
     if "--config" in arguments:
         arguments[arguments.index("--config") + 1] = "options.yaml"
     return [*(word.replace("tensorboard,csv,parquet", "csv") for word in arguments), *more]

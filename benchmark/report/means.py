@@ -61,10 +61,11 @@ def headline(analysis: Analysis) -> str:
     ours = rows.pop(study.method)
     assert ours is not None  # else it would have no section
     if ours.n == 1:
-        return f"One seed of {ours.pairs} pairs was run, which tells nothing of chance{_left_out(ours)}{_part(analysis, ours)}."
+        return (f"One seed is there of all {ours.pairs} pairs, which tells nothing of chance{_left_out(ours)}"
+                f"{_part(analysis, ours)}.")
     if pd.isna(ours.low):
         text = count(ours.n, "seed")
-        return (f"{text[0].upper()}{text[1:]} of {ours.pairs} pairs were run, and the mean gain over the plain model is "
+        return (f"{text[0].upper()}{text[1:]} are there of all {ours.pairs} pairs, and the mean gain over the plain model is "
                 f"{show_points(ours.difference)} points in each: without spread, nothing is told of chance{_left_out(ours)}"
                 f"{_part(analysis, ours)}.")
     found = "helps on average" if ours.low > 0 else "hurts on average" if ours.high < 0 else "is not shown to help"
