@@ -73,7 +73,8 @@ def test_an_arm_that_is_its_baseline_by_construction_must_agree_to_the_last_bit(
 
 
 @pytest.mark.parametrize("change", [
-    {"environment": {"processor": "another"}}, {"environment": {"deterministic": False}}, {"variant": "scale_init=0.1"}])
+    {"environment": {"processor": "another"}}, {"environment": {"arithmetic": "another"}},
+    {"environment": {"deterministic": False}}, {"variant": "scale_init=0.1"}])
 def test_arms_that_need_not_agree_are_not_held_to_it(change):
     records = []
     for record in equal_arms(1.0):

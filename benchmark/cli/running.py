@@ -29,6 +29,7 @@ from benchmark.cli.terminal import log_and_screen
 from benchmark.plan.fit import note_warmup
 from benchmark.plan.given import note_unnamed
 from benchmark.plan.matrix import Plan
+from benchmark.provenance.arithmetic import arithmetic_digest
 from benchmark.provenance.currency import Judge, doubts_of
 from benchmark.provenance.environment import processor_name
 from benchmark.records.headers import Header
@@ -160,6 +161,10 @@ def warn_of_other_conditions(held: Sequence[Header], site: Site) -> None:
         for place in sorted(set(where) - {here}):
             print(f"note: {where.count(place)} recorded runs were computed on {place}; runs on {here} are not compared with "
                   "them", flush=True)
+        told = [header.arithmetic for header in held if header.place == here and header.arithmetic]
+        if unlike := sum(arithmetic != arithmetic_digest() for arithmetic in told):
+            print(f"note: recorded runs were computed on another kind of {here}, {unlike} of them; runs on this one are not "
+                  "compared with them", flush=True)
     threads = [header.threads for header in held]
     for number in sorted(set(threads) - {site.threads}):
         print(f"note: {threads.count(number)} recorded runs were computed by {number} thread{'s' * (number > 1)} each; runs of "

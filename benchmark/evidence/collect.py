@@ -12,7 +12,7 @@ import pandas as pd
 
 from benchmark.evidence.doubts import in_fractions, of_several_versions, on_pretrainings, on_spare, started_from_others
 from benchmark.evidence.inputs import Problem, Remark, TaskInfo
-from benchmark.evidence.pairing import Paired, Run, pair_runs
+from benchmark.evidence.pairing import Paired, Run, by_arithmetic, pair_runs
 from benchmark.evidence.sections import Section, assign_sections, stated_conditions
 from benchmark.provenance.currency import UP_TO_DATE, Standing
 from benchmark.records.earlier import RecordError
@@ -89,7 +89,7 @@ def collect(
     by_comparison = assign_sections(specs, _weights(runs, standings is not None), own)
     sections = tuple(sorted(set(by_comparison.values()), key=lambda section: section.order))
     section_of = {comparison: sections.index(section) for comparison, section in by_comparison.items()}
-    runs = with_files_told(where_it_tells(runs, by_comparison))
+    runs = by_arithmetic(with_files_told(where_it_tells(runs, by_comparison)))
     paired = pair_runs(runs)
     measured = {run: _measured(run.record, infos[run.spec.task].metrics) for run in runs}
     values = [

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from benchmark.evidence.inputs import Remark, TaskInfo
-from benchmark.evidence.pairing import CONTRADICTS, Run, remark_on, values_beside
+from benchmark.evidence.pairing import CONTRADICTS, Run, by_arithmetic, remark_on, values_beside
 from benchmark.provenance.currency import started_otherwise
 from benchmark.records.record import Record, Selection
 from benchmark.spec.runspec import canonical_json
@@ -65,6 +65,6 @@ def on_spare(spare: tuple[str, Record, Record]) -> Remark:
 def on_pretrainings(records: Sequence[Record]) -> list[Remark]:
     """Pretrainings of which two records contradict each other; of trainings it is found where they are paired."""
     used: dict[tuple[object, ...], Run] = {}
-    runs = [Run(record) for record in records if record.spec.kind == "pretrain"]
+    runs = by_arithmetic([Run(record) for record in records if record.spec.kind == "pretrain"])
     remarks = [remark_on(run, used.setdefault((run.record.origin, *run.environment), run), "") for run in runs]
     return [remark for remark in remarks if remark.kind == CONTRADICTS]

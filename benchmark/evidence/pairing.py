@@ -2,16 +2,16 @@
 
 Paired are runs of equal `spec.comparison`, equal seed, and equal device, torch, packages, threads, stack
 and number of processes, as each number rounds sums in another order; packages count as equal where a
-certificate shows that they give the same bits. The device of a run on a CPU is its processor: one run on two
-processors ends as far apart as runs of two seeds. Beside a GPU the processor draws random numbers alone: such
-pairs count, with a remark.
+certificate shows that they give the same bits. The device of a run on a CPU is its processor, by its name and,
+where that has several in these runs, by its arithmetic: one run on two processors ends as far apart as runs of
+two seeds. Beside a GPU the processor draws random numbers alone: such pairs count, with a remark.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from benchmark.evidence.inputs import Remark
@@ -32,6 +32,7 @@ class Run:
     standing: Standing = UP_TO_DATE
     own: bool = True  # not known to have another rate of the scales, or to start from another pretraining, than its profile's
     altered: str = ""  # what of that no comparison tells, e.g. "scale_lr=0.1" or a file: it makes another variant of the arm
+    arithmetic: str = ""  # how its processor computes, where others of that name compute otherwise
 
     @property
     def stale(self) -> bool:
@@ -63,7 +64,10 @@ class Run:
     def environment(self) -> tuple[str, int, int, tuple[int, ...], str]:
         where = self.record.environment
         place = self.standing.place or place_of(where, self.spec)
-        return (where.place, where.threads, where.lockstep or 1, where.processes or (1,), place)
+        return (self._named(where.place), where.threads, where.lockstep or 1, where.processes or (1,), place)
+
+    def _named(self, device: str) -> str:
+        return f"{device}, arithmetic {self.arithmetic}" if self.arithmetic else device
 
     @property
     def processor(self) -> str:
@@ -85,7 +89,7 @@ class Run:
     def environment_text(self) -> str:
         _, threads, lockstep, processes, _ = self.environment
         torch, device = self.record.environment.torch, self.record.environment.device
-        device += f" ({self.processor})" if device == "cpu" else ""
+        device += f" ({self._named(self.processor)})" if device == "cpu" else ""
         stacked = f", in lock-step by {lockstep}" if lockstep > 1 else ""
         return f"{device}, torch {torch}, {threads} thread{'s' if threads != 1 else ''}{stacked}{processes_text(processes)}"
 
@@ -93,6 +97,17 @@ class Run:
     def freshness(self) -> tuple[bool, bool, str, str]:
         """Higher is to be preferred: by the profile's recipes, then of the current code, then the newest start."""
         return (self.own, not self.stale, self.record.started, self.record.run_id)
+
+
+def by_arithmetic(runs: Sequence[Run]) -> list[Run]:
+    """The same runs; those on processors of one name that do not compute alike are told apart, those of which that is not known
+    among them. Earlier records do not say it, so that a name alone counts where all that do say the same."""
+    known: dict[str, set[str]] = {}
+    for environment in (run.record.environment for run in runs):
+        if environment.arithmetic:
+            known.setdefault(environment.place, set()).add(environment.arithmetic)
+    return [replace(run, arithmetic=run.record.environment.arithmetic or "unknown")
+            if len(known.get(run.record.environment.place, ())) > 1 else run for run in runs]
 
 
 def processes_text(processes: Sequence[int]) -> str:

@@ -91,7 +91,7 @@ def _against_baseline(collection: Collection, key: tuple[object, ...], runs: Ite
 
 def _must_agree(run: Run, other: Run) -> bool:
     """To the last bit: the same machine, packages and checkpoint, deterministic, and today's code."""
-    ours, theirs = ((each.record.environment.processor, each.record.environment.packages, each.checkpoint)
+    ours, theirs = (((where := each.record.environment).processor, where.arithmetic, where.packages, each.checkpoint)
                     for each in (run, other))
     return ours == theirs and run.record.environment.deterministic and not run.stale and not other.stale
 

@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmark.provenance.arithmetic import arithmetic_digest
 from benchmark.records.record import Environment
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def describe_environment(device: torch.device, processes: Sequence[int] = (1,)) 
         commit=commit, dirty=dirty, changes=changes, python=platform.python_version(), torch=torch.__version__,
         packages={name: found for name in RECORDED_PACKAGES if (found := _version(name))},
         platform=f"{platform.system()} {platform.machine()}", processor=f"{processor_name()}, {os.cpu_count()} cores",
+        arithmetic=arithmetic_digest() if device.type == "cpu" else None,
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         threads=torch.get_num_threads(), deterministic=torch.are_deterministic_algorithms_enabled(),
         processes=None if set(processes) == {1} else tuple(processes))
@@ -79,11 +81,12 @@ def _version(name: str) -> str | None:
         return None
 
 
-def processor_name() -> str:
-    """As `Environment.processor_name` of a run that is computed here; found without torch."""
+def processor_name(told: Path = Path("/proc/cpuinfo")) -> str:
+    """As `Environment.processor_name` of a run that is computed here; found without torch, in what Linux has `told`."""
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        lines = told.read_text(encoding="utf-8").splitlines()
     except OSError:
         lines = []
-    name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
-    return name or platform.processor() or platform.machine()
+    said = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in reversed(lines))}
+    numbers = " ".join(said[key] for key in ("CPU implementer", "CPU part") if key in said)  # ARM has no names there
+    return said.get("model name") or " ".join(filter(None, (platform.processor() or platform.machine(), numbers)))

@@ -58,6 +58,7 @@ class Header:
     beside: Mapping[str, str] = field(default_factory=dict)  # `Record.beside`
     threads: int = 1
     place: str = ""  # `Environment.place`
+    arithmetic: str = ""  # `Environment.arithmetic`
     fault: str = ""
 
     @classmethod
@@ -68,7 +69,7 @@ class Header:
                    record.code, environment.lockstep or 1, environment.processes or (1,), environment.device,
                    environment.commit, changed_ns, record.seconds.get("wall"), record.weights.get("result", ""), spec.starts,
                    {role: record.weights[role] for role in spec.starts if role in record.weights}, record.beside,
-                   environment.threads, environment.place)
+                   environment.threads, environment.place, environment.arithmetic or "")
 
 
 MISSING = Header(fault="there is none")

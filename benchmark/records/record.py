@@ -41,6 +41,7 @@ class Environment(Frozen):
     packages: dict[str, str] = Field(default_factory=dict)
     platform: str
     processor: str
+    arithmetic: str | None = None  # of a run on a CPU how that computes, as `arithmetic_digest`; absent in earlier records
     device: str
     threads: int
     deterministic: bool

@@ -25,7 +25,8 @@ def facts(records: Sequence[Record]) -> list[str]:
         "Commit": (f"{e.commit or 'unknown'}{' (with local changes)' if e.dirty else ''}" for e in environments),
         "Code digest": (record.origin.rpartition("-")[2] for record in records),
         "Torch": (f"{e.torch}, Python {e.python}" for e in environments),
-        "Hardware": (f"{e.device} ({e.processor}), {e.threads} thread(s), {e.platform}"
+        "Hardware": (f"{e.device} ({e.processor}{f'; arithmetic {e.arithmetic}' if e.arithmetic else ''}), "
+                     f"{e.threads} thread(s), {e.platform}"
                      + (f", in lock-step by {e.lockstep}" if e.lockstep else "") + processes_text(e.processes or (1,))
                      for e in environments),
         "Seeds": (str(record.spec.seed) for record in records),

@@ -17,8 +17,8 @@ from benchmark.records.store import Store
 from benchmark.spec.contracts import Arm, Metric, Task
 from benchmark.spec.runspec import RunSpec
 
-ENVIRONMENT = ("commit", "dirty", "python", "torch", "packages", "platform", "processor", "device", "threads", "lockstep",
-               "processes")
+ENVIRONMENT = ("commit", "dirty", "python", "torch", "packages", "platform", "processor", "arithmetic", "device", "threads",
+               "lockstep", "processes")
 
 
 @dataclass(frozen=True)
