@@ -26,7 +26,7 @@ RUN = ("run", "-t", "imagenet", "-x", "point", "--setting", "pretrained", "--see
 
 def python(*arguments: str, **variables: str) -> str:
     done = subprocess.run([sys.executable, *arguments], cwd=ROOT, env=os.environ | variables, text=True, capture_output=True)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
@@ -62,6 +62,29 @@ def test_runs_that_were_computed_otherwise_under_one_name_are_not_paired(tmp_pat
     ours, theirs = (next(one.environment.arithmetic for one in records if one.spec.arm == arm) for arm in ("m2pt", "finetune"))
     assert f"ran on cpu ({name}, arithmetic {ours})" in remark.detail
     assert f"its baseline on cpu ({name}, arithmetic {theirs})" in remark.detail
+
+
+def test_a_run_that_went_on_where_bits_are_others_says_so_and_is_not_paired_with_one_that_did_not(plugins, tmp_path):
+    if torch.backends.cpu.get_cpu_capability() == "DEFAULT":
+        pytest.skip("this processor has nothing that could be switched off")
+    run = ["-m", "benchmark", "run", "--matrix", "smoke", "-t", "mortal", "-x", "signal", "--set", "shape.depth=1", "-j", "1",
+           "--set", "recipe.epochs=4", "--plugins", str(plugins), "--results", str(tmp_path / "mine"), "--retries", "0"]
+    python(*run, "--arm", "m2pt")
+    (plugins / "die-at-2").touch()
+    with pytest.raises(AssertionError, match="SIGKILL"):
+        python(*run, "--arm", "finetune", **OTHERWISE)
+    python(*run, "--arm", "finetune")
+    records = {record.spec.arm: record for record in Store(tmp_path / "mine").records()[0]}
+    plain, m2pt = records["finetune"].environment, records["m2pt"].environment
+    assert (plain.arithmetic, m2pt.before, records["finetune"].resumed) == (m2pt.arithmetic, None, 1)
+    (before,) = plain.before
+    assert before.startswith(f"{plain.processor_name}, arithmetic ")
+    assert plain.arithmetic not in before
+    assert f" thread{'s' * (plain.threads > 1)}, torch {plain.torch}, numpy {plain.packages['numpy']}, " in before
+    found = collect(list(records.values()))
+    assert not found.paired.baseline_of
+    (remark,) = (remark for remark in found.remarks if "ran in another environment" in remark.kind)
+    assert f"begun on ({before})" in remark.detail
 
 
 @pytest.mark.parametrize(("ours", "theirs", "third", "paired"), [

@@ -19,7 +19,7 @@ from benchmark.cli.main import main
 from benchmark.evidence.analysis import analyse
 from benchmark.plan.study import with_rivals
 from benchmark.provenance.code import used_code
-from benchmark.report.answer import answer, control_verdicts
+from benchmark.report.answer import answer, control_verdicts, positive_verdicts
 from benchmark.spec.contracts import Arm
 
 ARM = """from benchmark.spec.contracts import Arm
@@ -114,6 +114,31 @@ def test_rivals_are_the_arm_s_those_that_it_inherits_or_those_of_the_study():
         name, rivals = "wrong", ("random-nrom",)
 
     with pytest.raises(ValueError, match="unknown rival of arm wrong, 'random-nrom'; did you mean 'random-norm'"):
+        with_rivals(STUDY, {**ARMS, "wrong": Wrong()})
+
+
+def test_an_arm_of_one_s_own_names_its_positive_control():
+    class Own(M2PT):
+        name, positive = "own", "own-known"
+
+    class Known(M2PT):
+        name, is_method, rivals = "own-known", False, ("random-norm",)
+
+    study = with_rivals(STUDY, {**ARMS, "own": Own(), "own-known": Known()})
+    assert study.positive == {**STUDY.positive, "own": "own-known"}
+    records = make_matrix(["imagenet"], ["audio"], range(3), {("imagenet", "audio"): 0.0}, scratch=False)
+    for seed, level in enumerate((46.0, 47.5, 47.0)):
+        records += [make_record(make_spec("imagenet", "own", "audio", seed, role="method"), level),
+                    make_record(make_spec("imagenet", "random-norm", "audio", seed), level),
+                    make_record(make_spec("imagenet", "own-known", "audio", seed), level + 8 + seed / 10)]
+    (said,) = positive_verdicts(analyse(records, [], tasks=TASKS, study=study, standings=standings_of(records)), 0)
+    assert said[0] == "Could a gain of own have been seen?"
+    assert said[1].startswith("own-known gains beyond its controls on 1 of 1 targets (emoji).")
+
+    class Wrong(M2PT):
+        name, positive = "wrong", "self-cpoy"
+
+    with pytest.raises(ValueError, match="unknown positive control of arm wrong, 'self-cpoy'; did you mean 'self-copy'"):
         with_rivals(STUDY, {**ARMS, "wrong": Wrong()})
 
 

@@ -290,3 +290,8 @@ def test_shuffling_keeps_every_cloud_and_its_labels():
     for cloud, new, ids in zip(points, shuffled, moved, strict=True):
         assert torch.equal(new, cloud[ids])
         assert sorted(ids.tolist()) == list(range(20))
+
+
+def test_sizes_of_other_axes_than_points_have_are_told_what_they_are():
+    with pytest.raises(ValueError, match=r"patch_size \(groups, neighbours\), not \(64,\) and \(5,\)"):
+        PointTokenizer(SHAPE.model_copy(update={"patch_size": (5,)}))

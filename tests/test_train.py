@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import pytest
 import torch
@@ -188,3 +189,13 @@ def test_progress_counts_the_seconds_of_every_sitting():
     progress = Progress(seconds={"wall": 100.0})
     assert 100 < progress.spent("wall", progress.began) < 101
     assert dataclasses.asdict(progress)["seconds"] == {"wall": 100.0}
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1e300])
+def test_a_metric_that_no_record_holds_is_named(value):
+    progress = Progress(epoch=3)
+    progress.measure("val", {"mIoU": 41.5})
+    said = f"mIoU of the val split after epoch 3 is {value}; a metric must be a finite number"
+    with pytest.raises(ValueError, match=re.escape(said)):
+        progress.measure("val", {"accuracy": 40.0, "mIoU": value})
+    assert [row.value for row in progress.measurements] == [41.5]

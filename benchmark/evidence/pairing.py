@@ -17,6 +17,7 @@ from functools import cached_property
 from benchmark.evidence.inputs import Remark
 from benchmark.provenance.certificates import differing_packages, place_of
 from benchmark.provenance.currency import UP_TO_DATE, Standing
+from benchmark.provenance.environment import threads_text
 from benchmark.records.record import Record
 from benchmark.spec.runspec import RunSpec
 
@@ -61,10 +62,11 @@ class Run:
         return (self.comparison, self.spec.arm or "none", self.spec.auxiliary or "", self.variant)
 
     @cached_property
-    def environment(self) -> tuple[str, int, int, tuple[int, ...], str]:
+    def environment(self) -> tuple[str, int, int, tuple[int, ...], tuple[str, ...], str]:
         where = self.record.environment
         place = self.standing.place or place_of(where, self.spec)
-        return (self._named(where.place), where.threads, where.lockstep or 1, where.processes or (1,), place)
+        return (self._named(where.place), where.threads, where.lockstep or 1, where.processes or (1,),
+                where.before or (), place)
 
     def _named(self, device: str) -> str:
         return f"{device}, arithmetic {self.arithmetic}" if self.arithmetic else device
@@ -87,11 +89,12 @@ class Run:
 
     @property
     def environment_text(self) -> str:
-        _, threads, lockstep, processes, _ = self.environment
+        _, threads, lockstep, processes, before, _ = self.environment
         torch, device = self.record.environment.torch, self.record.environment.device
         device += f" ({self._named(self.processor)})" if device == "cpu" else ""
         stacked = f", in lock-step by {lockstep}" if lockstep > 1 else ""
-        return f"{device}, torch {torch}, {threads} thread{'s' if threads != 1 else ''}{stacked}{processes_text(processes)}"
+        earlier = "".join(f", begun on ({there})" for there in before)
+        return f"{device}, torch {torch}, {threads_text(threads)}{stacked}{processes_text(processes)}{earlier}"
 
     @property
     def freshness(self) -> tuple[bool, bool, str, str]:

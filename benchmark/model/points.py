@@ -166,6 +166,9 @@ class PointTokenizer(Tokenizer):
 
     def __init__(self, shape: ModelShape, class_token: bool = False):
         super().__init__()
+        if (len(shape.input_size), len(shape.patch_size)) != (1, 2):
+            raise ValueError("points have input_size (points,) and patch_size (groups, neighbours), not "
+                             f"{shape.input_size} and {shape.patch_size}")
         (self.num_points,), (self.num_groups, self.group_size) = shape.input_size, shape.patch_size
         self.num_prefix_tokens = int(class_token)
         self.point_net = MiniPointNet(shape.tokenizer_dim, shape.embed_dim)

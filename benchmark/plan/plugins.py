@@ -85,6 +85,9 @@ def check_facts(arm: Arm, place: str) -> None:
     rivals: object = arm.rivals
     if not isinstance(rivals, tuple | list) or not all(isinstance(rival, str) for rival in rivals):
         raise ValueError(f"plugin {place}: rivals is {rivals!r}; make it a tuple of names of arms, such as ('fresh-noise',)")
+    positive: object = arm.positive
+    if not isinstance(positive, str) or "," in positive:
+        raise ValueError(f"plugin {place}: positive is {positive!r}; make it the name of the one arm that must gain, or ''")
     given: object = arm.settings
     if not isinstance(given, tuple | list) or not given or any(setting not in SETTINGS for setting in given):
         raise ValueError(f"plugin {place}: settings is {given!r}; make it a tuple of one or more of {', '.join(SETTINGS)}, "

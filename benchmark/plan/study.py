@@ -59,11 +59,13 @@ class Study:
 
 def with_rivals(study: Study, arms: Mapping[str, Arm]) -> Study:
     """The study, with what gains of arms that it does not name must beat: the rivals of the arm, or, of a method that has
-    none, those of the study's own method, without those of an auxiliary where the arm uses none.
+    none, those of the study's own method, without those of an auxiliary where the arm uses none; and with the positive
+    controls of such arms.
 
-    Raises `ValueError` for a rival that is no arm.
+    Raises `ValueError` for a rival or a positive control that is no arm.
     """
     rivals = dict(study.rivals)
+    positive = dict(study.positive)
     for name, arm in arms.items():
         if name in rivals or arm.is_baseline:
             continue
@@ -72,7 +74,9 @@ def with_rivals(study: Study, arms: Mapping[str, Arm]) -> Study:
         elif arm.is_method:
             rivals[name] = [rival for rival in study.rivals.get(study.method, ())
                             if arm.uses_auxiliary or not arms[rival].uses_auxiliary]
-    return replace(study, rivals=rivals)
+        if arm.positive and name not in positive:
+            (positive[name],) = pick([arm.positive], arms, f"positive control of arm {name},")
+    return replace(study, rivals=rivals, positive=positive)
 
 
 def find_matrix(name: str, study: Study) -> Matrix:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.provenance.arithmetic import arithmetic_digest
+from benchmark.provenance.certificates import COMPUTING
 from benchmark.records.record import Environment
 
 if TYPE_CHECKING:
@@ -25,8 +26,9 @@ RECORDED_PACKAGES = ("timm", "torchvision", "torchaudio", "numpy", "numba", "sci
                      "pillow", "av", "soundfile", "trimesh", "h5py")  # the last five make inputs
 
 
-def describe_environment(device: torch.device, processes: Sequence[int] = (1,)) -> Environment:
-    """What a result may depend on besides its spec; `processes` that shared its run, each number of them that there was."""
+def describe_environment(device: torch.device, processes: Sequence[int] = (1,), sittings: Sequence[str] = ()) -> Environment:
+    """What a result may depend on besides its spec; `processes` that shared its run, each number of them that there was, and
+    `sittings`: where it was computed, as `describe_sitting`."""
     import torch
 
     commit, dirty, changes = repository_state()
@@ -37,7 +39,23 @@ def describe_environment(device: torch.device, processes: Sequence[int] = (1,)) 
         arithmetic=arithmetic_digest() if device.type == "cpu" else None,
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         threads=torch.get_num_threads(), deterministic=torch.are_deterministic_algorithms_enabled(),
-        processes=None if set(processes) == {1} else tuple(processes))
+        processes=None if set(processes) == {1} else tuple(processes),
+        before=tuple(there for there in sittings if there != describe_sitting(device)) or None)
+
+
+def describe_sitting(device: torch.device) -> str:
+    """What the bits of a run that is computed here depend on besides its code, in words."""
+    import torch
+
+    on_gpu = device.type == "cuda"
+    return ", ".join([torch.cuda.get_device_name(device) if on_gpu else f"{processor_name()}, arithmetic {arithmetic_digest()}",
+                      f"{threads_text(torch.get_num_threads())}, torch {torch.__version__}",
+                      *(f"{name} {_version(name) or 'none'}" for name in COMPUTING)])
+
+
+def threads_text(number: int) -> str:
+    """As "1 thread", "2 threads"."""
+    return f"{number} thread{'s' * (number != 1)}"
 
 
 def peak_memory_bytes(device: torch.device) -> int:

@@ -23,7 +23,8 @@ from benchmark.spec.runspec import Count, RunSpec, canonical_json
 
 SCHEMA_VERSION = 3  # what is written; `benchmark.records.earlier` reads 1 and 2
 READABLE = (1, 2, SCHEMA_VERSION)
-Value = Annotated[float, Field(gt=-1e100, lt=1e100)]  # whose squares are numbers, too
+LARGEST = 1e100  # of a value: its square is a number, too
+Value = Annotated[float, Field(gt=-LARGEST, lt=LARGEST)]
 Seconds = Annotated[float, Field(ge=0, lt=1e100)]
 NEWER = "a newer one wrote it"
 UNMEASURED = "unmeasured"  # what a reader says that wants no measurements
@@ -47,6 +48,7 @@ class Environment(Frozen):
     deterministic: bool
     lockstep: int | None = None  # places of the stack in which it was trained with others; absent where it trained alone
     processes: tuple[int, ...] | None = None  # that shared the run, each number of them that there was; absent: one
+    before: tuple[str, ...] | None = None  # of a run that was stopped and went on: where it was computed otherwise, in words
     lockstep_how: str | None = None  # how the stack computes attention, and whether its steps were captured
 
     @property

@@ -18,7 +18,7 @@ from benchmark.spec.contracts import Arm, Metric, Task
 from benchmark.spec.runspec import RunSpec
 
 ENVIRONMENT = ("commit", "dirty", "python", "torch", "packages", "platform", "processor", "arithmetic", "device", "threads",
-               "lockstep", "processes")
+               "lockstep", "processes", "before")
 
 
 @dataclass(frozen=True)

@@ -196,6 +196,7 @@ class Arm(Frozen, ABC):
     is_method: ClassVar[bool] = True  # False: a control, unless it is a baseline
     adds: ClassVar[bool] = False  # whether its merged model has parts beside the plain one's, which it costs in use, too
     rivals: ClassVar[tuple[str, ...]] = ()  # arms that a gain must beat beside the baseline; (): of a method, the study's
+    positive: ClassVar[str] = ""  # an arm that must gain where gains of this one can be seen at all, which the study then names
     later: ClassVar[frozenset[str]] = frozenset()  # options that came after runs were recorded; at their default in no run id
     unnamed: ClassVar[frozenset[str]] = frozenset()  # options that make another run of the same variant: other random numbers
 

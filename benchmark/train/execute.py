@@ -51,7 +51,7 @@ def execute(spec: RunSpec, task: Task, arm: Arm | None, site: Site, work: Path, 
     progress.seconds["input"] = team.largest(progress.seconds.get("input", 0.0))
     return Record(
         run_id=spec.run_id, spec=spec, measurements=progress.measurements,
-        environment=describe_environment(device, progress.processes),
+        environment=describe_environment(device, progress.processes, progress.sittings),
         seconds={name: round(value, 3) for name, value in progress.seconds.items()},
         peak_memory_bytes=peak_memory_bytes(device), samples_per_second=progress.samples_per_second, started=started,
         resumed=progress.resumed, command=site.command, **details)

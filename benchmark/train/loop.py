@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from benchmark.data.examples import Batch, Examples
 from benchmark.data.seeds import SampleRandom, derive_seed, seed_torch
 from benchmark.model.pathway import connected
-from benchmark.records.record import Measurement
+from benchmark.provenance.environment import describe_sitting
+from benchmark.records.record import LARGEST, Measurement
 from benchmark.spec.recipes import OptimRecipe, PretrainRecipe
 from benchmark.train.checkpoint import load_checkpoint, save_checkpoint
 from benchmark.train.feed import Feed, Part
@@ -61,6 +62,7 @@ class Progress:
     seconds: dict[str, float] = field(default_factory=dict)
     resumed: int = 0
     processes: list[int] = field(default_factory=list)  # that shared the run, each number of them that there was
+    sittings: list[str] = field(default_factory=list)  # where it was computed, as `describe_sitting`, each place once
     samples: int = 0  # trained on in all, at the end
     began: float = field(default_factory=time.perf_counter)  # of this sitting
 
@@ -84,7 +86,10 @@ class Progress:
 
 
 def rows_of(split: str, values: dict[str, float], epoch: int) -> list[Measurement]:
-    """One row a metric"""
+    """One row a metric; raises `ValueError` for a value that no record holds."""
+    for metric, value in values.items():
+        if not abs(value) < LARGEST:  # nor where it is none
+            raise ValueError(f"{metric} of the {split} split after epoch {epoch} is {value}; a metric must be a finite number")
     return [Measurement(split=split, metric=metric, step=epoch, value=value) for metric, value in values.items()]
 
 
@@ -122,7 +127,7 @@ def train(trainee: Trainee, feed: Feed, recipe: OptimRecipe, checkpoint: Path | 
     `after_epoch` may evaluate and add measurements. Raises `NonFiniteLoss` with epoch and step, and `Stopped` where
     `stop_requested` is set in one of the processes, after a checkpoint. Deterministic on one device.
     """
-    progress = resume(trainee, checkpoint, identity, team)
+    progress = resume(trainee, checkpoint, identity, describe_sitting(feed.device), team)
     last_epoch = recipe.epochs if not isinstance(recipe, PretrainRecipe) else recipe.stop_epoch or recipe.epochs
     saved = time.perf_counter()
     while progress.epoch < last_epoch:
@@ -277,17 +282,17 @@ def save(trainee: Trainee, progress: Progress, path: Path | None, identity: str,
             "epoch": progress.epoch, "step": progress.step, "loss": progress.loss,
             "measurements": [row.model_dump() for row in progress.measurements],
             "seconds": {**progress.seconds, "wall": progress.spent("wall", progress.began)}, "resumed": progress.resumed,
-            "processes": progress.processes}, path)
+            "processes": progress.processes, "sittings": progress.sittings}, path)
     team.any(False)  # returns when the first has written it
 
 
-def resume(trainee: Trainee, path: Path | None, identity: str, team: Team = ALONE) -> Progress:
-    """Go on from the checkpoint of `identity` where there is one, whatever the number of processes that left it."""
+def resume(trainee: Trainee, path: Path | None, identity: str, place: str, team: Team = ALONE) -> Progress:
+    """Go on at `place` from the checkpoint of `identity` where there is one, whatever the number of processes that left it."""
     saved: dict[str, Any] | None = load_checkpoint(path) if path is not None else None
     if saved is None or saved["identity"] != identity:
-        return Progress(processes=[team.size])
+        return Progress(processes=[team.size], sittings=[place])
     trainee.load_state_dict(saved)
     measurements = [Measurement(**row) for row in saved["measurements"]]
     processes = list(dict.fromkeys([*saved.get("processes", [1]), team.size]))
     return Progress(saved["epoch"], saved["step"], saved["loss"], measurements, saved["seconds"], saved["resumed"] + 1,
-                    processes)
+                    processes, list(dict.fromkeys([*saved.get("sittings", []), place])))

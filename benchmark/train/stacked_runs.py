@@ -285,7 +285,7 @@ class Stack:
         progress.spend("wall", self.began)
         shared = {"lockstep": self.size,
                   "lockstep_how": f"attention {ATTENTION}, steps {self.replayed.how}"}
-        environment = describe_environment(self.device).model_copy(update=shared)
+        environment = describe_environment(self.device, sittings=progress.sittings).model_copy(update=shared)
         seconds = {name: round(value / (1 if name == "inference" else len(self.all)), 3 if name != "inference" else 6)
                    for name, value in progress.seconds.items()}
         for place, member in reversed(self.members.items()):  # the first has the checkpoint, which ends with it
