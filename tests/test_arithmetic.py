@@ -14,6 +14,7 @@ from synthetic import make_record, make_spec
 from benchmark.evidence.collect import collect
 from benchmark.evidence.pairing import Run, by_arithmetic, pair_runs
 from benchmark.provenance.arithmetic import arithmetic_digest
+from benchmark.provenance.currency import Standing
 from benchmark.provenance.environment import describe_environment, processor_name
 from benchmark.records.store import Store
 
@@ -51,8 +52,7 @@ def test_runs_that_were_computed_otherwise_under_one_name_are_not_paired(tmp_pat
     python("-m", "benchmark", *RUN, *results, "--arm", "finetune")
     printed = python("-m", "benchmark", *RUN, *results, "--arm", "finetune,m2pt", **OTHERWISE)
     name = processor_name()
-    assert (f"note: recorded runs were computed on another kind of {name}, 1 of them; runs on this one are not compared with "
-            "them") in printed
+    assert f"note: recorded runs were computed on another kind of {name}, or by other packages, 1 of them; runs of" in printed
     records = Store(tmp_path / "mine").records()[0]
     assert len({record.environment.arithmetic for record in records}) == 2
     assert {record.environment.processor_name for record in records} == {name}
@@ -99,6 +99,15 @@ def test_what_is_not_known_counts_by_its_name_while_all_of_that_name_compute_ali
     beside = [run(third, seed=1)] if third else []
     found = pair_runs(by_arithmetic([m2pt, plain, *beside]))
     assert bool(found.baseline_of) == paired
+
+
+def test_packages_that_compute_otherwise_are_no_other_processor():
+    """They are compared as packages are, by certificates."""
+    plain = make_record(make_spec(), environment={"arithmetic": "a", "packages": {"timm": "1.0"}})
+    m2pt = make_record(make_spec(arm="m2pt", auxiliary="point"), environment={"arithmetic": "b", "packages": {"timm": "1.1"}})
+    shown_equal = [Run(record, Standing("up to date", place="equal")) for record in (plain, m2pt)]
+    assert len(pair_runs(by_arithmetic(shown_equal)).baseline_of) == 1
+    assert not pair_runs(by_arithmetic([Run(plain), Run(m2pt)])).baseline_of
 
 
 def test_a_processor_without_a_name_is_told_by_its_numbers(tmp_path):

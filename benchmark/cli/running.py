@@ -163,8 +163,8 @@ def warn_of_other_conditions(held: Sequence[Header], site: Site) -> None:
                   "them", flush=True)
         told = [header.arithmetic for header in held if header.place == here and header.arithmetic]
         if unlike := sum(arithmetic != arithmetic_digest() for arithmetic in told):
-            print(f"note: recorded runs were computed on another kind of {here}, {unlike} of them; runs on this one are not "
-                  "compared with them", flush=True)
+            print(f"note: recorded runs were computed on another kind of {here}, or by other packages, {unlike} of them; runs "
+                  "of today are not compared with them unless a certificate shows that both give the same bits", flush=True)
     threads = [header.threads for header in held]
     for number in sorted(set(threads) - {site.threads}):
         print(f"note: {threads.count(number)} recorded runs were computed by {number} thread{'s' * (number > 1)} each; runs of "

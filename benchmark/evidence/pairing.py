@@ -104,13 +104,19 @@ class Run:
 
 def by_arithmetic(runs: Sequence[Run]) -> list[Run]:
     """The same runs; those on processors of one name that do not compute alike are told apart, those of which that is not known
-    among them. Earlier records do not say it, so that a name alone counts where all that do say the same."""
-    known: dict[str, set[str]] = {}
-    for environment in (run.record.environment for run in runs):
-        if environment.arithmetic:
-            known.setdefault(environment.place, set()).add(environment.arithmetic)
+    among them. Earlier records do not say it, so that a name alone counts where all that do say the same. Other packages may
+    compute otherwise, too, and are compared as such."""
+    known: dict[tuple[str, str], set[str]] = {}
+    for run in runs:
+        if arithmetic := run.record.environment.arithmetic:
+            known.setdefault(_place_and_packages(run), set()).add(arithmetic)
     return [replace(run, arithmetic=run.record.environment.arithmetic or "unknown")
-            if len(known.get(run.record.environment.place, ())) > 1 else run for run in runs]
+            if len(known.get(_place_and_packages(run), ())) > 1 else run for run in runs]
+
+
+def _place_and_packages(run: Run) -> tuple[str, str]:
+    where = run.record.environment
+    return where.place, place_of(where, run.spec)
 
 
 def processes_text(processes: Sequence[int]) -> str:
