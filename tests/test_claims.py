@@ -474,7 +474,7 @@ def test_pairs_that_share_a_source_are_named_and_counted_apart():
     assert verdicts.loc["point", "shared_sources"] == ""
     assert summarise_verdicts(verdicts) == (
         "1 of 2 pairs help beyond every control; without pairs that share a data source: "
-        "0 of 1 pairs help beyond every control.")
+        "0 of 1 pair helps beyond every control.")
 
 
 def test_pairs_that_share_a_source_are_named_also_where_no_control_was_run(tmp_path):

@@ -432,7 +432,7 @@ def test_every_state_is_shown(states, capsys, command, many, monkeypatch):
     cells = dict(re.split(r" {2,}", line) for line in lines)
     assert cells.pop("failed").endswith(": ValueError: too loud")
     assert "imagenet-broken/record.json: unreadable" in cells.pop("unreadable")
-    assert cells.pop("other code").startswith("arm changed since: 1 runs, such as imagenet-pretrained-finetune-s0-")
+    assert cells.pop("other code").startswith("arm changed since: imagenet-pretrained-finetune-s0-")
     assert cells == {"image pretraining": "0:up to date", "audio pretraining": "0:failed", "video pretraining": "0:missing",
                      "imagenet finetune": "0:other code", "imagenet m2pt(audio)": "0:missing",
                      "imagenet m2pt(video)": "0:missing"}

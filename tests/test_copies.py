@@ -81,7 +81,7 @@ def test_reports_take_a_run_once_and_name_its_copy(store, capsys, tmp_path, name
     assert differing == ["remarks.csv"]
     said = f'"Copies of records, each of which counts once",{copied},of {run}'
     assert said in sides[1][Path("tables/remarks.csv")]
-    assert "1 copies of records count once" in printed(capsys, *there, "--out", str(tmp_path / "after"))
+    assert "1 copy of a record counts once" in printed(capsys, *there, "--out", str(tmp_path / "after"))
 
 
 def test_compared_and_loaded_results_have_a_run_once(store, capsys, tmp_path, named):
@@ -132,8 +132,8 @@ def test_two_results_of_one_run_in_one_folder_are_a_contradiction_to_status_run_
         assert f"contradicts  {copied}: has another result of the run of {run}, which counts; remove one" in lines
         assert not any(line.startswith("not counted") for line in lines)
     command = ("report", "--results", str(store.folder), "--format", "csv", "--only", "left-out", "--fail-on", "conflicting")
-    said = printed(capsys, *command, code=1).replace("; 1 runs or files", "")
-    assert "from 4 records; 1 other results of runs do not count, named in the report\n" in said
+    said = printed(capsys, *command, code=1)
+    assert "from 4 records; 1 other result of a run does not count, named in the report\n" in said
     remarks = (store.folder / "report" / "tables" / "remarks.csv").read_text().splitlines()
     (line,) = [line for line in remarks if copied in line]
     assert line.startswith(f"Contradicts another result of the same run,{copied},")

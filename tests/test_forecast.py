@@ -24,8 +24,8 @@ def test_time_is_that_of_runs_of_the_same_kind():
     todo = [make_spec("imagenet", seed=seed) for seed in range(1, 5)]
     assert time_text(forecast_time(todo, records), 2) == "about 0:04:04 of computing left, 0:02:02 with 2 at once"
     longer = make_spec("imagenet", seed=9, epochs=99)
-    assert time_text(forecast_time([*todo, longer], records), 1).endswith("with 1 at once, and 1 runs of unknown length")
-    assert time_text(forecast_time([longer], records), 2).startswith("1 runs to do; how long they take is not known")
+    assert time_text(forecast_time([*todo, longer], records), 1).endswith("with 1 at once, and 1 run of unknown length")
+    assert time_text(forecast_time([longer], records), 2).startswith("1 run to do; how long it takes is not known")
     assert time_text(forecast_time([], records), 2) == "nothing left to compute"
 
 

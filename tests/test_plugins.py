@@ -156,9 +156,9 @@ def test_a_new_method_has_a_number_and_a_verdict_of_its_own():
                     standings=standings_of(records))
     sentences = answer(found)
     assert len(sentences) == 2
-    assert sentences[0].startswith("Profile tiny, setting pretrained: of 1 target x auxiliary pairs, 0 gain ")
-    assert sentences[1].startswith("Profile tiny, setting pretrained, own: of 1 target x auxiliary pairs, 1 gain ")
-    assert dict(control_verdicts(found, 0))["own"] == "1 of 1 pairs help beyond every control."
+    assert sentences[0].startswith("Profile tiny, setting pretrained: of 1 target x auxiliary pair, 0 gain ")
+    assert sentences[1].startswith("Profile tiny, setting pretrained, own: of 1 target x auxiliary pair, 1 gain ")
+    assert dict(control_verdicts(found, 0))["own"] == "1 of 1 pair helps beyond every control."
 
 
 @pytest.mark.parametrize(("chosen", "said"), [

@@ -202,7 +202,7 @@ def test_what_quick_gives_is_an_answer_that_settles_nothing_until_there_is_a_who
     stated = stated_conditions(own.shape, own.recipe.model_dump(mode="json", exclude={"scale_lr"}), own.num_classes)
     tasks = SYNTHETIC | {"imagenet": replace(SYNTHETIC["imagenet"], conditions={("tiny", "pretrained"): stated})}
     (said,) = answer(analyse(short, [], tasks=tasks, study=STUDY))
-    assert said.startswith("Profile tiny, setting pretrained, epochs=5: of 1 target x auxiliary pairs, ")
+    assert said.startswith("Profile tiny, setting pretrained, epochs=5: of 1 target x auxiliary pair, ")
     assert re.search(r"Gain over the plain model: emoji \+ audio .[\d.]+ \[\S+, \S+\]\.", said)
     assert said.endswith("A first answer, by another recipe than the profile's own: it settles nothing.")
     assert answer_table(analyse(short, [], tasks=tasks, study=STUDY)) is None
@@ -210,6 +210,19 @@ def test_what_quick_gives_is_an_answer_that_settles_nothing_until_there_is_a_who
     assert "epochs=5" not in whole
     trial = make_matrix(["imagenet"], ["audio"], range(2), limit=16)
     assert answer(analyse(trial, [], tasks=tasks, study=STUDY)) == [
+        "No target x auxiliary pair has been measured on all data yet."]
+
+
+def test_pairs_that_were_run_under_other_options_alone_are_not_told_as_not_measured():
+    plain = [make_record(make_spec(seed=seed), 45.0 + seed) for seed in range(3)]
+    variants = [make_record(make_spec("imagenet", "m2pt", "audio", seed, variant=f"scale_init={start}",
+                                      options={"scale_init": start}), 46.0 + seed + start)
+                for seed in range(3) for start in (0.1, 0.2)]
+    one, two = (answer(analyse(plain + records, [], tasks=SYNTHETIC, study=STUDY)) for records in (variants[::2], variants))
+    start = "No target x auxiliary pair has been measured on all data with a method's options as they are; m2pt"
+    assert one == [f"{start} [scale_init=0.1] has been: what came out is below, in the matrix of each."]
+    assert two == [f"{start} [scale_init=0.1] and 1 other have been: what came out is below, in the matrix of each."]
+    assert answer(analyse(plain, [], tasks=SYNTHETIC, study=STUDY)) == [
         "No target x auxiliary pair has been measured on all data yet."]
 
 
@@ -288,7 +301,7 @@ def test_a_comparison_counts_equal_seeds_and_names_what_only_one_side_has():
     assert (both["n"], both["equal"], both["difference"]) == (3, 2, pytest.approx(-0.25 / 3))
     assert alone["state"] == "only here"
     assert summarise(analysis.comparison) == (
-        "1 cells are in both: 0 with the same values to the last bit, 0 that differ beyond chance; 1 only here.")
+        "1 cell is in both: 0 with the same values to the last bit, 0 that differ beyond chance; 1 only here.")
     same = compare(analysis.collection, analysis.collection)
     assert (same["equal"] == same["n"]).all()
     assert same["p_holm"].isna().all() or (same["p_holm"].dropna() == 1).all()
@@ -304,12 +317,12 @@ def test_a_comparison_is_of_every_metric():
     assert list(found["equal"]) == [3, 2]
     assert found.loc["top5", "difference"] == pytest.approx(-1 / 3)
     assert found["p_holm"].isna()["top5"], "which is adjusted with no other"
-    assert summarise(analysis.comparison).startswith("1 cells are in both: 0 with the same values to the last bit")
+    assert summarise(analysis.comparison).startswith("1 cell is in both: 0 with the same values to the last bit")
     assert say_others(analysis.comparison) == (
-        "Of 1 metrics of these cells beside the main ones, 0 have the same values to the last bit.")
+        "Of 1 metric of these cells beside the main ones, 0 have the same values to the last bit.")
     same = analysis_of(ours, compared=ours).comparison
-    assert summarise(same).startswith("1 cells are in both: 1 with the same values to the last bit")
-    assert "1 have the same" in say_others(same)
+    assert summarise(same).startswith("1 cell is in both: 1 with the same values to the last bit")
+    assert "1 has the same" in say_others(same)
 
 
 def test_a_comparison_counts_runs_that_say_the_same_of_every_sample(tmp_path):

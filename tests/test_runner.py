@@ -464,7 +464,7 @@ def test_an_empty_or_damaged_record_is_no_result(reference, plugins, tmp_path, t
     (standing,) = (todo(plan, store).standings[job.spec.run_id],)
     assert (standing.state, "its record cannot be read" in standing.detail) == ("failed", True)
     code, printed = call(plugins, tmp_path / "again", *MORTAL)
-    assert (code, "1 runs done, 3 kept" in printed) == (0, True)
+    assert (code, "1 run done, 3 kept" in printed) == (0, True)
     assert "1 is computed again: they failed, or their records cannot be read" in printed
     again = records_of(tmp_path / "again")
     assert all(outcome(again[key]) == outcome(expected[key]) for key in expected)
@@ -509,7 +509,7 @@ def test_a_record_stays_until_another_takes_its_place(reference, plugins, tmp_pa
     assert f"failed again  {spec.name}: the run's process was ended by SIGKILL" in shown.getvalue()
 
     code, printed = call(plugins, tmp_path / "again", *MORTAL)
-    assert (code, "1 runs done, 3 kept" in printed) == (0, True)
+    assert (code, "1 run done, 3 kept" in printed) == (0, True)
     (record,) = [record for record in records_of(tmp_path / "again").values() if record.run_id == spec.run_id]
     assert (outcome(record), record.resumed, record.code) == (outcome(expected), 1, expected.code)
     assert {path.name for path in folder.iterdir()} & {"beside.json", "failure.json"} == set()
@@ -934,7 +934,7 @@ def test_a_failure_is_tried_again_and_forgotten_when_it_succeeds(broken, plugins
     finally:
         repaired.unlink()
     assert code == 0
-    assert "1 runs done, 1 kept, 0 failed" in printed
+    assert "1 run done, 1 kept, 0 failed" in printed
     assert ("waveforms raising", 0) in records_of(results)
     assert "waveforms raising" not in failures_of(results)
 

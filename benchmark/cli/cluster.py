@@ -21,6 +21,7 @@ from benchmark.cli.terminal import log_and_screen
 from benchmark.plan.matrix import Plan
 from benchmark.records.record import names_under
 from benchmark.records.store import Store
+from benchmark.spec.plural import counted
 from benchmark.spec.runspec import Site
 
 if TYPE_CHECKING:
@@ -73,12 +74,12 @@ def run_on_cluster(options: argparse.Namespace, plan: Plan, store: Store, resour
             print(line, flush=True)
         if joined:
             jobs = {state.job for state in joined.values()}
-            print(f"note: {len(joined)} runs are in the queue already, in {len(jobs)} jobs, and are not submitted again",
-                  flush=True)
+            print(f"note: {counted(len(joined), 'run is', 'runs are')} in the queue already, in {counted(len(jobs), 'job')}, "
+                  "and not submitted again", flush=True)
         return done
 
-    print(f"{len(plan.jobs)} runs, {len(work.jobs)} to do on Slurm; results in {store.folder}, the log of each run in "
-          f"{store.folder}/work/RUN/log.txt, of each job in {store.folder}/slurm", flush=True)
+    print(f"{counted(len(plan.jobs), 'run')}, {len(work.jobs)} to do on Slurm; results in {store.folder}, the log of each run "
+          f"in {store.folder}/work/RUN/log.txt, of each job in {store.folder}/slurm", flush=True)
     say_why_again(work)
     submit_these(work)
     if options.detach:
@@ -231,6 +232,6 @@ def cancel_jobs(options: argparse.Namespace, command: str) -> int:
     states = states_of_jobs(store)
     numbers = cancel(state for run_id, state in states.items() if chosen is None or run_id in chosen)
     named = ", ".join(numbers[:SHOWN]) + (", ..." if len(numbers) > SHOWN else "")
-    print(f"{len(numbers)} jobs of {store.folder} cancelled"
+    print(f"{counted(len(numbers), 'job')} of {store.folder} cancelled"
           + (f": {named}; what has a checkpoint goes on from it when it is run again" if numbers else ""))
     return 0

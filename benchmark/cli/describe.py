@@ -16,6 +16,7 @@ from benchmark.plan.variants import Variant, load_variants
 from benchmark.records.record import Record
 from benchmark.records.store import Failure
 from benchmark.spec.contracts import Arm, Task
+from benchmark.spec.plural import counted
 
 LISTED = ("tasks", "arms", "matrices")  # without asking for more
 
@@ -153,13 +154,15 @@ def describe_run(record: Record, file: Path, tasks: Mapping[str, Task], plugins:
     what = (f"pretraining on {spec.modality}" if spec.kind == "pretrain" else
             f"{spec.arm} on {spec.task}{f' with weights from {spec.auxiliary}' if spec.auxiliary else ''}")
     conditions = [f"profile {spec.profile}", *([f"setting {spec.setting}"] if spec.setting else []), f"seed {spec.seed}",
-                  *([f"variant {spec.variant}"] if spec.variant else []), *([f"{spec.limit} samples"] if spec.limit else [])]
+                  *([f"variant {spec.variant}"] if spec.variant else []),
+                  *([counted(spec.limit, "sample")] if spec.limit else [])]
     units = {metric.name: metric.unit for metric in tasks[spec.task].metrics} if spec.task in tasks else {}
     lines = [f"{spec.name}: {what}, {', '.join(conditions)}", f"file: {file}"]
     for split in dict.fromkeys(row.split for row in record.measurements if row.split != "train"):
         last = {row.metric: row for row in record.measurements if row.split == split}
         said = [f"{name} {row.value:.4g}{f' {units[name]}' if units.get(name) else ''}" for name, row in last.items()]
-        lines.append(f"{split}: {', '.join(said)} after {max(row.step for row in last.values())} epochs")
+        epochs = counted(max(row.step for row in last.values()), "epoch")
+        lines.append(f"{split}: {', '.join(said)} after {epochs}")
     if losses := record.curve("train", "loss"):
         first, end = (f"{value:.4g} in epoch {epoch}" for epoch, value in (losses[0], losses[-1]))
         lines.append(f"loss in training: {first}, {end}")

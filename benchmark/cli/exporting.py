@@ -10,6 +10,7 @@ from benchmark.cli.reading import check_results
 from benchmark.plan.names import pick
 from benchmark.records.record import Record
 from benchmark.records.store import Store
+from benchmark.spec.plural import counted
 
 FORMATS = ("tensorboard", "csv", "parquet")
 
@@ -44,8 +45,8 @@ def export_logs(options: argparse.Namespace, command: str) -> int:
     for line in problems:
         print(f"left out: {line}")
     if older:
-        print(f"left out: {older} older records of runs that several folders hold")
-    print(f"{len(runs)} runs: " + ", ".join(f"{name} in {path}" for name, path in written.items()))
+        print(f"left out: {counted(older, 'older record')} of runs that several folders hold")
+    print(f"{counted(len(runs), 'run')}: " + ", ".join(f"{name} in {path}" for name, path in written.items()))
     if "tensorboard" in written:
         print(f"look at them: tensorboard --logdir {written['tensorboard']}")
     return 0

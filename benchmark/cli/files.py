@@ -15,6 +15,7 @@ from benchmark.plan.names import nearest, pick
 from benchmark.plan.overrides import parse_override
 from benchmark.records.earlier import RecordError
 from benchmark.records.record import may_be, names_in, read_record, records_under
+from benchmark.spec.plural import counted
 
 if TYPE_CHECKING:
     from benchmark.spec.contracts import Task
@@ -85,8 +86,9 @@ def _blocks_of_a_file(options: argparse.Namespace, tasks: Mapping[str, Task]) ->
     assert blocks is not None
     sizes = [part for option in blocks.options() for part in ("--set", option)]
     given = shlex.join(["-x", name, "--start", f"{name}={options.out}", *sizes, *plugins_given(options)])
-    return conversion, (f"{blocks.depth} blocks of width {blocks.embed_dim} with {blocks.num_heads} heads, as an auxiliary of "
-                        f"a modality that no task has: benchmark run {given}")
+    return conversion, (f"{counted(blocks.depth, 'block')} of width {blocks.embed_dim} with "
+                        f"{counted(blocks.num_heads, 'head')}, as an auxiliary of a modality that no task has: "
+                        f"benchmark run {given}")
 
 
 def _recorded(name: str, results: Path) -> str | None:

@@ -15,6 +15,7 @@ from benchmark.cli.context import load_registry, load_study, not_there, plugins_
 from benchmark.plan.names import pick
 from benchmark.records.record import may_be, names_in, names_under, read_record
 from benchmark.records.store import FAILURE, RECORD, Store, read_failure
+from benchmark.spec.plural import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -154,7 +155,7 @@ def _make_report(options: argparse.Namespace, status: Status) -> int:
     alignments = {identity: values for place in by_store for identity, values in alignments_of(*place).items()}
     study = load_study(arms)
     unchanged = unchanged_cells(by_store, study.equal)
-    status.update(f"looking at what {len(records)} records say")
+    status.update(f"looking at what {counted(len(records), 'record')} say{'s' * (len(records) == 1)}")
     samples, reconstructions, damaged = gather_pictures(by_store)
     cosines = {identity: noted for place in by_store for identity, noted in noted_cosines(*place).items()}
     endpoints, unread = kept_endpoints(by_store)
@@ -184,10 +185,12 @@ def _make_report(options: argparse.Namespace, status: Status) -> int:
         copies = sum(record == counts for _, record, counts in spares)
         others = len(spares) - copies
         named = "named in the report" if "left-out" in parts else "which --only left-out names"
-        print(f"{said[0]}\n\n{page}, and {len(written) - 1} other pages, tables and figures, from {len(records)} records"
-              + (f"; {lost} runs or files have no result, {named}" if lost else "")
-              + (f"; {copies} copies of records count once, {named}" if copies else "")
-              + (f"; {others} other results of runs do not count, {named}" if others else ""))
+        print(f"{said[0]}\n\n{page}, and {len(written) - 1} other pages, tables and figures, from "
+              + counted(len(records), "record")
+              + (f"; {counted(lost, 'run or file has', 'runs or files have')} no result, {named}" if lost else "")
+              + (f"; {counted(copies, 'copy of a record counts', 'copies of records count')} once, {named}" if copies else "")
+              + (f"; {counted(others, 'other result of a run does', 'other results of runs do')} not count, {named}"
+                 if others else ""))
         if old := left_by_earlier(out, written):
             print(f"note: an earlier report left {len(old)} tables or figures beside these, such as {old[0]}; remove them, or "
                   "choose another folder with --out", file=sys.stderr)

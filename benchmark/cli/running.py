@@ -37,6 +37,7 @@ from benchmark.records.lease import takeover_seconds
 from benchmark.records.record import names_under
 from benchmark.records.store import Store
 from benchmark.runner.machine import count_cores, count_gpus, default_jobs, default_lockstep
+from benchmark.spec.plural import counted
 from benchmark.spec.runspec import Site
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def run_matrix(options: argparse.Namespace, command: str) -> int:
     pending = len(work.jobs)
     stacks = f", arms and seeds in lock-step by {lockstep}" if lockstep > 1 else ""
     shared = f", {processes} processes for each" if processes > 1 else ""
-    print(f"{len(plan.jobs)} runs, {pending} to do, {jobs} at once{stacks}{shared}, {site.threads} "
+    print(f"{counted(len(plan.jobs), 'run')}, {pending} to do, {jobs} at once{stacks}{shared}, {site.threads} "
           f"thread{'s' * (site.threads > 1)} each; results in {store.folder}, the log of each run in "
           f"{store.folder}/work/RUN/log.txt", flush=True)
     say_why_again(work)
@@ -147,7 +148,7 @@ def debug_runs(work: Todo, store: Store, site: Site) -> int:
         except Exception:  # of whatever kind, it is what one is looking for
             traceback.print_exc()
             return 1
-    print(f"{len(work.jobs)} runs done; records in {store.folder}/runs")
+    print(f"{counted(len(work.jobs), 'run')} done; records in {store.folder}/runs")
     return 0
 
 

@@ -16,6 +16,7 @@ from benchmark.provenance.currency import AGAIN, STATES, Judge, Standing, carrie
 from benchmark.records.headers import Header, spare_folders
 from benchmark.records.record import names_under
 from benchmark.records.store import Store
+from benchmark.spec.plural import counted
 
 if TYPE_CHECKING:
     from benchmark.runner.jobs import JobState
@@ -44,9 +45,9 @@ def print_held(options: argparse.Namespace) -> int:
     unreadable = [f"{store.folder}/runs/{name}/record.json: {header.fault}" for name, header in headers.items() if header.fault]
     states: dict[str, Counter[str]] = {}
     spares = spare_folders(headers)
-    counted = {name: header for name, header in headers.items() if not header.fault and name not in spares}
-    for name, standing in standings_of_headers(counted, tasks, arms, judge).items():
-        states.setdefault(counted[name].cell, Counter())[standing.state] += 1
+    counting = {name: header for name, header in headers.items() if not header.fault and name not in spares}
+    for name, standing in standings_of_headers(counting, tasks, arms, judge).items():
+        states.setdefault(counting[name].cell, Counter())[standing.state] += 1
     for failure in store.failures():
         states.setdefault(failure.spec.cell, Counter())["failed"] += 1
     total = sum(states.values(), Counter[str]())
@@ -70,16 +71,20 @@ def print_held(options: argparse.Namespace) -> int:
     for line in (*(f"unreadable  {line}" for line in unreadable), *tell_doubts(doubts, store), *tell_spares(headers)):
         print(line)
     in_states = ", ".join(f"{total[state]} {state}" for state in STATES if total[state])
-    print(f"{total.total()} runs of {len(states)} cells in {store.folder}{in_states and f': {in_states}'}"
+    print(f"{counted(total.total(), 'run')} of {counted(len(states), 'cell')} in {store.folder}{in_states and f': {in_states}'}"
           + "; --matrix NAME shows which runs of a matrix are there and which are missing")
     return 0
 
 
 def tell_doubts(doubts: Mapping[str, Sequence[str]], store: Store) -> list[str]:
     """A line for each that `doubts_of` found, with what to do"""
-    named = {what: names[0] if len(names) == 1 else f"{len(names)} runs, such as {names[0]}" for what, names in doubts.items()}
-    return [f"in doubt  {what}: {runs}; what was recorded is kept: to compute it again, remove these folders below "
-            f"{store.folder}/runs" for what, runs in named.items()]
+    return [f"in doubt  {what}: {naming(names)}; what was recorded is kept: to compute it again, remove these folders below "
+            f"{store.folder}/runs" for what, names in doubts.items()]
+
+
+def naming(names: Sequence[str]) -> str:
+    """The one run, or how many and one of them"""
+    return names[0] if len(names) == 1 else f"{len(names)} runs, such as {names[0]}"
 
 
 def tell_spares(headers: Mapping[str, Header], run_ids: Collection[str] | None = None) -> list[str]:
@@ -175,7 +180,7 @@ def print_states(plan: Plan, store: Store, headers: Mapping[str, Header] | None 
     for cell, states in cells.items():
         print(f"{cell:<{width}}  {'  '.join(states)}")
     for note, names in notes.items():
-        print(note + (f": {len(names)} runs, such as {names[0]}" if names else ""))
+        print(note + (f": {naming(names)}" if names else ""))
     planned = {spec.name for spec in plan.specs}
     for line in (*tell_doubts(doubts_of(store, [spec.name for spec in plan.specs], headers), store),
                  *tell_spares(headers, {spec.run_id for spec in plan.specs})):
@@ -183,8 +188,8 @@ def print_states(plan: Plan, store: Store, headers: Mapping[str, Header] | None 
     for name, header in headers.items():
         if header.fault and name not in planned:
             print(f"unreadable  {name}/record.json: {header.fault}")
-    print(f"{len(plan.jobs)} runs in {store.folder}: " + ", ".join(f"{counts[state]} {state}" for state in (*STATES, *ALIVE)
-                                                                  if counts[state]))
+    print(f"{counted(len(plan.jobs), 'run')} in {store.folder}: "
+          + ", ".join(f"{counts[state]} {state}" for state in (*STATES, *ALIVE) if counts[state]))
     if note := carried_note(standings):
         print(note)
     return 0

@@ -13,6 +13,7 @@ from benchmark.records.earlier import WHOLE
 from benchmark.records.headers import Header, spare_folders
 from benchmark.records.record import Record, names_under
 from benchmark.records.store import Store
+from benchmark.spec.plural import counted, worded
 from benchmark.spec.runspec import Form, RunSpec
 
 State = Literal["up to date", "carried", "other code", "other data", "failed", "missing"]
@@ -169,10 +170,12 @@ def carried_note(standings: Sequence[Standing]) -> str:
     if not extents:
         return ""
     certificates = sorted({step.certificate for standing in standings for step in standing.steps})
-    return (f"{len(extents)} of {len(standings)} runs were computed by earlier code and are carried over: replays of one run "
-            f"of each class ({extents.count('whole')} by replays at their full size, {extents.count('mixed')} by such and then "
-            f"by short ones, {extents.count('short')} by short ones) "
-            f"were equal to the last bit, which is evidence and no proof ({', '.join(certificates)})")
+    many = len(extents)
+    whole, mixed, short = (extents.count(extent) for extent in ("whole", "mixed", "short"))
+    return (f"{many} of {counted(len(standings), 'run')} {worded(many, 'was', 'were')} computed by earlier code and "
+            f"{worded(many, 'is', 'are')} carried over: replays of one run of each class ({whole} by replays at their full "
+            f"size, {mixed} by such and then by short ones, {short} by short ones) were equal to the last bit, which is "
+            f"evidence and no proof ({', '.join(certificates)})")
 
 
 def _moved(recorded: Mapping[str, str], today: Mapping[str, str]) -> str:

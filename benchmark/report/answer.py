@@ -19,6 +19,7 @@ from benchmark.provenance.currency import carried_note
 from benchmark.report.markup import NONE, Table, as_gain, show_interval, show_spread, text_rows
 from benchmark.report.tables import cell_label
 from benchmark.spec.contracts import Metric
+from benchmark.spec.plural import counted, worded
 
 FEW = 3  # pairs that are told one by one
 FIRST = "A first answer, by another recipe than the profile's own: it settles nothing."
@@ -55,7 +56,7 @@ def positive_verdicts(analysis: Analysis, section: int) -> list[tuple[str, str]]
             several = same["task"].duplicated().any()  # auxiliaries of a target
             where = ", ".join(analysis.data_of(section, str(task)).partition(" (")[0] + (f" + {auxiliary}" if several else "")
                               for task, auxiliary in zip(found["task"], found["auxiliary"], strict=True))
-            what, left = "pairs" if several else "targets", len(same) - len(judged)
+            what, left = worded(len(judged), "pair" if several else "target"), len(same) - len(judged)
             if len(judged):
                 texts.append(f"{name}{',' if same['tuned'].any() else ''} gains beyond its controls on {len(found)} of "
                              f"{len(judged)} {what}{f' ({where})' if where else ''}{f', {left} not judged' if left else ''}")
@@ -125,10 +126,11 @@ def answer(analysis: Analysis) -> list[str]:
     first = not counts  # such as what the matrix quick gives: the question is answered, and nothing is settled
     for found in counts or count_pairs(analysis, altered=True):
         if not found.pairs:
-            lines.append(f"{found.title}: {found.single} target x auxiliary pairs ran in one seed, which tells nothing of "
-                         "chance.")
+            lines.append(f"{found.title}: {counted(found.single, 'target x auxiliary pair')} ran in one seed, which tells "
+                         "nothing of chance.")
             continue
-        text = (f"{found.title}: of {found.pairs} target x auxiliary pairs, {found.gain} gain over their baseline and "
+        text = (f"{found.title}: of {counted(found.pairs, 'target x auxiliary pair')}, {found.gain} gain over "
+                f"{worded(found.pairs, 'its', 'their')} baseline and "
                 f"{found.lose} lose beyond chance (paired by seed, Holm-adjusted")
         edges = ", ".join(f"{data} {_with_unit(show_spread(high, metric), metric)}" for data, _, high, metric in found.edges)
         text += f"; every pair of a target is {PAIR}: {edges})." if edges else ")."
@@ -139,7 +141,20 @@ def answer(analysis: Analysis) -> list[str]:
         if found.single:
             text += f" {found.single} more ran in one seed, which tells nothing of chance."
         lines.append(" ".join(filter(None, [text, found.judged, FIRST if first else ""])))
-    return lines or [" ".join(["No target x auxiliary pair has been measured on all data yet.", *_beside_pairs(analysis)])]
+    return lines or [" ".join([_not_measured(analysis), *_beside_pairs(analysis)])]
+
+
+def _not_measured(analysis: Analysis) -> str:
+    """That there is no pair to count; with what there is of a method under other options than its own"""
+    effects, sections = analysis.effects, analysis.collection.sections
+    others = effects[(effects["role"] == "method") & (effects["auxiliary"] != "") & (effects["variant"] != "")]
+    others = others[[sections[number].limit is None for number in others["section"]]]
+    names = list(dict.fromkeys(cell_label(row.arm, "", row.variant) for row in rows_of(others)))
+    if not names:
+        return "No target x auxiliary pair has been measured on all data yet."
+    more = f" and {counted(len(names) - 1, 'other')}" if len(names) > 1 else ""
+    return (f"No target x auxiliary pair has been measured on all data with a method's options as they are; {names[0]}{more} "
+            f"{worded(len(names), 'has', 'have')} been: what came out is below, in the matrix of each.")
 
 
 def _with_unit(text: str, metric: Metric) -> str:
@@ -195,8 +210,8 @@ def answer_table(analysis: Analysis) -> Table | None:
              f"{heading(PAIR)}: the smallest and the largest of what stands in the cells of the pairs; a smaller gain may be "
              "there and missed.",
              *(["In brackets: of the pairs that share no data source."] if any(found.apart for found in counts) else []),
-             *([f"{sum(found.single for found in counts)} more pairs ran in one seed, which tells nothing of chance."]
-               if any(found.single for found in counts) else []))
+             *([f"{counted(single, 'more pair')} ran in one seed, which tells nothing of chance."]
+               if (single := sum(found.single for found in counts)) else []))
     return Table("How many pairs", header, text_rows(rows), notes)
 
 
@@ -217,7 +232,8 @@ def badges(analysis: Analysis) -> list[str]:
         names = ", ".join(f"{cell} ({seeds} seed{'s' * (seeds > 1)})" for cell, seeds in same.items())
         found.append(f"Answers as its baseline does on every test sample and seed: {names}")
     if stale:
-        found.append(f"{stale} of {len(collection.paired.runs)} runs were not computed by the current code")
+        found.append(f"{stale} of {counted(len(collection.paired.runs), 'run')} {worded(stale, 'was', 'were')} not computed by "
+                     "the current code")
     if note := carried_note([run.standing for run in collection.paired.runs]):
         found.append(note)
     return found
@@ -236,9 +252,10 @@ def summarise_verdicts(verdicts: pd.DataFrame) -> str:
     if judged.empty:
         return f"Not judged: {lacking}."
     apart = judged[judged["shared_sources"] == ""]
-    what = "pairs help" if judged["auxiliary"].any() else "targets gain"
+    noun, verb = ("pair", "help") if judged["auxiliary"].any() else ("target", "gain")
 
     def count(frame: pd.DataFrame) -> str:
+        what = f"{noun} {verb}s" if len(frame) == 1 else f"{noun}s {verb}"
         return f"{int((frame['verdict'] == HELPS).sum())} of {len(frame)} {what} beyond every control"
 
     text = count(judged)

@@ -12,6 +12,7 @@ from benchmark.evidence.inputs import TaskInfo
 from benchmark.evidence.stats import ALPHA
 from benchmark.report.markup import NONE, Table, show_interval, show_p, show_value, text_rows
 from benchmark.report.tables import cell_label, unit_label
+from benchmark.spec.plural import counted, worded
 
 
 def comparison_table(tasks: Mapping[str, TaskInfo], frame: pd.DataFrame) -> Table:
@@ -46,7 +47,8 @@ def summarise(frame: pd.DataFrame) -> str:
     equal = sum(cell not in moved_cells for cell in cells)
     moved = int((shared["p_holm"].astype(float) < ALPHA).sum())
     alone = [f"{count} {state}" for state in ("only here", "only there") if (count := int((main["state"] == state).sum()))]
-    return (f"{len(shared)} cells are in both: {equal} with the same values to the last bit, {moved} that differ beyond chance"
+    return (f"{counted(len(shared), 'cell is', 'cells are')} in both: {equal} with the same values to the last bit, "
+            f"{moved} that {worded(moved, 'differs', 'differ')} beyond chance"
             + (f"; {' and '.join(alone)}" if alone else "") + ".")
 
 
@@ -54,8 +56,8 @@ def say_others(frame: pd.DataFrame) -> str:
     """How many metrics beside the main ones are the same, in a sentence; "" where none is in both."""
     others = frame[~frame["main"].astype(bool) & (frame["n"].astype(float) > 0)]
     alike = int((others["equal"] == others["n"]).sum())
-    return (f"Of {len(others)} metrics of these cells beside the main ones, {alike} have the same values to the last bit."
-            if len(others) else "")
+    return "" if others.empty else (f"Of {counted(len(others), 'metric')} of these cells beside the main ones, {alike} "
+                                    f"{worded(alike, 'has', 'have')} the same values to the last bit.")
 
 
 def say_outputs(found: OutputsBeside) -> str:

@@ -21,6 +21,7 @@ from benchmark.records.record import Record
 from benchmark.report.markup import show_spread
 from benchmark.report.tables import matrix_table
 from benchmark.spec.contracts import Metric
+from benchmark.spec.plural import counted, worded
 
 
 def print_matrices(
@@ -53,9 +54,10 @@ def time_text(left: TimeLeft, jobs: int, elsewhere: str = "") -> str:
     if not left.known + left.unknown:
         return "nothing left to compute"
     if not left.known:
-        return f"{left.unknown} runs to do; how long they take is not known before one of their kind has run"
+        return (f"{counted(left.unknown, 'run')} to do; how long {worded(left.unknown, 'it takes', 'they take')} is not known "
+                "before one of the kind has run")
     alone, together = (timedelta(seconds=round(seconds)) for seconds in (left.seconds, left.seconds / jobs))
-    more = f", and {left.unknown} runs of unknown length" if left.unknown else ""
+    more = f", and {counted(left.unknown, 'run')} of unknown length" if left.unknown else ""
     source = f" (by the runs in {elsewhere}, {left.borrowed} of them)" if left.borrowed else ""
     return f"about {alone} of computing left, {together} with {jobs} at once{more}{source}"
 
@@ -63,9 +65,9 @@ def time_text(left: TimeLeft, jobs: int, elsewhere: str = "") -> str:
 def detectable_text(found: Detectable) -> str:
     """From which difference on a target's seeds find a pair."""
     unit = "points" if found.unit == "%" else found.unit
-    spread = f"differences to the plain model spread by {found.spread:.2g} in {found.cells} cells"
+    spread = f"differences to the plain model spread by {found.spread:.2g} in {counted(found.cells, 'cell')}"
     if found.effect is None:
         return f"{found.task}, {found.setting}: one seed tells nothing of chance ({spread})"
     effect = show_spread(found.effect, Metric("", found.unit))
-    return (f"{found.task}, {found.setting}: with {found.seeds} seeds a pair is {ALONE} {effect} {unit} "
+    return (f"{found.task}, {found.setting}: with {counted(found.seeds, 'seed')} a pair is {ALONE} {effect} {unit} "
             f"(power {POWER:g}; among several pairs it takes more; {spread})")

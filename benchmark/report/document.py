@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 from benchmark.report.canvas import drawn
 from benchmark.report.markup import Table, escape_markdown, plain, to_csv, to_json, to_latex, to_markdown
+from benchmark.spec.plural import counted
 
 FIGURES = ("png", "svg", "pdf")
 FORMATS = ("md", "latex", "csv", "json", "html", *FIGURES)
@@ -175,7 +176,7 @@ def markdown_page(blocks: Sequence[Block]) -> str:
             case Tabular(table=table, on_page=True, files=files) if len(table.rows) <= MAX_ROWS:
                 lines += [*to_markdown(table).splitlines(), "", _markdown_links(files)]
             case Tabular(table=table, files=files):
-                lines += [f"{escape_markdown(table.title)} ({_markdown_links(files)}): {len(table.rows)} rows."]
+                lines += [f"{escape_markdown(table.title)} ({_markdown_links(files)}): {counted(len(table.rows), 'row')}."]
             case Picture(description=description, files=[(_, file), *_]):
                 lines += [f"![{escape_markdown(description)}]({file})"]
         lines.append("")

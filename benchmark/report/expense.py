@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from datetime import timedelta
 
 from benchmark.evidence.expense import SIZES, Expense, Speeds
+from benchmark.spec.plural import counted
 
 GIB = 2**30
 
@@ -23,13 +24,14 @@ def expense_lines(rows: Sequence[Expense], speeds: Speeds, disk: tuple[float, fl
         length = "unknown" if row.hours is None else f"{_hours(row.hours)} {unit}"
         speed = f", {row.samples_per_second:,.0f} samples/s of a GPU" if row.samples_per_second else ""
         cores = f", {row.cores} core{'s' * (row.cores > 1)} to feed it" if row.cores else ""
-        lines.append(f"{row.cell:<{width}}  {row.runs} runs  {length}{speed}{cores}")
+        lines.append(f"{row.cell:<{width}}  {counted(row.runs, 'run')}  {length}{speed}{cores}")
     known = [row for row in rows if row.hours is not None]
     hours = math.fsum(row.hours or 0.0 for row in known)
     unknown = sum(row.runs for row in rows if row.hours is None)
     runs = sum(row.runs for row in rows)
-    lines.append(f"in all: {runs} runs in {jobs} jobs of {arrays} arrays, {_hours(hours)} {unit}"
-                 + (f", and {unknown} runs of unknown length" if unknown else ""))
+    lines.append(f"in all: {counted(runs, 'run')} in {counted(jobs, 'job')} of {counted(arrays, 'array')}, "
+                 f"{_hours(hours)} {unit}"
+                 + (f", and {counted(unknown, 'run')} of unknown length" if unknown else ""))
     if at_once and hours:
         left = hours / (at_once * max(1, shared_by))
         lines.append(f"with {at_once} jobs at once: {timedelta(seconds=round(3600 * left))}")

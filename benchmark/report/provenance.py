@@ -14,6 +14,7 @@ from benchmark.records.record import Record
 from benchmark.report.document import MAX_ITEMS
 from benchmark.report.markup import Table, text_rows
 from benchmark.report.tables import cell_label
+from benchmark.spec.plural import counted
 
 DIGITS = 16  # of a file's digest
 
@@ -40,11 +41,11 @@ def facts(records: Sequence[Record]) -> list[str]:
         by_name["Weights from files"] = (text for text in given)
     trainings = sum(record.spec.kind == "train" for record in records)
     wall = sum(record.seconds.get("wall", 0.0) for record in records) / 3600
-    points = [f"Runs: {trainings} trainings, {len(records) - trainings} pretrainings, {wall:.1f} h"]
+    points = [f"Runs: {counted(trainings, 'training')}, {counted(len(records) - trainings, 'pretraining')}, {wall:.1f} h"]
     for name, values in by_name.items():
         counts = Counter(values)
         known = sorted(counts, key=lambda v: (int(v), v)) if name == "Seeds" else sorted(counts)
-        shown = [v + (f" ({counts[v]} runs)" if len(known) > 1 else "") for v in known[:MAX_ITEMS]]
+        shown = [v + (f" ({counted(counts[v], 'run')})" if len(known) > 1 else "") for v in known[:MAX_ITEMS]]
         more = f"; and {len(known) - MAX_ITEMS} more" if len(known) > MAX_ITEMS else ""
         points.append(f"{name}: {'; '.join(shown) or 'unknown'}{more}")
     return points

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from benchmark.evidence.lengths import expected_length, known_lengths, length_of
 from benchmark.records.record import Record
+from benchmark.spec.plural import counted
 from benchmark.spec.runspec import RunSpec
 
 if TYPE_CHECKING:
@@ -65,5 +66,5 @@ class Budget:
         known = [seconds for seconds in lengths if seconds is not None]
         about = f", about {timedelta(seconds=round(sum(known) / jobs))} from nothing" if known else ""
         unknown = f" and {len(specs) - len(known)} of unknown length" if known and len(known) < len(specs) else ""
-        return (f"the time limit is reached: {len(specs)} runs are left, {begun} of them with a checkpoint if they finished a "
-                f"step{about}{unknown}; run the same command again to go on")
+        return (f"the time limit is reached: {counted(len(specs), 'run is', 'runs are')} left, {begun} of them with a "
+                f"checkpoint if they finished a step{about}{unknown}; run the same command again to go on")

@@ -15,6 +15,7 @@ from benchmark.provenance.currency import Judge
 from benchmark.records.record import Record
 from benchmark.records.store import Store
 from benchmark.spec.contracts import Arm, Metric, Task
+from benchmark.spec.plural import counted
 from benchmark.spec.runspec import RunSpec
 
 ENVIRONMENT = ("commit", "dirty", "python", "torch", "packages", "platform", "processor", "arithmetic", "device", "threads",
@@ -51,7 +52,7 @@ def find_record(name: str, records: Sequence[Record]) -> Record:
     names = [record.spec.name for record in records]
     begun = [each for each in names if each.startswith(name)]  # without its id, say
     hint = nearest(name, begun or names).partition("known: ")[0]
-    raise ValueError(f"no run {name!r} among {len(names)} records; {hint}see the folder names below runs/")
+    raise ValueError(f"no run {name!r} among {counted(len(names), 'record')}; {hint}see the folder names below runs/")
 
 
 def plan_again(record: Record, records: Sequence[Record], tasks: Mapping[str, Task], arms: Mapping[str, Arm],
