@@ -146,3 +146,22 @@ def test_the_command_leaves_a_table_and_a_figure_and_reads_released_pathways(tmp
     assert list(frame["cosine"][:-1]) == pytest.approx([0.4] * len(start), abs=1e-3)
     assert set(frame["scale"][:-1]) == {0.25}
     assert (tmp_path / "out" / "align.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_which_of_several_sets_of_weights_is_compared_is_said(tmp_path, capsys):
+    start, tau = layers(1), layers(2)
+    raw, average = ({f"{name}.weight": start[name] + share * tau[name] for name in start} for share in (0.1, -0.1))
+    write(tmp_path / "start.safetensors", start)
+    write(tmp_path / "auxiliary.safetensors", tau)
+    torch.save({"model": raw, "model_ema": average}, tmp_path / "both.pth")
+    command = ["align", "--auxiliary", str(tmp_path / "auxiliary.safetensors"), "--start", str(tmp_path / "start.safetensors"),
+               "--out", str(tmp_path / "out"), "--permutations", "20", "--trained"]
+    assert main([*command, str(tmp_path / "both.pth")]) == 0
+    said = capsys.readouterr().out
+    assert f"of {tmp_path}/both.pth taken: the weights under 'model'; there are also model_ema" in said
+    assert "in all +1.0000" in said
+    torch.save({"model_ema": average}, tmp_path / "average.pth")
+    assert main([*command, str(tmp_path / "average.pth")]) == 0
+    said = capsys.readouterr().out
+    assert "taken" not in said
+    assert "in all -1.0000" in said

@@ -461,6 +461,20 @@ def test_which_set_of_weights_was_taken_is_said(tmp_path, capsys):
     assert "no single set of weights 'modle' in the file; it has model, model_ema" in capsys.readouterr().err
 
 
+def test_a_set_of_weights_without_a_name_can_be_taken_as_it_is_told(tmp_path, capsys):
+    raw = mae()["model"]
+    beside = {name: tensor + 1 for name, tensor in raw.items()}
+    torch.save({f"backbone.{name}": tensor for name, tensor in raw.items()} | beside, tmp_path / "both.pth")
+    command = ["convert", str(tmp_path / "both.pth"), "x", "--blocks-only", "--heads", "3", "--out",
+               str(tmp_path / "x.safetensors")]
+    assert main(command) == 0
+    assert "taken: the weights under 'backbone'; there are also (no name) (--weights '')" in capsys.readouterr().out
+    assert main([*command, "--weights", ""]) == 0
+    assert "taken: the weights under no name; there are also backbone (--weights backbone)" in capsys.readouterr().out
+    taken = load_file(tmp_path / "x.safetensors")["blocks.0.attn.qkv.weight"]
+    assert torch.equal(taken, beside["blocks.0.attn.qkv.weight"])
+
+
 def test_options_are_hinted_at_only_where_they_help(tmp_path):
     def refusal(state: dict[str, Tensor], **changes) -> str:
         torch.save({"model": state}, tmp_path / "file.pth")

@@ -22,7 +22,14 @@ def align_checkpoints(options: argparse.Namespace, command: str) -> int:
     if options.permutations < 20:
         raise ValueError(f"--permutations {options.permutations}: expected at least 20, to tell chance from")
     start, trained = read_blocks(options.start), read_blocks(options.trained)
-    auxiliary = trained.auxiliaries if options.auxiliary is None else read_blocks(options.auxiliary).weights
+    files = [(options.start, start), (options.trained, trained)]
+    if options.auxiliary is not None:
+        files.append((options.auxiliary, read_blocks(options.auxiliary)))
+    auxiliary = trained.auxiliaries if options.auxiliary is None else files[-1][1].weights
+    for path, blocks in files:
+        if blocks.taken:
+            print(f"of {path} {blocks.taken}; for these, write them to a file of their own by benchmark convert {path} NAME "
+                  "--blocks-only --weights SET --out FILE, and compare that")
     if others := summarise(list(start.others)):
         print(f"not compared, as only layers of attention and of an MLP of two layers are: {', '.join(others)}")
     if not auxiliary:

@@ -54,12 +54,14 @@ class Blocks:
     auxiliaries: dict[str, Tensor]
     scales: dict[str, float]
     others: tuple[str, ...] = ()  # weights of its blocks that are of none of these layers
+    taken: str = ""  # which of several sets of weights these are; "" where the file has one
 
 
 def read_blocks(path: Path) -> Blocks:
     """Of any file that `convert` reads; raises `CheckpointError` where it has no such layers, or other numbers than weights."""
     sets = read_sets(path)
-    tensors = sets.by_name[sets.choose(None)]
+    chosen = sets.choose(None)
+    tensors = sets.by_name[chosen]
     renamed, _, _ = rename(detect(tensors), tensors)
     weights = {name.removesuffix(".weight"): tensor for name, tensor in renamed.items() if LINEAR.match(name)}
     if not weights:
@@ -77,7 +79,8 @@ def read_blocks(path: Path) -> Blocks:
             tensors[name] = tensor.float()
     used = {f"{name}.{part}" for name in weights for part in ("weight", AUXILIARY, SCALE)}
     others = [name for name, tensor in renamed.items() if name.startswith("blocks.") and tensor.ndim > 1 and name not in used]
-    return Blocks(weights, auxiliaries, {name: scale.mean().item() for name, scale in scales.items()}, tuple(others))
+    return Blocks(weights, auxiliaries, {name: scale.mean().item() for name, scale in scales.items()}, tuple(others),
+                  sets.told(chosen))
 
 
 def align(auxiliary: Mapping[str, Tensor], start: Mapping[str, Tensor], trained: Mapping[str, Tensor],

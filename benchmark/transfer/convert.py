@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shlex
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from benchmark.model.encoder import Encoder, build_blocks
 from benchmark.model.weights import CheckpointError
 from benchmark.spec.contracts import Task
+from benchmark.spec.plural import counted
 from benchmark.spec.recipes import ModelShape
 from benchmark.spec.weightfile import NAME, BlockShape, Origin, read_origin
 from benchmark.transfer.kinds import Kind, check_width, kind_of, place_norms, reasons
@@ -46,7 +48,7 @@ class Conversion:
 
     def describe(self) -> str:
         """One line for each kind of key"""
-        lines = [f"{self.format}: {len(self.tensors)} tensors", *self.notes]
+        lines = [f"{self.format}: {counted(len(self.tensors), 'tensor')}", *self.notes]
         lines += [f"otherwise than it was: {difference}" for difference in self.differences]
         for what, names in (("reshaped", self.reshaped), ("filled", self.filled), ("left out", self.dropped)):
             if names:
@@ -143,10 +145,9 @@ def _read(path: Path, weights: str | None) -> tuple[dict[str, Tensor], Conversio
     conversion = Conversion({}, naming.name, [*sets.left_out, *dropped], reshaped=reshaped, differences=kind.differences())
     if kind.post_norm:
         place_norms(renamed)
-    if len(sets.by_name) > 1:
-        others = [name for name in sets.by_name if name != chosen]
-        conversion.notes.append(f"taken: the weights under {chosen or 'no name'!r}; there are also {', '.join(others)} "
-                                f"(--weights {others[0]})")
+    if taken := sets.told(chosen):
+        other = next(name for name in sets.by_name if name != chosen)
+        conversion.notes.append(f"{taken} (--weights {shlex.quote(other)})")
     if known := read_origin(path):
         conversion.sources, conversion.differences = dict(known.sources), [*known.differences, *conversion.differences]
         kind = replace(kind, num_heads=known.blocks.num_heads)

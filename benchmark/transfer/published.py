@@ -58,6 +58,12 @@ class Sets:
                                   f"{', '.join(own or '(no name)' for own in self.by_name)}")
         return found[0]
 
+    def told(self, chosen: str) -> str:
+        """Which set was taken, where there are several, and how the others are called; else """""
+        others = [name for name in self.by_name if name != chosen]
+        called = f"the weights under {chosen!r}" if chosen else "the weights under no name"
+        return f"taken: {called}; there are also {', '.join(own or '(no name)' for own in others)}" if others else ""
+
 
 def read_sets(path: Path) -> Sets:
     """Every set of weights in a file; raises `CheckpointError` with the reason where there is none."""
