@@ -299,6 +299,12 @@ SPOILED = {  # by what is spoiled: what is written in place of what `new` writes
     "labels in a column": ("random), label", "random), label[:, None]", "labels have the shape (256, 1); (256,) is wanted"),
     "labels in two columns": ("random), label", "random), label[:, None].expand(-1, 2)",
                               "labels of 64 samples have the shape (64, 2), and the model gives (64, 4), which wants (64,)"),
+    "labels that are not known": (
+        "random), label", "random), nn.functional.one_hot(label, 4).float().index_fill(0, label[:1], torch.nan)",
+        "labels of train and val and test have NaN; put a number from 0 to 1 there, and a column beside them that says which"),
+    "sizes of its own": ("embed_dim=96, depth=3, num_heads=3", "embed_dim=24, depth=2, num_heads=2",
+                         "the profile's shape has depth 2, embed_dim 24, num_heads 2, and that of image depth 3, embed_dim 96, "
+                         "num_heads 3: blocks are joined one to one, so no run has an auxiliary, and no arm with one was"),
     "no meter": ("return AccuracyMeter()", "return None", "meter() returned None; return an object with update and compute"),
     "no batch": ("return {**batch", "{**batch", "augment() returned None; return the batch, a dict of tensors with 'input'"),
     "no loss": ("return soft_cross", "soft_cross", "loss() returned None; return one number as a tensor"),
@@ -377,8 +383,10 @@ DIGESTED = 'data = b"".join(tensor.numpy().tobytes() for split in SPLITS for ten
 @pytest.mark.parametrize(("reading", "digested", "level"), [
     ("load", 'data = b"1"', "error"), ("load", 'data = Path(__file__).with_name("other.csv").read_bytes()', "note"),
     ("import", 'data = b"1"', "note"), ("load", f"data = {OPENED}", "ok"), ("load", DIGESTED, "ok"),
-    ("load", "return {'steps': STEPS}", "ok")],
-    ids=["not digested", "another is digested", "as it is imported", "digested", "digested as it is read", "written down"])
+    ("load", "return {'steps': STEPS}", "ok"),
+    ("load", f"Path(__file__).with_name('steps.csv').write_text('16,40\\n'); data = {OPENED}", "ok")],
+    ids=["not digested", "another is digested", "as it is imported", "digested", "digested as it is read", "written down",
+         "made and digested"])
 def test_a_file_that_a_task_reads_and_no_digest_covers_is_told(reading, digested, level, tmp_path, capsys):
     file = spoiled(tmp_path, DIGESTED, digested)
     (tmp_path / "steps.csv").write_text("16,40\n")

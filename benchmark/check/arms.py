@@ -17,11 +17,13 @@ from benchmark.check.finding import Finding
 from benchmark.check.gradients import faults_of_pathways, thawed
 from benchmark.model.encoder import TransformerModel
 from benchmark.model.weights import save_weights
+from benchmark.plan.fit import SHARED
 from benchmark.plan.matrix import Cell, Job, Plan, Planner, pretraining_tasks
 from benchmark.plan.overrides import parse_override
 from benchmark.plan.plugins import Unfit
 from benchmark.records.record import Record
 from benchmark.spec.contracts import Arm, Task
+from benchmark.spec.plural import counted
 from benchmark.spec.recipes import Setting
 from benchmark.spec.runspec import Pretrained, Site
 from benchmark.train.execute import execute
@@ -62,14 +64,38 @@ def check_steps(task: Task, tasks: Mapping[str, Task], arms: Mapping[str, Arm], 
     stays is the arm's affair.
     """
     yield from check_pretraining(task, tasks, profile)
+    apart = sizes_apart(task, tasks, profile)
     ways = {(type(arm).build, type(arm).tune, type(arm).merge, type(arm).further_loss, setting): (arm, setting)
             for arm in reversed([*arms.values()]) for setting in settings_of(arm, task, profile)[:1]}
     for arm, setting in reversed([*ways.values()]):  # of each way the first arm
+        if apart and arm.uses_auxiliary:
+            continue
         found = check_cell(arm, task, setting, tasks, profile)
         if found.level == "error" and arm.is_baseline:
             yield replace(found, what=f"{found.what}; no other arm was tried, as this one is the plain model", stop=True)
             return
         yield replace(found, level="ok") if found.level == "note" else found
+    if apart:
+        yield Finding("error", apart)
+
+
+def other_modality(task: Task, tasks: Mapping[str, Task], profile: str) -> str | None:
+    """The first that could be the task's auxiliary; None without one"""
+    return next((name for name, other in pretraining_tasks(tasks).items()
+                 if name != task.modality and profile in other.profiles), None)
+
+
+def sizes_apart(task: Task, tasks: Mapping[str, Task], profile: str) -> str:
+    """In which sizes of its blocks a task differs from what would be its auxiliary, so that no run has it; "" in none"""
+    modality = other_modality(task, tasks, profile)
+    if modality is None:
+        return ""
+    shapes = [one.profiles[profile].shape for one in (task, pretraining_tasks(tasks)[modality])]
+    wrong = [name for name in SHARED if len({getattr(shape, name) for shape in shapes}) > 1]
+    ours, theirs = (", ".join(f"{name} {getattr(shape, name):g}" for name in wrong) for shape in shapes)
+    return "" if not wrong else (
+        f"the profile's shape has {ours}, and that of {modality} {theirs}: blocks are joined one to one, so no run has an "
+        "auxiliary, and no arm with one was tried; give it those sizes")
 
 
 def check_pretraining(task: Task, tasks: Mapping[str, Task], profile: str) -> Iterator[Finding]:
@@ -102,9 +128,7 @@ def settings_of(arm: Arm, task: Task, profile: str) -> list[Setting]:
 def check_cell(arm: Arm, task: Task, setting: Setting, tasks: Mapping[str, Task], profile: str,
                compare: bool = False) -> Finding:
     """One step, twice, from encoders that know nothing; where it is to `compare`, one of the plain model, too."""
-    modality = next((name for name, other in pretraining_tasks(tasks).items()
-                     if name != task.modality and profile in other.profiles), None)
-    auxiliary = modality if arm.uses_auxiliary else None
+    auxiliary = other_modality(task, tasks, profile) if arm.uses_auxiliary else None
     cell = f"{arm.name}{f'({auxiliary})' if auxiliary else ''} on {task.name}, {setting}"
     same = False
     try:
@@ -129,7 +153,8 @@ def check_cell(arm: Arm, task: Task, setting: Setting, tasks: Mapping[str, Task]
         return Finding("error", f"{cell}: {'; '.join(faults)}")
     if same:
         return does_nothing(arm, cell)
-    joined = f"{len(record.layers)} pathways, merged within {record.merge_difference:.0e}" if record.layers else "no pathway"
+    joined = "no pathway" if not record.layers else (
+        f"{counted(len(record.layers), 'pathway')}, merged within {record.merge_difference:.0e}")
     still = record.layers and all(layer.scale == 0 for layer in record.layers)
     return Finding("note" if still else "ok", f"{cell}: one step; {joined}" + ("; no scale has moved" if still else ""))
 

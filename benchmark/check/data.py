@@ -165,10 +165,14 @@ def check_labels(held: Mapping[Split, Batch], spec: ProfileSpec) -> Generator[Fi
     train, classes = labels["train"], spec.num_classes
     kinds = {label.dtype: None for label in labels.values()}
     if train.ndim > 1 and len(kinds) == 1 and train.is_floating_point():
+        if unknown := [split for split, label in labels.items() if label.isnan().any()]:
+            yield Finding("error", f"labels of {' and '.join(unknown)} have NaN; put a number from 0 to 1 there, and a column "
+                          "beside them that says which are known: loss and meter find it in the batch", stop=True)
+            return False
         low, high = min(float(x.min()) for x in labels.values()), max(float(x.max()) for x in labels.values())
         fits = train.shape[-1] == classes and low >= 0 and high <= 1
-        yield Finding("ok" if fits else "error", f"labels of {train.shape[-1]} numbers from {low:g} to {high:g}; "
-                      f"{classes} classes declared", stop=not fits)
+        yield Finding("ok" if fits else "error", f"labels of {train.shape[-1]} number{'s' * (train.shape[-1] != 1)} from "
+                      f"{low:g} to {high:g}; num_classes is {classes}, so {classes} from 0 to 1", stop=not fits)
         return fits
     if any(kind.is_floating_point or kind.is_complex or kind == torch.bool for kind in kinds):
         said = " and ".join(str(kind).removeprefix("torch.") for kind in kinds)

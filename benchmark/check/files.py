@@ -25,8 +25,9 @@ _heard: list[tuple[set[str], set[str]]] = []  # of those who listen: files that 
 
 
 @contextmanager
-def listening() -> Iterator[set[str]]:
-    """The files that Python opens for reading meanwhile, and no library by itself."""
+def listening(written: bool = False) -> Iterator[set[str]]:
+    """The files that Python opens for reading meanwhile, and no library by itself; of those that were `written` meanwhile, as a
+    list that is kept for the next time, none where that is not asked for."""
     _install()
     read: set[str] = set()
     own = (read, set[str]())
@@ -35,7 +36,8 @@ def listening() -> Iterator[set[str]]:
         yield read
     finally:
         _heard.remove(own)
-        read -= own[1]
+        if not written:
+            read -= own[1]
 
 
 @functools.cache
@@ -61,7 +63,7 @@ def check_files(task: Task, profile: str, imported: set[str]) -> Iterator[Findin
     Of a task that raises nothing is said, as `check_task` says it.
     """
     try:
-        with listening() as digested:
+        with listening(written=True) as digested:  # a copy that it makes and reads is covered
             digests = set(task.data_digests(profile).values())
         with listening() as loaded:
             kept = keeping(task)  # as most pretrain on what they load
