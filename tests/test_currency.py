@@ -197,7 +197,7 @@ def test_the_note_counts_what_is_carried_by_which_evidence():
     record = make_record(make_spec(), code=OTHER_CODE)
     judge = judge_with(first=certificate(replay_of(record, OTHER_CODE, CODE, "whole")))
     note = carried_note([standing(judge, record), standing(judge, make_record(make_spec()))])
-    assert note.startswith("1 of 2 runs were computed by earlier code and are carried over")
+    assert note.startswith("1 of 2 runs was computed by earlier code and is carried over")
     assert "(1 by replays at their full size, 0 by such and then by short ones, 0 by short ones)" in note
     assert "first" in note
     assert carried_note([standing(judge, make_record(make_spec()))]) == ""

@@ -19,6 +19,7 @@ from benchmark.plan.matrix import Plan
 from benchmark.records.earlier import RecordError
 from benchmark.records.record import names_under, read_record
 from benchmark.records.store import RECORD, Store
+from benchmark.spec.plural import counted
 from benchmark.spec.recipes import SETTINGS
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def print_summary(progress: View, store: Store, following: str, verbose: bool = 
     from benchmark.runner.progress import clock
 
     done, kept = progress.count("done"), progress.count("kept")
-    print(f"\n{done} runs done, {kept} kept, {progress.count('failed')} failed in {clock(progress.elapsed)}; "
+    print(f"\n{counted(done, 'run')} done, {kept} kept, {progress.count('failed')} failed in {clock(progress.elapsed)}; "
           f"records in {store.folder}/runs")
     for spec in progress.specs:
         failure = store.failure(spec) if progress.states[spec.run_id] == "failed" else None

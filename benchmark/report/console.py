@@ -55,7 +55,7 @@ def time_text(left: TimeLeft, jobs: int, elsewhere: str = "") -> str:
         return "nothing left to compute"
     if not left.known:
         return (f"{counted(left.unknown, 'run')} to do; how long {worded(left.unknown, 'it takes', 'they take')} is not known "
-                "before one of the kind has run")
+                f"before one of {worded(left.unknown, 'its', 'their')} kind has run")
     alone, together = (timedelta(seconds=round(seconds)) for seconds in (left.seconds, left.seconds / jobs))
     more = f", and {counted(left.unknown, 'run')} of unknown length" if left.unknown else ""
     source = f" (by the runs in {elsewhere}, {left.borrowed} of them)" if left.borrowed else ""
