@@ -2,11 +2,11 @@
 # How many independent draws a chain is worth (effective sample size), and so the error of its mean, does not hang on the unit. arviz
 # takes a chain for constant where its largest value is less than 1e-15 above its least, in whatever unit, and says that a constant
 # chain is worth all of its draws. Four chains of 1,000 draws that wander slowly are worth 91 for their mean. As a cross-section in
-# square metres (a barn is 1e-28) they are worth 4,000, and summary's mcse_mean is a sixth of what it is in barns. Deviations are
-# squared before, so that lengths in metres which spread by 1 nm are worth 4,000 draws for their deviation, and mcse_sd is too small by
-# as much; ess_bulk, ess_tail and r_hat go by ranks and stay as they are, so that columns of one row do not belong together. A chain
-# that never moved has an ess_bulk of 4,000 as well, above every threshold, and no r_hat. Of units nothing is said. arviz-stats is
-# alike. Exits with 1 where that has changed.
+# square metres (a barn is 1e-28) they are worth 4,000, and summary's mcse_mean is 0.15 of what it is in barns. Deviations are squared
+# before, so that lengths in metres which spread by 1 nm are worth 4,000 draws for their deviation, and mcse_sd is a fifth; ess_bulk,
+# ess_tail and r_hat go by ranks and stay as they are, so that columns of one row do not belong together. A chain that never moved has
+# an ess_bulk of 4,000 as well, above every threshold, and no r_hat. Of units nothing is said. arviz-stats is alike. Exits with 1 where
+# that has changed.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
