@@ -2,11 +2,11 @@
 # Two models answer the same items for 40 users each, right answers are counted, and a paired test asks which one is better. Counts are
 # never below 0, so polars gives them as UInt32 (len(), the sum of true ones), files as uint8 and uint16. scipy's ttest_rel takes the
 # difference in that type, where 70 less 71 is 4,294,967,295. Of counts of which the first are 2.4 lower on average (t = -2.70, p =
-# 0.010) it gives t = 8.06 and p = 8e-10: the worse model is better beyond doubt, by a confidence interval from 2e9 on, which shows who
-# looks. In uint8 t is 8.24, between 119 and 196. Signed integers and floats are right, and so are wilcoxon, ttest_ind, pearsonr and all
-# else that was tried with two samples. Of one sample, tmean adds in the type of the values: the mean of these counts, trimmed by
-# nothing, is 2.4 in uint8 and int8 where it is 79.2, and the variance by kstat is below 0. Nothing is said. Exits with 1 where that has
-# changed.
+# 0.010) it gives t = 8.06 and p = 8e-10: the worse model is better beyond doubt, with a confidence interval from 2e9 on, which tells
+# whoever looks at it. In uint8 t is 8.24, between 119 and 196. Signed integers and floats are right, and so are wilcoxon, ttest_ind,
+# pearsonr and all else that was tried with two samples. Of one sample, tmean adds in the type of the values: the mean of these counts,
+# trimmed by nothing, is 2.4 in uint8 and int8 where it is 79.2, and their variance by kstat is below 0. Nothing is said. Exits with 1
+# where that has changed.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
