@@ -17,8 +17,8 @@ from functools import cached_property
 from benchmark.evidence.inputs import Remark
 from benchmark.provenance.certificates import differing_packages, place_of
 from benchmark.provenance.currency import UP_TO_DATE, Standing
-from benchmark.provenance.environment import threads_text
 from benchmark.records.record import Record
+from benchmark.spec.plural import counted
 from benchmark.spec.runspec import RunSpec
 
 CONTRADICTS = "Contradicts another result of the same run"
@@ -94,7 +94,7 @@ class Run:
         device += f" ({self._named(self.processor)})" if device == "cpu" else ""
         stacked = f", in lock-step by {lockstep}" if lockstep > 1 else ""
         earlier = "".join(f", begun on ({there})" for there in before)
-        return f"{device}, torch {torch}, {threads_text(threads)}{stacked}{processes_text(processes)}{earlier}"
+        return f"{device}, torch {torch}, {counted(threads, 'thread')}{stacked}{processes_text(processes)}{earlier}"
 
     @property
     def freshness(self) -> tuple[bool, bool, str, str]:

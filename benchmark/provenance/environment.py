@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from benchmark.provenance.arithmetic import arithmetic_digest
 from benchmark.provenance.certificates import COMPUTING
 from benchmark.records.record import Environment
+from benchmark.spec.plural import counted
 
 if TYPE_CHECKING:
     import torch
@@ -49,13 +50,8 @@ def describe_sitting(device: torch.device) -> str:
 
     on_gpu = device.type == "cuda"
     return ", ".join([torch.cuda.get_device_name(device) if on_gpu else f"{processor_name()}, arithmetic {arithmetic_digest()}",
-                      f"{threads_text(torch.get_num_threads())}, torch {torch.__version__}",
+                      f"{counted(torch.get_num_threads(), 'thread')}, torch {torch.__version__}",
                       *(f"{name} {_version(name) or 'none'}" for name in COMPUTING)])
-
-
-def threads_text(number: int) -> str:
-    """As "1 thread", "2 threads"."""
-    return f"{number} thread{'s' * (number != 1)}"
 
 
 def peak_memory_bytes(device: torch.device) -> int:
