@@ -133,7 +133,7 @@ def test_an_arm_of_one_s_own_names_its_positive_control():
                     make_record(make_spec("imagenet", "own-known", "audio", seed), level + 8 + seed / 10)]
     (said,) = positive_verdicts(analyse(records, [], tasks=TASKS, study=study, standings=standings_of(records)), 0)
     assert said[0] == "Could a gain of own have been seen?"
-    assert said[1].startswith("own-known gains beyond its controls on 1 of 1 targets (emoji).")
+    assert said[1].startswith("own-known gains beyond its controls on 1 of 1 target (emoji).")
 
     class Wrong(M2PT):
         name, positive = "wrong", "self-cpoy"
