@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import platform
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +54,18 @@ def test_the_report_is_what_the_records_give(results, formats, tmp_path, monkeyp
     changed = [name for name in made if made[name] != committed[name]]
     assert not changed, (f"regenerate it with: benchmark report --results {results} --format {formats}; "
                          f"other bytes in {', '.join(changed[:5])}")
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the variables are of x86")
+@pytest.mark.parametrize("results", ["unseen", "known"])  # with the second rule, and with doses
+def test_a_report_is_the_same_to_the_last_digit_by_the_code_for_older_processors(results, tmp_path):
+    older = {"OPENBLAS_CORETYPE": "Prescott", "NPY_DISABLE_CPU_FEATURES": "X86_V4 X86_V3 AVX512F AVX2 FMA3"}
+    report = [sys.executable, "-W", "ignore", "-m", "benchmark", "report", "--results", f"results/{results}", "--format", "csv"]
+    subprocess.run([*report, "--out", str(tmp_path)], cwd=ROOT, env=os.environ | older, check=True, capture_output=True)
+    tables = ROOT / "results" / results / "report" / "tables"
+    made = {path.name: path.read_bytes() for path in (tmp_path / "tables").glob("*.csv")}
+    assert made
+    assert [name for name, text in made.items() if text != (tables / name).read_bytes()] == []
 
 
 WRITE = "write the README's numbers anew with: PYTHONPATH=. python tests/readme.py"

@@ -90,8 +90,9 @@ def judge_values(values: NDArray[Any], arms: Sequence[str], method: str, referen
     def tests(name: str) -> tuple[Tests, Tests]:
         difference = (by_seed[method] - by_seed[name]).mean(-1)
         error = widened * spread * np.sqrt(share[name] / num_seeds)
-        together = Tests(difference.mean(-1), np.sqrt((error**2).sum(-1)) / error.shape[-1],
-                         df * (error**2).sum(-1) ** 2 / (error**4).sum(-1))  # Satterthwaite
+        squared = error * error  # a fourth power has other last bits on other processors, products have not
+        together = Tests(difference.mean(-1), np.sqrt(squared.sum(-1)) / error.shape[-1],
+                         df * squared.sum(-1) ** 2 / (squared * squared).sum(-1))  # Satterthwaite
         return Tests(difference, error, np.full(difference.shape, float(df))), together
 
     found = {name: tests(name) for name in (ALL, *references)}

@@ -214,7 +214,7 @@ def detectable_noncentrality(df: int, alpha: float, power: float, spread_df: int
 
     def missing(noncentrality: float) -> float:
         lost = np.nan_to_num(ncfdtr(1, df, noncentrality**2 * ratios, critical), nan=0.0)  # nan where it is too small to tell
-        return float(weights @ (1 - lost)) - power
+        return math.fsum(weights * (1 - lost)) - power  # a product of vectors has other last bits on other processors
 
     upper = 1.0
     while missing(upper) < 0:
@@ -224,11 +224,22 @@ def detectable_noncentrality(df: int, alpha: float, power: float, spread_df: int
 
 @cache
 def _gauss_legendre() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Places in (-1, 1) and weights of a quadrature; kept, as they are the eigenvalues of a large matrix."""
+    """Places in (-1, 1) and weights of a quadrature of 256 points.
+
+    By Newton's method on the recurrence of Legendre's polynomials, from Tricomi's first guess. Libraries take eigenvalues, of
+    which the last bits are others on another processor, and what a report writes is to be the same on all.
+    """
     import numpy as np
 
-    places, weights = np.polynomial.legendre.leggauss(256)
-    return places, weights
+    number = 256
+    places = np.array([math.cos(math.pi * (index + 0.75) / (number + 0.5)) for index in range(number)])
+    for _ in range(8):
+        before, value = np.ones(number), places
+        for degree in range(2, number + 1):
+            before, value = value, ((2 * degree - 1) * places * value - (degree - 1) * before) / degree
+        slope = number * (places * value - before) / (places * places - 1)
+        places = places - value / slope
+    return places, 2 / ((1 - places * places) * slope * slope)
 
 
 @lru_cache(maxsize=4096)
