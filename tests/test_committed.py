@@ -445,6 +445,28 @@ def test_what_was_computed_apart_is_whole_and_each_seed_of_one_processor(name, s
     assert {record.environment.processor for record in records} == {"AMD EPYC, 2 cores"}
 
 
+def test_of_the_next_claims_are_here_runs_that_were_declared_and_the_readme_says_which_pairs_are_whole():
+    store, called = Store(ROOT / "results" / "kin"), {"imagenet": "images", "shapenet": "parts", "kinetics": "video",
+                                                      "audioset": "sounds"}
+    records, unreadable = store.records()
+    assert not unreadable
+    assert not [record.spec.name for record in records if record.environment.dirty or not record.environment.commit]
+    by_id, declared, whole = {record.run_id: record.environment for record in records}, set(), []
+    for seed in range(3):
+        for target, auxiliary in (("imagenet", "point"), ("shapenet", "video"), ("kinetics", "audio"), ("audioset", "image")):
+            taken = narrow(STUDY.matrices["kin"], targets=[target], auxiliaries=[auxiliary])
+            planned = {spec.run_id for spec in plan_matrix(taken, TASKS, ARMS, "tiny", [seed]).specs}
+            declared |= planned
+            here = [by_id[run] for run in planned if run in by_id]
+            assert {(where.processor, where.threads) for where in here} <= {("AMD EPYC, 2 cores", 1)}
+            whole += [f"{called[target]} of seed {seed}"] * (len(here) == len(planned))
+    assert by_id.keys() <= declared
+    assert len({where.arithmetic for where in by_id.values()} - {None}) <= 1
+    page = in_words(store.folder / "README.md")
+    assert f"Whole are: {', '.join(whole)}. All else is missing or begun" in page
+    assert len(whole) == 12 or not (store.folder / "report").exists(), "nothing is judged before all three seeds are there"
+
+
 def test_the_matrices_that_the_readme_calls_whole_are_recorded_and_no_others():
     recorded = {record.run_id for name in ("tiny", "unseen", "lead", "known", "fifth")
                 for record in Store(ROOT / "results" / name).records()[0]}
