@@ -23,6 +23,8 @@ OTHERWISE = {"ATEN_CPU_CAPABILITY": "default"}  # without vectors, which no proc
 RUN = ("run", "-t", "imagenet", "-x", "point", "--setting", "pretrained", "--seeds", "0", "--limit", "8",
        "--set", "recipe.epochs=1", "--set", "recipe.warmup_epochs=0",
        "--set", "pretrain.epochs=1", "--set", "pretrain.warmup_epochs=0", "-j", "1")
+WITH_VECTORS = pytest.mark.skipif(torch.backends.cpu.get_cpu_capability() == "DEFAULT",
+                                  reason="this processor has nothing that could be switched off")
 
 
 def python(*arguments: str, **variables: str) -> str:
@@ -45,9 +47,8 @@ def test_the_digest_is_of_the_arithmetic_and_of_nothing_else():
     assert (other == ours) == (torch.backends.cpu.get_cpu_capability() == "DEFAULT")
 
 
+@WITH_VECTORS
 def test_runs_that_were_computed_otherwise_under_one_name_are_not_paired(tmp_path):
-    if torch.backends.cpu.get_cpu_capability() == "DEFAULT":
-        pytest.skip("this processor has nothing that could be switched off")
     results = ("--results", str(tmp_path / "mine"))
     python("-m", "benchmark", *RUN, *results, "--arm", "finetune")
     printed = python("-m", "benchmark", *RUN, *results, "--arm", "finetune,m2pt", **OTHERWISE)
@@ -64,9 +65,8 @@ def test_runs_that_were_computed_otherwise_under_one_name_are_not_paired(tmp_pat
     assert f"its baseline on cpu ({name}, arithmetic {theirs})" in remark.detail
 
 
+@WITH_VECTORS
 def test_a_run_that_went_on_where_bits_are_others_says_so_and_is_not_paired_with_one_that_did_not(plugins, tmp_path):
-    if torch.backends.cpu.get_cpu_capability() == "DEFAULT":
-        pytest.skip("this processor has nothing that could be switched off")
     run = ["-m", "benchmark", "run", "--matrix", "smoke", "-t", "mortal", "-x", "signal", "--set", "shape.depth=1", "-j", "1",
            "--set", "recipe.epochs=4", "--plugins", str(plugins), "--results", str(tmp_path / "mine"), "--retries", "0"]
     python(*run, "--arm", "m2pt")

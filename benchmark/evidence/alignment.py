@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.evidence.pairing import Run, by_arithmetic, pair_runs
+from benchmark.evidence.pairing import pair_records
 from benchmark.records.record import Record, write_json
 from benchmark.records.store import Store
 
@@ -40,7 +40,7 @@ def compare_with_baselines(store: Store) -> int:
     is none where the validation split is one sample, or all of it alike. Returns how many were written.
     """
     records, _ = store.records()
-    paired = pair_runs(by_arithmetic([Run(record) for record in records if record.spec.kind == "train"]))
+    paired = pair_records(records)
     written = 0
     for run, baseline in paired.baseline_of.items():
         target = store.run_folder(run.spec) / FILE

@@ -110,8 +110,9 @@ def by_arithmetic(runs: Sequence[Run]) -> list[Run]:
     for run in runs:
         if arithmetic := run.record.environment.arithmetic:
             known.setdefault(_place_and_packages(run), set()).add(arithmetic)
+    several = {place for place, found in known.items() if len(found) > 1}
     return [replace(run, arithmetic=run.record.environment.arithmetic or "unknown")
-            if len(known.get(_place_and_packages(run), ())) > 1 else run for run in runs]
+            if several and _place_and_packages(run) in several else run for run in runs]
 
 
 def _place_and_packages(run: Run) -> tuple[str, str]:
@@ -131,6 +132,11 @@ class Paired:
     runs: tuple[Run, ...]
     baseline_of: Mapping[Run, Run]
     remarks: tuple[Remark, ...]
+
+
+def pair_records(records: Iterable[Record]) -> Paired:
+    """As `pair_runs`, of the trainings among them."""
+    return pair_runs(by_arithmetic([Run(record) for record in records if record.spec.kind == "train"]))
 
 
 def pair_runs(runs: Sequence[Run]) -> Paired:

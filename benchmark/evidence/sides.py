@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from benchmark.evidence.pairing import Run, by_arithmetic, pair_runs
+from benchmark.evidence.pairing import Run, pair_records
 from benchmark.evidence.sections import conditions_of
 from benchmark.records.outputs import FILE, read_outputs
 from benchmark.records.record import Record
@@ -65,7 +65,7 @@ def _of_tags(place: int, ours: Arrays, theirs: Arrays, names: Sequence[str]) -> 
 
 def baseline_of(run: Record, records: Iterable[Record]) -> Record | None:
     """The run that the report compares a run with; None where there is none."""
-    paired = pair_runs(by_arithmetic([Run(record) for record in records if record.spec.kind == "train"]))
+    paired = pair_records(records)
     return next((other.record for own, other in paired.baseline_of.items() if own.record.run_id == run.run_id), None)
 
 
@@ -78,8 +78,7 @@ def unchanged_cells(by_store: Iterable[tuple[Store, Iterable[Record]]], equal: C
     same: dict[tuple[str, str], dict[int, bool]] = {}
     compared: list[Run] = []
     for store, records in by_store:
-        paired = pair_runs(by_arithmetic([Run(record) for record in records
-                                          if record.spec.kind == "train" and record.spec.limit is None]))
+        paired = pair_records(record for record in records if record.spec.limit is None)
         compared += paired.baseline_of
         for run, baseline in paired.baseline_of.items():
             if run.spec.arm in equal or not _has_outputs(store, run) or not _has_outputs(store, baseline):

@@ -10,10 +10,10 @@ import functools
 import hashlib
 from typing import TYPE_CHECKING
 
+from benchmark.provenance.code import DIGITS
+
 if TYPE_CHECKING:
     import numpy as np
-
-DIGITS = 16
 
 
 @functools.lru_cache

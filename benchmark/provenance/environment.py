@@ -33,6 +33,7 @@ def describe_environment(device: torch.device, processes: Sequence[int] = (1,), 
     import torch
 
     commit, dirty, changes = repository_state()
+    here = describe_sitting(device) if sittings else ""
     return Environment(
         commit=commit, dirty=dirty, changes=changes, python=platform.python_version(), torch=torch.__version__,
         packages={name: found for name in RECORDED_PACKAGES if (found := _version(name))},
@@ -41,7 +42,7 @@ def describe_environment(device: torch.device, processes: Sequence[int] = (1,), 
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         threads=torch.get_num_threads(), deterministic=torch.are_deterministic_algorithms_enabled(),
         processes=None if set(processes) == {1} else tuple(processes),
-        before=tuple(there for there in sittings if there != describe_sitting(device)) or None)
+        before=tuple(there for there in sittings if there != here) or None)
 
 
 def describe_sitting(device: torch.device) -> str:
