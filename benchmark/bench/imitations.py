@@ -14,12 +14,12 @@ Array = NDArray[Any]
 
 
 def write_video(path: Path, num_frames: int = 70, size: tuple[int, int] = (96, 72), codec: str = "libx264",
-                options: Mapping[str, str] | None = None, container: Mapping[str, str] | None = None) -> None:
-    """A pattern that moves three pixels a frame, with key frames every 24 and B-frames between."""
+                options: Mapping[str, str] | None = None, container: Mapping[str, str] | None = None, seed: int = 0) -> None:
+    """A pattern of a seed's colours that moves three pixels a frame, with key frames every 24 and B-frames between."""
     import av
 
     width, height = size
-    pattern = np.random.default_rng(0).integers(0, 256, (height // 8, width // 8, 3), dtype=np.uint8)
+    pattern = np.random.default_rng(seed).integers(0, 256, (height // 8, width // 8, 3), dtype=np.uint8)
     pattern = pattern.repeat(8, 0).repeat(8, 1)
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w", options=dict(container or {})) as file:
