@@ -20,7 +20,7 @@ from benchmark.plan.study import with_rivals
 from benchmark.records.signed import SERIES, Signed
 from benchmark.records.store import Store
 from benchmark.report.directions import prediction_table
-from benchmark.report.equal import equal_table
+from benchmark.report.equal import draw_equal, equal_table
 from benchmark.report.markup import MINUS
 from benchmark.report.write import write_report
 from benchmark.spec.contracts import Metric
@@ -82,6 +82,21 @@ def test_a_time_that_one_slow_run_made_stands_with_its_interval():
     middle, half = logs.mean(), t.ppf(0.975, 2) * logs.std(ddof=1) / math.sqrt(3)
     assert [row.time_ratio, row.time_low, row.time_high] == pytest.approx(list(np.exp([middle, middle - half, middle + half])))
     assert equal_table(analysis, 0).rows[0][5][0].text == f"{row.time_ratio:.2f} [{row.time_low:.2f}, {row.time_high:.2f}]"
+
+
+@pytest.mark.parametrize(("ratios", "cut"), [((1.0, 1.1, 11.0), {"<", ">"}), ((1.49, 1.5, 1.51), set())])
+def test_an_interval_of_a_time_that_goes_on_beyond_the_axis_says_so(ratios, cut):
+    records = []
+    for seed, ratio in enumerate(ratios):
+        parameters = {"trainable": 1000, "training": 1000, "merged": 1000}
+        records += [make_record(make_spec(arm=arm, seed=seed), 40.0 + seed, seconds={"wall": 600.0, "train": 10.0 * times},
+                                parameters=parameters)
+                    for arm, times in (("finetune", 1.0), ("gain", ratio), ("zero", 1.5))]
+    figure = draw_equal(analyse(records, [], tasks=TASKS, study=STUDY), 0)
+    axes = figure.axes[-1]
+    assert "arrow: it goes on" in axes.get_xlabel()
+    arrows = {line.get_marker(): line.get_xdata()[0] for line in axes.lines if line.get_marker() in ("<", ">")}
+    assert arrows == {mark: edge for mark, edge in zip("<>", axes.get_xlim(), strict=True) if mark in cut}
 
 
 def test_an_auxiliary_that_shares_no_seed_with_the_others_does_not_cost_the_arm_its_row():

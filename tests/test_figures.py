@@ -13,8 +13,9 @@ from synthetic import TASKS, make_matrix, make_record, make_spec
 
 from baselines import STUDY
 from benchmark.evidence.analysis import analyse
+from benchmark.evidence.collect import collect
 from benchmark.report.answer import answer, answer_table
-from benchmark.report.canvas import drawn, house_style, line_styles, side_by_side
+from benchmark.report.canvas import drawn, house_style, line_styles, modality_colours, side_by_side
 from benchmark.report.curves import draw_curves, draw_scales
 from benchmark.report.equal import draw_equal
 from benchmark.report.figures import draw_forest, draw_matrix, draw_seeds
@@ -162,6 +163,17 @@ def test_the_title_of_a_heat_map_of_few_columns_is_whole_and_within_it(arm):
     place = title.get_window_extent()
     assert figure.bbox.x0 <= place.x0
     assert place.x1 <= figure.bbox.x1
+
+
+def test_a_modality_has_its_place_and_colour_in_reports_of_few_targets_too():
+    tasks = {name: replace(info, pretrains=True) for name, info in TASKS.items()}
+    of_all, of_one = (collect(make_matrix(targets, seeds=range(2)), tasks=tasks) for targets in (TASKS, ["shapenet"]))
+    assert of_one.modalities == of_all.modalities == [info.modality for info in TASKS.values()]
+    strange = collect(make_matrix(["shapenet"], ["audio", "speech"], range(2)), tasks=tasks)
+    assert strange.modalities == ["point", "audio", "speech"]
+    colours = modality_colours(strange)
+    assert colours == modality_colours(of_all) | {"speech": colours["speech"]}
+    assert len({*colours.values()}) == 5
 
 
 def test_arms_of_equal_cost_and_gain_do_not_hide_each_other():

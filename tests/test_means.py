@@ -13,7 +13,7 @@ from scipy.stats import ttest_1samp, ttest_rel
 from synthetic import TASKS, make_record, make_spec
 
 from baselines import STUDY
-from benchmark.evidence.analysis import analyse
+from benchmark.evidence.analysis import analyse, has_controls
 from benchmark.evidence.collect import collect
 from benchmark.evidence.frames import first_row, rows_of
 from benchmark.evidence.means import ALL, estimate_means, estimate_null, together
@@ -74,6 +74,35 @@ def test_a_mean_over_pairs_has_one_value_a_seed():
         one = first_row(frame, {"task": "imagenet", "arm": "m2pt", "reference": reference})
         assert one.difference == pytest.approx(np.mean(
             [values(seeds, task, "m2pt", name) - other(task, name) for task, name in PAIRS if task == "imagenet"]))
+
+
+def test_arms_that_are_told_alone_stand_in_the_tables_and_in_no_rule_spread_or_null():
+    seeds, told = range(6, 10), STUDY.told["m2pt"][0]
+    made = records(seeds)
+    more = [make_record(make_spec(task, told, name, seed), value(task, "m2pt", name, seed, {}) - (1, 2)[seed % 2])
+            for task, name in PAIRS for seed in seeds]
+    without, found = (analyse(some, [], tasks=TASKS, study=ASKED) for some in (made, [*made, *more]))
+    for name in ("second", "null", "verdicts"):
+        pd.testing.assert_frame_equal(getattr(found, name), getattr(without, name))
+    rows = found.contrasts[found.contrasts["reference"] == told]
+    assert (set(rows["in_rule"]), set(rows["difference"])) == ({False}, {1.5})
+    mean = first_row(found.means, {"task": ALL, "arm": "m2pt", "reference": told})
+    assert (mean.difference, mean.pairs, mean.n) == (pytest.approx(1.5), 4, 4)
+    heads = contrasts_table(found.collection, found.contrasts, found.verdicts, 0).header
+    assert f"Minus {told} (not in the rule)" in heads
+    assert f"Beyond {STUDY.called[told]}" in means_table(found, 0).header
+
+
+def test_arms_that_no_rule_has_are_compared_where_they_alone_were_run():
+    """As in results/lead: without noise and copies nothing is judged, and what was asked is told all the same."""
+    told = STUDY.told["m2pt"][0]
+    made = [record for record in records(range(4)) if record.spec.arm in ("finetune", "m2pt")]
+    assert not has_controls(analyse(made, [], tasks=TASKS, study=STUDY), 0)
+    made += [make_record(make_spec(task, told, name, seed), 50.0 + seed) for task, name in PAIRS for seed in range(4)]
+    found = analyse(made, [], tasks=TASKS, study=STUDY)
+    assert has_controls(found, 0)
+    assert set(found.verdicts["verdict"]) == {"controls missing"}
+    assert means_table(found, 0).header[5:] == ("Gain over the plain model", f"Beyond {STUDY.called[told]}")
 
 
 def test_a_seed_that_one_pair_lacks_counts_for_none():

@@ -145,8 +145,9 @@ def test_every_file_that_our_study_names_is_installed_with_it():
 
 
 def test_what_our_study_names_is_there():
-    named = {STUDY.method, *STUDY.arms, *STUDY.equal, STUDY.tuned_baseline, *STUDY.rivals, *STUDY.beside}
-    named |= {name for names in (*STUDY.rivals.values(), *STUDY.beside.values(), *STUDY.positive.items()) for name in names}
+    named = {STUDY.method, *STUDY.arms, *STUDY.equal, STUDY.tuned_baseline, *STUDY.rivals, *STUDY.beside, *STUDY.told}
+    compared = (*STUDY.rivals.values(), *STUDY.beside.values(), *STUDY.told.values(), *STUDY.positive.items())
+    named |= {name for names in compared for name in names}
     assert named <= ARMS.keys()
     assert set(STUDY.targets) <= TASKS.keys()
     assert all(STUDY.profile in TASKS[name].profiles for name in STUDY.targets)

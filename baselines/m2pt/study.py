@@ -163,6 +163,7 @@ STUDY = Study(
         "solution": ("solution-noise", "self-copy")},
     beside={"m2pt": ("same-modality",), "low-rank": ("lora", "m2pt"), "aligned": ("m2pt",), "fpt": ("fpt-own",),
             "frozen-block": ("frozen-block-own",), "distil": ("distil-own",)},
+    told={"m2pt": ("permuted", "shuffled", "random-init")},  # what the matrix `lead` asks
     positive={"low-rank": "low-rank-known", "aligned": "aligned-known", "task-vector": "task-vector-known", "fpt": "fpt-own",
               "frozen-block": "frozen-block-own", "distil": "distil-own"},
     tuned_baseline="higher-lr",

@@ -143,8 +143,9 @@ def analyse(
     collection = collect(records, problems, tasks, standings, spares)
     cells, effects = estimate_cells(collection), estimate_effects(collection, select)
     last = effects if select == "last" else estimate_effects(collection, "last")
-    contrasts = estimate_contrasts(collection, study.rivals, select, study.tuned_baseline, study.beside)
-    rivals, beside = (tuple(named.get(study.method, ())) for named in (study.rivals, study.beside))
+    rivals, beside, told = (tuple(named.get(study.method, ())) for named in (study.rivals, study.beside, study.told))
+    outside = {arm: (*study.beside.get(arm, ()), *study.told.get(arm, ())) for arm in (*study.beside, *study.told)}
+    contrasts = estimate_contrasts(collection, study.rivals, select, study.tuned_baseline, outside)
     extras = extras or Extras()
     verdicts = judge_contrasts(collection, contrasts)
     cost = estimate_cost(collection)
@@ -158,7 +159,7 @@ def analyse(
     return Analysis(
         study, collection, select, cells, effects, estimate_pretraining(collection, select), contrasts,
         verdicts, second, second_lacks,
-        estimate_means(collection, study.method, (*rivals, *beside), claims, select),
+        estimate_means(collection, study.method, (*rivals, *beside, *told), claims, select),
         estimate_null(collection, study.noise, (*rivals, *beside), select), scale_agreement(collection, study.method),
         layer_sizes(collection), rank_cells(collection, select), estimate_power(collection, effects, claims),
         cost, equal, estimate_sanity(collection, study.equal, select),
@@ -169,7 +170,7 @@ def analyse(
 
 
 def has_controls(analysis: Analysis, section: int) -> bool:
-    """Whether any control that a gain must beat was run in a section."""
+    """Whether anything but its baseline that an arm is compared with, in the rule or beside it, was run in a section."""
     contrasts = analysis.contrasts
-    measured = contrasts[(contrasts["section"] == section) & (contrasts["n"].astype(float) > 0) & contrasts["in_rule"]]
+    measured = contrasts[(contrasts["section"] == section) & (contrasts["n"].astype(float) > 0)]
     return not set(measured["reference"]) <= {BASELINE}

@@ -50,10 +50,11 @@ class Collection:
 
     @property
     def modalities(self) -> list[str]:
-        """Every modality, in the order of the tasks; auxiliaries of no task last."""
+        """Every modality that occurs, in the order of all tasks that are known; auxiliaries of no task last."""
         specs = [run.spec for run in self.paired.runs] + [p.spec for p in self.problems if p.spec]
         others = sorted({spec.auxiliary for spec in specs if spec.auxiliary})
-        return list(dict.fromkeys([*(info.modality for info in self.tasks.values()), *others]))
+        here, known = [*(info.modality for info in self.tasks.values()), *others], list(self.pretraining_sources)
+        return sorted(dict.fromkeys(here), key=lambda name: known.index(name) if name in known else len(known))
 
     def runs_of(self, section: int) -> list[Run]:
         return [run for run in self.paired.runs if self.section_of[run.comparison] == section]

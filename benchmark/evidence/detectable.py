@@ -20,7 +20,7 @@ MEANS = {
     BEYOND: f"an advantage over every reference that this rule would find with probability {POWER:g} or more in a new "
             "experiment of as many seeds",
     MEAN: f"the true mean difference that the adjusted test finds with probability {POWER:g} in as many new seeds, if arms "
-          "scatter alike (a twentieth more, as chance alone widens errors)",
+          "scatter alike; where chance widens errors it takes a twentieth more",
     EACH: "the same over each control at once",
     ALONE: f"the true difference that a two-sided test by itself, adjusted for no other, finds with probability {POWER:g} in a "
            "new experiment of as many seeds; among several tests it takes more"}

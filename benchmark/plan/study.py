@@ -41,6 +41,7 @@ class Study:
     matrices: Mapping[str, Matrix] = field(default_factory=dict)  # by name
     rivals: Mapping[str, Sequence[str]] = field(default_factory=dict)  # by arm: the controls that its gain must beat
     beside: Mapping[str, Sequence[str]] = field(default_factory=dict)  # compared for information, outside that rule
+    told: Mapping[str, Sequence[str]] = field(default_factory=dict)  # likewise, in tables alone: of no spread, and of no null
     positive: Mapping[str, str] = field(default_factory=dict)  # by arm: one that must gain where gains of it can be seen at all
     tuned_baseline: str | None = None  # the arm whose variants are the baseline's, for arms that were tuned
     noise: tuple[str, ...] = ()  # arms whose cells of one target differ, by auxiliary, in nothing that is known to matter

@@ -87,8 +87,9 @@ def _shortened(svg: str) -> str:
 
 
 def modality_colours(collection: Collection) -> dict[str, str]:
-    """One colour for each modality, the same in every figure."""
-    return {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(collection.modalities)}
+    """One colour for each modality, the same in every figure, and of a modality that a known task pretrains in every report."""
+    known = dict.fromkeys([*collection.pretraining_sources, *collection.modalities])
+    return {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(known)}
 
 
 def line_styles(arms: Iterable[tuple[str, str]], first: str) -> dict[tuple[str, str], dict[str, Any]]:

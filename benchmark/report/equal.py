@@ -20,7 +20,7 @@ from benchmark.report.tables import cell_label, unit_label
 
 LETTER = 0.065  # inches of a legend
 COSTS = (("trained_ratio", "trained numbers\nover the plain model's"),
-         ("time_ratio", "time a step (thin: its 95 % interval)\nover the plain model's"))
+         ("time_ratio", "time a step (thin: its 95 % interval;\narrow: it goes on) over the plain model's"))
 
 
 def equal_table(analysis: Analysis, section: int) -> Table:
@@ -41,8 +41,9 @@ def equal_table(analysis: Analysis, section: int) -> Table:
     notes = ("Arms of a target go from few trained numbers to many. Each seed gives one gain: the mean over the auxiliaries of "
              "an arm (cells; without those that lack seeds of the others), with its 95 % t-interval over seeds and the p of a "
              "t-test, unadjusted: a row by itself is no verdict. Ratios are over the plain model of the same seed and "
-             "hardware, geometric means, of the time with its 95 % interval over seeds; times and memory are compared within "
-             "one command. Times of runs that shared a machine are rough, and runs in lock-step have none.",)
+             "hardware, geometric means: of trained numbers and memory over the cells, of the time over the seeds that were "
+             "timed, of each over its cells, with the 95 % interval over seeds. Times and memory are compared within one "
+             "command. Times of runs that shared a machine are rough, and runs in lock-step have none.",)
     return Table(f"Gain at equal cost: {analysis.collection.sections[section].title}", header, text_rows(rows), notes,
                  num_labels=2)
 
@@ -82,6 +83,9 @@ def draw_equal(analysis: Analysis, section: int) -> Figure | None:
                 (handles[row.arm],) = axes.plot([across], [gain.difference], mark, color=colour, markersize=5)
                 if column == "time_ratio" and not pd.isna(row.time_low):  # beyond the edges, where times are hardly known
                     axes.plot([row.time_low, row.time_high], [gain.difference] * 2, color=colour, linewidth=0.5, zorder=1)
+                    for edge, arrow in zip(limits, "<>", strict=True):
+                        if row.time_low < edge < row.time_high:
+                            axes.plot([edge], [gain.difference], arrow, color=colour, markersize=3, clip_on=False)
                 axes.plot([getattr(row, column)], [0.02], "|", color=colour, markersize=5, transform=axes.get_xaxis_transform())
             if column == "trained_ratio":
                 axes.set_xscale("log")

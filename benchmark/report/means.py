@@ -156,7 +156,7 @@ def means_table(analysis: Analysis, section: int) -> Table:
     study, ours = analysis.study, analysis.means[analysis.means["section"] == section]
     columns = [(study.method, BASELINE),
                *((study.method, name) for name in dict.fromkeys(ours["reference"]) if name != BASELINE),
-               *((name, BASELINE) for name in study.rivals.get(study.method, ()))]
+               *((name, BASELINE) for name in study.rivals.get(study.method, ()) if name in set(ours["arm"]))]
     rows = []
     for task in dict.fromkeys(ours["task"]):
         found = [first_row(ours, {"task": task, "arm": arm, "reference": reference}) for arm, reference in columns]

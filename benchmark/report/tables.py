@@ -37,12 +37,14 @@ READ_DIFFERENCE = (
     "t-test, Holm-adjusted over every {family}. "
 )
 READ_DIFFERENCE += explain(PAIR)
-READ_EFFECT = READ_DIFFERENCE.format(
-    reference="the baseline", family="target and auxiliary of the arm (all its variants: one family)")
+READ_EFFECT = READ_DIFFERENCE.format(reference="the baseline", family=(
+    "target and auxiliary of the arm; its variants are one family, apart from the arm as it is"))
 READ_SHORTCUT = "Below chance: what shortcuts reach on the test split without learning the task."
 READ_BOLD = f"Bold: adjusted p < {ALPHA:g}."
 CONTRAST = ("task", "arm", "auxiliary", "variant", "tuned")  # what one row of the controls' table is about
 READ_PAPER = "Paper: what it prints, of its own data and scale, without seeds or intervals."
+READ_WORSE = (f"p is two-sided, so that no evidence may stand beside a p below {ALPHA:g}: a difference of the rule is then in "
+              "the worse direction. ")
 LOWER = "lower is better"
 READ_STALE = "†: not computed by the current code."
 
@@ -160,9 +162,10 @@ def contrasts_table(collection: Collection, contrasts: pd.DataFrame, verdicts: p
               *(f"Minus {name}" + (" (not in the rule)" if name in beside else "") for name in references), "Shared sources")
     notes = (
         "Differences paired by seed, each with its 95 % t-interval and the p of its own test. Helps: every difference of the "
-        "rule is in the better direction, and the largest p, Holm-adjusted over all targets and auxiliaries of the arm, is "
-        f"below {ALPHA:g}. "
+        "rule is in the better direction, and the largest p, Holm-adjusted over all targets and auxiliaries of the arm (of its "
+        f"variants together), is below {ALPHA:g}. "
         "Otherwise there is no evidence at this scale, which is no proof that there is no effect. "
+        f"{READ_WORSE}"
         f"{explain(BEYOND)} Excluded above: the smallest upper end of the intervals, as what helps must be ahead of every "
         "reference; each interval by itself, unadjusted.",
         *(("Chosen on val: each arm in the variant that the validation split preferred, out of the same variants; "
