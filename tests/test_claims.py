@@ -280,7 +280,7 @@ def test_without_its_controls_nothing_is_said():
     _, verdicts = judged(with_controls(1.0, without=("self-copy",)))
     assert set(verdicts["verdict"]) == {NOT_JUDGED}
     assert set(verdicts["missing"]) == {"self-copy"}
-    assert summarise_verdicts(verdicts) == "Not judged: controls are missing."
+    assert summarise_verdicts(verdicts) == "Not judged: controls are missing (self-copy)."
 
 
 def elsewhere(record, **where):
@@ -328,7 +328,8 @@ def test_a_gain_whose_controls_are_missing_is_said_not_to_be_judged(effect):
     records = make_matrix(["imagenet"], ["audio"], range(4), {("imagenet", "audio"): effect}, scratch=False)
     (said,) = answer(analyse(records, [], tasks=SYNTHETIC, study=STUDY))
     assert (" 1 gain over" in said) == (effect > 0)
-    assert said.endswith(" Whether that is another modality's knowledge is not judged: controls are missing.") == (effect > 0)
+    assert said.endswith(" Whether that is another modality's knowledge is not judged: controls are missing (random-norm, "
+                         "self-copy).") == (effect > 0)
 
 
 def test_tuned_arms_are_compared_in_the_variants_that_validation_chose():

@@ -242,10 +242,13 @@ def badges(analysis: Analysis) -> list[str]:
 def summarise_verdicts(verdicts: pd.DataFrame) -> str:
     """The answer for one section and arm in a sentence, with and without pairs that share a source."""
     judged = verdicts[verdicts["verdict"].isin([HELPS, NO_EVIDENCE])]
-    unlike = verdicts.loc[verdicts["verdict"] == NOT_PAIRED, "not_paired"]
-    named = ", ".join(dict.fromkeys(text for each in unlike for text in each.split(", ")))
-    reasons = {NOT_JUDGED: "controls are missing",
-               NOT_PAIRED: f"controls were run, but not together with the arm ({named})",
+
+    def named(verdict: str, column: str, between: str) -> str:
+        told = verdicts.loc[verdicts["verdict"] == verdict, column]
+        return ", ".join(dict.fromkeys(text for each in told for text in each.split(between)))
+
+    reasons = {NOT_JUDGED: f"controls are missing ({named(NOT_JUDGED, 'missing', ' ')})",
+               NOT_PAIRED: f"controls were run, but not together with the arm ({named(NOT_PAIRED, 'not_paired', ', ')})",
                ONE_SEED: "one seed tells nothing of chance",
                NO_SPREAD: "a difference that is the same in every seed tells nothing of chance"}
     lacking = " or ".join(text for verdict, text in reasons.items() if (verdicts["verdict"] == verdict).any())
