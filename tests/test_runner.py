@@ -332,7 +332,7 @@ def test_pretrainings_whose_weights_are_gone_are_computed_again_only_for_what_ne
     shutil.rmtree(store.run_folder(kept["mortal finetune", 0].spec))
     code, printed = call(plugins, tmp_path, *MORTAL, "--seeds", "0-1")
     assert (code, printed.splitlines()[0][:17]) == (0, "8 runs, 2 to do, ")
-    assert "note: of these, 1 is computed again: others start from their weights, which are not on this disk" in printed
+    assert "note: of these, 1 is computed again: others start from its weights, which are not on this disk" in printed
     assert "--overwrite" not in printed
     assert {key: outcome(record) for key, record in records_of(tmp_path).items()} == {
         key: outcome(record) for key, record in kept.items()}
@@ -465,7 +465,7 @@ def test_an_empty_or_damaged_record_is_no_result(reference, plugins, tmp_path, t
     assert (standing.state, "its record cannot be read" in standing.detail) == ("failed", True)
     code, printed = call(plugins, tmp_path / "again", *MORTAL)
     assert (code, "1 run done, 3 kept" in printed) == (0, True)
-    assert "1 is computed again: they failed, or their records cannot be read" in printed
+    assert "note: of these, 1 is computed again: it failed, or its record cannot be read\n" in printed
     again = records_of(tmp_path / "again")
     assert all(outcome(again[key]) == outcome(expected[key]) for key in expected)
 

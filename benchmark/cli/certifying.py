@@ -32,6 +32,7 @@ from benchmark.runner.certify import (
 )
 from benchmark.runner.machine import count_cores
 from benchmark.spec.contracts import Arm, Task
+from benchmark.spec.plural import counted
 
 say = partial(print, flush=True)
 MOST_SHOWN = 12  # classes that differ
@@ -51,7 +52,7 @@ def certify(options: argparse.Namespace, command: str) -> int:
     wanted = [record for record in records if options.all or standings[record.origin].state == "other code"]
     if not wanted:
         counts = Counter(standing.state for standing in standings.values())
-        say(f"nothing to certify: of {len(records)} records in {store.folder}, "
+        say(f"nothing to certify: of {counted(len(records), 'record')} in {store.folder}, "
             + (", ".join(f"{count} are {state}" for state, count in counts.items()) or "none is there")
             + "; --all replays their classes all the same")
         return 0
@@ -60,7 +61,8 @@ def certify(options: argparse.Namespace, command: str) -> int:
     base = options.base or last_known(judge, wanted)
     with sides(options, base) as (before, after, out):
         other = f"with {before.python}" if options.python else base[:12]
-        say(f"{len(wanted)} records in {len(samples)} classes; before: {other}, after: this tree")
+        say(f"{counted(len(wanted), 'record')} in {counted(len(samples), 'class', 'classes')}; before: {other}, "
+            "after: this tree")
         replays, pair = compare_sides(samples, before, after, out, tasks, arms, options, judge)
     if pair is None:
         say("no class could be compared; nothing is carried")
@@ -164,11 +166,11 @@ def check(options: argparse.Namespace) -> int:
     options.base = base
     samples = choose(grouped, 0, tasks, given, say)
     with sides(options, base) as (before, after, out):
-        say(f"{path.name}: {len(samples)} classes, before: {base[:12]}, after: this tree")
+        say(f"{path.name}: {counted(len(samples), 'class', 'classes')}, before: {base[:12]}, after: this tree")
         judge = Judge.beside(Store(options.results))
         replays, _ = compare_sides(samples, before, after, out, tasks, arms, options, judge)
     if missing:
-        say(f"not checked: {len(missing)} classes of which there is no record here, such as {missing[0]}")
+        say(f"not checked: {counted(len(missing), 'class', 'classes')} of which there is no record here, such as {missing[0]}")
     if any(one.difference is not None for one in replays):
         say("it does not hold for this tree")
     elif len(replays) < len(grouped):

@@ -19,7 +19,7 @@ from benchmark.plan.matrix import Plan
 from benchmark.records.earlier import RecordError
 from benchmark.records.record import names_under, read_record
 from benchmark.records.store import RECORD, Store
-from benchmark.spec.plural import counted
+from benchmark.spec.plural import counted, worded
 from benchmark.spec.recipes import SETTINGS
 
 if TYPE_CHECKING:
@@ -27,17 +27,24 @@ if TYPE_CHECKING:
     from benchmark.runner.progress import View
 
 LOG_LINES = 3  # of a failed run, in the closing summary
-WHY_AGAIN = {"other code": "their code has changed since (benchmark certify shows whether that alters a result)",
-             "other data": "their data have changed since", "failed": "they failed, or their records cannot be read",
-             "carried": "asked for with --overwrite", "up to date": "asked for with --overwrite",
-             "weights wanted": "others start from their weights, which are not on this disk; their records hold, and stay "
-                               "until new ones take their place"}
+WHY_AGAIN = {  # by state: of one run, and of several
+    "other code": ("its code has changed since (benchmark certify shows whether that alters a result)",
+                   "their code has changed since (benchmark certify shows whether that alters a result)"),
+    "other data": ("its data have changed since", "their data have changed since"),
+    "failed": ("it failed, or its record cannot be read", "they failed, or their records cannot be read"),
+    "carried": ("asked for with --overwrite",) * 2, "up to date": ("asked for with --overwrite",) * 2,
+    "weights wanted": (
+        "others start from its weights, which are not on this disk; its record holds, and stays until a new one takes its "
+        "place",
+        "others start from their weights, which are not on this disk; their records hold, and stay until new ones take their "
+        "place")}
 
 
 def say_why_again(work: Todo) -> None:
     """Say so where runs are computed of which there is something."""
     for state, count in work.counts().items():
-        print(f"note: of these, {count} {'is' if count == 1 else 'are'} computed again: {WHY_AGAIN[state]}", flush=True)
+        one, several = WHY_AGAIN[state]
+        print(f"note: of these, {counted(count, 'is', 'are')} computed again: {worded(count, one, several)}", flush=True)
 
 
 def lone_runs(plan: Plan, store: Store, options: argparse.Namespace) -> str:

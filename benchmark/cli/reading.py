@@ -15,7 +15,7 @@ from benchmark.cli.context import load_registry, load_study, not_there, plugins_
 from benchmark.plan.names import pick
 from benchmark.records.record import may_be, names_in, names_under, read_record
 from benchmark.records.store import FAILURE, RECORD, Store, read_failure
-from benchmark.spec.plural import counted
+from benchmark.spec.plural import counted, worded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -192,8 +192,9 @@ def _make_report(options: argparse.Namespace, status: Status) -> int:
               + (f"; {counted(others, 'other result of a run does', 'other results of runs do')} not count, {named}"
                  if others else ""))
         if old := left_by_earlier(out, written):
-            print(f"note: an earlier report left {len(old)} tables or figures beside these, such as {old[0]}; remove them, or "
-                  "choose another folder with --out", file=sys.stderr)
+            print(f"note: an earlier report left {counted(len(old), 'table or figure', 'tables or figures')} beside these, such "
+                  f"as {old[0]}; remove {worded(len(old), 'it', 'them')}, or choose another folder with --out",
+                  file=sys.stderr)
     if options.open and not webbrowser.open(page.resolve().as_uri()):
         print(f"note: no browser opens here; the page is {page}", file=sys.stderr)
     found = {finding: analysis.count(finding) for finding in fatal if analysis.count(finding)}

@@ -107,8 +107,8 @@ def run_matrix(options: argparse.Namespace, command: str) -> int:
     pending = len(work.jobs)
     stacks = f", arms and seeds in lock-step by {lockstep}" if lockstep > 1 else ""
     shared = f", {processes} processes for each" if processes > 1 else ""
-    print(f"{counted(len(plan.jobs), 'run')}, {pending} to do, {jobs} at once{stacks}{shared}, {site.threads} "
-          f"thread{'s' * (site.threads > 1)} each; results in {store.folder}, the log of each run in "
+    print(f"{counted(len(plan.jobs), 'run')}, {pending} to do, {jobs} at once{stacks}{shared}, "
+          f"{counted(site.threads, 'thread')} each; results in {store.folder}, the log of each run in "
           f"{store.folder}/work/RUN/log.txt", flush=True)
     say_why_again(work)
     kept = dict.fromkeys(spec.name for spec in plan.specs).keys() - {job.spec.name for job in work.jobs}
@@ -152,6 +152,11 @@ def debug_runs(work: Todo, store: Store, site: Site) -> int:
     return 0
 
 
+def recorded(count: int) -> str:
+    """So many of them, before what they were"""
+    return counted(count, "recorded run was", "recorded runs were")
+
+
 def warn_of_other_conditions(held: Sequence[Header], site: Site) -> None:
     """Say so where runs that are kept were trained on another processor than those to come, in other stacks, or by another
     number of threads or processes, and will not be compared.
@@ -160,7 +165,7 @@ def warn_of_other_conditions(held: Sequence[Header], site: Site) -> None:
     if site.device == "cpu" or (site.device == "auto" and not count_gpus()):
         where, here = [header.place for header in held], processor_name()
         for place in sorted(set(where) - {here}):
-            print(f"note: {where.count(place)} recorded runs were computed on {place}; runs on {here} are not compared with "
+            print(f"note: {recorded(where.count(place))} computed on {place}; runs on {here} are not compared with "
                   "them", flush=True)
         told = [header.arithmetic for header in held if header.place == here and header.arithmetic]
         if unlike := sum(arithmetic != arithmetic_digest() for arithmetic in told):
@@ -168,15 +173,15 @@ def warn_of_other_conditions(held: Sequence[Header], site: Site) -> None:
                   "of today are not compared with them unless a certificate shows that both give the same bits", flush=True)
     threads = [header.threads for header in held]
     for number in sorted(set(threads) - {site.threads}):
-        print(f"note: {threads.count(number)} recorded runs were computed by {number} thread{'s' * (number > 1)} each; runs of "
+        print(f"note: {recorded(threads.count(number))} computed by {counted(number, 'thread')} each; runs of "
               f"{site.threads} are not compared with them (--jobs says how many runs share the cores)", flush=True)
     stacks = [header.lockstep for header in held]
     for places in sorted(set(stacks) - {lockstep}):
-        print(f"note: {stacks.count(places)} recorded runs were trained with --lockstep {places}; runs with --lockstep "
+        print(f"note: {recorded(stacks.count(places))} trained with --lockstep {places}; runs with --lockstep "
               f"{lockstep} are not compared with them", flush=True)
     others = [header.processes for header in held if header.processes != (processes,)]
     if others:
-        print(f"note: {len(others)} recorded runs were computed by {' or '.join(sorted({str(each[-1]) for each in others}))} "
+        print(f"note: {recorded(len(others))} computed by {' or '.join(sorted({str(each[-1]) for each in others}))} "
               f"processes each; runs of {processes} are not compared with them", flush=True)
 
 

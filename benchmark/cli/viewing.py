@@ -10,6 +10,7 @@ from benchmark.cli.context import load_registry, require_torch
 from benchmark.records.record import Record
 from benchmark.records.store import Store
 from benchmark.spec.contracts import Task
+from benchmark.spec.plural import counted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -51,7 +52,8 @@ def view_run(options: argparse.Namespace, command: str) -> int:
     ours, theirs = outputs
     changes = changes_of(ours, theirs, label_names(task.profiles[run.spec.profile]))
     gained, lost = ([change for change in changes if change.gained is side] for side in (True, False))
-    print(f"{len(changes)} test samples changed sides against {baseline.spec.name}: {len(gained)} gained, {len(lost)} lost")
+    print(f"{counted(len(changes), 'test sample')} changed sides against {baseline.spec.name}: {len(gained)} gained, "
+          f"{len(lost)} lost")
     if not changes:
         return 0
     half = max(options.number // 2, options.number - len(lost))

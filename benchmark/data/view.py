@@ -25,6 +25,7 @@ from benchmark.data.characters import CHARACTERS, as_texts
 from benchmark.data.embedded import DataError
 from benchmark.data.names import sample_names
 from benchmark.records.contrast import stretch
+from benchmark.spec.plural import counted
 from benchmark.spec.runspec import recipe_under
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def view_set(task: Task, options: argparse.Namespace) -> int:
         return 0
     path = options.out or Path(f"{task.name}-{profile}-{options.split}.png")
     write_sheet(inputs, sample_names(spec, batch) or None, path, task.modality)
-    print(f"{len(inputs)} samples of {task.name} {options.split}, profile {profile}: {path}")
+    print(f"{counted(len(inputs), 'sample')} of {task.name} {options.split}, profile {profile}: {path}")
     return 0
 
 

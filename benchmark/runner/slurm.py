@@ -29,6 +29,7 @@ from benchmark.records.store import Store
 from benchmark.runner.jobs import JobState, Submission, ask, has_failed_since, states_of_jobs
 from benchmark.runner.pool import Event, Todo
 from benchmark.runner.stacks import Stacks
+from benchmark.spec.plural import counted
 from benchmark.spec.runspec import RunSpec
 
 LOOK_S = 5.0  # between two questions to Slurm, ...
@@ -304,5 +305,5 @@ def is_done(store: Store, spec: RunSpec, replaced: Mapping[str, int | None]) -> 
 def describe(arrays: Sequence[Submission], resources: Resources) -> list[str]:
     """What was submitted, one line an array."""
     limit = timedelta(minutes=resources.minutes)
-    return [f"submitted: {len(one.groups)} jobs of {sum(map(len, one.groups))} runs as {one.job}, {limit} each before it is "
-            "requeued" for one in arrays]
+    return [f"submitted: {counted(len(one.groups), 'job')} of {counted(sum(map(len, one.groups)), 'run')} as {one.job}, "
+            f"{limit} each before it is requeued" for one in arrays]
