@@ -770,6 +770,8 @@ def test_a_shell_completes_commands_options_names_and_files(tmp_path, capsys):
     (tmp_path / "mine.yaml").touch()
     wanted = {"export-": "export-logs", "run --matr": "--matrix", "run --matrix evi": "evidence",
               "run --matrix mi": "mine.yaml", "run -t image": "imagenet", "run --arm self": "self-copy",
+              "run --arm finetune,m2p": "finetune,m2pt", "run -t imagenet,aud": "imagenet,audioset",
+              "status -x image,vid": "image,video", "run --setting fix,": "fix,pretrained fix,scratch",
               "info steel": "steelman", "export imagenet-f": "imagenet-fix-s0-abc", "report --results resu": "results",
               "run --profile pa": "paper"}
     program = f"source {script}\n" + "\n".join(
