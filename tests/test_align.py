@@ -158,10 +158,56 @@ def test_which_of_several_sets_of_weights_is_compared_is_said(tmp_path, capsys):
                "--out", str(tmp_path / "out"), "--permutations", "20", "--trained"]
     assert main([*command, str(tmp_path / "both.pth")]) == 0
     said = capsys.readouterr().out
-    assert f"of {tmp_path}/both.pth taken: the weights under 'model'; there are also model_ema" in said
+    assert (f"of {tmp_path}/both.pth taken: the weights under 'model'; there are also model_ema (--weights trained=model_ema)"
+            in said)
     assert "in all +1.0000" in said
+    assert main([*command, str(tmp_path / "both.pth"), "--weights", "trained=model_ema"]) == 0
+    said = capsys.readouterr().out
+    assert "taken: the weights under 'model_ema'; there are also model (--weights trained=model)" in said
+    assert "in all -1.0000" in said
     torch.save({"model_ema": average}, tmp_path / "average.pth")
     assert main([*command, str(tmp_path / "average.pth")]) == 0
     said = capsys.readouterr().out
     assert "taken" not in said
     assert "in all -1.0000" in said
+
+
+@pytest.mark.parametrize(("given", "said"), [
+    (["model_ema"], "--weights model_ema: expected FILE=NAME, FILE one of start, trained, auxiliary, such as trained="),
+    (["model=ema"], "--weights model=ema: expected FILE=NAME"),
+    (["auxiliary=model"], "--weights auxiliary=model: there is no --auxiliary; name its file, or leave this out"),
+    (["trained=a", "trained=b"], "--weights trained=b: of --trained a set is named already, 'a': give one"),
+    (["trained=student"], "no single set of weights 'student' in the file; it has (no name)")])
+def test_a_set_that_cannot_be_told_is_refused_in_one_line(given, said, tmp_path, capsys):
+    write(tmp_path / "start.safetensors", layers(1))
+    file = str(tmp_path / "start.safetensors")
+    options = [part for text in given for part in ("--weights", text)]
+    assert main(["align", "--start", file, "--trained", file, "--out", str(tmp_path / "out"), *options]) == 2
+    printed = capsys.readouterr().err
+    assert said in printed
+    assert printed.count("\n") == 1
+
+
+def test_factors_of_a_pathway_checkpoint_scale_its_auxiliaries_as_they_do_its_weights(tmp_path, capsys):
+    """y = gamma (W + s A) x: by the factors W moves along gamma A, of which the cosine with gamma W1 - gamma W0 is asked"""
+    start, auxiliary = layers(1), layers(2)
+    gamma = {f"blocks.{block}.ls{which}.gamma": torch.linspace(0.01, 3, 8) * which for block in (0, 1) for which in (1, 2)}
+    write(tmp_path / "start.safetensors", start, **gamma)
+    write(tmp_path / "trained.safetensors", {name: start[name] + 0.3 * auxiliary[name] for name in start}, **gamma, **{
+        f"{name}.aux_weight": tensor for name, tensor in auxiliary.items()}, **{
+        f"{name}.cross_modal_scale": torch.tensor([0.25]) for name in auxiliary})
+    read = read_blocks(tmp_path / "trained.safetensors")
+    for layer, which in (("attn.proj", 1), ("mlp.fc2", 2), ("attn.qkv", 0), ("mlp.fc1", 0)):
+        factor = gamma[f"blocks.1.ls{which}.gamma"][:, None] if which else 1
+        assert torch.equal(read.auxiliaries[f"blocks.1.{layer}"], auxiliary[f"blocks.1.{layer}"] * factor)
+    assert main(["align", "--start", str(tmp_path / "start.safetensors"), "--trained", str(tmp_path / "trained.safetensors"),
+                 "--out", str(tmp_path / "out")]) == 0
+    assert "in all +1.0000" in capsys.readouterr().out
+    assert set(pd.read_csv(tmp_path / "out" / "align.csv")["cosine"].round(5)) == {1.0}
+
+
+@pytest.mark.parametrize("size", [(), (1,), (7,), (8, 8)])
+def test_factors_that_do_not_fit_their_layer_are_left_over(size, tmp_path):
+    write(tmp_path / "odd.safetensors", layers(1), **{"blocks.0.ls1.gamma": torch.ones(size)})
+    with pytest.raises(CheckpointError, match=r"blocks\.0\.ls1\.gamma is left over"):
+        read_blocks(tmp_path / "odd.safetensors")

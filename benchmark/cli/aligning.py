@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import shlex
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 
 from benchmark.cli.context import require_torch
+
+ROLES = ("start", "trained", "auxiliary")  # of the files, as their options are called
 
 
 def align_checkpoints(options: argparse.Namespace, command: str) -> int:
@@ -21,15 +25,14 @@ def align_checkpoints(options: argparse.Namespace, command: str) -> int:
 
     if options.permutations < 20:
         raise ValueError(f"--permutations {options.permutations}: expected at least 20, to tell chance from")
-    start, trained = read_blocks(options.start), read_blocks(options.trained)
-    files = [(options.start, start), (options.trained, trained)]
-    if options.auxiliary is not None:
-        files.append((options.auxiliary, read_blocks(options.auxiliary)))
-    auxiliary = trained.auxiliaries if options.auxiliary is None else files[-1][1].weights
-    for path, blocks in files:
+    files = {role: path for role in ROLES if (path := getattr(options, role)) is not None}
+    wanted = sets_of(options.weights, files)
+    read = {role: read_blocks(path, wanted.get(role)) for role, path in files.items()}
+    start, trained = read["start"], read["trained"]
+    auxiliary = trained.auxiliaries if options.auxiliary is None else read["auxiliary"].weights
+    for role, blocks in read.items():
         if blocks.taken:
-            print(f"of {path} {blocks.taken}; for these, write them to a file of their own by benchmark convert {path} NAME "
-                  "--blocks-only --weights SET --out FILE, and compare that")
+            print(f"of {files[role]} {blocks.taken} (--weights {shlex.quote(f'{role}={blocks.other}')})")
     if others := summarise(list(start.others)):
         print(f"not compared, as only layers of attention and of an MLP of two layers are: {', '.join(others)}")
     if not auxiliary:
@@ -52,3 +55,18 @@ def align_checkpoints(options: argparse.Namespace, command: str) -> int:
         raise ValueError(f"{options.out} cannot be written ({error.strerror}); choose another folder with --out") from error
     print(f"written: {options.out}/align.csv, {options.out}/align.png")
     return 0
+
+
+def sets_of(texts: Sequence[str], files: Collection[str]) -> dict[str, str]:
+    """Which set of weights is wanted of which file, as `--weights ROLE=NAME` has it; raises `ValueError`."""
+    found: dict[str, str] = {}
+    for text in texts:
+        role, equals, name = text.partition("=")
+        if not equals or role not in ROLES:
+            raise ValueError(f"--weights {text}: expected FILE=NAME, FILE one of {', '.join(ROLES)}, such as trained=model_ema")
+        if role not in files:
+            raise ValueError(f"--weights {text}: there is no --{role}; name its file, or leave this out")
+        if role in found:
+            raise ValueError(f"--weights {text}: of --{role} a set is named already, {found[role]!r}: give one")
+        found[role] = name
+    return found

@@ -311,6 +311,9 @@ def build_parser() -> Parser:
                        help="A (default: those of the pathways in --trained, as the released ones have them)")
     audit.add_argument("--start", type=Path, required=True, metavar="FILE", help="the target's weights before training")
     audit.add_argument("--trained", type=Path, required=True, metavar="FILE", help="the same model after it")
+    audit.add_argument("--weights", action="append", default=[], metavar="FILE=NAME", help="which set, where the file of "
+                       "start, trained or auxiliary has several, such as trained=model_ema; may be repeated (default: as in "
+                       "convert)")
     audit.add_argument("--permutations", type=int, default=100, metavar="N", help="of chance (default: %(default)s)")
     audit.add_argument("--out", type=Path, default=Path("align"), metavar="DIR",
                        help="for align.csv and align.png (default: %(default)s)")

@@ -55,12 +55,16 @@ class Blocks:
     scales: dict[str, float]
     others: tuple[str, ...] = ()  # weights of its blocks that are of none of these layers
     taken: str = ""  # which of several sets of weights these are; "" where the file has one
+    other: str = ""  # the name of one that was not taken
 
 
-def read_blocks(path: Path) -> Blocks:
-    """Of any file that `convert` reads; raises `CheckpointError` where it has no such layers, or other numbers than weights."""
+def read_blocks(path: Path, weights: str | None = None) -> Blocks:
+    """Of any file that `convert` reads, and of several sets of weights in it those that `weights` names. LayerScale is a part
+    of the layers that it scales, and of their auxiliaries. Raises `CheckpointError` where there is no such set, it has no such
+    layers, or other numbers than weights.
+    """
     sets = read_sets(path)
-    chosen = sets.choose(None)
+    chosen = sets.choose(weights)
     tensors = sets.by_name[chosen]
     renamed, _, _ = rename(detect(tensors), tensors)
     weights = {name.removesuffix(".weight"): tensor for name, tensor in renamed.items() if LINEAR.match(name)}
@@ -80,7 +84,7 @@ def read_blocks(path: Path) -> Blocks:
     used = {f"{name}.{part}" for name in weights for part in ("weight", AUXILIARY, SCALE)}
     others = [name for name, tensor in renamed.items() if name.startswith("blocks.") and tensor.ndim > 1 and name not in used]
     return Blocks(weights, auxiliaries, {name: scale.mean().item() for name, scale in scales.items()}, tuple(others),
-                  sets.told(chosen))
+                  sets.told(chosen), next((name for name in sets.by_name if name != chosen), ""))
 
 
 def align(auxiliary: Mapping[str, Tensor], start: Mapping[str, Tensor], trained: Mapping[str, Tensor],

@@ -194,15 +194,19 @@ def _joined(tensors: dict[str, Tensor], reshaped: list[str]) -> dict[str, Tensor
 
 
 def _scaled(tensors: dict[str, Tensor], reshaped: list[str]) -> dict[str, Tensor]:
-    """Factors on the outputs of attention and MLP, in the weights and biases of the layers that they come from"""
+    """Factors on the outputs of attention and MLP, in the weights and biases of the layers that they come from, and in those of
+    their pathways, whose outputs are added before the factors are applied."""
     for name in [name for name in tensors if LAYER_SCALE.search(name)]:
         start, _, which = name.removesuffix(".gamma").rpartition(".")
         layer = f"{start}.{'attn.proj' if which == 'ls1' else 'mlp.fc2'}"
-        names = f"{layer}.weight", f"{layer}.bias"
-        if not all(name in tensors and tensors[name].is_floating_point() for name in names):  # others are for `fault_of` to see
+        parts = {part: f"{layer}.{part}" for part in ("weight", "bias", "aux_weight", "aux_bias")
+                 if f"{layer}.{part}" in tensors}
+        sizes = {tuple(tensors[own].shape[:1]) for own in parts.values()}
+        if not {"weight", "bias"} <= parts.keys() or sizes != {tuple(tensors[name].shape)} or not all(
+                tensors[own].is_floating_point() for own in parts.values()):  # which is for those who ask to see
             continue
         factor = tensors.pop(name).float()
-        tensors[f"{layer}.weight"] = tensors[f"{layer}.weight"].float() * factor[:, None]
-        tensors[f"{layer}.bias"] = tensors[f"{layer}.bias"].float() * factor
+        for own in parts.values():
+            tensors[own] = tensors[own].float() * factor.reshape(-1, *[1] * (tensors[own].ndim - 1))
         reshaped.append(f"{name} into {layer}")
     return tensors
