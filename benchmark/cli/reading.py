@@ -192,9 +192,9 @@ def _make_report(options: argparse.Namespace, status: Status) -> int:
               + (f"; {counted(others, 'other result of a run does', 'other results of runs do')} not count, {named}"
                  if others else ""))
         if old := left_by_earlier(out, written):
-            print(f"note: an earlier report left {counted(len(old), 'table or figure', 'tables or figures')} beside these, such "
-                  f"as {old[0]}; remove {worded(len(old), 'it', 'them')}, or choose another folder with --out",
-                  file=sys.stderr)
+            left = counted(len(old), "table or figure", "tables or figures")
+            print(f"note: an earlier report left {left} beside these, such as {old[0]}; remove "
+                  f"{worded(len(old), 'it', 'them')}, or choose another folder with --out", file=sys.stderr)
     if options.open and not webbrowser.open(page.resolve().as_uri()):
         print(f"note: no browser opens here; the page is {page}", file=sys.stderr)
     found = {finding: analysis.count(finding) for finding in fatal if analysis.count(finding)}

@@ -132,8 +132,15 @@ def _source(module: str) -> Path | None:
         if spec is None or spec.submodule_search_locations is None:
             return None
         name = f"{name}.{part}"
-        spec = PathFinder.find_spec(name, spec.submodule_search_locations)
+        places = tuple(spec.submodule_search_locations)
+        spec = _find_ours(name, places) if top in PACKAGES else PathFinder.find_spec(name, places)
     return Path(spec.origin) if spec is not None and spec.origin and spec.origin.endswith(".py") else None
+
+
+@functools.cache
+def _find_ours(name: str, places: tuple[str, ...]) -> ModuleSpec | None:
+    """What is in these folders by this name, looked up once: every kind of run asks for the same, and most are no modules."""
+    return PathFinder.find_spec(name, places)
 
 
 @functools.cache
