@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,7 @@ from benchmark.plan.given import given_weights
 from benchmark.records.store import Store
 from benchmark.spec.recipes import ModelShape
 from benchmark.spec.weightfile import BlockShape, Origin, read_origin
+from benchmark.transfer.align import read_blocks
 from benchmark.transfer.convert import convert, convert_blocks, write
 from benchmark.transfer.namings import detect
 from benchmark.transfer.published import read_sets
@@ -185,6 +188,26 @@ def test_point_maes_convolutions_are_our_linear_layers(tmp_path):
         expected = second(joined).amax(2).view(2, 5, 384)
         tokens = ours.tokenizer.point_net(groups)
     torch.testing.assert_close(tokens, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_biases_that_no_block_has_are_0(tmp_path):
+    """As in models without biases; one that some blocks have is missing in the others."""
+    state = mae()["model"]
+    bare = {name: tensor for name, tensor in state.items()
+            if not (name.startswith("blocks.") and name.endswith(("proj.bias", "fc1.bias", "norm1.bias")))}
+    torch.save({"model": bare}, tmp_path / "bare.pth")
+    conversion = convert(tmp_path / "bare.pth", TASKS["imagenet"], shape_of("imagenet"))
+    for part in ("attn.proj", "mlp.fc1", "norm1"):
+        assert not conversion.tensors[f"blocks.1.{part}.bias"].any()
+    assert torch.equal(conversion.tensors["blocks.1.mlp.fc2.bias"], state["blocks.1.mlp.fc2.bias"])
+    assert "blocks.N.attn.proj.bias, with 0" in conversion.describe()
+
+
+def test_a_file_of_an_unknown_format_is_named(tmp_path):
+    torch.save({"h.0.attn.c_attn.weight": torch.ones(2, 6)}, tmp_path / "other.pth")
+    for read in (read_blocks, partial(convert_blocks, num_heads=1)):
+        with pytest.raises(CheckpointError, match=rf"checkpoint {re.escape(str(tmp_path))}/other\.pth: weights of an unknown"):
+            read(tmp_path / "other.pth")
 
 
 def test_what_does_not_fit_is_refused_with_every_key(tmp_path):
@@ -489,8 +512,16 @@ def test_options_are_hinted_at_only_where_they_help(tmp_path):
     other_channels = refusal({**state, "patch_embed.proj.weight": torch.zeros(WIDTH, 1, 16, 16)})
     assert "with --blocks-only" in other_channels
     assert "--interpolate" not in other_channels
-    for hopeless in (refusal(state, depth=3), refusal(state, embed_dim=96, num_heads=3)):
-        assert "--" not in hopeless
+    assert f"does not fit imagenet, as it has {DEPTH} blocks of width {WIDTH}, and the model 3 of {WIDTH} (--set "\
+           f"shape.depth={DEPTH}): missing blocks.N." in refusal(state, depth=3)
+    assert (f"{DEPTH} blocks of width {WIDTH}, and the model {DEPTH} of 96 (--set shape.embed_dim={WIDTH} --set "
+            "shape.num_heads=N, as many as it has): ") in refusal(state, embed_dim=96, num_heads=3)
+    assert "(--set shape.mlp_ratio=4): " in refusal(state, mlp_ratio=2)
+    for pair in ("2.", "01."):
+        numbered = {name.replace("blocks.1.", f"blocks.{pair}"): tensor for name, tensor in state.items()}
+        assert f"imagenet, as its blocks are numbered 0, {pair[:-1]} and not from 0 on: missing" in refusal(numbered)
+    broken = {**state, "blocks.1.attn.proj.weight": torch.zeros(4, 4)}
+    assert "--" not in refusal(broken)
 
 
 def test_what_is_said_after_converting_blocks_alone_can_be_done(tmp_path, capsys):
@@ -500,7 +531,9 @@ def test_what_is_said_after_converting_blocks_alone_can_be_done(tmp_path, capsys
     assert main([*command, "--blocks-only"]) == 0
     assert "as an auxiliary of other modalities: benchmark run -x image --start image=" in capsys.readouterr().out
     assert main(command) == 0
-    assert "train from it with: benchmark run --start image=" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"train from it with: benchmark run --start image={tmp_path / 'ours.safetensors'} --profile paper --set " \
+           f"shape.depth={DEPTH}\n" in said
 
 
 def test_an_unknown_format_lists_those_that_are_known():

@@ -66,7 +66,9 @@ def _encoder_of_a_task(options: argparse.Namespace, tasks: Mapping[str, Task]) -
     modality = task.modality
     use = (f"blocks alone, as an auxiliary of other modalities: benchmark run -x {modality} --start" if options.blocks_only
            else "train from it with: benchmark run --start")
-    return conversion, f"{use} {shlex.join([f'{modality}={options.out}', *plugins_given(options)])}"
+    same = ["--profile", options.profile] if options.profile != "tiny" else []  # which run has where nothing is said
+    same += [part for text in options.overrides for part in ("--set", text)]
+    return conversion, f"{use} {shlex.join([f'{modality}={options.out}', *same, *plugins_given(options)])}"
 
 
 def _blocks_of_a_file(options: argparse.Namespace, tasks: Mapping[str, Task]) -> tuple[Conversion, str]:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from benchmark.model.weights import CheckpointError
 from benchmark.transfer.namings import detect, fault_of, rename
-from benchmark.transfer.published import read_sets
+from benchmark.transfer.published import read_sets, told_of
 
 LAYERS = ("attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2")  # of a block
 LINEAR = re.compile(rf"^blocks\.\d+\.({'|'.join(map(re.escape, LAYERS))})\.weight$")
@@ -64,9 +64,10 @@ def read_blocks(path: Path, weights: str | None = None) -> Blocks:
     layers, or other numbers than weights.
     """
     sets = read_sets(path)
-    chosen = sets.choose(weights)
-    tensors = sets.by_name[chosen]
-    renamed, _, _ = rename(detect(tensors), tensors)
+    with told_of(path):
+        chosen = sets.choose(weights)
+        tensors = sets.by_name[chosen]
+        renamed, _, _ = rename(detect(tensors), tensors)
     weights = {name.removesuffix(".weight"): tensor for name, tensor in renamed.items() if LINEAR.match(name)}
     if not weights:
         raise CheckpointError(f"checkpoint {path} has no blocks of a vision transformer; it begins with "

@@ -25,7 +25,7 @@ from benchmark.spec.recipes import ModelShape
 from benchmark.spec.weightfile import NAME, BlockShape, Origin, read_origin
 from benchmark.transfer.kinds import Kind, check_width, kind_of, place_norms, reasons
 from benchmark.transfer.namings import HEAD_NORM, Naming, detect, fault_of, index_of, rename
-from benchmark.transfer.published import PART, files_of, read_sets
+from benchmark.transfer.published import PART, files_of, read_sets, told_of
 
 NORM = ("norm.weight", "norm.bias")
 POSITIONS = "tokenizer.pos_embed"
@@ -86,7 +86,7 @@ def convert(path: Path, task: Task, shape: ModelShape, *, blocks_only: bool = Fa
     wrong = _differences(own, renamed)
     if wrong:
         hints = reasons(wrong) + (_hints(own, renamed, model, shape) if not blocks_only else [])
-        _refuse(path, naming, f"does not fit {task.name}", wrong, hints)
+        _refuse(path, naming, f"does not fit {task.name}{_other_sizes(renamed, shape)}", wrong, hints)
     conversion.blocks = BlockShape(**{name: getattr(shape, name) for name in BlockShape.model_fields})
     conversion.modality = task.modality
     conversion.tensors = {name: renamed[name].to(own[name].dtype).contiguous() for name in own}
@@ -129,7 +129,7 @@ def convert_blocks(path: Path, *, num_heads: int | None = None, first: int | Non
     own = {f"blocks.{name}": tensor for name, tensor in blocks.state_dict().items()}
     _fill_biases(own, renamed, conversion)
     if wrong := _differences(own, renamed):
-        _refuse(path, naming, "has other blocks than ours", wrong, reasons(wrong))
+        _refuse(path, naming, f"has other blocks than ours{_other_numbers(renamed)}", wrong, reasons(wrong))
     conversion.tensors = {name: renamed[name].to(own[name].dtype).contiguous() for name in own}
     return conversion
 
@@ -137,10 +137,11 @@ def convert_blocks(path: Path, *, num_heads: int | None = None, first: int | Non
 def _read(path: Path, weights: str | None) -> tuple[dict[str, Tensor], Conversion, Naming, Kind]:
     """Weights under our names, with norms where ours have them, and what is known of them so far"""
     sets = read_sets(path)
-    chosen = sets.choose(weights)
-    naming = detect(sets.by_name[chosen])
-    kind = kind_of(path, chosen, naming, sets.by_name[chosen])
-    renamed, dropped, reshaped = rename(naming, sets.by_name[chosen])
+    with told_of(path):
+        chosen = sets.choose(weights)
+        naming = detect(sets.by_name[chosen])
+        kind = kind_of(path, chosen, naming, sets.by_name[chosen])
+        renamed, dropped, reshaped = rename(naming, sets.by_name[chosen])
     check_width(path, kind, renamed)
     conversion = Conversion({}, naming.name, [*sets.left_out, *dropped], reshaped=reshaped, differences=kind.differences())
     if kind.post_norm:
@@ -203,6 +204,30 @@ def _differences(own: Mapping[str, Tensor], renamed: Mapping[str, Tensor]) -> li
     return wrong
 
 
+def _other_numbers(renamed: Mapping[str, Tensor]) -> str:
+    """How blocks are numbered where that is not 0, 1, 2 and so on; "" else"""
+    numbers = list(dict.fromkeys(name.split(".")[1] for name in renamed if name.startswith("blocks.")))
+    if sorted(numbers) == sorted(map(str, range(len(numbers)))):
+        return ""
+    return f", as its blocks are numbered {', '.join([*numbers[:4], *(['...'] if numbers[4:] else [])])} and not from 0 on"
+
+
+def _other_sizes(renamed: Mapping[str, Tensor], shape: ModelShape) -> str:
+    """In which sizes blocks are not the model's, as options that would make them so; "" where in none or nothing tells"""
+    proj, fc1 = ({tensor.shape for name, tensor in renamed.items() if name.startswith("blocks.") and name.endswith(part)}
+                 for part in (".attn.proj.weight", ".mlp.fc1.weight"))
+    alike = len(proj) == len(fc1) == 1 and all(len(size) == 2 and min(size) > 0 for size in (*proj, *fc1))
+    if (others := _other_numbers(renamed)) or not alike:
+        return others
+    width, hidden, depth = min(proj)[0], min(fc1)[0], len({index_of(name) for name in renamed if name.startswith("blocks.")})
+    sizes = {"embed_dim": width, "depth": depth, "mlp_ratio": hidden / width}
+    options = [f"--set shape.{name}={value:.9g}" for name, value in sizes.items() if value != getattr(shape, name)]
+    if width != shape.embed_dim:
+        options.append("--set shape.num_heads=N, as many as it has")
+    return (f", as it has {counted(depth, 'block')} of width {width}, and the model {shape.depth} of {shape.embed_dim} "
+            f"({' '.join(options)})" if options else "")
+
+
 def _hints(own: Mapping[str, Tensor], renamed: dict[str, Tensor], model: Encoder, shape: ModelShape) -> list[str]:
     """The options under which weights that do not fit would"""
     fitted = dict(renamed)
@@ -228,9 +253,12 @@ def _fill(own: Mapping[str, Tensor], renamed: dict[str, Tensor], model: Encoder,
 
 
 def _fill_biases(own: Mapping[str, Tensor], renamed: dict[str, Tensor], conversion: Conversion) -> None:
-    """Biases of qkv that a format has not, which is the same as 0"""
+    """Biases of qkv that a format has not, and others that no block has, which is the same as 0"""
+    held = {name.split(".", 2)[-1] for name in renamed if name.startswith("blocks.")}
     for name, tensor in own.items():
-        if name not in renamed and name.endswith("attn.qkv.bias") and name.removesuffix("bias") + "weight" in renamed:
+        absent = name.startswith("blocks.") and name.endswith(".bias") and name not in renamed
+        part = name.split(".", 2)[-1]
+        if absent and (part == "attn.qkv.bias" or part not in held) and name.removesuffix("bias") + "weight" in renamed:
             renamed[name] = torch.zeros(tensor.shape)
             conversion.filled.append(f"{name}, with 0")
 

@@ -11,6 +11,7 @@ import struct
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,6 +64,17 @@ class Sets:
         others = [name for name in self.by_name if name != chosen]
         called = f"the weights under {chosen!r}" if chosen else "the weights under no name"
         return f"taken: {called}; there are also {', '.join(own or '(no name)' for own in others)}" if others else ""
+
+
+@contextmanager
+def told_of(path: Path) -> Iterator[None]:
+    """A fault of what is in a file is raised with the name of the file."""
+    try:
+        yield
+    except CheckpointError as error:
+        if str(path) in str(error):
+            raise
+        raise CheckpointError(f"checkpoint {path}: {error}") from error
 
 
 def read_sets(path: Path) -> Sets:
