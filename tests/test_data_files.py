@@ -449,6 +449,21 @@ def test_a_backslash_in_the_name_of_a_file_parts_nothing(tmp_path):
     assert prepare(KINETICS, videos).faults() == []
 
 
+def test_what_is_no_file_is_called_what_it_is(tmp_path):
+    videos = make_kinetics(tmp_path / "videos", 5)
+    names = ("train/abseiling/2.webm", "train/riding a bike/1.mp4", "train/riding a bike/3.mp4")
+    link, folder, pipe = (videos / name for name in names)
+    for path in (link, folder, pipe):
+        path.unlink()
+    link.symlink_to("moved away.webm")
+    folder.mkdir()
+    os.mkfifo(pipe)
+    assert sorted(prepare(KINETICS, videos).faults()) == [
+        f"{names[0]}: is a link to moved away.webm, which is not there; put the file itself in its place",
+        f"{names[1]}: is a folder and no file; remove it, or correct the list",
+        f"{names[2]}: is a device or a pipe and no file; remove it, or correct the list"]
+
+
 @pytest.mark.parametrize("change", [str.upper, lambda name: unicodedata.normalize("NFD", name)], ids=("case", "NFD"))
 def test_a_name_that_is_spelled_in_other_letters_is_named(tmp_path, change):
     videos = make_kinetics(tmp_path / "videos", 5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import struct
+import warnings
 import zlib
 from pathlib import Path
 
@@ -119,6 +120,21 @@ def test_grey_and_odd_pictures_become_rgb_and_a_bomb_is_refused(tmp_path, monkey
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50)
     with pytest.raises(DataError, match="cannot be read"):
         decode_picture(tmp_path / "L.png")
+
+
+def test_a_broken_block_of_exif_is_passed_over_without_a_word(tmp_path):
+    """As in some pictures of ImageNet, of which pillow warns without their names."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (20, 10), (200, 0, 0)).save(tmp_path / "a.JPEG", exif=exif)
+    content = bytearray((tmp_path / "a.JPEG").read_bytes())
+    at = content.find(b"Exif\0\0") + 10
+    content[at : at + 4] = (0x00FFFFFF).to_bytes(4, "little")  # where its list begins: far behind its end
+    (tmp_path / "a.JPEG").write_bytes(content)
+    with pytest.warns(UserWarning, match="Corrupt EXIF data"), Image.open(tmp_path / "a.JPEG") as image:
+        image.convert("RGB")
+    with warnings.catch_warnings(action="error"):
+        assert decode_picture(tmp_path / "a.JPEG").size == (20, 10)
 
 
 def test_a_file_that_goes_bad_later_ends_the_run_in_one_line(root, monkeypatch):

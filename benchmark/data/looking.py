@@ -41,9 +41,7 @@ def look_at(root: Path, links: bool, look: Callable[[Path], None], path: str) ->
     try:
         full = inside(root, path, links)
         if not full.is_file():
-            other = _spellings(full.parent).get(_spelling(full.name))
-            return ("missing" if other is None else f"is not there, and {other!r} is, which is spelled in other letters; "
-                    "rename it or correct the list"), 0, "", 0
+            return printable(_why_no_file(full)), 0, "", 0
         before = full.stat()
         look(full)
         digest, after = digest_of(full), full.stat()
@@ -54,6 +52,17 @@ def look_at(root: Path, links: bool, look: Callable[[Path], None], path: str) ->
         expected = isinstance(error, (DataError, OSError)) and str(error)
         said = (expected or f"{type(error).__name__}: {error}").replace(str(root / path), printable(path))
         return printable(" ".join(said.split())), 0, "", 0
+
+
+def _why_no_file(path: Path) -> str:
+    """What is in the place of a file, and what to do; "missing" where nothing is."""
+    if path.is_symlink():
+        return f"is a link to {os.readlink(path)}, which is not there; put the file itself in its place"
+    if path.exists():
+        return f"is {'a folder' if path.is_dir() else 'a device or a pipe'} and no file; remove it, or correct the list"
+    other = _spellings(path.parent).get(_spelling(path.name))
+    return "missing" if other is None else (f"is not there, and {other!r} is, which is spelled in other letters; rename it or "
+                                            "correct the list")
 
 
 def _spelling(name: str) -> str:

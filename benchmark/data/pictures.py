@@ -6,6 +6,7 @@ import functools
 import math
 import os
 import random as python_random
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,7 @@ BITS, PHOTOMETRIC, WHITE_IS_ZERO = 258, 262, 0  # tags of TIFF, and the value of
 WIDTH, HEIGHT = 256, 257  # tags of TIFF
 PLANES, APART = 284, 2  # a tag of TIFF, and its value where each colour is a plane of its own
 START_OF_SCAN, END_OF_IMAGE = b"\xff\xda", b"\xff\xd9"  # of JPEG
+HARMLESS = ("Corrupt EXIF data", "Palette images with Transparency")  # of which pillow warns, without the name of the file
 LONGEST = 2**13  # of a side that a whole picture is resized to; of a longer one only the part that is wanted
 
 
@@ -34,7 +36,7 @@ def decode_picture(path: Path) -> Image.Image:
     drops transparency.
     """
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        with _without_warnings(), Image.open(path, formats=FORMATS) as image:
             if isinstance(image, TiffImageFile) and image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
                 # Pillow would turn TIFF alone as it loads, and scrambles one of a single channel that it lays on its side.
                 image.getexif()[ExifTags.Base.Orientation] = 1
@@ -58,6 +60,14 @@ def decode_picture(path: Path) -> Image.Image:
         raise
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError, SyntaxError) as error:
         raise DataError(f"picture {path} cannot be read: {found_instead(path) or error}") from error
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    with warnings.catch_warnings():
+        for message in HARMLESS:
+            warnings.filterwarnings("ignore", message)
+        yield
 
 
 def _ends_in_zeros(path: Path, form: str | None) -> bool:
