@@ -145,6 +145,38 @@ def test_a_run_that_is_named_without_its_id_is_the_one_that_is_meant():
         find_record(wanted.rpartition("-")[0], records)
 
 
+def test_a_run_whose_record_cannot_be_read_is_no_unknown_one(tmp_path, capsys):
+    record, other = make_matrix(["imagenet"], ["audio"], range(1), scratch=False)[:2]
+    for one in (record, other):
+        Store(tmp_path).save(one)
+    file = tmp_path / "runs" / record.spec.name / "record.json"
+    file.write_bytes(file.read_bytes()[:500])
+    for command in ("view", "reproduce"):
+        for name in (record.spec.name, record.run_id):
+            assert main([command, name, "--results", str(tmp_path)]) == 2
+            said = capsys.readouterr().err
+            assert f"the record of {record.spec.name} cannot be read, and the run is to be computed again: {file}: " in said
+            assert said.count("\n") == 1
+
+
+def test_a_folder_that_is_given_twice_counts_once(tmp_path, capsys):
+    results = tmp_path / "results"
+    record, other = make_matrix(["imagenet"], ["audio"], range(1), scratch=False)[:2]
+    for one in (record, other):
+        Store(results).save(one)
+    (results / "runs" / record.spec.name / "record.json").write_text("{}")
+    (tmp_path / "link").symlink_to(results)
+    twice = ["--results", str(results), "--results", f"{tmp_path}/link/"]
+    assert main(["report", *twice, "--format", "md", "--only", "provenance"]) == 0
+    said = capsys.readouterr().out
+    assert f"{results}/report/report.md, and 1 other page, table or figure, from 1 record; 1 run or file has no" in said
+    assert "copy" not in said
+    assert main(["export-logs", *twice, "--out", str(tmp_path / "logs")]) == 0
+    said = capsys.readouterr().out
+    assert said.count("left out: ") == 1
+    assert "older record" not in said
+
+
 def test_a_report_of_a_folder_whose_name_is_no_text_is_written(tmp_path):
     document = Document(tmp_path, ("html",))
     assert document.file("report.html", "benchmark report --results lat\udce4in", "html")
@@ -153,8 +185,9 @@ def test_a_report_of_a_folder_whose_name_is_no_text_is_written(tmp_path):
 
 def test_the_folder_of_runs_is_told_from_the_results_folder(computed_elsewhere, capsys):
     folder = computed_elsewhere[-1]
-    assert main(["report", "--results", f"{folder}/runs"]) == 2
-    assert f"which is the one above it: --results {folder}\n" in capsys.readouterr().err
+    for command in ("report", "status", "export-logs"):
+        assert main([command, "--results", f"{folder}/runs"]) == 2
+        assert f"which is the one above it: --results {folder}\n" in capsys.readouterr().err
 
 
 def test_status_of_a_matrix_as_json_has_every_run(computed_elsewhere, capsys):

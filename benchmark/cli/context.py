@@ -124,8 +124,16 @@ def folder_of(matrix: Matrix, profile: str, limit: int | None = None) -> str:
 
 
 def not_there(folder: Path) -> str:
-    """For an error message: whether a folder without results is one at all"""
-    return "" if may_be(str(folder)) else " (there is no such folder)"
+    """For an error message: why a folder without results has none, as far as it can be seen"""
+    if not may_be(str(folder)):
+        return " (there is no such folder)"
+    return "" if folder.is_dir() else " (it is a file, and no folder)"
+
+
+def refuse_inner(folder: Path) -> None:
+    """Raises `ValueError` for the folder `runs` of a results folder, which is easily given in its place."""
+    if folder.name == "runs" and next(folder.glob("*/*.json"), None) is not None:
+        raise ValueError(f"{folder} has the runs of a results folder, which is the one above it: --results {folder.parent}")
 
 
 def has_torch() -> bool:

@@ -9,7 +9,7 @@ from benchmark.cli.conditions import conditions_told
 from benchmark.cli.reading import check_results
 from benchmark.plan.names import pick
 from benchmark.records.record import Record
-from benchmark.records.store import Store
+from benchmark.records.store import Store, each_once
 from benchmark.spec.plural import counted
 
 FORMATS = ("tensorboard", "csv", "parquet")
@@ -22,7 +22,7 @@ def export_logs(options: argparse.Namespace, command: str) -> int:
     if not formats:
         raise ValueError(f"--to: expected some of {', '.join(FORMATS)}")
     check_packages(formats)
-    folders = options.results or [Path("results/tiny")]
+    folders = each_once(options.results or [Path("results/tiny")])
     runs: dict[str, tuple[Record, Store]] = {}
     problems, older = [], 0
     for folder in folders:

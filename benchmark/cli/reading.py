@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.cli.closing import note_beside
-from benchmark.cli.context import load_registry, load_study, not_there, plugins_given
+from benchmark.cli.context import load_registry, load_study, not_there, plugins_given, refuse_inner
 from benchmark.plan.names import pick
 from benchmark.records.record import may_be, names_in, names_under, read_record
-from benchmark.records.store import FAILURE, RECORD, Store, read_failure
+from benchmark.records.store import FAILURE, RECORD, Store, each_once, read_failure
 from benchmark.spec.plural import counted, worded
 
 if TYPE_CHECKING:
@@ -105,8 +105,7 @@ def judge_all(options: argparse.Namespace) -> dict[str, Judgement]:
 def check_results(folder: Path) -> None:
     """Raises `ValueError` for what is no results folder, or one in which no run has come to a record or a failure; `OSError`
     for one that cannot be looked at."""
-    if folder.name == "runs" and next(folder.glob("*/*.json"), None) is not None:
-        raise ValueError(f"{folder} has the runs of a results folder, which is the one above it: --results {folder.parent}")
+    refuse_inner(folder)
     if not any(may_be(f"{folder}/runs/{name}/{file}") for name in names_under(folder) for file in (RECORD, FAILURE)):
         raise ValueError(f"no results in {folder}{not_there(folder)}; run a matrix first, for example: "
                          "benchmark run --matrix smoke")
@@ -139,7 +138,7 @@ def _make_report(options: argparse.Namespace, status: Status) -> int:
     if options.compare and "compare" not in parts:
         raise ValueError("--compare is shown in the part compare: name it in --only, too")
     fatal = pick([options.fail_on or ""], dict.fromkeys(FINDINGS), "finding")
-    folders = options.results or [Path("results/tiny")]
+    folders = each_once(options.results or [Path("results/tiny")])
     for folder in [*folders, *(options.compare or [])]:
         check_results(folder)
     tasks, arms = load_registry(options.plugins)
@@ -185,7 +184,8 @@ def _make_report(options: argparse.Namespace, status: Status) -> int:
         copies = sum(record == counts for _, record, counts in spares)
         others = len(spares) - copies
         named = "named in the report" if "left-out" in parts else "which --only left-out names"
-        print(f"{said[0]}\n\n{page}, and {len(written) - 1} other pages, tables and figures, from "
+        more = counted(len(written) - 1, "other page, table or figure", "other pages, tables and figures")
+        print(f"{said[0]}\n\n{page}{f', and {more},' * (len(written) > 1)} from "
               + counted(len(records), "record")
               + (f"; {counted(lost, 'run or file has', 'runs or files have')} no result, {named}" if lost else "")
               + (f"; {counted(copies, 'copy of a record counts', 'copies of records count')} once, {named}" if copies else "")

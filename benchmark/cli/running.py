@@ -228,8 +228,8 @@ def reproduce_run(options: argparse.Namespace, command: str) -> int:
     source = Store(options.results)
     if options.out is not None and options.out.resolve() == source.folder.resolve():
         raise ValueError(f"--out {options.out} is where the record to compare with lies; name another folder")
-    records, _ = source.records()
-    record = find_record(options.run_name, records)
+    records, problems = source.records()
+    record = find_record(options.run_name, records, problems)
     tasks, arms = load_registry(options.plugins)
     plan = plan_again(record, records, tasks, arms, Judge.beside(source))
     require_torch()

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.cli.context import load_registry, make_plan, names_a_choice, not_there
+from benchmark.cli.context import load_registry, make_plan, names_a_choice, not_there, refuse_inner
 from benchmark.plan.matrix import Plan
 from benchmark.provenance.currency import AGAIN, STATES, Judge, Standing, carried_note, doubts_of
 from benchmark.records.headers import Header, spare_folders
@@ -63,6 +63,7 @@ def print_held(options: argparse.Namespace) -> int:
         if not total and not unreadable:
             return 0
     if not total and not unreadable:
+        refuse_inner(store.folder)
         raise ValueError(f"no results in {store.folder}{not_there(store.folder)}; run a matrix first, for example: "
                          "benchmark run --matrix smoke, or name one with --matrix to see its runs")
     width = max(map(len, states), default=0)

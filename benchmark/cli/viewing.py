@@ -27,8 +27,8 @@ def view_run(options: argparse.Namespace, command: str) -> int:
     if options.number < 1:
         raise ValueError(f"--number {options.number}: expected at least 1 sample")
     store = Store(options.results)
-    records, _ = store.records()
-    run = find_record(options.run_name, records)
+    records, problems = store.records()
+    run = find_record(options.run_name, records, problems)
     if run.spec.kind != "train" or run.spec.role == "baseline":
         raise ValueError(f"{run.spec.name} is {'a pretraining' if run.spec.kind != 'train' else 'a baseline itself'}; name "
                          "a run of another arm")

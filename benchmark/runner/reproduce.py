@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from pydantic import ValidationError
 
@@ -42,11 +43,16 @@ class Comparison:
         return self.then is not None and self.now is not None and abs(self.now - self.then) <= tolerance
 
 
-def find_record(name: str, records: Sequence[Record]) -> Record:
-    """By name or run id; raises `ValueError` naming the nearest."""
+def find_record(name: str, records: Sequence[Record], problems: Sequence[str] = ()) -> Record:
+    """By name or run id; raises `ValueError` naming the nearest, or why its record cannot be read: `problems` are "file: why"
+    each."""
     for record in records:
         if name in (record.run_id, record.spec.name):
             return record
+    for problem in problems:
+        folder = Path(problem.partition(": ")[0]).parent.name
+        if folder == name or folder.endswith(f"-{name}"):
+            raise ValueError(f"the record of {folder} cannot be read, and the run is to be computed again: {problem}")
     if not records:
         raise ValueError(f"no run {name!r}: there is no record in this results folder; name another with --results")
     names = [record.spec.name for record in records]

@@ -66,25 +66,24 @@ def read_blocks(path: Path, weights: str | None = None) -> Blocks:
     sets = read_sets(path)
     with told_of(path):
         chosen = sets.choose(weights)
-        tensors = sets.by_name[chosen]
-        renamed, _, _ = rename(detect(tensors), tensors)
-    weights = {name.removesuffix(".weight"): tensor for name, tensor in renamed.items() if LINEAR.match(name)}
-    if not weights:
+        renamed, _, _ = rename(detect(sets.by_name[chosen]), sets.by_name[chosen])
+    layers = {name.removesuffix(".weight"): tensor for name, tensor in renamed.items() if LINEAR.match(name)}
+    if not layers:
         raise CheckpointError(f"checkpoint {path} has no blocks of a vision transformer; it begins with "
                               f"{', '.join(list(renamed)[:3])}")
     if beside := [name for name in renamed if BESIDE.match(name)]:
         raise CheckpointError(f"checkpoint {path}: {beside[0]} is left over, so what its layer computes with is not its weight "
                               "alone; write the weights out in full first")
-    auxiliaries, scales = ({name: renamed[f"{name}.{part}"] for name in weights if f"{name}.{part}" in renamed}
+    auxiliaries, scales = ({name: renamed[f"{name}.{part}"] for name in layers if f"{name}.{part}" in renamed}
                            for part in (AUXILIARY, SCALE))
-    for part, tensors in (("weight", weights), (AUXILIARY, auxiliaries), (SCALE, scales)):
+    for part, tensors in (("weight", layers), (AUXILIARY, auxiliaries), (SCALE, scales)):
         for name, tensor in tensors.items():
             if fault := fault_of(tensor):
                 raise CheckpointError(f"checkpoint {path}: {name}.{part} {fault}")
             tensors[name] = tensor.float()
-    used = {f"{name}.{part}" for name in weights for part in ("weight", AUXILIARY, SCALE)}
+    used = {f"{name}.{part}" for name in layers for part in ("weight", AUXILIARY, SCALE)}
     others = [name for name, tensor in renamed.items() if name.startswith("blocks.") and tensor.ndim > 1 and name not in used]
-    return Blocks(weights, auxiliaries, {name: scale.mean().item() for name, scale in scales.items()}, tuple(others),
+    return Blocks(layers, auxiliaries, {name: scale.mean().item() for name, scale in scales.items()}, tuple(others),
                   sets.told(chosen), next((name for name in sets.by_name if name != chosen), ""))
 
 
