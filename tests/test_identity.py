@@ -18,7 +18,7 @@ from baselines import ARMS
 from benchmark.plan.matrix import code_of
 from benchmark.plan.plugins import extend
 from benchmark.provenance import code, packages
-from benchmark.provenance.code import ENGINE, code_parts, own_files, reachable_code, spelled
+from benchmark.provenance.code import ENGINE, code_parts, find_ours, own_files, reachable_code, spelled
 from benchmark.provenance.packages import code_with_packages, own_packages
 from benchmark.spec.recipes import SETTINGS, ModelShape, PretrainRecipe, TrainRecipe
 from benchmark.spec.runspec import LABELS, ManySeeds, Role, RunSpec, Site, canonical_json
@@ -392,7 +392,7 @@ def test_no_module_of_ours_is_looked_up_twice(monkeypatch):
     """`status` asks for the code of each kind of run: of 77 kinds it took a third of its time."""
     asked, find = [], code.PathFinder.find_spec
     monkeypatch.setattr(code.PathFinder, "find_spec", lambda name, places: asked.append(name) or find(name, places))
-    for cached in (code_parts, code._find_ours):
+    for cached in (code_parts, find_ours):
         cached.cache_clear()
     parts = [code_parts("tasks.imagenet", arm, "benchmark.data.pixels") for arm in ("baselines.m2pt", "baselines.plain")]
     assert parts[0]["engine"] == parts[1]["engine"]

@@ -133,12 +133,12 @@ def _source(module: str) -> Path | None:
             return None
         name = f"{name}.{part}"
         places = tuple(spec.submodule_search_locations)
-        spec = _find_ours(name, places) if top in PACKAGES else PathFinder.find_spec(name, places)
+        spec = find_ours(name, places) if top in PACKAGES else PathFinder.find_spec(name, places)
     return Path(spec.origin) if spec is not None and spec.origin and spec.origin.endswith(".py") else None
 
 
 @functools.cache
-def _find_ours(name: str, places: tuple[str, ...]) -> ModuleSpec | None:
+def find_ours(name: str, places: tuple[str, ...]) -> ModuleSpec | None:
     """What is in these folders by this name, looked up once: every kind of run asks for the same, and most are no modules."""
     return PathFinder.find_spec(name, places)
 
