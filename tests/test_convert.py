@@ -190,17 +190,28 @@ def test_point_maes_convolutions_are_our_linear_layers(tmp_path):
     torch.testing.assert_close(tokens, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_biases_that_no_block_has_are_0(tmp_path):
+def test_biases_that_no_linear_layer_has_are_0(tmp_path):
     """As in models without biases; one that some blocks have is missing in the others."""
     state = mae()["model"]
     bare = {name: tensor for name, tensor in state.items()
-            if not (name.startswith("blocks.") and name.endswith(("proj.bias", "fc1.bias", "norm1.bias")))}
+            if not (name.startswith("blocks.") and name.endswith(("proj.bias", "fc1.bias")))}
     torch.save({"model": bare}, tmp_path / "bare.pth")
     conversion = convert(tmp_path / "bare.pth", TASKS["imagenet"], shape_of("imagenet"))
-    for part in ("attn.proj", "mlp.fc1", "norm1"):
+    for part in ("attn.proj", "mlp.fc1"):
         assert not conversion.tensors[f"blocks.1.{part}.bias"].any()
     assert torch.equal(conversion.tensors["blocks.1.mlp.fc2.bias"], state["blocks.1.mlp.fc2.bias"])
     assert "blocks.N.attn.proj.bias, with 0" in conversion.describe()
+
+
+def test_norms_without_biases_are_refused_as_they_may_leave_the_mean(tmp_path):
+    """As RMSNorm does, whose weights have the same names"""
+    state = {name: tensor for name, tensor in mae()["model"].items()
+             if not (name.startswith("blocks.") and re.search(r"norm[12]\.bias$", name))}
+    torch.save({"model": state}, tmp_path / "rms.pth")
+    with pytest.raises(CheckpointError, match=r"missing blocks\.N\.norm1\.bias"):
+        convert(tmp_path / "rms.pth", TASKS["imagenet"], shape_of("imagenet"))
+    with pytest.raises(CheckpointError, match=r"missing blocks\.N\.norm1\.bias"):
+        convert_blocks(tmp_path / "rms.pth", num_heads=4)
 
 
 def test_a_file_of_an_unknown_format_is_named(tmp_path):

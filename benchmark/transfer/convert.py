@@ -29,6 +29,7 @@ from benchmark.transfer.published import PART, files_of, read_sets, told_of
 
 NORM = ("norm.weight", "norm.bias")
 POSITIONS = "tokenizer.pos_embed"
+LINEAR_BIAS = re.compile(r"(attn|mlp)\..*\.bias$")  # of a block's layer
 
 
 @dataclass
@@ -253,12 +254,14 @@ def _fill(own: Mapping[str, Tensor], renamed: dict[str, Tensor], model: Encoder,
 
 
 def _fill_biases(own: Mapping[str, Tensor], renamed: dict[str, Tensor], conversion: Conversion) -> None:
-    """Biases of qkv that a format has not, and others that no block has, which is the same as 0"""
+    """Biases of qkv that a format has not, and those of other linear layers that no block has, which is the same as 0. A norm
+    without one may be of another kind, which does not take the mean away."""
     held = {name.split(".", 2)[-1] for name in renamed if name.startswith("blocks.")}
     for name, tensor in own.items():
-        absent = name.startswith("blocks.") and name.endswith(".bias") and name not in renamed
         part = name.split(".", 2)[-1]
-        if absent and (part == "attn.qkv.bias" or part not in held) and name.removesuffix("bias") + "weight" in renamed:
+        if name in renamed or not LINEAR_BIAS.match(part) or name.removesuffix("bias") + "weight" not in renamed:
+            continue
+        if part == "attn.qkv.bias" or part not in held:
             renamed[name] = torch.zeros(tensor.shape)
             conversion.filled.append(f"{name}, with 0")
 
