@@ -117,7 +117,7 @@ def test_of_a_positive_control_with_several_auxiliaries_pairs_are_counted_and_wh
     records = [record for record in run(0.0, study=study) if (record.spec.arm, record.spec.task) != ("lent", "audioset")]
     ((question, said),) = positive_verdicts(analyse(records, [], tasks=gather([], TASKS, BOTH)[2], study=study), 0)
     assert question == "Could a gain of borrowed have been seen?"
-    assert said.startswith("known gains beyond its controls on 2 of 2 pairs (imagenet + audio, imagenet + video), "
+    assert said.startswith("known gains beyond its controls on 2 of 2 pairs (imagenet + video, imagenet + audio), "
                            "1 not judged.")
 
 
