@@ -26,7 +26,7 @@ BROUGHT = (  # what a command needs that is not here, and what is said of it
     (r" export RUN", "has a record in results/tiny and no weights"),
     (r" view RUN", "left nothing of what it says"),
     (r"--check", "cannot be checked here"),
-    (r" report --results results/(paper|real)", "no results in"))
+    (r" report --results results/(paper|real|kin)", "no results in"))
 PROGRAM = re.compile(r"(?:\.venv/bin/)?benchmark\s")
 
 
