@@ -13,6 +13,7 @@ import timm
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torchvision.models import VisionTransformer
 
 from benchmark.cli.main import main
 from benchmark.model.encoder import Encoder, build_blocks
@@ -150,6 +151,33 @@ def test_the_converted_image_encoder_computes_what_timms_does(tmp_path):
     x = torch.randn(2, 3, 224, 224)
     with torch.inference_mode():
         expected = theirs.forward_features(x)
+        features = ours.encode(ours.tokenizer({"input": x})).sequence
+    assert (features - expected).abs().max() <= 1e-5 * expected.abs().max()
+
+
+@pytest.mark.parametrize("published", [True, False])
+def test_the_converted_image_encoder_computes_what_torchvisions_does(published, tmp_path):
+    """Published files have the names of an earlier version, which torchvision reads, too."""
+    torch.manual_seed(0)
+    theirs = VisionTransformer(224, 16, DEPTH, 12, WIDTH, 4 * WIDTH, num_classes=10).eval()
+    for parameter in theirs.parameters():  # else tokens of a class and biases are 0, and norms do nothing
+        nn.init.normal_(parameter, std=0.05)
+    state = theirs.state_dict()
+    if published:
+        state = {name.replace("mlp.0.", "mlp.linear_1.").replace("mlp.3.", "mlp.linear_2."): tensor
+                 for name, tensor in state.items()}
+        assert theirs.load_state_dict(dict(state)).missing_keys == []
+    torch.save(dict(state), tmp_path / "torchvision.pth")
+    shape = shape_of("imagenet")
+    conversion = convert(tmp_path / "torchvision.pth", TASKS["imagenet"], shape)
+    assert (conversion.format, conversion.dropped) == ("torchvision", ["heads.head.weight", "heads.head.bias"])
+    ours = Encoder(TASKS["imagenet"].tokenizer(shape), shape).eval()
+    ours.load_state_dict(conversion.tensors)
+    x, left = torch.randn(2, 3, 224, 224), []
+    theirs.encoder.register_forward_hook(lambda _module, _given, out: left.append(out))
+    with torch.inference_mode():
+        theirs(x)
+        (expected,) = left
         features = ours.encode(ours.tokenizer({"input": x})).sequence
     assert (features - expected).abs().max() <= 1e-5 * expected.abs().max()
 

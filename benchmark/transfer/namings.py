@@ -85,6 +85,12 @@ CTRANSLATE2 = (
     (r"^encoder\.layer_(\d+)\.", r"blocks.\1."), (r"\.self_attention\.layer_norm\.", ".norm1."),
     (r"\.self_attention\.linear_0\.", ".attn.qkv."), (r"\.self_attention\.linear_1\.", ".attn.proj."),
     (r"\.ffn\.layer_norm\.", ".norm2."), (r"\.ffn\.linear_0\.", ".mlp.fc1."), (r"\.ffn\.linear_1\.", ".mlp.fc2."))
+TORCHVISION = (  # a published file has linear_1 and linear_2, a model that torchvision builds 0 and 3
+    (r"^class_token$", "tokenizer.cls_token"), (r"^encoder\.pos_embedding$", "tokenizer.pos_embed"),
+    (r"^conv_proj\.(weight|bias)$", r"tokenizer.patch_embed.proj.\1"), (r"^encoder\.ln\.", "norm."),
+    (r"^encoder\.layers\.encoder_layer_(\d+)\.", r"blocks.\1."), (r"^(blocks\.\d+)\.ln_([12])\.", r"\1.norm\2."),
+    (r"\.self_attention\.in_proj_", ".attn.qkv."), (r"\.self_attention\.out_proj\.", ".attn.proj."),
+    (r"\.mlp\.(0|linear_1)\.", ".mlp.fc1."), (r"\.mlp\.(3|linear_2)\.", ".mlp.fc2."))
 SPECTRA = "spectra of speech through convolutions"
 REASONS = {  # of names that ours have no place for: what they are
     r"distance_embedding|relative_attention|rel_pos": "relative positions inside of attention",
@@ -116,6 +122,8 @@ NAMINGS = (
            other_input=SPECTRA),
     Naming("ctranslate2-whisper", "Whisper in CTranslate2's format", r"^encoder\.layer_\d+\.self_attention\.",
            r"^decoder\.", CTRANSLATE2, other_input=SPECTRA),
+    Naming("torchvision", "torchvision's ViT", r"^encoder\.layers\.encoder_layer_\d+\.self_attention\.", r"^heads\.",
+           TORCHVISION),
     Naming("point-mae", "Point-MAE, pretrained", r"^MAE_encoder\.encoder\.first_conv\.", r"^(?!MAE_encoder\.)",
            ((r"^MAE_encoder\.", ""), *POINT_NET)),
     Naming("point-mae", "Point-MAE, fine-tuned", r"^encoder\.first_conv\.", r"^(cls_token|cls_pos$|cls_head)", POINT_NET),
