@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from benchmark.cli.conditions import conditions_told
-from benchmark.cli.reading import check_results
+from benchmark.cli.reading import given_results
 from benchmark.plan.names import pick
 from benchmark.records.record import Record
-from benchmark.records.store import Store, each_once
+from benchmark.records.store import Store
 from benchmark.spec.plural import counted
 
 FORMATS = ("tensorboard", "csv", "parquet")
@@ -22,11 +21,9 @@ def export_logs(options: argparse.Namespace, command: str) -> int:
     if not formats:
         raise ValueError(f"--to: expected some of {', '.join(FORMATS)}")
     check_packages(formats)
-    folders = each_once(options.results or [Path("results/tiny")])
     runs: dict[str, tuple[Record, Store]] = {}
     problems, older = [], 0
-    for folder in folders:
-        check_results(folder)
+    for folder in given_results(options):
         store = Store(folder)
         records, unreadable, spares, _ = store.read()
         problems += unreadable

@@ -14,7 +14,7 @@ from benchmark.cli.closing import note_beside
 from benchmark.cli.context import load_registry, load_study, not_there, plugins_given, refuse_inner
 from benchmark.plan.names import pick
 from benchmark.records.record import may_be, names_in, names_under, read_record
-from benchmark.records.store import FAILURE, RECORD, Store, each_once, read_failure
+from benchmark.records.store import FAILURE, RECORD, Store, read_failure
 from benchmark.spec.plural import counted, worded
 
 if TYPE_CHECKING:
@@ -102,6 +102,16 @@ def judge_all(options: argparse.Namespace) -> dict[str, Judgement]:
     return {claim: Judgement(Verdict(verdict), reason) for claim, verdict, reason in rows}
 
 
+def given_results(options: argparse.Namespace) -> list[Path]:
+    """The folders of `--results` in their order, each once by whatever names it is given; raises as `check_results` does."""
+    found: dict[Path, Path] = {}
+    for folder in options.results or [Path("results/tiny")]:
+        found.setdefault(folder.resolve(), folder)
+    for folder in found.values():
+        check_results(folder)
+    return list(found.values())
+
+
 def check_results(folder: Path) -> None:
     """Raises `ValueError` for what is no results folder, or one in which no run has come to a record or a failure; `OSError`
     for one that cannot be looked at."""
@@ -138,8 +148,8 @@ def _make_report(options: argparse.Namespace, status: Status) -> int:
     if options.compare and "compare" not in parts:
         raise ValueError("--compare is shown in the part compare: name it in --only, too")
     fatal = pick([options.fail_on or ""], dict.fromkeys(FINDINGS), "finding")
-    folders = each_once(options.results or [Path("results/tiny")])
-    for folder in [*folders, *(options.compare or [])]:
+    folders = given_results(options)
+    for folder in options.compare or []:
         check_results(folder)
     tasks, arms = load_registry(options.plugins)
     stores = [Store(folder) for folder in folders]

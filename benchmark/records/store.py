@@ -287,14 +287,6 @@ class Store:
         return "\n".join(text.splitlines()[-lines:])
 
 
-def each_once(folders: Iterable[Path]) -> list[Path]:
-    """Folders in the order in which they are given, each once, by whatever names it is given"""
-    found: dict[Path, Path] = {}
-    for folder in folders:
-        found.setdefault(folder.resolve(), folder)
-    return list(found.values())
-
-
 def read_failure(path: Path) -> Failure | None:
     """None where there is none or it cannot be read: a failure is a hint for people, never a result."""
     try:
