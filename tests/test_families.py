@@ -266,6 +266,69 @@ def test_what_cannot_be_told_or_computed_is_refused_with_the_reason(family, conf
     assert "\n" not in str(caught.value)
 
 
+def gpt2(start: str) -> dict[str, Tensor]:
+    """As OpenAI's file has it: linear layers with a row for each input, masks beside the weights; `start` goes before all"""
+    random = torch.Generator().manual_seed(0)
+    sizes = {"attn.c_attn": (WIDTH, 3 * WIDTH), "attn.c_proj": (WIDTH, WIDTH), "mlp.c_fc": (WIDTH, 4 * WIDTH),
+             "mlp.c_proj": (4 * WIDTH, WIDTH)}
+    state = {"wte.weight": torch.randn(50, WIDTH), "wpe.weight": torch.randn(32, WIDTH), "ln_f.weight": torch.randn(WIDTH),
+             "ln_f.bias": torch.randn(WIDTH)}
+    for index in range(DEPTH):
+        state[f"h.{index}.attn.bias"] = torch.ones(1, 1, 32, 32).tril()
+        state[f"h.{index}.attn.masked_bias"] = torch.tensor(-1e4)
+        for name, size in {**sizes, "ln_1": (WIDTH,), "ln_2": (WIDTH,)}.items():
+            state[f"h.{index}.{name}.weight"] = torch.randn(size, generator=random)
+            state[f"h.{index}.{name}.bias"] = torch.randn(size[-1:], generator=random)
+    return {f"{start}{name}": tensor for name, tensor in state.items()}
+
+
+@pytest.mark.parametrize("start", ["", "transformer."])
+def test_gpt2_computes_what_it_did_but_for_what_is_told(start, tmp_path):
+    state = gpt2(start)
+    conversion = convert_blocks(saved(tmp_path, {**state, "lm_head.weight": torch.randn(50, WIDTH)}, model_type="gpt2",
+                                      n_head=HEADS, n_embd=WIDTH))
+    assert conversion.blocks.num_heads == HEADS
+    assert [difference[:32] for difference in conversion.differences] == ["a token attends to earlier ones ",
+                                                                          "the activation is gelu_new there"]
+    assert {f"{start}h.1.attn.bias", f"{start}h.1.attn.masked_bias", "lm_head.weight"} <= set(conversion.dropped)
+    held = {name.removeprefix(start): tensor.double() for name, tensor in state.items()}
+
+    def part(name: str, given: Tensor) -> Tensor:
+        return given @ held[f"{name}.weight"] + held[f"{name}.bias"]
+
+    def norm(name: str, given: Tensor) -> Tensor:
+        return functional.layer_norm(given, (WIDTH,), held[f"{name}.weight"], held[f"{name}.bias"], eps=1e-5)
+
+    expected = ours = torch.randn(2, 7, WIDTH, dtype=torch.float64)
+    mask = torch.full((7, 7), -torch.inf, dtype=torch.float64).triu(1)
+    for index, block in enumerate(joined(conversion).double().eval()):
+        here = f"h.{index}."
+        q, k, v = (each.unflatten(-1, (HEADS, -1)).transpose(1, 2) for each in
+                   part(f"{here}attn.c_attn", norm(f"{here}ln_1", expected)).chunk(3, -1))
+        weights = (q @ k.mT / (WIDTH // HEADS) ** 0.5 + mask).softmax(-1)
+        expected = expected + part(f"{here}attn.c_proj", (weights @ v).transpose(1, 2).flatten(2))
+        hidden = functional.gelu(part(f"{here}mlp.c_fc", norm(f"{here}ln_2", expected)), approximate="tanh")
+        expected = expected + part(f"{here}mlp.c_proj", hidden)
+        block.norm1.eps = block.norm2.eps = 1e-5
+        block.mlp.act = nn.GELU("tanh")
+        ours = ours + block.attn(block.norm1(ours), attn_mask=mask)
+        ours = ours + block.mlp(block.norm2(ours))
+    assert torch.allclose(ours, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_what_has_gpt2s_names_and_computes_otherwise_is_told_or_refused(tmp_path):
+    state = gpt2("transformer.")
+    for said in ({"scale_attn_by_inverse_layer_idx": True}, {"scale_attn_weights": False}):
+        path = saved(tmp_path, state, model_type="gpt2", n_head=HEADS, n_embd=WIDTH, **said)
+        assert any(difference.startswith("attention has other factors") for difference in convert_blocks(path).differences)
+    plain = {name: tensor.T.contiguous() if ".c_" in name and tensor.ndim == 2 else tensor for name, tensor in state.items()}
+    with pytest.raises(CheckpointError, match=r"attn.qkv.weight is \(16, 48\), the model's \(48, 16\)"):
+        convert_blocks(saved(tmp_path, plain, n_head=HEADS))
+    without = {name: tensor for name, tensor in state.items() if ".ln_f." not in name}
+    with pytest.raises(CheckpointError, match="weights of an unknown format"):
+        convert_blocks(saved(tmp_path, without, model_type="openai-gpt", n_head=HEADS))
+
+
 @pytest.mark.parametrize("others", [
     {"encoder.layernorm_embedding.weight": (WIDTH,), "shared.weight": (9, WIDTH)},
     {"feature_extractor.conv_layers.0.0.weight": (4, 1, 10), "encoder.pos_conv.0.bias": (WIDTH,), "mask_emb": (WIDTH,)}],

@@ -22,18 +22,20 @@ from benchmark.transfer.namings import REASONS, Naming, index_of
 
 EXACT = ("gelu", "gelu_python")  # names of the activation that is ours
 PARTS = {"vision_model": "vision_config", "text_model": "text_config"}  # of a file with two models: their configurations
-WIDTHS = ("d_model", "hidden_size")
-HEADS = ("encoder_attention_heads", "num_attention_heads")
+WIDTHS = ("d_model", "hidden_size", "n_embd")
+HEADS = ("encoder_attention_heads", "num_attention_heads", "n_head")
 RELATIVE = "attention weighs relative positions there, and not here"
 ROTARY = "queries and keys are turned by their positions there (rotary embedding), and not here"
 ROPE = re.compile(r"(^|\.)(rope|rope_embed|rotary_emb|rotary_embeddings)\.")  # in names of what turns them
+FACTORS = "attention has other factors before its softmax there than 1 / sqrt(the width of a head), and here that"
 APPROXIMATE = "attention is approximated there, and exact here"
 COMPARED = {  # types of transformers whose blocks compute what is told of them (tests/peers/types_of_transformers.py)
     "altclip", "audio-spectrogram-transformer", "bert", "bert-generation", "camembert", "chinese_clip", "clap", "clip",
-    "clipseg", "data2vec-text", "deit", "dinov2", "dinov2_with_registers", "dpt", "ernie", "groupvit", "hubert", "idefics",
-    "ijepa", "layoutlm", "lxmert", "markuplm", "metaclip_2", "owlv2", "owlvit", "pixio", "roberta", "roc_bert", "siglip",
-    "splinter", "tapas", "unispeech", "unispeech-sat", "videomae", "vilt", "vision-text-dual-encoder", "visual_bert", "vit",
-    "vit_mae", "vit_msn", "vivit", "wav2vec2", "whisper", "xlm-roberta", "yolos"}
+    "clipseg", "data2vec-text", "decision_transformer", "deit", "dinov2", "dinov2_with_registers", "dpt", "ernie", "gpt2",
+    "groupvit", "hubert", "idefics", "ijepa", "layoutlm", "lxmert", "markuplm", "metaclip_2", "owlv2", "owlvit", "pixio",
+    "roberta", "roc_bert", "siglip", "splinter", "tapas", "unispeech", "unispeech-sat", "videomae", "vilt",
+    "vision-text-dual-encoder", "visual_bert", "vit", "vit_mae", "vit_msn", "vivit", "wav2vec2", "whisper", "xlm-roberta",
+    "yolos"}
 OTHERWISE = {  # other types under the same names
     "big_bird": "of a long text a token attends to some others alone there, and here to all",
     "bros": "attention weighs how boxes lie to each other there, and not here",
@@ -92,6 +94,7 @@ def kind_of(path: Path, chosen: str, naming: Naming, tensors: Mapping[str, Tenso
     causal = said.get("is_decoder") is True or (naming.causal and not kind.startswith("siglip"))
     others = [RELATIVE] if any("rel_pos" in name and not name.startswith("blocks.") for name in tensors) else []
     others += [ROTARY] if any(ROPE.search(name) for name in tensors) else []
+    others += [FACTORS] if said.get("scale_attn_by_inverse_layer_idx") or said.get("scale_attn_weights") is False else []
     if kind in OTHERWISE:
         others.append(OTHERWISE[kind])
     elif kind and kind not in COMPARED:

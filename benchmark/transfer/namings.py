@@ -38,6 +38,7 @@ class Naming:
     causal: bool = False  # whether a token attends to earlier ones alone
     activation: str | None = "gelu"  # None: the configuration says
     beside: str = ""  # another name of such a file, where others that compute something else share the first
+    by_input: str = r"(?!)"  # our names of weights that have a row for each input there, and a column here
 
 
 TOKENIZER = (r"^(cls_token$|pos_embed$|patch_embed\.)", r"tokenizer.\1")
@@ -91,6 +92,10 @@ TORCHVISION = (  # a published file has linear_1 and linear_2, a model that torc
     (r"^encoder\.layers\.encoder_layer_(\d+)\.", r"blocks.\1."), (r"^(blocks\.\d+)\.ln_([12])\.", r"\1.norm\2."),
     (r"\.self_attention\.in_proj_", ".attn.qkv."), (r"\.self_attention\.out_proj\.", ".attn.proj."),
     (r"\.mlp\.(0|linear_1)\.", ".mlp.fc1."), (r"\.mlp\.(3|linear_2)\.", ".mlp.fc2."))
+GPT2 = (
+    (r"^(\w+\.)?(?=(h|wte|wpe|ln_f)\.)", ""), (r"^h\.", "blocks."), (r"^ln_f\.", "norm."), (r"\.ln_([12])\.", r".norm\1."),
+    (r"\.attn\.c_attn\.", ".attn.qkv."), (r"\.attn\.c_proj\.", ".attn.proj."), (r"\.mlp\.c_fc\.", ".mlp.fc1."),
+    (r"\.mlp\.c_proj\.", ".mlp.fc2."))
 SPECTRA = "spectra of speech through convolutions"
 REASONS = {  # of names that ours have no place for: what they are
     r"distance_embedding|relative_attention|rel_pos": "relative positions inside of attention",
@@ -108,6 +113,9 @@ NAMINGS = (
            r"^(decoder|((cls|distillation)_)?classifier|(\w+\.)?pooler)\.|mask_token$", HUGGING_FACE, configured=True),
     Naming("bert", "Hugging Face's BERT", r"(^|\.)encoder\.layer\.\d+\.attention\.self\.query\.", ours=BERT,
            other_input="words", configured=True, post_norm=True),
+    Naming("gpt2", "Hugging Face's GPT-2", r"(^|\.)h\.\d+\.attn\.c_attn\.", r"\.attn\.(masked_)?bias$", GPT2,
+           beside=r"(^|\.)ln_f\.",  # OpenAI's first GPT has norms after the sums, and none after the last block
+           other_input="words", configured=True, causal=True, activation="gelu_new", by_input=r"(attn|mlp)\.\w+\.weight$"),
     Naming("clip-vision", "Hugging Face's CLIP, images", r"^embeddings\.class_embedding$", ours=CLIP,
            other_input="patches that are normalised after their positions are added", configured=True, activation=None),
     Naming("siglip-vision", "Hugging Face's SigLIP, images", r"^embeddings\.patch_embedding\.", ours=CLIP,
@@ -179,6 +187,9 @@ def rename(naming: Naming, tensors: Mapping[str, Tensor]) -> tuple[dict[str, Ten
         if own.startswith("tokenizer.point_net.") and tensor.ndim == 3 and tensor.shape[2] == 1:
             reshaped.append(f"{name} {tuple(tensor.shape)} to {tuple(tensor.shape[:2])}")
             tensor = tensor[:, :, 0]
+        elif re.search(naming.by_input, own) and tensor.ndim == 2:
+            reshaped.append(f"{name} {tuple(tensor.shape)} to {tuple(tensor.shape[::-1])}")
+            tensor = tensor.T
         if own in renamed:
             raise CheckpointError(f"two tensors are {own} under our names; {name} is the second")
         renamed[own] = tensor

@@ -44,6 +44,8 @@ FAMILIES = {  # the model, and the epsilon of its norms
         decoder_start_token_id=1)), 1e-5),
     "bert": (lambda: hf.BertModel(hf.BertConfig(**WIDE, vocab_size=50)), 1e-12),
     "wav2vec2, norms after": (lambda: hf.Wav2Vec2Model(hf.Wav2Vec2Config(**WAVES)), 1e-5),
+    "gpt2": (lambda: hf.GPT2LMHeadModel(hf.GPT2Config(
+        n_embd=WIDTH, n_layer=DEPTH, n_head=HEADS, vocab_size=50, attn_implementation="sdpa")), 1e-5),
     "clip, images": (lambda: hf.CLIPVisionModel(hf.CLIPVisionConfig(**WIDE)), 1e-5),
     "clip, texts": (lambda: hf.CLIPTextModel(hf.CLIPTextConfig(**WIDE, vocab_size=50, eos_token_id=49)), 1e-5)}
 KNOWN = ("norms come after", "the activation is", "a token attends")
@@ -66,7 +68,7 @@ def blocks_of(conversion: Conversion, norm_eps: float) -> nn.ModuleList:
 def layers_of(model: nn.Module) -> nn.ModuleList:
     """The blocks of a model of transformers, wherever it has them"""
     return next(module for name, module in model.named_modules() if isinstance(module, nn.ModuleList)
-                and name.rpartition(".")[2] in ("layer", "layers") and len(module) == DEPTH)
+                and name.rpartition(".")[2] in ("layer", "layers", "h") and len(module) == DEPTH)
 
 
 def theirs(model: nn.Module, x: Tensor, mask: Tensor | None) -> Tensor:
@@ -96,7 +98,7 @@ def test_what_leaves_the_last_block(family, layout, tmp_path):
     x = torch.randn(2, TOKENS, WIDTH, dtype=torch.float64)
     mask = torch.full((TOKENS, TOKENS), float("-inf"), dtype=torch.float64).triu(1)[None, None] if "attends" in said else None
     for block in blocks:
-        block.mlp.act = Quick() if "quick_gelu" in said else block.mlp.act
+        block.mlp.act = Quick() if "quick_gelu" in said else nn.GELU("tanh") if "gelu_new" in said else block.mlp.act
     with torch.inference_mode():
         if "norms come after" in said:  # the first norm is theirs as it is; after the last block the next one follows
             first = blocks[0].norm1

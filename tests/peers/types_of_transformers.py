@@ -45,7 +45,9 @@ FEEDS: tuple[dict[str, Tensor], ...] = (
     {"input_values": torch.linspace(-1, 1, 1024 * 128).view(1, 1024, 128)},
     {"input_ids": IDS, "visual_feats": torch.ones(1, 4, 2048), "visual_pos": torch.ones(1, 4, 4)},
     {"input_ids": IDS, "input_features": torch.ones(1, 1, 1001, 64)},
-    {"input_ids": IDS, "token_type_ids": torch.zeros(1, 10, 7, dtype=torch.long)})
+    {"input_ids": IDS, "token_type_ids": torch.zeros(1, 10, 7, dtype=torch.long)},
+    {"states": torch.ones(1, 10, 17), "actions": torch.ones(1, 10, 4), "rewards": torch.ones(1, 10, 1),
+     "returns_to_go": torch.ones(1, 10, 1), "timesteps": torch.arange(10)[None]})
 UNFED = {"bros", "cosmos3_edge_vision", "dinov2", "dinov2_with_registers", "minicpm_ocr_vision", "minicpmv4_7_vision",
          "siglip2", "siglip2_vision_model", "video_llama_3", "video_llama_3_vision", "xclip"}  # DINOv2's factors
 
@@ -68,6 +70,13 @@ def small(kind: str) -> nn.Module | None:
     return model
 
 
+def is_of(theirs: object, weight: Tensor) -> bool:
+    """Whether a layer's weight is ours; as it is, or with a row for each input and other outputs after ours, as GPT-2 has it"""
+    if not isinstance(theirs, Tensor) or theirs.ndim != 2:
+        return False
+    return any(each.shape == weight.shape and torch.allclose(each, weight) for each in (theirs, theirs.T[:len(weight)]))
+
+
 def apart(model: nn.Module, conversion: Conversion) -> dict[str, float]:
     """The largest difference of attention and of MLP over the largest value; what could not be fed is not there."""
     sizes = conversion.blocks
@@ -86,8 +95,7 @@ def apart(model: nn.Module, conversion: Conversion) -> dict[str, float]:
     hooks = []
     for name, weight in ours.items():
         for module in model.modules():
-            theirs = getattr(module, "weight", None)
-            if isinstance(theirs, Tensor) and theirs.shape == weight.shape and torch.allclose(theirs, weight):
+            if is_of(getattr(module, "weight", None), weight):
                 hooks.append(module.register_forward_hook(
                     lambda module, values, named, result, name=name: note(name, values, named, result), with_kwargs=True))
                 break
