@@ -6,8 +6,11 @@ import re
 from statistics import fmean
 
 import numpy as np
+import pandas as pd
 import pytest
+from readme import ROOT
 from scipy.stats import f_oneway, ttest_ind
+from scipy.stats import t as student
 
 from baselines import STUDY
 from benchmark.evidence.claims import load_claims
@@ -128,6 +131,16 @@ def test_p_is_one_sided_students():
     second = first + t * np.sqrt(2 / len(first))
     assert len(first) * 2 - 2 == df
     assert one.contrast.p[0] == pytest.approx(ttest_ind(second, first, alternative="greater").pvalue)
+
+
+@pytest.mark.parametrize("results", ["tiny", "unseen"])
+def test_intervals_have_the_degrees_of_freedom_of_their_p_also_where_these_are_no_whole_number(results):
+    rows = pd.read_csv(ROOT / "results" / results / "report" / "tables" / "second-rule.csv")
+    assert rows["df"].iloc[-1] % 1
+    error = rows["difference"] / student.isf(rows["p"], rows["df"])
+    half = student.ppf(0.975, rows["df"]) * error
+    for name, side in (("low", -1), ("high", 1)):
+        assert rows[name].tolist() == pytest.approx((rows["difference"] + side * half).tolist(), rel=1e-9)
 
 
 def test_a_missing_reference_and_a_single_seed_are_refused():

@@ -104,7 +104,7 @@ def judge_values(values: NDArray[Any], arms: Sequence[str], method: str, referen
 
 def detectable(error: float, df: float, level: float, power: float = POWER) -> float:
     """The true difference that a one-sided test at `level` finds with probability `power`, its error known from `df`."""
-    return error * detectable_noncentrality(max(1, int(df)), 2 * level, power, max(1, int(df)))
+    return error * detectable_noncentrality(df, 2 * level, power, df)
 
 
 def estimate_rule2(collection: Collection, method: str, rule: SecondRule, references: Sequence[str],
@@ -157,7 +157,7 @@ def _row(judged: Judged, index: int | None, tests: int, gains: Sequence[float | 
         return float(array if index is None else array[index])
 
     contrast, df = judged.contrast, at(judged.contrast.df)
-    half = t_quantile((1 + CONFIDENCE) / 2, int(df))
+    half = t_quantile((1 + CONFIDENCE) / 2, df)
     base = judged.each[BASELINE]
     published = fmean(gain for gain in gains if gain is not None) if gains and None not in gains else None
     equivalent = None

@@ -195,7 +195,7 @@ def _letter(number: int) -> str:
 
 
 @lru_cache(maxsize=4096)
-def detectable_noncentrality(df: int, alpha: float, power: float, spread_df: int | None = None) -> float:
+def detectable_noncentrality(df: float, alpha: float, power: float, spread_df: float | None = None) -> float:
     """The noncentrality at which P(|T| > t critical) equals `power`; with `spread_df`, in units of a measured spread, of
     which the true one is spread_df / chi-squared of as many degrees, over which the probability is averaged.
 
@@ -243,7 +243,7 @@ def _gauss_legendre() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 @lru_cache(maxsize=4096)
-def t_quantile(probability: float, df: int) -> float:
+def t_quantile(probability: float, df: float) -> float:
     """Quantile of Student's t distribution."""
     from scipy.special import stdtrit
 
