@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import resource
+import signal
 from functools import partial
 from pathlib import Path
 
@@ -288,11 +290,49 @@ def test_floats_of_any_size_are_read(kind, suffix, tmp_path):
         assert torch.equal(made[name], state[name].float())
 
 
-def test_one_part_of_several_is_told_so(tmp_path):
-    state = {name: tensor for name, tensor in mae()["model"].items() if "fc1" in name or "decoder" in name}
-    save_file(state, tmp_path / "model-00001-of-00002.safetensors")
-    with pytest.raises(CheckpointError, match=r"missing blocks\.N.*it is one part of several: name the index"):
-        convert(tmp_path / "model-00001-of-00002.safetensors", TASKS["imagenet"], shape_of("imagenet"))
+@pytest.mark.parametrize("held", [r"fc1|decoder", r"blocks\.0\."], ids=("odds and ends", "the first block, whole"))
+def test_one_part_of_several_is_told_so(held, tmp_path):
+    """Also one that ends after a whole block, which would be taken for a model of fewer"""
+    state = {name: tensor for name, tensor in mae()["model"].items() if re.search(held, name)}
+    part = tmp_path / "model-00001-of-00002.safetensors"
+    save_file(state, part)
+    for read in (lambda: convert(part, TASKS["imagenet"], shape_of("imagenet")), lambda: convert_blocks(part, num_heads=12),
+                 lambda: read_blocks(part)):
+        with pytest.raises(CheckpointError, match=r"is one part of 2, and blocks may go on in the others: name the index"):
+            read()
+
+
+def test_a_file_in_one_part_is_whole_whatever_its_name(tmp_path):
+    save_file({name: tensor.clone() for name, tensor in mae()["model"].items()}, tmp_path / "model-00001-of-00001.safetensors")
+    conversion = convert(tmp_path / "model-00001-of-00001.safetensors", TASKS["imagenet"], shape_of("imagenet"))
+    assert conversion.blocks.depth == DEPTH
+
+
+def test_what_is_converted_is_not_written_over(tmp_path, capsys):
+    file = tmp_path / "mae.safetensors"
+    save_file({name: tensor.clone() for name, tensor in mae()["model"].items()}, file)
+    before = file.read_bytes()
+    (tmp_path / "link.safetensors").symlink_to(file)
+    for given, out in ((file, file), (tmp_path / "link.safetensors", file), (file, tmp_path / "link.safetensors")):
+        assert main(["convert", str(given), "speech", "--blocks-only", "--heads", "12", "--out", str(out)]) == 2
+        assert "is the file that is converted, and would be gone; choose another" in capsys.readouterr().err
+    assert file.read_bytes() == before
+
+
+def test_weights_that_find_no_room_leave_nothing_behind(tmp_path, capsys):
+    torch.save(mae(), tmp_path / "mae.pth")
+    out = tmp_path / "out" / "ours.safetensors"
+    size = (tmp_path / "mae.pth").stat().st_size
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size // 4, limit[1]))
+    try:
+        assert main(["convert", str(tmp_path / "mae.pth"), "speech", "--blocks-only", "--heads", "12", "--out", str(out)]) == 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert "cannot be written (File too large)" in capsys.readouterr().err
+    assert list(out.parent.iterdir()) == []
 
 
 def test_positions_of_another_grid_are_fitted_only_when_asked(tmp_path):

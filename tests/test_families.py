@@ -21,6 +21,7 @@ from benchmark.model.encoder import build_blocks
 from benchmark.model.weights import CheckpointError, load_blocks
 from benchmark.records.store import Store
 from benchmark.spec.weightfile import read_origin
+from benchmark.transfer.align import read_blocks
 from benchmark.transfer.convert import convert, convert_blocks, write
 from benchmark.transfer.ctranslate2 import read_container
 from tasks import TASKS
@@ -322,11 +323,29 @@ def test_what_has_gpt2s_names_and_computes_otherwise_is_told_or_refused(tmp_path
         path = saved(tmp_path, state, model_type="gpt2", n_head=HEADS, n_embd=WIDTH, **said)
         assert any(difference.startswith("attention has other factors") for difference in convert_blocks(path).differences)
     plain = {name: tensor.T.contiguous() if ".c_" in name and tensor.ndim == 2 else tensor for name, tensor in state.items()}
-    with pytest.raises(CheckpointError, match=r"attn.qkv.weight is \(16, 48\), the model's \(48, 16\)"):
-        convert_blocks(saved(tmp_path, plain, n_head=HEADS))
+    for read in (convert_blocks, read_blocks):
+        with pytest.raises(CheckpointError, match=r"c_attn.weight has a row for each output, as nanoGPT and others write it"):
+            read(saved(tmp_path, plain, n_head=HEADS))
     without = {name: tensor for name, tensor in state.items() if ".ln_f." not in name}
     with pytest.raises(CheckpointError, match="weights of an unknown format"):
         convert_blocks(saved(tmp_path, without, model_type="openai-gpt", n_head=HEADS))
+
+
+@pytest.mark.parametrize(("family", "said"), [("gpt2", "n_layer"), ("bert", "num_hidden_layers"),
+                                              ("whisper", "encoder_layers")])
+def test_fewer_blocks_than_the_configuration_says_are_a_part_of_the_weights(family, said, tmp_path):
+    state = gpt2("") if family == "gpt2" else named_as(family, random_blocks())
+    for depth in (DEPTH, DEPTH + 1):
+        file = saved(tmp_path, state, num_attention_heads=HEADS, **{said: depth})
+        if depth == DEPTH:
+            assert convert_blocks(file, first=2).blocks.depth == 2
+            continue
+        with pytest.raises(CheckpointError, match=rf"has {DEPTH} blocks, and the config.json .* is of a model of {depth};"):
+            convert_blocks(file)
+    (tmp_path / "config.json").unlink()
+    write(convert_blocks(file, num_heads=HEADS, first=2), tmp_path / "ours.safetensors")
+    saved(tmp_path, state, num_attention_heads=HEADS, **{said: DEPTH})
+    assert convert_blocks(tmp_path / "ours.safetensors").blocks.depth == 2  # of what was taken before, no more is missing
 
 
 @pytest.mark.parametrize("others", [

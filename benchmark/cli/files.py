@@ -37,11 +37,14 @@ def convert_checkpoint(options: argparse.Namespace, command: str) -> int:
     """Every key is accounted for on the screen; nothing is written where one is missing, left over or of another shape."""
     require_torch()
     from benchmark.transfer.convert import write
+    from benchmark.transfer.published import files_of
 
     if options.out.suffix != ".safetensors":
         raise ValueError(f"--out {options.out}: weights are written as .safetensors")
     tasks, _ = load_registry(options.plugins)
     conversion, use = (_encoder_of_a_task if options.task in tasks else _blocks_of_a_file)(options, tasks)
+    if options.out.resolve() in [file.resolve() for file in files_of(options.file)]:
+        raise ValueError(f"--out {options.out} is the file that is converted, and would be gone; choose another with --out")
     try:
         digest = write(conversion, options.out)
     except OSError as error:

@@ -19,13 +19,14 @@ from torch import Tensor, nn
 
 from benchmark.model.encoder import Encoder, build_blocks
 from benchmark.model.weights import CheckpointError
+from benchmark.records.record import write_whole
 from benchmark.spec.contracts import Task
 from benchmark.spec.plural import counted
 from benchmark.spec.recipes import ModelShape
 from benchmark.spec.weightfile import NAME, BlockShape, Origin, read_origin
-from benchmark.transfer.kinds import Kind, check_width, kind_of, place_norms, reasons
+from benchmark.transfer.kinds import Kind, check_sizes, kind_of, place_norms, reasons
 from benchmark.transfer.namings import HEAD_NORM, Naming, detect, fault_of, index_of, rename
-from benchmark.transfer.published import PART, files_of, read_sets, told_of
+from benchmark.transfer.published import files_of, read_sets, told_of
 
 NORM = ("norm.weight", "norm.bias")
 POSITIONS = "tokenizer.pos_embed"
@@ -112,8 +113,9 @@ def convert_blocks(path: Path, *, num_heads: int | None = None, first: int | Non
         raise CheckpointError(f"checkpoint {path} ({naming.name}) has {kind.num_heads} attention heads; leave out --heads")
     heads = kind.num_heads or num_heads
     if heads is None:
-        raise CheckpointError(f"checkpoint {path} ({naming.name}) does not say how many attention heads it has: give "
-                              "--heads N, or put the config.json that was published with it beside it")
+        raise CheckpointError(f"checkpoint {path} ({naming.name}) does not say how many attention heads it has, nor "
+                              "does a config.json beside it: give --heads N, or put the config.json that was published with it "
+                              "there")
     width = sizes[0][0]
     if heads < 1 or width % heads:
         raise CheckpointError(f"checkpoint {path} ({naming.name}): {heads} heads do not divide its width of {width}")
@@ -143,14 +145,15 @@ def _read(path: Path, weights: str | None) -> tuple[dict[str, Tensor], Conversio
         naming = detect(sets.by_name[chosen])
         kind = kind_of(path, chosen, naming, sets.by_name[chosen])
         renamed, dropped, reshaped = rename(naming, sets.by_name[chosen])
-    check_width(path, kind, renamed)
+    known = read_origin(path)
+    check_sizes(path, replace(kind, depth=None) if known else kind, renamed)  # of what was written here, some may be left out
     conversion = Conversion({}, naming.name, [*sets.left_out, *dropped], reshaped=reshaped, differences=kind.differences())
     if kind.post_norm:
         place_norms(renamed)
     if taken := sets.told(chosen):
         other = next(name for name in sets.by_name if name != chosen)
         conversion.notes.append(f"{taken} (--weights {shlex.quote(other)})")
-    if known := read_origin(path):
+    if known:
         conversion.sources, conversion.differences = dict(known.sources), [*known.differences, *conversion.differences]
         kind = replace(kind, num_heads=known.blocks.num_heads)
     if naming.name == "timm" and kind.num_heads is None:
@@ -175,8 +178,6 @@ def _check_kind(path: Path, conversion: Conversion, kind: Kind, shape: ModelShap
 
 
 def _refuse(path: Path, naming: Naming, what: str, wrong: list[str], hints: list[str]) -> None:
-    if PART.search(path.name):
-        hints = [*hints, "it is one part of several: name the index beside it, *.index.json"]
     raise CheckpointError("; ".join([f"checkpoint {path} ({naming.name}) {what}: {'; '.join(summarise(wrong))}", *hints]))
 
 
@@ -310,7 +311,5 @@ def write(conversion: Conversion, path: Path) -> str:
     data = save({name: tensor.clone() if name in shared else tensor for name, tensor in conversion.tensors.items()},
                 {NAME: said.text()})
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.partial")
-    temporary.write_bytes(data)
-    temporary.replace(path)
+    write_whole(path, data)
     return hashlib.sha256(data).hexdigest()

@@ -18,12 +18,14 @@ from typing import Any
 from torch import Tensor
 
 from benchmark.model.weights import CheckpointError
+from benchmark.spec.plural import counted
 from benchmark.transfer.namings import REASONS, Naming, index_of
 
 EXACT = ("gelu", "gelu_python")  # names of the activation that is ours
 PARTS = {"vision_model": "vision_config", "text_model": "text_config"}  # of a file with two models: their configurations
 WIDTHS = ("d_model", "hidden_size", "n_embd")
 HEADS = ("encoder_attention_heads", "num_attention_heads", "n_head")
+DEPTHS = ("encoder_layers", "num_hidden_layers", "n_layer")
 RELATIVE = "attention weighs relative positions there, and not here"
 ROTARY = "queries and keys are turned by their positions there (rotary embedding), and not here"
 ROPE = re.compile(r"(^|\.)(rope|rope_embed|rotary_emb|rotary_embeddings)\.")  # in names of what turns them
@@ -54,6 +56,7 @@ class Kind:
     activation: str | None  # None: nothing says it
     others: tuple[str, ...] = ()  # what else they do otherwise, one sentence each
     width: int | None = None  # that the configuration says; None: it says none
+    depth: int | None = None  # likewise
 
     def differences(self) -> list[str]:
         """What these blocks compute otherwise than ours with the same weights, one sentence each"""
@@ -64,8 +67,8 @@ class Kind:
         if self.causal:
             found.append("a token attends to earlier ones alone there, and here to all")
         if self.activation is None:
-            found.append("the activation is not known, as no config.json is beside the file (CLIP's own is QuickGELU); here it "
-                         "is GELU")
+            found.append("the activation is not known, as no config.json beside the file says it (CLIP's own is QuickGELU); "
+                         "here it is GELU")
         elif self.activation not in EXACT:
             found.append(f"the activation is {self.activation} there, and here GELU")
         return found
@@ -99,8 +102,8 @@ def kind_of(path: Path, chosen: str, naming: Naming, tensors: Mapping[str, Tenso
         others.append(OTHERWISE[kind])
     elif kind and kind not in COMPARED:
         others.append(f"blocks are those of transformers' {kind} there, which may compute otherwise with the same weights")
-    width = next((said[name] for name in WIDTHS if isinstance(said.get(name), int)), None)
-    return Kind(heads, post_norm, causal, None if activation is None else str(activation), tuple(others), width)
+    width, depth = (next((said[name] for name in names if isinstance(said.get(name), int)), None) for names in (WIDTHS, DEPTHS))
+    return Kind(heads, post_norm, causal, None if activation is None else str(activation), tuple(others), width, depth)
 
 
 def _kind_of_timm(said: Mapping[str, Any], place: Path) -> Kind:
@@ -131,7 +134,7 @@ def _kind_of_timm(said: Mapping[str, Any], place: Path) -> Kind:
         others.append(ROTARY)
     exact = isinstance(activation, torch.nn.GELU) and activation.approximate == "none"
     return Kind(heads, False, False, EXACT[0] if exact else type(activation).__name__, tuple(others),
-                getattr(model, "embed_dim", None))
+                getattr(model, "embed_dim", None), len(model.blocks))
 
 
 def _configuration(path: Path, chosen: str) -> dict[str, Any]:
@@ -149,12 +152,18 @@ def _configuration(path: Path, chosen: str) -> dict[str, Any]:
     return inner
 
 
-def check_width(path: Path, kind: Kind, tensors: Mapping[str, Tensor]) -> None:
-    """Raises `CheckpointError` where config.json is of another model than the weights, and so has other heads than they."""
+def check_sizes(path: Path, kind: Kind, tensors: Mapping[str, Tensor]) -> None:
+    """Raises `CheckpointError` where config.json is of another model than the weights, and so has other heads than they, or
+    of a deeper one, of which these are a part."""
     width = next((len(tensors[name]) for name in tensors if name.endswith(".attn.proj.weight") and tensors[name].ndim), None)
     if None not in (kind.width, width) and kind.width != width:
         raise CheckpointError(f"checkpoint {path} has blocks of width {width}, and the config.json beside it is of a model of "
                               f"width {kind.width}; put its own beside it, or take that one away")
+    depth = len({index_of(name) for name in tensors if name.startswith("blocks.")})
+    if depth and kind.depth not in (None, depth):
+        raise CheckpointError(f"checkpoint {path} has {counted(depth, 'block')}, and the config.json beside it is of a model "
+                              f"of {kind.depth}; put its own beside it, or take that one away, or, where the file is a part of "
+                              "the weights, get all of them")
 
 
 def place_norms(tensors: dict[str, Tensor]) -> None:

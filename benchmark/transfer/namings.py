@@ -188,6 +188,10 @@ def rename(naming: Naming, tensors: Mapping[str, Tensor]) -> tuple[dict[str, Ten
             reshaped.append(f"{name} {tuple(tensor.shape)} to {tuple(tensor.shape[:2])}")
             tensor = tensor[:, :, 0]
         elif re.search(naming.by_input, own) and tensor.ndim == 2:
+            if own.endswith(".attn.qkv.weight") and len(tensor) == 3 * tensor.shape[1]:
+                raise CheckpointError(f"{name} has a row for each output, as nanoGPT and others write it, and files of "
+                                      f"{naming.title} one for each input; transpose the weights of these layers, and save "
+                                      "them anew")
             reshaped.append(f"{name} {tuple(tensor.shape)} to {tuple(tensor.shape[::-1])}")
             tensor = tensor.T
         if own in renamed:

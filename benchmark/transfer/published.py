@@ -39,7 +39,7 @@ OTHERS = {  # first bytes: what it is, and what to do
     b"\x89HDF\r\n\x1a\n": f"is HDF5, as Keras writes. {KNOWN}",
     b"GGUF": f"is GGUF. {KNOWN}",
     b"\x93NUMPY": f"is one NumPy array and no weights by name. {KNOWN}"}
-PART = re.compile(r"-\d{5}-of-\d{5}\.(safetensors|bin)$")  # of a file of weights in several parts, which an index names
+PART = re.compile(r"-\d{5}-of-(\d{5})\.(safetensors|bin)$")  # of a file of weights in several parts, which an index names
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,10 @@ def read_sets(path: Path) -> Sets:
                               "*.index.json") from error
     except OSError as error:
         raise CheckpointError(f"checkpoint {path} cannot be read: {error.strerror or error}") from error
+    if (part := PART.search(path.name)) and int(part[1]) > 1:  # the first of them may well end after a whole block
+        raise CheckpointError(f"checkpoint {path} is one part of {int(part[1])}, and blocks may go on in the others: name the "
+                              "index beside it, *.index.json; or, where all that is wanted is in this one, give it a name "
+                              "without these numbers")
     found: dict[str, dict[str, Tensor]] = {}
     left_out: list[str] = []
     for nest, tensors in _nests(state, ""):
