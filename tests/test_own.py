@@ -37,7 +37,7 @@ from benchmark.data.examples import Examples
 from benchmark.model.weights import export_weights, read_weights
 from benchmark.plan.matrix import Cell, Planner
 from benchmark.plan.overrides import parse_override
-from benchmark.plan.plugins import extend
+from benchmark.plan.plugins import extend, misspelt
 from benchmark.spec.contracts import Arm, Metric, Trained
 from benchmark.train.members import Member
 from benchmark.train.plain import NoPathways
@@ -701,6 +701,25 @@ class Halfway(GatedPathways):
         parametrize.remove_parametrizations(model.blocks[0].mlp.fc1, "weight")
 
 
+class OtherActivation(Arm):
+    """Another model by the same weights"""
+
+    name: ClassVar[str] = "other-activation"
+
+    def build(self, model, blocks, random):
+        for block in model.blocks:
+            block.mlp.act = nn.ReLU()
+        return []
+
+
+class Hooked(M2PT):
+    """A layer that computes otherwise, by no weight"""
+
+    def build(self, model, blocks, random):
+        model.blocks[0].mlp.fc1.register_forward_hook(lambda layer, given, result: 1.5 * result)
+        return super().build(model, blocks, random)
+
+
 class OtherGradient(Factored):
     """dU of another sign"""
 
@@ -754,13 +773,60 @@ def test_a_sum_or_a_gradient_that_is_not_that_of_the_formula_is_found(child, sai
     (Unmerged(), "without blocks.0.attn.proj.weight, without blocks.0.attn.qkv.weight, with blocks.0.attn.proj."),
     (Appending(), "with blocks.2.added.bias, with blocks.2.added.weight"), (Replacing(), "without blocks.2.mlp.fc1.bias"),
     (Spoiled(), "OtherGradient of layer 0.attn.qkv: the gradient of left"),
-    (Forgetful(), "differs by "), (Halfway(), "let its `merge` undo what would be exported under other names")],
+    (OtherActivation(), "the plain model with the weights that are exported differs by "),
+    (Hooked(), "the plain model with the weights that are exported differs by "), (Forgetful(), "differs by "),
+    (Halfway(), "let its `merge` undo what would be exported under other names")],
     ids=lambda value: getattr(type(value), "__name__", ""))
 def test_what_is_wrong_with_an_arm_is_found(arm, said):
     tasks, _ = load_registry()
     found = check_cell(arm, tasks["imagenet"], "pretrained", tasks, "tiny")
     assert found.level == "error"
     assert said in found.what
+
+
+class Nearly(M2PT):
+    """Names that nothing calls beside those that are asked for, options and helpers"""
+
+    name: ClassVar[str] = "nearly"
+    is_methd: ClassVar[bool] = False
+    rate: float = 1.0
+
+    def tunes(self, name, lr_scale, weight_decay):
+        return 0.0, weight_decay
+
+    def stream(self, task, setting, auxiliary):
+        return ("arm", "nearly")
+
+    def streams(self):
+        return ()
+
+    def auxiliary_block(self):
+        return self.rate
+
+
+def test_names_that_are_nearly_those_that_are_asked_for_are_told(tmp_path, capsys):
+    assert misspelt(Nearly()) == [
+        f"arm nearly: {name} is no part of Arm, and {meant} is: if that is meant, rename it, as nothing looks at it"
+        for name, meant in (("is_methd", "is_method"), ("tunes", "tune"))]
+    sixth = runpy.run_path(str(ROOT / "tests" / "sixth_task.py"))["TASK"]
+    assert not misspelt(sixth) + misspelt(GATED)
+    type(sixth).load_pretrain = lambda self, profile: self.load(profile)["train"].unlabelled()
+    (line,) = misspelt(sixth)
+    assert "load_pretrain is no part of Task, and load_pretraining is" in line
+    assert main(["new", "arm", "my-arm", "--out", str(tmp_path)]) == 0
+    file = tmp_path / "my_arm.py"
+    text = file.read_text(encoding="utf-8").replace("def tune(", "def tunes(")
+    file.write_text(text, encoding="utf-8")
+    said = "arm my-arm: tunes is no part of Arm, and tune is"
+    chosen = ["-t", "imagenet", "-x", "audio", "--arm", "finetune,my-arm", "--results", str(tmp_path / "results")]
+    assert main(["run", *chosen, "--plugins", str(file), "--dry-run"]) == 0
+    assert capsys.readouterr().out.count(f"note: {said}") == 1
+    file.write_text(text.replace("return connect(", "connect("), encoding="utf-8")
+    sys.modules.pop("my_arm")
+    assert main(["check", "my-arm", "--plugins", str(file)]) == 1
+    first, second, *_ = capsys.readouterr().out.splitlines()
+    assert first.startswith(f"note   {said}")
+    assert second.startswith("error  build() returned None")
 
 
 class Thawed(LowRank):

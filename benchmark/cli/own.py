@@ -13,6 +13,7 @@ from benchmark.cli.context import has_torch, load_registry, plugins_given, requi
 from benchmark.plan.fit import set_otherwise
 from benchmark.plan.matrix import Plan
 from benchmark.plan.names import nearest
+from benchmark.plan.plugins import misspelt
 from benchmark.records.record import may_be
 from benchmark.records.store import RECORD, Store
 from benchmark.spec.contracts import Task
@@ -97,6 +98,7 @@ def check(options: argparse.Namespace, command: str) -> int:
                          "found with --plugins FILE")
     from benchmark.check.arms import check_arm, check_steps  # which take seconds to import
     from benchmark.check.data import check_task
+    from benchmark.check.finding import Finding
     from benchmark.check.keeping import keeping
 
     if options.name in tasks:
@@ -111,6 +113,8 @@ def check(options: argparse.Namespace, command: str) -> int:
                     check_steps(kept, {**tasks, task.name: kept}, arms, options.profile)]
     else:
         findings = [check_arm(arms[options.name], tasks, options.profile)]
+    looked_at = tasks[options.name] if options.name in tasks else arms[options.name]
+    findings.insert(0, (Finding("note", line) for line in misspelt(looked_at)))
     wrong = doubtful = 0
     stopped = False
     for part in findings:

@@ -29,6 +29,7 @@ from benchmark.cli.terminal import log_and_screen
 from benchmark.plan.fit import note_warmup
 from benchmark.plan.given import note_unnamed
 from benchmark.plan.matrix import Plan
+from benchmark.plan.plugins import misspelt
 from benchmark.provenance.arithmetic import arithmetic_digest
 from benchmark.provenance.currency import Judge, doubts_of
 from benchmark.provenance.environment import processor_name
@@ -82,7 +83,9 @@ def run_matrix(options: argparse.Namespace, command: str) -> int:
     if alone := lone_runs(plan, store, options):
         print(alone, flush=True)
     known = {task.modality for task in load_registry(options.plugins)[0].values()}
-    for note in [*note_warmup(plan), *note_unnamed(options.start, known)]:
+    own = {id(one): one for job in plan.jobs for one in (job.task, job.arm) if one is not None}
+    unread = dict.fromkeys(f"note: {line}" for one in own.values() for line in misspelt(one))
+    for note in [*note_warmup(plan), *note_unnamed(options.start, known), *unread]:
         print(note, flush=True)
     if options.dry_run and resources is not None:
         return show_expense(options, plan, store, resources, processes, unprepared)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import sys
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,8 @@ from benchmark.spec.contracts import Arm, Start, Task, Trained
 from benchmark.spec.recipes import SETTINGS, Setting
 
 Origin = TypeVar("Origin", Start, Trained)
+OURS = {"benchmark", "tasks", "baselines"}  # packages
+NEAR = 0.85  # of two names, how alike they are, from 0 to 1
 _MADE_IN: dict[tuple[str, str], str] = {}  # the module in which a plugin's object is made, by its kind and name
 
 
@@ -92,6 +95,28 @@ def check_facts(arm: Arm, place: str) -> None:
     if not isinstance(given, tuple | list) or not given or any(setting not in SETTINGS for setting in given):
         raise ValueError(f"plugin {place}: settings is {given!r}; make it a tuple of one or more of {', '.join(SETTINGS)}, "
                          "such as ('pretrained',)")
+
+
+def misspelt(value: Task | Arm) -> list[str]:
+    """A line for each name in a class of a user's own that is nearly one of those that are asked for and that it leaves as it
+    is: nothing calls it, and what it was to do is not done."""
+    kind: type[Task | Arm] = Task if isinstance(value, Task) else Arm
+    classes = [each for each in type(value).__mro__ if issubclass(each, kind)]
+    ours = [each.__module__.partition(".")[0] in OURS for each in classes]
+    names = [[name for name in (*vars(each), *_annotated(each)) if not name.startswith("_")] for each in classes]
+    own, known = (dict.fromkeys(name for each, its in zip(names, ours, strict=True) if its is wanted for name in each)
+                  for wanted in (False, True))
+    asked = [name for name in names[classes.index(kind)] if name not in own]
+    near = {name: difflib.get_close_matches(name, asked, 1, NEAR) for name in own if name not in known}
+    return [f"{kind.__name__.lower()} {value.name}: {name} is no part of {kind.__name__}, and {close[0]} is: if that is meant, "
+            "rename it, as nothing looks at it" for name, close in near.items() if close]
+
+
+def _annotated(kind: type) -> Mapping[str, object]:
+    try:
+        return kind.__annotations__
+    except NameError:  # from Python 3.14 on, of what is imported for a checker alone
+        return {}
 
 
 def by_role(arm: Arm, kind: type[Origin], method: str, found: Mapping[str, Origin]) -> Mapping[str, Origin]:
