@@ -718,10 +718,12 @@ def lines_of(capsys, *arguments: str) -> str:
 @pytest.mark.parametrize(("name", "text"), [
     ("a.yaml", "matrix: smoke\ntarget: imagenet\naux: [audio]\narm: m2pt\nset: {recipe.lr: 1e-3, arm.layers: [attn.qkv]}\n"),
     ("a.toml", 'matrix = "smoke"\ntarget = ["imagenet"]\naux = "audio"\narm = "m2pt"\nset = ["recipe.lr=1e-3", '
-               '"arm.layers=attn.qkv"]\nallow-missing = false\n')])
+               '"arm.layers=attn.qkv"]\nallow-missing = false\n'),
+    ("a.toml", '\ufeffmatrix = "smoke"\ntarget = "imagenet"\naux = "audio"\narm = "m2pt"\n'  # as editors of Windows save it
+               'set = ["recipe.lr=1e-3", "arm.layers=attn.qkv"]\n')])
 def test_options_come_from_a_file_and_what_is_typed_wins(name, text, tmp_path, capsys):
     file, results = tmp_path / name, ["--results", str(tmp_path / "r")]
-    file.write_text(text)
+    file.write_text(text, encoding="utf-8")
     typed = ["--matrix", "smoke", "--arm", "m2pt", "--set", "recipe.lr=1e-3", "--set", "arm.layers=attn.qkv", *results]
     here = lines_of(capsys, "--config", str(file), *results)
     assert here == lines_of(capsys, *typed, "-t", "imagenet", "-x", "audio")

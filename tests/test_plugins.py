@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 from pathlib import Path
@@ -18,7 +19,7 @@ from benchmark.cli.context import load_study, make_plan
 from benchmark.cli.main import main
 from benchmark.evidence.analysis import analyse
 from benchmark.plan.study import with_rivals
-from benchmark.provenance.code import used_code
+from benchmark.provenance.code import reachable_code, used_code
 from benchmark.report.answer import answer, control_verdicts, positive_verdicts
 from benchmark.spec.contracts import Arm
 
@@ -44,6 +45,8 @@ def files(tmp_path, monkeypatch) -> list[str]:
         file.write_text(ARM.format(name=name.replace("_", "-")))
         given += ["--plugins", str(file)]
         monkeypatch.delitem(sys.modules, name, raising=False)
+    for name in ("_layers", "_others"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
     return given
 
 
@@ -55,6 +58,73 @@ def test_several_files_are_methods_with_the_study_s_rivals(files, capsys):
     plan, _ = make_plan(build_parser().parse_args(["run", "--arm", "own-one,own-two,finetune", "-t", "imagenet", *files]))
     assert {spec.arm: spec.role for spec in plan.specs if spec.arm} == {
         "own-one": "method", "own-two": "method", "finetune": "baseline"}
+
+
+@pytest.mark.parametrize("when", ["as it is loaded", "as a model is built"])
+def test_what_two_plugins_import_by_one_name_is_each_its_own_or_refused(files, when, capsys):
+    """Python has one module of a name: the second plugin would compute by what the first one imports, in silence."""
+    loaded = "from _layers import FACTOR\n"
+    for number, file in enumerate(map(Path, files[1::2])):
+        text = ARM.format(name=file.stem.replace("_", "-"))
+        file.write_text(loaded + text if when == "as it is loaded" else text.replace(
+            "\nARM", "    def build(self, model, blocks, random):\n        " + loaded + "        return []\n\nARM"))
+        (file.parent / "_layers.py").write_text(f"FACTOR = {number}\n")
+    first, second = map(Path, files[1::2])
+    assert main(["list", "arms", *files[:2]]) == 0
+    assert main(["list", "arms", *files]) == 2
+    assert capsys.readouterr().err == (f"benchmark: --plugins: {second} imports _layers, and Python takes "
+                                       f"{first.parent / '_layers.py'} and not the one beside it; rename "
+                                       f"{second.parent / '_layers.py'}\n")
+    (second.parent / "_layers.py").rename(second.parent / "_others.py")
+    second.write_text(second.read_text().replace("_layers", "_others"))
+    sys.modules.pop("own_two", None)
+    assert main(["list", "arms", *files]) == 0
+
+
+def test_what_lies_beside_a_plugin_hides_no_package(files, capsys):
+    file = Path(files[1])
+    for name in ("timm", "torch", "_pytest", "own_notes"):
+        (file.parent / f"{name}.py").write_text("raise RuntimeError('this was imported')\n")
+    run = ["run", "--matrix", "smoke", "-t", "imagenet", "--arm", "finetune,own-one", "-x", "audio", *files[:2], "--dry-run"]
+    assert main(run) == 0
+    file.write_text("import timm\n" + file.read_text())
+    sys.modules.pop("own_one", None)
+    assert main(run) == 2
+    taken = importlib.import_module("timm").__file__
+    assert f"own_one.py imports timm, and Python takes {taken} and not the one beside it" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("coding", "start"), [("utf-8-sig", ""), ("latin-1", "# -*- coding: latin-1 -*-\n"), ("utf-8", "")])
+def test_a_plugin_may_have_a_mark_of_byte_order_or_another_encoding(files, coding, start, tmp_path, capsys):
+    file = Path(files[1])
+    file.write_text(start + file.read_text().replace("one of several", "one of sévéral"), encoding=coding, newline="\r\n")
+    chosen = ["-t", "imagenet", "-x", "audio", "--arm", "finetune,own-one", *files[:2], "--results", str(tmp_path / "results")]
+    assert main(["run", "--matrix", "smoke", *chosen, "--dry-run"]) == 0
+    assert main(["list", "arms", *files[:2]]) == 0
+    assert "one of sévéral" in capsys.readouterr().out
+    digest = dict(reachable_code(["own_one"]))["own_one"]
+    file.write_text(file.read_text(encoding=coding).removeprefix(start), encoding="utf-8")
+    assert dict(reachable_code(["own_one"]))["own_one"] == digest
+
+
+def test_what_a_plugin_imports_later_and_is_no_python_is_told_in_one_line(files, capsys):
+    file = Path(files[1])
+    file.write_text(file.read_text().replace("\nARM", "    def build(self, *given):\n        import _layers\n\nARM"))
+    (file.parent / "_layers.py").write_text("def build(:\n")
+    assert main(["run", "-t", "imagenet", "-x", "audio", "--arm", "finetune,own-one", *files[:2], "--dry-run"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"benchmark: {file.parent / '_layers.py'}, a part of the code of runs, is no Python: invalid syntax")
+
+
+@pytest.mark.parametrize(("name", "said"), [
+    ("time.py", "has the name of another module, time; rename it"), ("timm.py", "has the name of another module, /"),
+    ("my.arm.py", "has a dot in its name"), ("", "no plugin is in this folder")])
+def test_a_name_that_no_plugin_can_have_and_a_folder_without_one_are_told(name, said, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / (name or "test_only.py")).write_text(ARM.format(name="own"))
+    assert main(["list", "arms", "--plugins", str(tmp_path / name)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
 
 
 def test_a_rival_that_is_no_arm_is_refused_before_anything_runs(files, tmp_path, capsys):

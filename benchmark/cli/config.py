@@ -55,7 +55,7 @@ def _load(file: Path) -> Mapping[str, Any]:
         held = read_yaml(file)
     else:
         try:
-            held = tomllib.loads(file.read_text(encoding="utf-8"))
+            held = tomllib.loads(file.read_text(encoding="utf-8-sig"))
         except OSError as error:
             raise ValueError(f"{file} cannot be read: {error.strerror or error}") from error
         except ValueError as error:  # of TOML, or of text

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
 import importlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib.machinery import PathFinder
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
 
 from benchmark.plan.given import FOREIGN
+from benchmark.provenance.code import parsed
 from benchmark.spec.contracts import Arm, Start, Task, Trained
 from benchmark.spec.recipes import SETTINGS, Setting
 
@@ -49,6 +52,7 @@ def extend(tasks: Mapping[str, Task], arms: Mapping[str, Arm],
     files = {file.resolve(): file for place in places for file in _files_of(place)}
     for file in files.values():
         found += [(str(file), value, file.stem) for value in _defined_in(file)]
+    check_beside(files.values())
     for place, value, module in found:
         if isinstance(value, type) and issubclass(value, Task | Arm):
             said = f"{'TASK' if issubclass(value, Task) else 'ARM'} is the class {value.__name__}"
@@ -142,7 +146,11 @@ def _files_of(place: Path) -> list[Path]:
     if not place.exists():
         raise ValueError(f"--plugins {place}: no such file or folder")
     if place.is_dir():  # with the tests that `benchmark new` writes, and modules that plugins import
-        return [file for file in sorted(place.glob("*.py")) if not file.name.startswith(("test_", "_"))]
+        found = [file for file in sorted(place.glob("*.py")) if not file.name.startswith(("test_", "_"))]
+        if not found:
+            raise ValueError(f"--plugins {place}: no plugin is in this folder: a file whose name ends with .py and begins "
+                             "neither with test_ nor with _")
+        return found
     if place.suffix != ".py":
         raise ValueError(f"--plugins {place}: expected a file of Python (.py) that defines TASK or ARM, or a folder of such")
     return [place]
@@ -151,7 +159,7 @@ def _files_of(place: Path) -> list[Path]:
 def _defined_in(file: Path) -> list[object]:
     folder = str(file.parent.resolve())
     if folder not in sys.path:
-        sys.path.insert(0, folder)  # runs are given it too, and import the plugin by its name
+        sys.path.append(folder)  # runs are given it too, and import the plugin by its name; nothing of it hides a package
     module = _import_plugin(file)
     defined = [value for name in ("TASK", "ARM") if (value := getattr(module, name, None)) is not None]
     if not defined:
@@ -160,7 +168,40 @@ def _defined_in(file: Path) -> list[object]:
     return defined
 
 
+def check_beside(files: Iterable[Path]) -> None:
+    """Raises `ValueError` where a plugin, or what it imports of its own folder, imports a module that is beside it, and Python
+    takes another of that name: of another plugin's folder, which came first, or an installed one. Python's own are meant, and
+    this suite's, whatever is beside."""
+    waiting = [file.resolve() for file in files]
+    seen: set[Path] = set()
+    while waiting:
+        file = waiting.pop()
+        if file in seen:
+            continue
+        seen.add(file)
+        for name in set(_imported(file)) - sys.stdlib_module_names - OURS:
+            beside = [place for place in (file.parent / name / "__init__.py", file.parent / f"{name}.py") if place.is_file()]
+            loaded = sys.modules.get(name)
+            spec = PathFinder.find_spec(name) if loaded is None else getattr(loaded, "__spec__", None)
+            taken = None if spec is None else spec.origin
+            if beside and (taken is None or Path(taken).resolve() not in beside):
+                raise ValueError(f"--plugins: {file} imports {name}, and Python takes {taken or 'another'} and not the one "
+                                 f"beside it; rename {beside[0]}")
+            waiting += beside[:1]
+
+
+def _imported(file: Path) -> Iterator[str]:
+    """The names of modules, without what is in them, that a file imports anywhere, and not from its own package"""
+    for node in ast.walk(parsed(file)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module.partition(".")[0]
+
+
 def _import_plugin(file: Path) -> ModuleType:
+    if "." in file.stem:
+        raise ValueError(f"--plugins: {file} has a dot in its name, and Python imports none by such a name; rename it")
     try:
         module = importlib.import_module(file.stem)
     except SystemExit as error:
@@ -169,6 +210,7 @@ def _import_plugin(file: Path) -> ModuleType:
     except Exception as error:  # a plugin may raise anything
         said = " ".join(str(error).split())
         raise ValueError(f"--plugins: {file} cannot be imported ({type(error).__name__}: {said})") from error
-    if module.__file__ is None or Path(module.__file__).resolve() != file.resolve():
-        raise ValueError(f"--plugins: {file} has the name of another module, {module.__file__}; rename it")
+    place = getattr(module, "__file__", None)  # what is built into Python has none
+    if place is None or Path(place).resolve() != file.resolve():
+        raise ValueError(f"--plugins: {file} has the name of another module, {place or file.stem}; rename it")
     return module

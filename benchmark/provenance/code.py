@@ -147,7 +147,7 @@ def find_ours(name: str, places: tuple[str, ...]) -> ModuleSpec | None:
 def _parse(path: Path, _modified_ns: int, module: str) -> tuple[str, tuple[str, ...]]:
     """(digest of the syntax tree without docstrings, names that may be imported modules)"""
     found: list[ast.Import | ast.ImportFrom] = []
-    text = spelled(ast.parse(path.read_text(encoding="utf-8")), found)
+    text = spelled(parsed(path), found)
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     imports: list[str] = []
     for node in found:
@@ -159,6 +159,14 @@ def _parse(path: Path, _modified_ns: int, module: str) -> tuple[str, tuple[str, 
                 origin = ".".join([*package.split(".")[: len(package.split(".")) - node.level + 1], origin]).rstrip(".")
             imports += [origin, *(f"{origin}.{alias.name}" for alias in node.names)]
     return hashlib.sha256(text.encode()).hexdigest(), tuple(dict.fromkeys(imports))
+
+
+def parsed(path: Path) -> ast.Module:
+    """The syntax tree of a file in any encoding that it declares; raises `ValueError` where it is no Python."""
+    try:
+        return ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError) as error:
+        raise ValueError(f"{path}, a part of the code of runs, is no Python: {error}") from error
 
 
 def spelled(value: object, imports: list[ast.Import | ast.ImportFrom]) -> str:

@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, packages_distributions, ver
 from pathlib import Path
 
 from benchmark.provenance.certificates import COMPUTING
-from benchmark.provenance.code import DIGITS, PACKAGES, Modules, code_parts, is_own, own_files, spelled
+from benchmark.provenance.code import DIGITS, PACKAGES, Modules, code_parts, is_own, own_files, parsed, spelled
 from benchmark.spec.runspec import canonical_json
 
 
@@ -32,7 +32,7 @@ def own_packages(roots: tuple[str, ...]) -> Mapping[str, str]:
     tops: set[str] = set()
     for path in own_files(roots):
         met: list[ast.Import | ast.ImportFrom] = []
-        spelled(ast.parse(Path(path).read_text(encoding="utf-8")), met)  # which leaves out what is for types alone
+        spelled(parsed(Path(path)), met)  # which leaves out what is for types alone
         for node in met:
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
             tops |= {name.partition(".")[0] for name in names if isinstance(node, ast.Import) or not node.level}
