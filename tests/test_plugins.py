@@ -127,6 +127,32 @@ def test_a_name_that_no_plugin_can_have_and_a_folder_without_one_are_told(name, 
     assert said in line
 
 
+@pytest.mark.parametrize(("field", "said"), [
+    ("frozenset[str] = frozenset({'a', 'b'})", "and the order of a set, which enters a run's id, is another in every process"),
+    ("tuple[frozenset[int], ...] = (frozenset({1}),)", "and the order of a set"),
+    ("dict[str, frozenset[int]] = {'a': frozenset({1})}", "and the order of a set"),
+    (r"bytes = b'\xff'", "which is no value of JSON; make it a number, a text or a tuple of texts"),
+    ("object = len", "option which is <built-in function len>, which is no value of JSON")])
+def test_an_option_that_no_run_can_be_known_by_is_told_as_the_arm_is_loaded(field, said, files, capsys):
+    file = Path(files[1])
+    file.write_text(file.read_text().replace("\nARM", f"    which: {field}\n\nARM"))
+    assert main(["list", "arms", *files[:2]]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"benchmark: plugin {file}: option which is ")
+    assert said in line
+
+
+def test_an_option_of_numbers_in_a_tuple_that_is_altered_is_told_in_one_line(files, capsys):
+    file = Path(files[1])
+    file.write_text(file.read_text().replace("\nARM", "    which: tuple[int, ...] = (0, 2)\n\nARM"))
+    chosen = ["run", "-t", "imagenet", "-x", "audio", "--arm", "finetune,own-one", *files[:2], "--dry-run"]
+    assert main(chosen) == 0
+    capsys.readouterr()
+    assert main([*chosen, "--set", "arm.which=[1,3]"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("benchmark: arm own-one: which is given another value than its own, and a run is named by the texts")
+
+
 def test_a_rival_that_is_no_arm_is_refused_before_anything_runs(files, tmp_path, capsys):
     """Else everything would be computed, and then the table at the end refused."""
     file = Path(files[1])

@@ -6,7 +6,7 @@ import ast
 import difflib
 import importlib
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from importlib.machinery import PathFinder
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -85,7 +85,7 @@ def check_names(value: Task | Arm, place: str) -> None:
 
 def check_facts(arm: Arm, place: str) -> None:
     """Raises `ValueError` where an arm says of itself what would be read as something else: settings that there are not, a text
-    for a yes or no or for several names."""
+    for a yes or no or for several names, and options that a run's id cannot hold."""
     for flag in ("uses_auxiliary", "is_baseline", "is_method", "adds"):
         if not isinstance(getattr(arm, flag), bool):
             raise ValueError(f"plugin {place}: {flag} is {getattr(arm, flag)!r}; make it True or False")
@@ -99,6 +99,20 @@ def check_facts(arm: Arm, place: str) -> None:
     if not isinstance(given, tuple | list) or not given or any(setting not in SETTINGS for setting in given):
         raise ValueError(f"plugin {place}: settings is {given!r}; make it a tuple of one or more of {', '.join(SETTINGS)}, "
                          "such as ('pretrained',)")
+    for name, value in arm:
+        if _has_set(value):
+            raise ValueError(f"plugin {place}: option {name} is {str(value)[:80]}, and the order of a set, which enters a "
+                             "run's id, is another in every process; make it a tuple")
+        try:
+            arm.model_dump(mode="json", include={name})
+        except ValueError as error:
+            raise ValueError(f"plugin {place}: option {name} is {str(value)[:80]}, which is no value of JSON; make it a "
+                             "number, a text or a tuple of texts") from error
+
+
+def _has_set(value: object) -> bool:
+    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+    return isinstance(value, Set) or any(map(_has_set, parts))
 
 
 def misspelt(value: Task | Arm) -> list[str]:
@@ -172,7 +186,7 @@ def check_beside(files: Iterable[Path]) -> None:
     """Raises `ValueError` where a plugin, or what it imports of its own folder, imports a module that is beside it, and Python
     takes another of that name: of another plugin's folder, which came first, or an installed one. Python's own are meant, and
     this suite's, whatever is beside."""
-    waiting = [file.resolve() for file in files]
+    waiting = [file.parent.resolve() / file.name for file in files]  # of a link what is beside the link
     seen: set[Path] = set()
     while waiting:
         file = waiting.pop()
@@ -184,7 +198,7 @@ def check_beside(files: Iterable[Path]) -> None:
             loaded = sys.modules.get(name)
             spec = PathFinder.find_spec(name) if loaded is None else getattr(loaded, "__spec__", None)
             taken = None if spec is None else spec.origin
-            if beside and (taken is None or Path(taken).resolve() not in beside):
+            if beside and (taken is None or Path(taken).resolve() not in map(Path.resolve, beside)):
                 raise ValueError(f"--plugins: {file} imports {name}, and Python takes {taken or 'another'} and not the one "
                                  f"beside it; rename {beside[0]}")
             waiting += beside[:1]
