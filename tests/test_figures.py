@@ -8,6 +8,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from matplotlib.text import Text
 from synthetic import TASKS, make_matrix, make_record, make_spec
 
@@ -315,3 +316,14 @@ def test_what_pairs_are_found_from_is_told_in_the_unit_of_their_target():
     least = min(ends["imagenet"]), min(ends["shapenet"])
     assert cell == (f"{least[0]:.{1 if least[0] >= 1 else 2}f} to {points:.{1 if points >= 1 else 2}f}, "
                     f"{least[1]:.2g} to {pixels:.2g} px")
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_letter_that_the_font_lacks_stops_no_figure_and_warns_nobody():
+    figure = Figure(figsize=(2, 1))
+    figure.suptitle("猫 $x_{")
+    with house_style():
+        files = drawn(figure, ["png", "svg", "pdf"])
+    assert files.keys() == {"png", "svg", "pdf"}
+    with pytest.warns(UserWarning, match="Glyph 29483"):  # what matplotlib says of it outside
+        FigureCanvasAgg(figure).draw()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import re
 import textwrap
+import warnings
 from collections.abc import Collection as AbstractCollection
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -48,7 +49,8 @@ STYLE: dict[Any, Any] = {
 @contextmanager
 def house_style() -> Iterator[None]:
     """Our settings alone, whatever the user's matplotlibrc says; drawing and saving belong inside."""
-    with matplotlib.rc_context():
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a class called 猫 has a box, and its name in the text
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(STYLE)
         yield
