@@ -6,7 +6,7 @@ import ast
 import difflib
 import importlib
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from importlib.machinery import PathFinder
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -14,12 +14,11 @@ from types import ModuleType
 from typing import TypeVar
 
 from benchmark.plan.given import FOREIGN
-from benchmark.provenance.code import parsed
+from benchmark.provenance.code import PACKAGES, parsed, top_names
 from benchmark.spec.contracts import Arm, Start, Task, Trained
 from benchmark.spec.recipes import SETTINGS, Setting
 
 Origin = TypeVar("Origin", Start, Trained)
-OURS = {"benchmark", "tasks", "baselines"}  # packages
 NEAR = 0.85  # of two names, how alike they are, from 0 to 1
 _MADE_IN: dict[tuple[str, str], str] = {}  # the module in which a plugin's object is made, by its kind and name
 
@@ -120,7 +119,7 @@ def misspelt(value: Task | Arm) -> list[str]:
     is: nothing calls it, and what it was to do is not done."""
     kind: type[Task | Arm] = Task if isinstance(value, Task) else Arm
     classes = [each for each in type(value).__mro__ if issubclass(each, kind)]
-    ours = [each.__module__.partition(".")[0] in OURS for each in classes]
+    ours = [each.__module__.partition(".")[0] in PACKAGES for each in classes]
     names = [[name for name in (*vars(each), *_annotated(each)) if not name.startswith("_")] for each in classes]
     own, known = (dict.fromkeys(name for each, its in zip(names, ours, strict=True) if its is wanted for name in each)
                   for wanted in (False, True))
@@ -193,7 +192,8 @@ def check_beside(files: Iterable[Path]) -> None:
         if file in seen:
             continue
         seen.add(file)
-        for name in set(_imported(file)) - sys.stdlib_module_names - OURS:
+        imports = (node for node in ast.walk(parsed(file)) if isinstance(node, ast.Import | ast.ImportFrom))  # anywhere in it
+        for name in top_names(imports) - sys.stdlib_module_names - PACKAGES:
             beside = [place for place in (file.parent / name / "__init__.py", file.parent / f"{name}.py") if place.is_file()]
             loaded = sys.modules.get(name)
             spec = PathFinder.find_spec(name) if loaded is None else getattr(loaded, "__spec__", None)
@@ -202,15 +202,6 @@ def check_beside(files: Iterable[Path]) -> None:
                 raise ValueError(f"--plugins: {file} imports {name}, and Python takes {taken or 'another'} and not the one "
                                  f"beside it; rename {beside[0]}")
             waiting += beside[:1]
-
-
-def _imported(file: Path) -> Iterator[str]:
-    """The names of modules, without what is in them, that a file imports anywhere, and not from its own package"""
-    for node in ast.walk(parsed(file)):
-        if isinstance(node, ast.Import):
-            yield from (alias.name.partition(".")[0] for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield node.module.partition(".")[0]
 
 
 def _import_plugin(file: Path) -> ModuleType:

@@ -169,6 +169,17 @@ def parsed(path: Path) -> ast.Module:
         raise ValueError(f"{path}, a part of the code of runs, is no Python: {error}") from error
 
 
+def top_names(imports: Iterable[ast.Import | ast.ImportFrom]) -> set[str]:
+    """Of the modules that are imported by their whole names, without what is in them; "" where nothing is named"""
+    names: set[str] = set()
+    for node in imports:
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif not node.level:
+            names.add((node.module or "").partition(".")[0])
+    return names
+
+
 def spelled(value: object, imports: list[ast.Import | ast.ImportFrom]) -> str:
     """A syntax tree as text that every version of Python agrees on, without docstrings and what is for types alone.
 

@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, packages_distributions, ver
 from pathlib import Path
 
 from benchmark.provenance.certificates import COMPUTING
-from benchmark.provenance.code import DIGITS, PACKAGES, Modules, code_parts, is_own, own_files, parsed, spelled
+from benchmark.provenance.code import DIGITS, PACKAGES, Modules, code_parts, is_own, own_files, parsed, spelled, top_names
 from benchmark.spec.runspec import canonical_json
 
 
@@ -33,9 +33,7 @@ def own_packages(roots: tuple[str, ...]) -> Mapping[str, str]:
     for path in own_files(roots):
         met: list[ast.Import | ast.ImportFrom] = []
         spelled(parsed(Path(path)), met)  # which leaves out what is for types alone
-        for node in met:
-            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
-            tops |= {name.partition(".")[0] for name in names if isinstance(node, ast.Import) or not node.level}
+        tops |= top_names(met)
     tops -= {"", "torch", "sklearn", *COMPUTING, *PACKAGES, *sys.stdlib_module_names}
     others = {top for top in tops if not is_own(top)}
     installed = distributions() if others else {}  # which takes half a second
