@@ -15,6 +15,7 @@ from synthetic import TASKS, make_matrix, make_record, make_spec
 from baselines import STUDY
 from benchmark.evidence.analysis import analyse
 from benchmark.evidence.collect import collect
+from benchmark.report import canvas
 from benchmark.report.answer import answer, answer_table
 from benchmark.report.canvas import drawn, house_style, line_styles, modality_colours, side_by_side
 from benchmark.report.curves import draw_curves, draw_scales
@@ -316,6 +317,21 @@ def test_what_pairs_are_found_from_is_told_in_the_unit_of_their_target():
     least = min(ends["imagenet"]), min(ends["shapenet"])
     assert cell == (f"{least[0]:.{1 if least[0] >= 1 else 2}f} to {points:.{1 if points >= 1 else 2}f}, "
                     f"{least[1]:.2g} to {pixels:.2g} px")
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_letter_that_the_first_font_lacks_is_another_s_where_one_is_installed(monkeypatch):
+    """DejaVu Serif comes with matplotlib and has a letter of phonetics that DejaVu Sans lacks; what that one has is its own."""
+    def draw(letters: str, *fonts: str) -> bytes:
+        monkeypatch.setattr(canvas, "FONTS", ("DejaVu Sans", *fonts))
+        with house_style():
+            figure = Figure(figsize=(2, 1))
+            figure.suptitle(letters)
+            return drawn(figure, ["png"])["png"]
+
+    assert draw("cat", "No such font", "DejaVu Serif") == draw("cat")
+    assert draw("\u02ef") == draw("\u02f0"), "boxes are alike"
+    assert draw("\u02ef", "DejaVu Serif") not in (draw("\u02ef"), draw("\u02f0", "DejaVu Serif"))
 
 
 @pytest.mark.filterwarnings("error")

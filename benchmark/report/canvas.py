@@ -6,6 +6,7 @@ Colours are Okabe and Ito's (jfly.uni-koeln.de/color), told apart under every co
 from __future__ import annotations
 
 import io
+import logging
 import re
 import textwrap
 import warnings
@@ -18,6 +19,7 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+from matplotlib import font_manager
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -39,8 +41,12 @@ AXIS = 48  # letters under an axis that long labels of rows leave half of a figu
 BASELINE, INK, FAINT = "#000000", "#222222", "#D9D9D9"
 MARKS = "osD^vPX<>"  # of arms that share a colour
 DASHES: tuple[Any, ...] = ("-", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)))
+# Of Debian, macOS and Windows, for letters that the first lacks. It comes with matplotlib, so that only those names of classes
+# differ by machine.
+FONTS = ("DejaVu Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei", "PingFang SC",
+         "Hiragino Sans", "Apple SD Gothic Neo", "Arial Unicode MS", "Microsoft YaHei", "Yu Gothic", "Malgun Gothic")
 STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans", "font.size": 9, "text.color": INK, "text.parse_math": False, "legend.frameon": False,
+    "font.size": 9, "text.color": INK, "text.parse_math": False, "legend.frameon": False,
     "axes.titlesize": 10, "axes.titlelocation": "left", "axes.edgecolor": INK, "axes.labelcolor": INK,
     "axes.spines.top": False, "axes.spines.right": False, "svg.hashsalt": "m2pt-bench",
 }  # fmt: skip
@@ -50,10 +56,18 @@ STYLE: dict[Any, Any] = {
 def house_style() -> Iterator[None]:
     """Our settings alone, whatever the user's matplotlibrc says; drawing and saving belong inside."""
     with matplotlib.rc_context(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a class called 猫 has a box, and its name in the text
+        # Where no font has its letter, a class called 猫 has a box, and its name in the text.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update(STYLE)
-        yield
+        installed = {font.name for font in font_manager.fontManager.ttflist}  # of others matplotlib warns
+        matplotlib.rcParams.update(STYLE | {"font.family": [name for name in FONTS if name in installed]})
+        logger = logging.getLogger(font_manager.__name__)
+        level = logger.level
+        logger.setLevel(logging.ERROR)  # it warns of a font that has no weight called normal
+        try:
+            yield
+        finally:
+            logger.setLevel(level)
 
 
 def drawn(figure: Figure, kinds: AbstractCollection[str]) -> dict[str, bytes]:
