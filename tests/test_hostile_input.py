@@ -109,6 +109,14 @@ def published_bytes(folder: Path) -> bytes:
     return (folder / "p.pth").read_bytes()
 
 
+def array_bytes(folder: Path) -> bytes:
+    import numpy as np
+
+    np.savez(folder / "a.npz", **{"params/Transformer/encoderblock/LayerNorm_0/scale": np.ones((2, 3), np.float32),
+                                  "params/Transformer/encoderblock/Dense_0/kernel": np.zeros((2, 3, 4)).view("V2")})
+    return (folder / "a.npz").read_bytes()
+
+
 CATALOGUE = json.dumps({"name": "input", "root": "/data", "digest": "ab", "classes": ["a", "b"], "counts": {"train": 2},
                         "missing": {"train": ["c.jpg"]}, "unreadable": {}, "facts": {"mean": 1.5}}).encode()
 
@@ -147,6 +155,7 @@ READERS: dict[str, tuple[Callable, Callable, type | tuple, str]] = {  # sample, 
     "weights": (lambda folder: save({"a": torch.ones(3), "b": torch.zeros(2)}), read_weights, CheckpointError, ".safetensors"),
     "pictures": (picture_bytes, read_pictures, ValueError, ".npz"),
     "published checkpoint": (published_bytes, read_sets, CheckpointError, ".pth"),
+    "published arrays": (array_bytes, read_sets, CheckpointError, ".npz"),
     "catalogue": (lambda folder: CATALOGUE, read_catalogue, DataError, ".json"),
     "list of files": (lambda folder: b"n1/a.jpg\t0\t120\tabcd\t7\nn1/b.jpg\t0,3\t120\tabcd\t7\n", read_list, DataError,
                       ".train.tsv"),

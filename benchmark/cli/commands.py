@@ -281,11 +281,11 @@ def build_parser() -> Parser:
     data.set_defaults(run=files.manage_data)
 
     convert = verbs.add_parser("convert", parents=[plugins], help="a published checkpoint (MAE, timm, VideoMAE, Point-MAE, "
-                               "AudioMAE, Hugging Face, Whisper) under our names",
+                               "AudioMAE, Hugging Face, JAX, Whisper) under our names",
                                description="Rewrite a published checkpoint under our names, every key accounted for. "
                                "Reads tensors only: no code in a file is run, and one that calls any is refused.")
     convert.add_argument("file", type=Path, metavar="FILE", help="the checkpoint as published: .pth, .pt, .bin, .safetensors, "
-                         "or the .index.json of one in parts")
+                         ".npz, or the .index.json of one in parts")
     convert.add_argument("task", metavar="TASK", help="whose encoder it is for; with --blocks-only also a name of your own for "
                          "a modality that no task has, such as speech")
     convert.add_argument("--out", type=Path, required=True, metavar="FILE.safetensors",

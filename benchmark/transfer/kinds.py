@@ -19,9 +19,11 @@ from torch import Tensor
 
 from benchmark.model.weights import CheckpointError
 from benchmark.spec.plural import counted
-from benchmark.transfer.namings import REASONS, Naming, index_of
+from benchmark.transfer.namings import JAX_GELU, JAX_HEADS, REASONS, Naming, index_of
 
-EXACT = ("gelu", "gelu_python")  # names of the activation that is ours
+EXACT = ("gelu", "gelu_python")  # names of the activation that is ours,
+OF_TANH = ("gelu_new", "gelu_fast", "gelu_accurate", "gelu_pytorch_tanh", "GELUTanh", JAX_GELU)  # and of a formula close to it
+CLOSE = ", from which it is less than 0.0005 away"  # how it is told
 PARTS = {"vision_model": "vision_config", "text_model": "text_config"}  # of a file with two models: their configurations
 WIDTHS = ("d_model", "hidden_size", "n_embd")
 HEADS = ("encoder_attention_heads", "num_attention_heads", "n_head")
@@ -70,7 +72,8 @@ class Kind:
             found.append("the activation is not known, as no config.json beside the file says it (CLIP's own is QuickGELU); "
                          "here it is GELU")
         elif self.activation not in EXACT:
-            found.append(f"the activation is {self.activation} there, and here GELU")
+            found.append(f"the activation is {self.activation} there, and here GELU"
+                         + (CLOSE if self.activation in OF_TANH else ""))
         return found
 
 
@@ -82,6 +85,8 @@ def kind_of(path: Path, chosen: str, naming: Naming, tensors: Mapping[str, Tenso
     heads: Any = next((said[name] for name in HEADS if name in said), None)
     if "encoder.num_heads" in tensors:
         heads = int(tensors["encoder.num_heads"])
+    heads = next((tensor.shape[1] for name, tensor in tensors.items() if re.search(JAX_HEADS, name) and tensor.ndim == 3),
+                 heads)
     if heads is not None and (type(heads) is not int or heads < 1):
         raise CheckpointError(f"{path.with_name('config.json')}: {heads!r} is no number of heads")
     post_norm = naming.post_norm

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isqrt
 
 import torch
 from torch import Tensor
@@ -39,6 +40,8 @@ class Naming:
     activation: str | None = "gelu"  # None: the configuration says
     beside: str = ""  # another name of such a file, where others that compute something else share the first
     by_input: str = r"(?!)"  # our names of weights that have a row for each input there, and a column here
+    by_head: str = r"(?!)"  # our names of biases that have a row for each head there
+    after_positions: str = r"(?!)"  # names of positions after which a token of the class may be put, which then has none
 
 
 TOKENIZER = (r"^(cls_token$|pos_embed$|patch_embed\.)", r"tokenizer.\1")
@@ -96,13 +99,26 @@ GPT2 = (
     (r"^(\w+\.)?(?=(h|wte|wpe|ln_f)\.)", ""), (r"^h\.", "blocks."), (r"^ln_f\.", "norm."), (r"\.ln_([12])\.", r".norm\1."),
     (r"\.attn\.c_attn\.", ".attn.qkv."), (r"\.attn\.c_proj\.", ".attn.proj."), (r"\.mlp\.c_fc\.", ".mlp.fc1."),
     (r"\.mlp\.c_proj\.", ".mlp.fc2."))
+JAX = (  # the first release numbers the parts of a block together, and later ones those of a kind
+    (r"^(Transformer|Encoder_0)\.(?=encoder)", ""), (r"\.(scale|kernel)$", ".weight"), (r"^encoder_norm\.", "norm."),
+    (r"^cls$", "tokenizer.cls_token"), (r"^(Transformer\.(posembed_input\.)?)?pos_embedding$", "tokenizer.pos_embed"),
+    (r"^embedding\.", "tokenizer.patch_embed.proj."), (r"^encoderblock_(\d+)\.", r"blocks.\1."),
+    (r"\.LayerNorm_0\.", ".norm1."), (r"\.LayerNorm_[12]\.", ".norm2."),
+    (r"\.MultiHeadDotProductAttention_[01]\.([qkv])(uery|ey|alue)\.", r".attn.\1."),
+    (r"\.MultiHeadDotProductAttention_[01]\.out\.", ".attn.proj."), (r"\.MlpBlock_[013]\.Dense_0\.", ".mlp.fc1."),
+    (r"\.MlpBlock_[013]\.Dense_1\.", ".mlp.fc2."))
+JAX_BY_INPUT = r"\.(attn|mlp)\..+\.weight$|\.patch_embed\.proj\.weight$"
+JAX_BY_HEAD = r"\.attn\.[qkv]\.bias$"
+JAX_GELU = "GELU by a formula of tanh"
+JAX_HEADS = r"encoderblock_\d+\.\w+\.query\.kernel$"  # of a size for each head
 SPECTRA = "spectra of speech through convolutions"
 REASONS = {  # of names that ours have no place for: what they are
     r"distance_embedding|relative_attention|rel_pos": "relative positions inside of attention",
     r"mlp\.(weights_in|gate_proj|up_proj|w12)\.": "a gated MLP (SwiGLU)",
     r"\.(gamma|lambda)_[12]$": "factors on the outputs of attention and MLP (multiply the last layers of both by them first)",
     r"lora_|adapter": "low-rank parts or adapters (merge those into the weights first)",
-    r"(q|k)_norm\.": "norms of queries and keys", r"crossattention|encoder_attn": "attention to another model"}
+    r"(q|k)_norm\.|\.(query|key)_ln\.": "norms of queries and keys",
+    r"crossattention|encoder_attn": "attention to another model"}
 
 NAMINGS = (
     Naming("ours", "what benchmark convert or pretraining here wrote", r"^tokenizer\."),
@@ -130,6 +146,11 @@ NAMINGS = (
            other_input=SPECTRA),
     Naming("ctranslate2-whisper", "Whisper in CTranslate2's format", r"^encoder\.layer_\d+\.self_attention\.",
            r"^decoder\.", CTRANSLATE2, other_input=SPECTRA),
+    Naming("jax-text", "texts of SigLIP and LiT in JAX", r"^Embed_0\.embedding$", ours=JAX, other_input="words",
+           activation=JAX_GELU, beside=r"^Encoder_0\.encoderblock_\d+\.", by_input=JAX_BY_INPUT, by_head=JAX_BY_HEAD),
+    Naming("jax", "ViT in JAX (vision_transformer and big_vision)", r"(^|\.)encoderblock_\d+\.MultiHeadDotProductAttention_",
+           r"^(head|pre_logits|MAPHead_0)\.|^probe$", JAX, activation=JAX_GELU, by_input=JAX_BY_INPUT, by_head=JAX_BY_HEAD,
+           after_positions=r"^pos_embedding$"),
     Naming("torchvision", "torchvision's ViT", r"^encoder\.layers\.encoder_layer_\d+\.self_attention\.", r"^heads\.",
            TORCHVISION),
     Naming("point-mae", "Point-MAE, pretrained", r"^MAE_encoder\.encoder\.first_conv\.", r"^(?!MAE_encoder\.)",
@@ -187,17 +208,40 @@ def rename(naming: Naming, tensors: Mapping[str, Tensor]) -> tuple[dict[str, Ten
         if own.startswith("tokenizer.point_net.") and tensor.ndim == 3 and tensor.shape[2] == 1:
             reshaped.append(f"{name} {tuple(tensor.shape)} to {tuple(tensor.shape[:2])}")
             tensor = tensor[:, :, 0]
-        elif re.search(naming.by_input, own) and tensor.ndim == 2:
+        elif re.search(naming.by_head, own) and tensor.ndim == 2:
+            tensor = tensor.flatten()
+        elif re.search(naming.by_input, own) and 2 <= tensor.ndim <= 4:
             if own.endswith(".attn.qkv.weight") and len(tensor) == 3 * tensor.shape[1]:
                 raise CheckpointError(f"{name} has a row for each output, as nanoGPT and others write it, and files of "
                                       f"{naming.title} one for each input; transpose the weights of these layers, and save "
                                       "them anew")
-            reshaped.append(f"{name} {tuple(tensor.shape)} to {tuple(tensor.shape[::-1])}")
-            tensor = tensor.T
+            turned = _by_output(own, tensor)
+            reshaped.append(f"{name} {tuple(tensor.shape)} to {tuple(turned.shape)}")
+            tensor = turned
         if own in renamed:
             raise CheckpointError(f"two tensors are {own} under our names; {name} is the second")
         renamed[own] = tensor
+    if any(re.search(naming.after_positions, name) for name in tensors):
+        _place_class(renamed, reshaped)
     return _scaled(_joined(renamed, reshaped), reshaped), left_out, reshaped
+
+
+def _by_output(name: str, tensor: Tensor) -> Tensor:
+    """(in, out), (in, heads, out of a head), (heads, in of a head, out) or (height, width, in, out) -> (out, in) or (out, in,
+    height, width)"""
+    if tensor.ndim == 4:
+        return tensor.permute(3, 2, 0, 1)
+    if tensor.ndim == 3:
+        tensor = tensor.flatten(0, 1) if ".attn.proj." in name else tensor.flatten(1)
+    return tensor.T
+
+
+def _place_class(tensors: dict[str, Tensor], reshaped: list[str]) -> None:
+    """Where positions are those of a square of patches alone, 0 for the token of the class, to which none is added"""
+    positions = tensors.get("tokenizer.pos_embed", torch.empty(0))
+    if "tokenizer.cls_token" in tensors and positions.ndim == 3 and isqrt(positions.shape[1]) ** 2 == positions.shape[1]:
+        tensors["tokenizer.pos_embed"] = torch.cat([torch.zeros_like(positions[:, :1]), positions], 1)
+        reshaped.append("tokenizer.pos_embed, with 0 for the token of the class, which has none there")
 
 
 def _joined(tensors: dict[str, Tensor], reshaped: list[str]) -> dict[str, Tensor]:

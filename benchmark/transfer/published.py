@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from benchmark.model.weights import CheckpointError
-from benchmark.transfer import ctranslate2, inert
+from benchmark.transfer import arrays, ctranslate2, inert
 
 NESTS = ("model", "module", "state_dict", "base_model", "teacher")  # where published files keep what people use
 WRAPPERS = ("module.", "model.", "student.", "teacher.", "model_ema.", "ema_model.", "ema.", "backbone.",
@@ -31,7 +31,8 @@ BLOCK = re.compile(r"(^|\.)(blocks|layers?|h)\.\d+\.")  # in the names of any tr
 DEEPEST = 4  # nests in one another
 AVERAGE = re.compile(r"(^|[._])ema([._]|$)|average")
 SHOWN = 60  # characters of a text
-KNOWN = "Known are files of torch.save (.pth, .pt, .bin), .safetensors, and an index of either in parts (.index.json)"
+KNOWN = ("Known are files of torch.save (.pth, .pt, .bin), .safetensors, an index of either in parts (.index.json), and "
+         "archives of NumPy arrays (.npz)")
 OTHERS = {  # first bytes: what it is, and what to do
     b"\x1f\x8b": "is compressed by gzip; unpack it first", b"BZh": "is compressed by bzip2; unpack it first",
     b"\xfd7zXZ\x00": "is compressed by xz; unpack it first", b"\x28\xb5\x2f\xfd": "is compressed by zstd; unpack it first",
@@ -79,8 +80,9 @@ def told_of(path: Path) -> Iterator[None]:
 
 def read_sets(path: Path) -> Sets:
     """Every set of weights in a file; raises `CheckpointError` with the reason where there is none."""
+    left_out: list[str] = []
     try:
-        state = _load(path)
+        state = _load(path, left_out)
     except MemoryError:
         raise
     except IsADirectoryError as error:
@@ -93,7 +95,6 @@ def read_sets(path: Path) -> Sets:
                               "index beside it, *.index.json; or, where all that is wanted is in this one, give it a name "
                               "without these numbers")
     found: dict[str, dict[str, Tensor]] = {}
-    left_out: list[str] = []
     for nest, tensors in _nests(state, ""):
         for name, weights in _unwrap(nest, tensors, left_out):
             found[name if name not in found else f"{name}.{len(found)}"] = weights
@@ -152,15 +153,18 @@ def _unwrap(name: str, tensors: Mapping[str, Tensor], left_out: list[str]) -> It
             left_out += group
 
 
-def _load(path: Path) -> object:
-    """What the file holds, by the kind that its first bytes show; of an index what the parts hold that it names"""
+def _load(path: Path, left_out: list[str]) -> object:
+    """What the file holds, by the kind that its first bytes show; of an index what the parts hold that it names. Adds to
+    `left_out` what a reader already knows to be of no encoder."""
     size = path.stat().st_size
     with path.open("rb") as file:
         head = file.read(512)
         if path.name.endswith(".index.json") and head.lstrip().startswith(b"{"):
-            return _load_parts(path)
+            return _load_parts(path, left_out)
         if ctranslate2.MARK.match(head):
             return ctranslate2.read_container(path)
+        if head.startswith(b"PK\x03\x04") and arrays.is_archive(path):
+            return arrays.read_archive(path, left_out)
         fault = _fault_of(path, head, size)
         if fault:
             raise CheckpointError(f"checkpoint {path} {fault}")
@@ -202,14 +206,14 @@ def _parts(index: Path) -> tuple[dict[str, object], dict[str, Path]]:
         raise CheckpointError(f"index {index} has no weight_map of names and files; name the file of weights itself") from error
 
 
-def _load_parts(index: Path) -> dict[str, object]:
+def _load_parts(index: Path, left_out: list[str]) -> dict[str, object]:
     """Every tensor that an index of safetensors or PyTorch names, from the parts beside it"""
     places, parts = _parts(index)
     lacking = [name for name, path in parts.items() if not path.is_file()]
     if lacking:
         raise CheckpointError(f"{len(lacking)} of {len(parts)} parts that {index} names are not beside it, first {lacking[0]}; "
                               "download them")
-    held = {name: _load(path) for name, path in parts.items()}
+    held = {name: _load(path, left_out) for name, path in parts.items()}
     found: dict[str, object] = {}
     for name, part in places.items():
         weights = held[str(part)]
@@ -252,12 +256,10 @@ def _archive_fault(path: Path, size: int) -> str:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
     except (zipfile.BadZipFile, ValueError, NotImplementedError):
-        return (f"is cut short or damaged: {size:,} bytes, without the list of contents that ends what torch.save writes; "
+        return (f"is cut short or damaged: {size:,} bytes, without the list of contents that ends such an archive; "
                 "download it again")
     if any(name.endswith("constants.pkl") for name in names):
         return "is TorchScript, which is code; load it where it is from, and save its state_dict()"
-    if names and all(name.endswith(".npy") for name in names):
-        return f"is an archive of NumPy arrays (.npz), as models of JAX are published. {KNOWN}"
     if not any(name.endswith("data.pkl") for name in names):
         return f"is a zip archive that torch.save did not write (with {', '.join(names[:3])}); unpack it first"
     return ""
