@@ -381,6 +381,75 @@ def test_of_two_models_in_a_file_each_has_its_own_configuration(tmp_path):
         convert_blocks(file, num_heads=HEADS)
 
 
+OPEN_CLIP = {"attn.qkv.": "attn.in_proj_", "attn.proj.": "attn.out_proj.", "mlp.fc1.": "mlp.c_fc.", "mlp.fc2.": "mlp.c_proj.",
+             "norm1.": "ln_1.", "norm2.": "ln_2."}
+
+
+def open_clip(images: nn.ModuleList, texts: nn.ModuleList, start: str) -> dict[str, Tensor]:
+    """Both towers as open_clip names them; `start` goes before the names of that of texts, which in OpenAI's files have none"""
+    state = {f"{start}positional_embedding": torch.randn(7, WIDTH), f"{start}token_embedding.weight": torch.randn(9, WIDTH),
+             "logit_scale": torch.ones(()), "visual.class_embedding": torch.randn(WIDTH), "visual.proj": torch.randn(WIDTH, 4),
+             "visual.conv1.weight": torch.randn(WIDTH, 3, 4, 4), f"{start}ln_final.weight": torch.randn(WIDTH)}
+    for place, blocks in (("visual.", images), (start, texts)):
+        for name, tensor in blocks.state_dict().items():
+            for ours, theirs in OPEN_CLIP.items():
+                name = name.replace(ours, theirs)
+            state[f"{place}transformer.resblocks.{name}"] = tensor.clone()
+    return state
+
+
+@pytest.mark.parametrize(("start", "texts_are"), [("", ""), ("text.", "text")])
+def test_of_open_clips_towers_each_is_read_with_its_own_configuration(start, texts_are, tmp_path):
+    images, texts = random_blocks(), random_blocks(2)
+    nn.init.normal_(texts[0].attn.qkv.weight)
+    file = saved(tmp_path, open_clip(images, texts, start))
+    place = tmp_path / "open_clip_config.json"
+    sizes = {"width": WIDTH, "layers": DEPTH}
+    for said, told in (({"quick_gelu": True}, ["the activation is quick_gelu there, and here GELU"]), ({}, [])):
+        place.write_text(json.dumps({"model_cfg": {**said, "vision_cfg": {**sizes, "head_width": 8}, "text_cfg": {
+            **sizes, "layers": 2, "heads": HEADS}}}))
+        one, other = convert_blocks(file, weights="visual"), convert_blocks(file, weights=texts_are)
+        assert (one.blocks.num_heads, other.blocks.num_heads, other.blocks.depth) == (WIDTH // 8, HEADS, 2)
+        for conversion, blocks in ((one, images), (other, texts)):
+            expected = {f"blocks.{name}": tensor for name, tensor in blocks.state_dict().items()}
+            assert conversion.tensors.keys() == expected.keys()
+            assert all(torch.equal(conversion.tensors[name], tensor) for name, tensor in expected.items())
+        assert one.differences == told
+        assert other.differences == ["a token attends to earlier ones alone there, and here to all", *told]
+        assert "there are also" in one.describe()
+        with pytest.raises(CheckpointError, match="is fed with patches that are normalised after their positions are added"):
+            convert(file, TASKS["imagenet"], TASKS["imagenet"].profiles["tiny"].shape, weights="visual")
+    tower = {**sizes, "layers": 2, "heads": HEADS, "no_causal_mask": True, "act_kwargs": {"approximate": "tanh"}}
+    place.write_text(json.dumps({"text_cfg": tower, "vision_cfg": sizes}))
+    (difference,) = convert_blocks(file, weights=texts_are).differences
+    assert difference.startswith("the activation is gelu_pytorch_tanh there")
+    for wrong, said in (({"vision_cfg": {**sizes, "head_width": 0}}, r"open_clip_config\.json: 0 is no number of heads"),
+                        ({"vision_cfg": [1]}, r"open_clip_config\.json, which says what .* is no configuration of a model"),
+                        ({"vision_cfg": {**sizes, "layers": 4, "head_width": 8}}, r"has 3 blocks, and .* is of a model of 4;")):
+        place.write_text(json.dumps({"model_cfg": wrong}))
+        with pytest.raises(CheckpointError, match=said):
+            convert_blocks(file, weights="visual")
+    place.unlink()
+    assert convert_blocks(file, num_heads=HEADS, weights="visual").differences[0].startswith("the activation is not known")
+    saved(tmp_path, open_clip(images, texts, start), vision_config={"num_attention_heads": 2, "hidden_act": "gelu"},
+          text_config={"num_attention_heads": HEADS, "hidden_act": "quick_gelu"})
+    one = convert_blocks(file, weights="visual")
+    assert (one.blocks.num_heads, one.differences) == (2, [])
+    assert convert_blocks(file, weights=texts_are).differences[-1] == "the activation is quick_gelu there, and here GELU"
+
+
+def test_factors_on_branches_and_a_tower_of_timms_are_read_under_open_clips_names(tmp_path):
+    blocks = random_blocks()
+    state = open_clip(blocks, blocks, "") | {"visual.transformer.resblocks.1.ls_2.gamma": torch.full((WIDTH,), 0.5)}
+    found = convert_blocks(saved(tmp_path, state), num_heads=HEADS, weights="visual")
+    assert torch.equal(found.tensors["blocks.1.mlp.fc2.weight"], 0.5 * blocks[1].mlp.fc2.weight)
+    state = {f"visual.trunk.blocks.{name}": tensor for name, tensor in blocks.state_dict().items()}
+    found = convert_blocks(saved(tmp_path, state | {"visual.head.proj.weight": torch.ones(4, WIDTH), "logit_scale": torch.ones(
+        ())}), num_heads=HEADS)
+    assert (found.format, found.dropped) == ("timm", ["logit_scale", "head.proj.weight"])
+    assert torch.equal(found.tensors["blocks.0.attn.qkv.weight"], blocks[0].attn.qkv.weight)
+
+
 @pytest.mark.parametrize(("family", "configuration", "told"), [
     ("bert", {"model_type": "roberta"}, []), ("bert", {"is_decoder": True}, ["a token attends to earlier ones alone"]),
     ("bert", {"model_type": "git"}, ["a token of text attends to earlier ones alone"]),

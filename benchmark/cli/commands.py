@@ -281,7 +281,7 @@ def build_parser() -> Parser:
     data.set_defaults(run=files.manage_data)
 
     convert = verbs.add_parser("convert", parents=[plugins], help="a published checkpoint (MAE, timm, VideoMAE, Point-MAE, "
-                               "AudioMAE, Hugging Face, JAX, Whisper) under our names",
+                               "AudioMAE, Hugging Face, open_clip, JAX, Whisper) under our names",
                                description="Rewrite a published checkpoint under our names, every key accounted for. "
                                "Reads tensors only: no code in a file is run, and one that calls any is refused.")
     convert.add_argument("file", type=Path, metavar="FILE", help="the checkpoint as published: .pth, .pt, .bin, .safetensors, "
@@ -299,8 +299,8 @@ def build_parser() -> Parser:
                          "beside it says it")
     convert.add_argument("--first-blocks", type=int, metavar="N", help="only so many blocks, from the first on")
     convert.add_argument("--interpolate", action="store_true", help="fit positions of another grid (bicubic)")
-    convert.add_argument("--weights", metavar="NAME", help="which set, where the file has several, such as model_ema or "
-                         "student (default: the first that is no moving average, of a teacher before a student)")
+    convert.add_argument("--weights", metavar="NAME", help="which set, where the file has several, such as model_ema, "
+                         "student or visual (default: the first that is no moving average, of a teacher before a student)")
     convert.set_defaults(run=files.convert_checkpoint)
 
     audit = verbs.add_parser("align", help="what an auxiliary's weights have in common with what training changed, without "

@@ -24,7 +24,9 @@ from benchmark.transfer.namings import JAX_GELU, JAX_HEADS, REASONS, Naming, ind
 EXACT = ("gelu", "gelu_python")  # names of the activation that is ours,
 OF_TANH = ("gelu_new", "gelu_fast", "gelu_accurate", "gelu_pytorch_tanh", "GELUTanh", JAX_GELU)  # and of a formula close to it
 CLOSE = ", from which it is less than 0.0005 away"  # how it is told
-PARTS = {"vision_model": "vision_config", "text_model": "text_config"}  # of a file with two models: their configurations
+PARTS = {"vision_model": "vision_config", "text_model": "text_config",  # of a file with two models: their configurations
+         "open-clip-vision": "vision_config", "open-clip-text": "text_config"}
+OPEN_CLIP = "open_clip_config.json"
 WIDTHS = ("d_model", "hidden_size", "n_embd")
 HEADS = ("encoder_attention_heads", "num_attention_heads", "n_head")
 DEPTHS = ("l_layers", "encoder_layers", "num_hidden_layers", "n_layer")  # the first is LXMERT's, of its words
@@ -79,7 +81,7 @@ class Kind:
 
 def kind_of(path: Path, chosen: str, naming: Naming, tensors: Mapping[str, Tensor]) -> Kind:
     """Of the set `chosen` of a file; raises `CheckpointError` where it cannot be told whether norms come before or after."""
-    said = _configuration(path, chosen) if naming.configured else {}
+    said = _configuration(path, chosen, naming) if naming.configured else {}
     if "architecture" in said:
         return _kind_of_timm(said, path.with_name("config.json"))
     heads: Any = next((said[name] for name in HEADS if name in said), None)
@@ -88,7 +90,7 @@ def kind_of(path: Path, chosen: str, naming: Naming, tensors: Mapping[str, Tenso
     heads = next((tensor.shape[1] for name, tensor in tensors.items() if re.search(JAX_HEADS, name) and tensor.ndim == 3),
                  heads)
     if heads is not None and (type(heads) is not int or heads < 1):
-        raise CheckpointError(f"{path.with_name('config.json')}: {heads!r} is no number of heads")
+        raise CheckpointError(f"{_place(path, naming)}: {heads!r} is no number of heads")
     post_norm = naming.post_norm
     if post_norm is None:
         if "do_stable_layer_norm" not in said:
@@ -99,7 +101,8 @@ def kind_of(path: Path, chosen: str, naming: Naming, tensors: Mapping[str, Tenso
         post_norm = not said["do_stable_layer_norm"]
     activation = said.get("hidden_act", said.get("activation_function", naming.activation))
     kind = re.sub(r"_(text|vision)(_model)?$", "", str(said.get("model_type", "")))
-    causal = said.get("is_decoder") is True or (naming.causal and not kind.startswith("siglip"))
+    unmasked = kind.startswith("siglip") or said.get("no_causal_mask") is True
+    causal = said.get("is_decoder") is True or (naming.causal and not unmasked)
     others = [RELATIVE] if any("rel_pos" in name and not name.startswith("blocks.") for name in tensors) else []
     others += [ROTARY] if any(ROPE.search(name) for name in tensors) else []
     others += [FACTORS] if said.get("scale_attn_by_inverse_layer_idx") or said.get("scale_attn_weights") is False else []
@@ -142,19 +145,39 @@ def _kind_of_timm(said: Mapping[str, Any], place: Path) -> Kind:
                 getattr(model, "embed_dim", None), len(model.blocks))
 
 
-def _configuration(path: Path, chosen: str) -> dict[str, Any]:
-    """What config.json beside a file says of a model in it; {} where there is none"""
-    place = path.with_name("config.json")
+def _configuration(path: Path, chosen: str, naming: Naming) -> dict[str, Any]:
+    """What config.json beside a file, or open_clip's, says of a model in it; {} where there is none"""
+    part = PARTS.get(naming.name, PARTS.get(chosen.rpartition(".")[2], ""))
+    place = _place(path, naming)
+    of_open_clip = place.name == OPEN_CLIP
     if not place.is_file():
         return {}
     try:
         said = json.loads(place.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{place}, which says what blocks {path.name} has, cannot be read: {error}") from error
-    inner = said.get(PARTS.get(chosen.rpartition(".")[2], ""), said) if isinstance(said, dict) else None
-    if not isinstance(inner, dict):
+    inner = said.get("model_cfg", said) if of_open_clip and isinstance(said, dict) else said
+    tower = inner.get(part.replace("config", "cfg") if of_open_clip else part, inner) if isinstance(inner, dict) else None
+    if not isinstance(tower, dict):
         raise CheckpointError(f"{place}, which says what blocks {path.name} has, is no configuration of a model")
-    return inner
+    return _as_hugging_face(tower, part, inner.get("quick_gelu") is True) if of_open_clip else tower
+
+
+def _place(path: Path, naming: Naming) -> Path:
+    """Of the configuration beside a file"""
+    beside = path.with_name(OPEN_CLIP)
+    return beside if naming.name in PARTS and beside.is_file() else path.with_name("config.json")
+
+
+def _as_hugging_face(tower: Mapping[str, Any], part: str, quick_gelu: bool) -> dict[str, Any]:
+    """What open_clip says of a tower, or takes where it says nothing, under Hugging Face's names"""
+    of_texts = part == PARTS["text_model"]
+    width, head, extra = tower.get("width", 512 if of_texts else 768), tower.get("head_width", 64), tower.get("act_kwargs")
+    divides = isinstance(width, int) and isinstance(head, int) and head > 0
+    activation = "gelu_pytorch_tanh" if isinstance(extra, dict) and extra.get("approximate") == "tanh" else EXACT[0]
+    return {"hidden_size": width, "num_hidden_layers": tower.get("layers", 12),
+            "num_attention_heads": tower.get("heads", 8) if of_texts else width // head if divides else head,
+            "hidden_act": "quick_gelu" if quick_gelu else activation, "no_causal_mask": tower.get("no_causal_mask") is True}
 
 
 def check_sizes(path: Path, kind: Kind, tensors: Mapping[str, Tensor]) -> None:

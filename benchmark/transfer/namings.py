@@ -99,6 +99,10 @@ GPT2 = (
     (r"^(\w+\.)?(?=(h|wte|wpe|ln_f)\.)", ""), (r"^h\.", "blocks."), (r"^ln_f\.", "norm."), (r"\.ln_([12])\.", r".norm\1."),
     (r"\.attn\.c_attn\.", ".attn.qkv."), (r"\.attn\.c_proj\.", ".attn.proj."), (r"\.mlp\.c_fc\.", ".mlp.fc1."),
     (r"\.mlp\.c_proj\.", ".mlp.fc2."))
+OPEN_CLIP = (
+    (r"^transformer\.resblocks\.", "blocks."), (r"^ln_(post|final)\.", "norm."), (r"\.ln_([12])\.", r".norm\1."),
+    (r"\.attn\.in_proj_", ".attn.qkv."), (r"\.attn\.out_proj\.", ".attn.proj."), (r"\.mlp\.c_fc\.", ".mlp.fc1."),
+    (r"\.mlp\.c_proj\.", ".mlp.fc2."), (r"\.ls_([12])\.", r".ls\1."))
 JAX = (  # the first release numbers the parts of a block together, and later ones those of a kind
     (r"^(Transformer|Encoder_0)\.(?=encoder)", ""), (r"\.(scale|kernel)$", ".weight"), (r"^encoder_norm\.", "norm."),
     (r"^cls$", "tokenizer.cls_token"), (r"^(Transformer\.(posembed_input\.)?)?pos_embedding$", "tokenizer.pos_embed"),
@@ -151,6 +155,11 @@ NAMINGS = (
     Naming("jax", "ViT in JAX (vision_transformer and big_vision)", r"(^|\.)encoderblock_\d+\.MultiHeadDotProductAttention_",
            r"^(head|pre_logits|MAPHead_0)\.|^probe$", JAX, activation=JAX_GELU, by_input=JAX_BY_INPUT, by_head=JAX_BY_HEAD,
            after_positions=r"^pos_embedding$"),
+    Naming("open-clip-vision", "CLIP under OpenAI's and open_clip's names, images", r"^transformer\.resblocks\.\d+\.attn\.",
+           ours=OPEN_CLIP, beside=r"^conv1\.", other_input="patches that are normalised after their positions are added",
+           configured=True, activation=None),
+    Naming("open-clip-text", "CLIP under OpenAI's and open_clip's names, texts", r"^transformer\.resblocks\.\d+\.attn\.",
+           ours=OPEN_CLIP, beside=r"^token_embedding\.", other_input="words", configured=True, causal=True, activation=None),
     Naming("torchvision", "torchvision's ViT", r"^encoder\.layers\.encoder_layer_\d+\.self_attention\.", r"^heads\.",
            TORCHVISION),
     Naming("point-mae", "Point-MAE, pretrained", r"^MAE_encoder\.encoder\.first_conv\.", r"^(?!MAE_encoder\.)",

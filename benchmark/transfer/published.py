@@ -25,9 +25,9 @@ from benchmark.transfer import arrays, ctranslate2, inert
 
 NESTS = ("model", "module", "state_dict", "base_model", "teacher")  # where published files keep what people use
 WRAPPERS = ("module.", "model.", "student.", "teacher.", "model_ema.", "ema_model.", "ema.", "backbone.",
-            "text_model.", "vision_model.")  # before all names
+            "text_model.", "vision_model.", "visual.", "text.", "trunk.")  # before all names
 TRANSPARENT = re.compile(r"(^|(?<=\.))(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")  # anywhere in names
-BLOCK = re.compile(r"(^|\.)(blocks|layers?|h)\.\d+\.")  # in the names of any transformer
+BLOCK = re.compile(r"(^|\.)(blocks|layers?|h|transformer\.resblocks)\.\d+\.")  # in the names of any transformer
 DEEPEST = 4  # nests in one another
 AVERAGE = re.compile(r"(^|[._])ema([._]|$)|average")
 SHOWN = 60  # characters of a text
