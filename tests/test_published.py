@@ -251,6 +251,28 @@ def test_weights_in_parts_are_read_by_their_index(suffix, tmp_path):
         read_sets(index)
 
 
+LORA = {f"base_model.model.vit.layers.0.attention.q_proj.lora_{part}.weight": torch.ones(2, 2) for part in "AB"}
+
+
+@pytest.mark.parametrize("state", [
+    LORA, {f"{name.removeprefix('base_model.model.')}": tensor for name, tensor in LORA.items()},
+    LORA | {"base_model.model.classifier.weight": torch.ones(2, 2)},
+    {"base_model.model.vit.layers.0.mlp.fc1.ia3_l": torch.ones(2, 1)}, {"lora_unet_mid_block.lora_down.weight": torch.ones(2)}],
+    ids=["PEFT's", "of other names", "with a layer that is trained whole", "IA3", "of a picture model"])
+@pytest.mark.parametrize("base", ["google/vit-base-patch16-224", None])
+def test_an_adapter_is_refused_with_how_to_merge_it(state, base, tmp_path, capsys):
+    save_file({name: tensor.clone() for name, tensor in state.items()}, tmp_path / "adapter_model.safetensors")
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": base, "r": 2}))
+    command = ["convert", str(tmp_path / "adapter_model.safetensors"), "imagenet", "--out", str(tmp_path / "x.safetensors")]
+    assert main(command) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "is an adapter (LoRA or its kin, as PEFT writes them), which changes the weights of a model and is none. " in line
+    assert f"Merge it into its base model{f', {base},' if base else ''} and convert what that saves: PeftModel.from_p" in line
+    (tmp_path / "adapter_config.json").write_text("no JSON")
+    assert main(command) == 2
+    assert "Merge it into its base model and convert" in capsys.readouterr().err
+
+
 def test_a_pickled_model_is_told_from_weights(tmp_path):
     torch.save({"model": torch.nn.Linear(2, 2)}, tmp_path / "model.pth")
     with pytest.raises(CheckpointError, match=r"holds no weights by name, but a whole pickled object.*state_dict\(\)"):

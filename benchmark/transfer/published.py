@@ -40,6 +40,7 @@ OTHERS = {  # first bytes: what it is, and what to do
     b"\x89HDF\r\n\x1a\n": f"is HDF5, as Keras writes. {KNOWN}",
     b"GGUF": f"is GGUF. {KNOWN}",
     b"\x93NUMPY": f"is one NumPy array and no weights by name. {KNOWN}"}
+ADAPTED = re.compile(r"(^|[._])(lora|loha|lokr|hada|ia3|oft|boft|vera)_")  # in names of tensors of an adapter
 PART = re.compile(r"-\d{5}-of-(\d{5})\.(safetensors|bin)$")  # of a file of weights in several parts, which an index names
 
 
@@ -96,12 +97,28 @@ def read_sets(path: Path) -> Sets:
                               "without these numbers")
     found: dict[str, dict[str, Tensor]] = {}
     for nest, tensors in _nests(state, ""):
+        _refuse_adapter(path, tensors)
         for name, weights in _unwrap(nest, tensors, left_out):
             found[name if name not in found else f"{name}.{len(found)}"] = weights
     named = {name: weights for name, weights in found.items() if any("." in key for key in weights)}
     if not named:
         raise CheckpointError(f"checkpoint {path} holds no weights by name{_describe(state)}")
     return Sets(dict(sorted(named.items(), key=lambda entry: _rank(entry[0]))), tuple(left_out))
+
+
+def _refuse_adapter(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Raises `CheckpointError` where tensors change the weights of a model, as those of PEFT, and are no weights themselves."""
+    found = [name for name in tensors if ADAPTED.search(name)]
+    if not found or (len(found) < len(tensors) and not found[0].startswith("base_model.model.")):
+        return  # beside weights, each is told as what it is
+    try:
+        base = json.loads(path.with_name("adapter_config.json").read_bytes())["base_model_name_or_path"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        base = None
+    called = f", {base[:SHOWN]}," if isinstance(base, str) and base.isprintable() and base else ""
+    raise CheckpointError(f"checkpoint {path} is an adapter (LoRA or its kin, as PEFT writes them), which changes the weights "
+                          f"of a model and is none. Merge it into its base model{called} and convert what that saves: "
+                          "PeftModel.from_pretrained(base, FOLDER_OF_THE_ADAPTER).merge_and_unload().save_pretrained(FOLDER)")
 
 
 def _describe(state: object) -> str:
