@@ -49,7 +49,8 @@ FEEDS: tuple[dict[str, Tensor], ...] = (
     {"states": torch.ones(1, 10, 17), "actions": torch.ones(1, 10, 4), "rewards": torch.ones(1, 10, 1),
      "returns_to_go": torch.ones(1, 10, 1), "timesteps": torch.arange(10)[None]})
 UNFED = {"bros", "cosmos3_edge_vision", "dinov2", "dinov2_with_registers", "minicpm_ocr_vision", "minicpmv4_7_vision",
-         "siglip2", "siglip2_vision_model", "video_llama_3", "video_llama_3_vision", "xclip"}  # DINOv2's factors
+         "paddleocr_vl", "siglip2", "siglip2_vision_model", "step3p7", "video_llama_3", "video_llama_3_vision",
+         "xclip"}  # DINOv2's factors
 
 
 def small(kind: str) -> nn.Module | None:
