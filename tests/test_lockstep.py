@@ -379,14 +379,32 @@ def test_a_model_that_a_stack_cannot_compute_is_left_out(given, tmp_path, how, s
     assert list(records) == [jobs[0].spec.run_id]
 
 
+class Declared(Wilful):
+    """Of which something else than the plain model is exported, by its word"""
+
+    name, adds = "declared", True
+
+
 @pytest.mark.parametrize("how", ["setting", "kind"])
 def test_a_model_of_another_structure_has_a_stack_of_its_own(given, tmp_path, how):
-    jobs = jobs_of(given, "imagenet", "scratch", ("scratch", Wilful(how=how)), (*SHORT, "recipe.epochs=1"))
+    jobs = jobs_of(given, "imagenet", "scratch", ("scratch", Declared(how=how)), (*SHORT, "recipe.epochs=1"))
     found = together(jobs, tmp_path)
     for job in jobs:
         theirs = alone(job, tmp_path / "alone")
         losses = [record.curve("train", "loss")[0][1] for record in (found[job.spec.run_id], theirs)]
         assert losses[0] == pytest.approx(losses[1], abs=1e-6)
+
+
+@pytest.mark.parametrize("how", ["setting", "kind"])
+def test_a_model_that_its_weights_would_not_give_again_is_left_out_and_fails_alone(given, tmp_path, how):
+    jobs = jobs_of(given, "imagenet", "scratch", ("scratch", Wilful(how=how)), (*SHORT, "recipe.epochs=1"))
+    records, left_out = leaving_out(jobs, tmp_path)
+    assert left_out == {jobs[1].spec.run_id: "ValueError: the arm alters more of the model than weights, and a stack exports "
+                                             "weights for the plain one"}
+    assert list(records) == [jobs[0].spec.run_id]
+    with pytest.raises(ValueError, match=r"the weights that are exported differs by .* of arm wilful undo what `build` alters"):
+        alone(jobs[1], tmp_path / "alone")
+    assert not list((tmp_path / "alone").rglob("weights.safetensors"))
 
 
 class Scaled(torch.nn.GELU):
@@ -398,6 +416,7 @@ class Scaled(torch.nn.GELU):
 
 class Hidden(Arm):
     name, summary, source, settings = "hidden", "has a setting that cannot be compared", "a test", ("scratch",)
+    adds = True
     factor: float = 1.0
 
     def build(self, model, blocks, random):

@@ -894,6 +894,24 @@ class Penalised(Arm):
         return self.weight * logits.float().square().mean()
 
 
+class Overflowing(Penalised):
+    """A term beyond single precision"""
+
+    def further_loss(self, model, batch, features, logits):
+        return (1e30 * logits.float()).square().mean()
+
+
+@pytest.mark.parametrize(("arm", "rate", "told"), [(Overflowing(), 1e-3, True), (Plain(), 1e30, False)], ids=["a term", "none"])
+def test_of_a_loss_that_is_no_number_the_term_of_its_arm_is_named(arm, rate, told, tmp_path):
+    tasks, _ = load_registry()
+    changes = (*STEP, "recipe.epochs=3", f"recipe.lr={rate}")
+    overrides = [parse_override(text, tasks, may_fit_nothing=True) for text in changes]
+    plan = Planner(tasks, "tiny", overrides, limit=16).plan([Cell(tasks["imagenet"], arm, "scratch")], [0])
+    with pytest.raises(ArithmeticError, match="lower the learning rate or clip the gradient") as raised:
+        carry_out(plan, tmp_path)
+    assert str(raised.value).endswith("; or what arm penalised adds to the loss is no finite number") == told
+
+
 class Halved(Penalised):
     """A term in the precision of the logits"""
 

@@ -174,7 +174,7 @@ class Planner:
             shape=self._override(profile.shape, "shape", cell.task),
             recipe=recipe, num_classes=profile.num_classes, limit=self._limit(profile), setting=cell.setting, arm=arm.name,
             options=arm.options(), auxiliary=cell.auxiliary,
-            pretrained=dict(origins), published=files, data=self._data(cell.task), role=role, variant=_variant_of(arm))
+            pretrained=dict(origins), published=files, data=self._data(cell.task), role=role, variant=arm.variant)
 
     @staticmethod
     def _folded(recipe: TrainRecipe, fold: int, task: Task) -> TrainRecipe:
@@ -277,16 +277,6 @@ class Planner:
             said = f"expected {wanted}, not {first['input']!r}" if wanted else first["msg"]
             whose = [one for one in chosen if first["loc"][:1] == one.path[:1]] or chosen  # all: where it is of no one field
             raise ValueError(f"{', '.join(dict.fromkeys(one.said for one in whose))}: {said}") from error
-
-
-def _variant_of(arm: Arm) -> str:
-    try:
-        return arm.variant
-    except TypeError as error:
-        names = [name for name, value in arm if isinstance(value, tuple) and any(type(part) is not str for part in value)]
-        raise ValueError(f"arm {arm.name}: {' and '.join(names)} is given another value than its own, and a run is named by "
-                         "the texts of a tuple alone; make it a tuple of texts, such as ('0', '2'), and numbers of them where "
-                         "they are used") from error
 
 
 def join_plans(parts: Sequence[tuple[Planner, Sequence[Cell]]], seeds: Sequence[int]) -> Plan:

@@ -228,7 +228,7 @@ class Arm(Frozen, ABC):
         """The options that differ from their defaults, e.g. "scale_init=0.0001"."""
         changed = [(name, getattr(self, name)) for name, info in type(self).model_fields.items()
                    if getattr(self, name) != info.default and name not in self.unnamed]
-        return ",".join(f"{name}={'+'.join(value) if isinstance(value, tuple) else value}" for name, value in changed)
+        return ",".join(f"{name}={'+'.join(map(str, value)) if isinstance(value, tuple) else value}" for name, value in changed)
 
     def options(self) -> dict[str, object]:
         """The options by name, as JSON has them, as they enter a run's id."""

@@ -28,12 +28,14 @@ from benchmark.spec.runspec import Pretrained, Report, RunSpec, Site
 from benchmark.train import setup
 from benchmark.train.evaluate import Kept, evaluate, logits_of, representations, seconds_per_sample
 from benchmark.train.feed import Feed
-from benchmark.train.loop import Progress, fit
+from benchmark.train.loop import NonFiniteLoss, Progress, fit
 from benchmark.train.optim import WeightAverage, autocast
 from benchmark.train.plain import check_difference, check_plain, make_plain, merges_itself, part_classes
 from benchmark.train.signed import Watch
 from benchmark.train.team import ALONE, Team
-from benchmark.train.terms import loss_of, trained_as
+from benchmark.train.terms import adds_loss, loss_of, trained_as
+
+SAME = 1e-4  # two models of equal weights, by their logits relative to the largest
 
 
 def execute(spec: RunSpec, task: Task, arm: Arm | None, site: Site, work: Path, starts: Mapping[str, Pretrained],
@@ -126,9 +128,14 @@ def _train(spec: RunSpec, task: Task, arm: Arm | None, device: torch.device, wor
     feed = Feed([splits["train"]], [spec.seed], recipe, device, team)
     watch = Watch(model, pathways, compute_loss, feed, work / "initial.safetensors", work / SIGNED)
     gradients = watch.begin()
-    progress = fit(model, compute_loss, recipe, spec.shape.depth, splits["train"], spec.seed, device,
-                   work / "checkpoint.pt", spec.run_id, after_epoch, lambda: setup.set_train_mode(model, spec.setting),
-                   arm.tune, average, team)
+    try:
+        progress = fit(model, compute_loss, recipe, spec.shape.depth, splits["train"], spec.seed, device,
+                       work / "checkpoint.pt", spec.run_id, after_epoch, lambda: setup.set_train_mode(model, spec.setting),
+                       arm.tune, average, team)
+    except NonFiniteLoss as error:
+        if adds_loss(arm):
+            raise NonFiniteLoss(f"{error}; or what arm {arm.name} adds to the loss is no finite number") from error
+        raise
     watch.note(progress.epoch)
     if average is not None:
         make_plain(tested, arm)  # where it merges itself; pathways were averaged merged
@@ -141,6 +148,8 @@ def _train(spec: RunSpec, task: Task, arm: Arm | None, device: torch.device, wor
     if pathways or merges_itself(arm):
         difference = merge_and_compare(model, arm, task, splits["test"], spec, device)
     check_plain(tested, built.plain, arm)
+    if not arm.adds:
+        check_export(tested, arm, task, splits["test"], spec, device)
     kept = Kept()
     measure(progress, kept)
     write_outputs(work / OUTPUTS, kept.arrays())
@@ -174,9 +183,30 @@ def merge_and_compare(model: TransformerModel, arm: Arm, task: Task, examples: E
         before = logits_of(model, task, examples, spec, device)
     make_plain(model, arm)
     after = logits_of(model, task, examples, spec, device)
-    difference: float = ((after - before).abs().max() / before.abs().max().clamp_min(1e-12)).item()
+    difference = difference_of(before, after)
     check_difference(difference, arm)
     return difference
+
+
+def check_export(model: TransformerModel, arm: Arm, task: Task, examples: Examples, spec: RunSpec,
+                 device: torch.device) -> None:
+    """Raises `ValueError` where the weights of a merged model do not say what it computes: no file has an activation, a hook
+    or another `forward`."""
+    plain = setup.place(setup.build_model(spec, task), spec.recipe, device)
+    plain.load_state_dict(model.state_dict())
+    own, exported = (logits_of(each, task, examples, spec, device) for each in (model, plain))
+    difference = difference_of(own, exported)
+    if not difference <= SAME:
+        raise ValueError(
+            f"the plain model with the weights that are exported differs by {difference:.1e} of the largest logit from the "
+            f"model that is tested: let `merge` of arm {arm.name} undo what `build` alters beside weights, such as an "
+            f"activation or a hook; a tokenizer and a head of task {task.name} keep what they learn in parameters and buffers")
+
+
+def difference_of(logits: Tensor, others: Tensor) -> float:
+    """The largest difference over the largest of `logits`, both of one shape"""
+    largest: float = ((others - logits).abs().max() / logits.abs().max().clamp_min(1e-12)).item()
+    return largest
 
 
 def _latest(progress: Progress, task: Task) -> str:

@@ -17,7 +17,7 @@ from benchmark.train import setup
 from benchmark.train.evaluate import logits_of
 from benchmark.train.optim import Tune
 from benchmark.train.plain import merges_itself
-from benchmark.train.stacked_model import StackedModel
+from benchmark.train.stacked_model import StackedModel, structure
 from benchmark.train.terms import adds_loss
 
 SAME = 1e-2  # of the largest logit: rounding is less, though GPUs cut what convolutions multiply to 10 bits
@@ -54,6 +54,8 @@ class Member:
             raise ValueError("the arm merges its model itself, and a stack merges all alike")
         built = setup.build(self.spec, self.task, self.arm, self.starts)
         self.model, self.loading = built.model, built.loading
+        if not self.arm.adds and structure(self.model) != structure(setup.build_model(self.spec, self.task)):
+            raise ValueError("the arm alters more of the model than weights, and a stack exports weights for the plain one")
         self.pathways = {pathway.name: pathway.cross_modal.auxiliary is not None for pathway in built.pathways}
         self.parameters = {"training": setup.count_parameters(self.model),
                            "trainable": setup.count_parameters(self.model, trainable=True)}
