@@ -59,8 +59,8 @@ def estimate_directions(collection: Collection, signed: Mapping[str, Signed], st
     for run in collection.paired.runs:
         if run.record.identity in signed:
             groups.setdefault(_place(collection, run), []).append(signed[run.record.identity])
-    rows = []
-    for place, kept in sorted(groups.items(), key=lambda item: tuple(map(str, item[0]))):
+    rows, tasks = [], list(collection.tasks)
+    for place, kept in sorted(groups.items(), key=lambda item: (item[0][0], tasks.index(str(item[0][1])), item[0][2:])):
         layers = list(dict.fromkeys(layer for one in kept for layer in one.layers))
         values = {layer: [_values(one, one.layers.index(layer)) for one in kept if layer in one.layers] for layer in layers}
         values[WHOLE] = [pair for of_layer in values.values() for pair in of_layer]
@@ -84,8 +84,9 @@ def predict_gains(directions: pd.DataFrame, equal: pd.DataFrame, study: Study) -
         gain = gains.get(tuple(getattr(row, name) for name in ARM))
         if gain is not None and not pd.isna(row.start):
             curves.setdefault((row.section, row.task), []).append((row.start, gain.difference))
-    rows, arms = [], arms_beside(study)
-    for row in sorted(rows_of(whole[whole["arm"].isin(arms)]), key=lambda row: (row.section, row.task, arms.index(row.arm))):
+    rows, arms, tasks = [], arms_beside(study), list(dict.fromkeys(whole["task"]))
+    for row in sorted(rows_of(whole[whole["arm"].isin(arms)]),
+                      key=lambda row: (row.section, tasks.index(row.task), arms.index(row.arm))):
         gain = gains.get(tuple(getattr(row, name) for name in ARM))
         known = {name: None if gain is None else getattr(gain, name) for name in ("n", "difference", "low", "high", "p")}
         rows.append({name: getattr(row, name) for name in (*ARM, "runs", "start", "change")} | known

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 
 import pandas as pd
@@ -24,8 +25,9 @@ def estimate_equal_cost(collection: Collection, cost: pd.DataFrame, select: Sele
     The gain is that of the main metric, for each seed the mean over auxiliaries of the arm: over those, and of those seeds,
     that all have one another; `left_out` names the other auxiliaries. `trained` counts what trains beyond the plain model
     (below 0: less does), mean over auxiliaries; ratios are over the plain model, geometric means over auxiliaries of what
-    `cost` has, None where nothing was timed. That of the time is the mean over seeds, of each the mean over auxiliaries, with
-    its 95 % interval: on a machine that others use a run may take ten times as long, and a mean alone would not say so.
+    `cost` has, None where nothing was timed. That of the time is the median over seeds, of each the mean over auxiliaries,
+    between the smallest and the largest (`time_low`, `time_high`; None of one seed): on a machine that others use a run may
+    take ten times as long, and of few seeds one such run would carry a mean off.
     """
     main = {task: info.metrics[0].name for task, info in collection.tasks.items()}
     pairs = collection.pairs.dropna(subset=[select])
@@ -75,9 +77,9 @@ def _time(timed: Sequence[tuple[int, float]]) -> dict[str, float | None]:
         by_seed.setdefault(seed, []).append(ratio)
     if not by_seed:
         return {}
-    estimate = ratio_interval([ratio_interval(ratios).mean for ratios in by_seed.values()])
-    low, high = estimate.interval or (None, None)
-    return {"time_ratio": estimate.mean, "time_low": low, "time_high": high}
+    means = [ratio_interval(ratios).mean for ratios in by_seed.values()]
+    low, high = (min(means), max(means)) if len(means) > 1 else (None, None)
+    return {"time_ratio": statistics.median(means), "time_low": low, "time_high": high}
 
 
 def _mean(values: pd.Series) -> float | None:

@@ -109,7 +109,9 @@ def _compared(analysis: Analysis, section: int) -> pd.DataFrame:
     """Rows of the arms that are compared, the method's first"""
     arms = arms_beside(analysis.study)
     ours = analysis.directions[(analysis.directions["section"] == section) & analysis.directions["arm"].isin(arms)]
-    return ours.assign(order=ours["arm"].map(arms.index)).sort_values(["task", "order"], kind="stable")
+    tasks = list(dict.fromkeys(ours["task"]))
+    return ours.assign(place=ours["task"].map(tasks.index), order=ours["arm"].map(arms.index)).sort_values(
+        ["place", "order"], kind="stable")
 
 
 def _cosine(value: float | None) -> str:

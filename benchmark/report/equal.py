@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import LogLocator, NullLocator
 
 from benchmark.evidence.analysis import Analysis
 from benchmark.evidence.frames import rows_of
@@ -20,7 +20,7 @@ from benchmark.report.tables import cell_label, unit_label
 
 LETTER = 0.065  # inches of a legend
 COSTS = (("trained_ratio", "trained numbers\nover the plain model's"),
-         ("time_ratio", "time a step (thin: its 95 % interval;\narrow: it goes on) over the plain model's"))
+         ("time_ratio", "time a step (thin: the seeds' range;\narrow: it goes on) over the plain model's"))
 
 
 def equal_table(analysis: Analysis, section: int) -> Table:
@@ -30,7 +30,7 @@ def equal_table(analysis: Analysis, section: int) -> Table:
         metric = analysis.collection.tasks[row.task].metrics[0]
         trained, memory = (NONE if pd.isna(value) else f"{value:.3g}" for value in (row.trained_ratio, row.memory_ratio))
         time = NONE if pd.isna(row.time_ratio) else f"{row.time_ratio:.2f}"
-        time += "" if pd.isna(row.time_low) else f" [{row.time_low:.2f}, {row.time_high:.2f}]"
+        time += "" if pd.isna(row.time_low) else f" ({row.time_low:.2f} to {row.time_high:.2f})"
         rows.append([f"{analysis.data_of(section, row.task)}, {unit_label(metric)}", cell_label(row.arm, "", row.variant),
                      f"{row.auxiliaries}{f' (without {row.left_out})' if row.left_out else ''}",
                      NONE if pd.isna(row.trained) else f"{row.trained:+,.0f}".replace("-", MINUS),
@@ -41,9 +41,9 @@ def equal_table(analysis: Analysis, section: int) -> Table:
     notes = ("Arms of a target go from few trained numbers to many. Each seed gives one gain: the mean over the auxiliaries of "
              "an arm (cells; without those that lack seeds of the others), with its 95 % t-interval over seeds and the p of a "
              "t-test, unadjusted: a row by itself is no verdict. Ratios are over the plain model of the same seed and "
-             "hardware, geometric means: of trained numbers and memory over the cells, of the time over the seeds that were "
-             "timed, of each over its cells, with the 95 % interval over seeds. Times and memory are compared within one "
-             "command. Times of runs that shared a machine are rough, and runs in lock-step have none.",)
+             "hardware: of trained numbers and memory geometric means over the cells; of the time, of each seed that was timed "
+             "such a mean, and over seeds the median, with the smallest and the largest. Times and memory are compared within "
+             "one command. Times of runs that shared a machine are rough, and runs in lock-step have none.",)
     return Table(f"Gain at equal cost: {analysis.collection.sections[section].title}", header, text_rows(rows), notes,
                  num_labels=2)
 
@@ -75,7 +75,7 @@ def draw_equal(analysis: Analysis, section: int) -> Figure | None:
             axes.set_axisbelow(True)
             metric = analysis.collection.tasks[task].metrics[0]
             rows = list(rows_of(ours[(ours["task"] == task) & ours[column].notna()]))
-            places, limits = _placed([float(getattr(row, column)) for row in rows], logarithmic=column == "trained_ratio")
+            places, limits = _placed([float(getattr(row, column)) for row in rows])
             for row, across in zip(rows, places, strict=True):
                 (colour, mark), gain = style[row.arm], as_gain(row, metric)
                 if not pd.isna(gain.low):
@@ -87,13 +87,10 @@ def draw_equal(analysis: Analysis, section: int) -> Figure | None:
                         if row.time_low < edge < row.time_high:
                             axes.plot([edge], [gain.difference], arrow, color=colour, markersize=3, clip_on=False)
                 axes.plot([getattr(row, column)], [0.02], "|", color=colour, markersize=5, transform=axes.get_xaxis_transform())
-            if column == "trained_ratio":
-                axes.set_xscale("log")
-                axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-                axes.xaxis.set_major_formatter(lambda value, place: f"{value:g}")
-                axes.xaxis.set_minor_locator(NullLocator())
-            else:
-                axes.xaxis.set_major_locator(MaxNLocator(4))
+            axes.set_xscale("log")
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.xaxis.set_major_formatter(lambda value, place: f"{value:g}")
+            axes.xaxis.set_minor_locator(NullLocator())
             axes.set_xlim(limits)
             axes.margins(y=0.12)  # intervals end above the ticks at the foot
             axes.set_xlabel(label, fontsize=7)
@@ -107,19 +104,15 @@ def draw_equal(analysis: Analysis, section: int) -> Figure | None:
     return figure
 
 
-def _placed(costs: Sequence[float], logarithmic: bool) -> tuple[list[float], tuple[float, float]]:
-    """Where arms of these costs stand, so that none hides another, and the limits of their axis; costs in their own unit"""
+def _placed(costs: Sequence[float]) -> tuple[list[float], tuple[float, float]]:
+    """Where arms of these costs stand, so that none hides another, and the limits of their axis, which is logarithmic"""
     if not costs:
         return [], (0.5, 2)
-    values = [math.log(cost) for cost in costs] if logarithmic else list(costs)
-    low, high = min(*values, 1.0), max(*values, 1.0)  # what the plain model costs
-    if logarithmic:
-        low, high = min(*values, math.log(0.5)), max(*values, math.log(2))  # ratios that are equal stand in the middle
-    width = max(high - low, 0.02)
-    gap = max(width / 16, 0.02 / 16)
+    values = [math.log(cost) for cost in costs]
+    low, high = min(*values, math.log(0.5)), max(*values, math.log(2))  # what the plain model costs is in the middle
+    gap = (high - low) / 16
     places = side_by_side(values, gap)
     edges = (min(low, *places) - 1.5 * gap, max(high, *places) + 1.5 * gap)
-    stay = [abs(place - value) < 1e-9 * width for place, value in zip(places, values, strict=True)]
-    if logarithmic:
-        places, edges = [math.exp(value) for value in places], (math.exp(edges[0]), math.exp(edges[1]))
-    return [cost if still else place for cost, place, still in zip(costs, places, stay, strict=True)], edges
+    stay = [abs(place - value) < 1e-9 * (high - low) for place, value in zip(places, values, strict=True)]
+    return ([cost if still else math.exp(place) for cost, place, still in zip(costs, places, stay, strict=True)],
+            (math.exp(edges[0]), math.exp(edges[1])))
