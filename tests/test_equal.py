@@ -185,8 +185,9 @@ def test_nothing_is_predicted_of_one_dose_or_of_no_cosine():
 
 
 def test_doses_and_noise_of_their_size_predict_by_their_own_cosines_the_gain_of_what_is_aligned():
-    gains = {"finetune": 0.0, "solution": 10.0, "solution-noise": -2.0, "m2pt": 0.5, "aligned": 4.5}
-    cosines = {"solution": 0.5, "solution-noise": 0.1, "m2pt": 0.1, "aligned": 0.3}
+    gains = {"finetune": 0.0, "solution": 10.0, "solution-noise": -2.0, "m2pt": 0.5, "aligned": 4.5, "self-copy": 90.0}
+    cosines = {"solution": 0.5, "solution-noise": 0.1, "m2pt": 0.1, "aligned": 0.3, "self-copy": 0.2}
+    assert "self-copy" in RIVALS.rivals["solution"], "which is no dose, and no noise of one"
     records, signed = [], {}
     for seed in range(3):
         for arm, gain in gains.items():

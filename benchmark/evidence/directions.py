@@ -36,10 +36,11 @@ def arms_beside(study: Study) -> tuple[str, ...]:
 
 
 def dosed_arms(study: Study) -> tuple[str, ...]:
-    """The arm of doses and its rivals, but for what is compared with the method; none where no arm has doses."""
+    """The arm of doses and the rivals that are its own, noise of its size; none where no arm has doses. What the method is
+    compared with, such as a copy of the target's own weights, is neither a dose nor noise of one."""
     if study.dose is None:
         return ()
-    arm, compared = study.dose[0], arms_beside(study)
+    arm, compared = study.dose[0], {*arms_beside(study), *study.rivals.get(study.method, ())}
     return (arm, *(rival for rival in study.rivals.get(arm, ()) if rival not in compared))
 
 
