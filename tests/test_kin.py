@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
+from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
 from baselines import ARMS, STUDY
@@ -22,6 +24,7 @@ from baselines.kin.task_vector import TaskVector
 from baselines.m2pt import M2PT
 from baselines.solution import ROLE
 from benchmark.check.arms import STEP, carry_out
+from benchmark.cli.main import main
 from benchmark.data.seeds import generator
 from benchmark.model.connect import linear_layers
 from benchmark.model.encoder import TransformerModel, build_blocks
@@ -32,6 +35,7 @@ from benchmark.plan.overrides import parse_override
 from benchmark.plan.presets import narrow, plan_matrix
 from benchmark.plan.study import with_rivals
 from benchmark.records.record import Record
+from benchmark.records.store import Store
 from benchmark.spec.contracts import Start
 from benchmark.spec.runspec import RunSpec
 from benchmark.train.setup import build, build_autoencoder, build_model, count_parameters, load_inputs
@@ -530,3 +534,27 @@ def test_runs_aligned_by_activations_are_of_another_variant_and_end_in_another_m
         sizes = [one[layer].square().sum().item() for one in built]
         assert sizes[0] == pytest.approx(sizes[1], rel=1e-4 if name != "aligned-known" else 0.2), layer
         assert weight.shape == built[1][layer].shape
+
+
+def test_every_arm_takes_blocks_of_elsewhere_but_the_one_that_needs_where_they_began(tmp_path, capsys):
+    shape = TASKS["imagenet"].profiles["tiny"].shape
+    given, ours = tmp_path / "vit.safetensors", tmp_path / "speech.safetensors"
+    torch.manual_seed(0)
+    save_file(VisionTransformer(embed_dim=shape.embed_dim, depth=shape.depth, num_heads=shape.num_heads,
+                                mlp_ratio=shape.mlp_ratio).state_dict(), given)
+    assert main(["convert", str(given), "speech", "--blocks-only", "--heads", str(shape.num_heads), "--out", str(ours)]) == 0
+    names = sorted(arm.name for arm in KIN if arm.uses_auxiliary and arm.name != "task-vector" and arm.is_method)
+    assert names == ["aligned", "distil", "fpt", "frozen-block", "low-rank"]
+    short = [part for change in ("recipe.epochs=1", "recipe.warmup_epochs=0", "pretrain.epochs=1", "pretrain.warmup_epochs=0")
+             for part in ("--set", change)]
+    run = ["run", "--matrix", "kin", "-t", "imagenet", "-x", "speech", "--start", f"speech={ours}", "--seeds", "0", "--limit",
+           "16", "-j", "2", *short, "--results", str(tmp_path / "results")]
+    assert main([*run, "--arm", ",".join(("finetune", "fix", "scratch", *names))]) == 0, capsys.readouterr()
+    records, problems = Store(tmp_path / "results").records()
+    assert not problems
+    taken = {(record.spec.arm, record.spec.setting) for record in records if record.spec.auxiliary == "speech"
+             and record.weights["auxiliary"].startswith(record.spec.starts["auxiliary"])}
+    assert taken == {(name, setting) for name in names for setting in ARMS[name].settings}
+    capsys.readouterr()
+    assert main([*run, "--arm", "fix,task-vector"]) == 2
+    assert "arm task-vector wants another pretraining of modality speech than the one file given" in capsys.readouterr().err
