@@ -266,7 +266,7 @@ def test_an_adapter_is_refused_with_how_to_merge_it(state, base, tmp_path, capsy
     command = ["convert", str(tmp_path / "adapter_model.safetensors"), "imagenet", "--out", str(tmp_path / "x.safetensors")]
     assert main(command) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert "is an adapter (LoRA or its kin, as PEFT writes them), which changes the weights of a model and is none. " in line
+    assert "is an adapter, as PEFT writes them, which changes the weights of a model and is none. " in line
     assert f"Merge it into its base model{f', {base},' if base else ''} and convert what that saves: PeftModel.from_p" in line
     (tmp_path / "adapter_config.json").write_text("no JSON")
     assert main(command) == 2

@@ -148,10 +148,10 @@ def _train(spec: RunSpec, task: Task, arm: Arm | None, device: torch.device, wor
     if pathways or merges_itself(arm):
         difference = merge_and_compare(model, arm, task, splits["test"], spec, device)
     check_plain(tested, built.plain, arm)
-    if not arm.adds:
-        check_export(tested, arm, task, splits["test"], spec, device)
     kept = Kept()
     measure(progress, kept)
+    if not arm.adds:
+        check_export(tested, arm, task, splits["test"], spec, device)
     write_outputs(work / OUTPUTS, kept.arrays())
     progress.seconds["inference"] = seconds_per_sample(tested, task, splits["test"], spec, device)
     parameters["merged"] = setup.count_parameters(model)

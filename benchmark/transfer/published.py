@@ -40,7 +40,7 @@ OTHERS = {  # first bytes: what it is, and what to do
     b"\x89HDF\r\n\x1a\n": f"is HDF5, as Keras writes. {KNOWN}",
     b"GGUF": f"is GGUF. {KNOWN}",
     b"\x93NUMPY": f"is one NumPy array and no weights by name. {KNOWN}"}
-ADAPTED = re.compile(r"(^|[._])(lora|loha|lokr|hada|ia3|oft|boft|vera)_")  # in names of tensors of an adapter
+ADAPTED = re.compile(r"(^|[._])(lora_|loha_|lokr_|hada_|ia3_|oft_|boft_|vera_)")  # in names of tensors of an adapter
 PART = re.compile(r"-\d{5}-of-(\d{5})\.(safetensors|bin)$")  # of a file of weights in several parts, which an index names
 
 
@@ -116,7 +116,7 @@ def _refuse_adapter(path: Path, tensors: Mapping[str, Tensor]) -> None:
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         base = None
     called = f", {base[:SHOWN]}," if isinstance(base, str) and base.isprintable() and base else ""
-    raise CheckpointError(f"checkpoint {path} is an adapter (LoRA or its kin, as PEFT writes them), which changes the weights "
+    raise CheckpointError(f"checkpoint {path} is an adapter, as PEFT writes them, which changes the weights "
                           f"of a model and is none. Merge it into its base model{called} and convert what that saves: "
                           "PeftModel.from_pretrained(base, FOLDER_OF_THE_ADAPTER).merge_and_unload().save_pretrained(FOLDER)")
 
