@@ -180,7 +180,7 @@ def test_what_is_said_of_adapters_is_what_they_gained_and_trained():
     assert f"where pathways gain {between([row.difference for row in pathways.values()])}" in text
     assert "train 27,648 numbers where pathways train 12" in text
     behind = [interval(row) for row in by_target(analysis().contrasts, FROZEN, "low-rank", reference="lora").values()]
-    assert f"Pathways of a low rank are behind adapters by {', '.join(behind[:-1])} and {behind[-1]}" in text
+    assert f"Pathways of a low rank differ from adapters by {', '.join(behind[:-1])} and {behind[-1]}" in text
     images = adapters["imagenet"], pathways["imagenet"]
     assert "(on images {:.2f} and {:.2f} times the plain model's)".format(*(row.time_ratio for row in images)) in text
     trained = [[row.difference for row in by_target(equal, TRAINED, arm).values()] for arm in ("lora", "m2pt")]
@@ -202,7 +202,7 @@ def test_what_is_said_of_claims_from_scratch_is_what_they_gained_over_the_plain_
         for task in targets:
             assert f"{interval(plain[arm][task])} on {CALLED[task]}" in text, (arm, task)
     layers = by_target(effects, SCRATCH, "frozen-block-none")
-    assert "the two linear layers alone differ from it by {} and {}".format(
+    assert "The two linear layers alone differ from it by {} and {}".format(
         *(interval(layers[task]) for task in ("imagenet", "kinetics"))) in text
     teacher = by_target(contrasts, SCRATCH, "distil", reference="distil-random")
     for task in ("imagenet", "audioset"):
