@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import re
 from pathlib import Path
+from typing import Any
 
 import notebook
 
@@ -18,8 +19,8 @@ from benchmark.records.store import Store
 from benchmark.report.canvas import drawn, house_style
 from benchmark.report.doses import dose_table
 from benchmark.report.first import FIRST, draw_first, first_matrix, reading_table
-from benchmark.report.markup import escape_markdown, to_markdown
-from benchmark.report.means import headline, means_table, scales_table
+from benchmark.report.markup import escape_markdown, show_interval, to_markdown
+from benchmark.report.means import POINTS, headline, means_table, scales_table
 from benchmark.report.rule2 import rule2_table
 from benchmark.report.tables import pretraining_table
 from tasks import TASKS
@@ -48,6 +49,16 @@ def parts() -> dict[str, str]:
     tables |= {f"dose-{found.collection.sections[section].setting}": dose_table(found, section)
                for section in dict.fromkeys(found.doses["section"])}
     return {FIRST: f"**{escape_markdown(headline(judged))}**\n", **{name: to_markdown(table) for name, table in tables.items()}}
+
+
+def in_words(page: Path) -> str:
+    """On one line, brackets as a reader sees them"""
+    return re.sub(r"\\([\[\]])", r"\1", " ".join(page.read_text(encoding="utf-8").split()))
+
+
+def interval(row: Any) -> str:
+    """A difference in points with its interval, as pages have it"""
+    return show_interval(row, POINTS)
 
 
 def shown() -> dict[str, str]:

@@ -8,11 +8,10 @@ import platform
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-from readme import FIGURE, README, RESULTS, ROOT, UNSEEN, analysis, figure, parts, shown
+from readme import FIGURE, README, RESULTS, ROOT, UNSEEN, analysis, figure, in_words, interval, parts, shown
 
 from baselines import ARMS, STUDY
 from benchmark.cli.main import main
@@ -94,11 +93,6 @@ def test_the_first_screen_is_in_order_and_says_what_a_pathway_is_before_it_uses_
 
 def readme_in_words() -> str:
     return in_words(README)
-
-
-def in_words(page: Path) -> str:
-    """On one line, brackets as a reader sees them"""
-    return re.sub(r"\\([\[\]])", r"\1", " ".join(page.read_text(encoding="utf-8").split()))
 
 
 def test_what_the_readme_says_in_words_is_what_the_records_say():
@@ -204,20 +198,17 @@ def test_what_the_readme_says_of_a_known_solution_with_trained_blocks_is_what_th
     assert helped == ["imagenet"]
     assert "are found on one of four targets (profile tiny, results/known), the only one where that is better" in limit
 
-    def said(row) -> str:
-        return f"{show_points(row.difference)} [{show_points(row.low)}, {show_points(row.high)}]"
-
-    assert f"found on images alone ({said(rows['imagenet'])} over the plain model)" in text
-    assert (f"on parts its gain is {said(rows['shapenet'])}, on video {said(rows['kinetics'])}, on sounds "
-            f"{said(rows['audioset'])} (six seeds") in text
+    assert f"found on images alone ({interval(rows['imagenet'])} over the plain model)" in text
+    assert (f"on parts its gain is {interval(rows['shapenet'])}, on video {interval(rows['kinetics'])}, on sounds "
+            f"{interval(rows['audioset'])} (six seeds") in text
     assert all(row.low < 0 < row.high for task, row in rows.items() if task not in helped)
     source = {row.task: row for row in rows_of(found.effects) if row.arm == "finetune-linear"
               and row.metric == found.collection.tasks[row.task].metrics[0].name}
     assert [task for task, row in source.items() if row.low > 0] == helped
     assert [task for task, row in source.items() if row.high < 0] == ["shapenet"]
-    assert (f"is itself ahead of the plain model on images alone ({said(source['imagenet'])}), behind it on parts "
-            f"({said(source['shapenet'])}), and not shown to differ on video ({said(source['kinetics'])}) and sounds "
-            f"({said(source['audioset'])}).") in text
+    assert (f"is itself ahead of the plain model on images alone ({interval(source['imagenet'])}), behind it on parts "
+            f"({interval(source['shapenet'])}), and not shown to differ on video ({interval(source['kinetics'])}) and sounds "
+            f"({interval(source['audioset'])}).") in text
     assert rows["imagenet"].difference > source["imagenet"].difference / 2, "most of it"
     diluted = [row for row in rows_of(found.doses) if row.cosine < 1 and row.reference == BASELINE]
     assert {(row.cosine, row.n, row.verdict) for row in diluted} == {(cosine, 6, NO_EVIDENCE) for cosine in (0.3, 0.1, 0.03)}
@@ -235,15 +226,13 @@ def test_what_is_said_of_a_fifth_modality_is_what_the_records_say():
     mean, noise, copy = (first_row(found.means, {"section": 0, "task": ALL, "arm": arm, "reference": BASELINE})
                          for arm in (STUDY.method, "random-norm", "self-copy"))
 
-    def said(row) -> str:
-        return f"{show_points(row.difference)} [{show_points(row.low)}, {show_points(row.high)}]"
-
-    assert (f"on six seeds, gain {said(mean)} on average over the four targets, where noise gains "
+    assert (f"on six seeds, gain {interval(mean)} on average over the four targets, where noise gains "
             f"{show_points(noise.difference)} and a copy of the target's own weights {show_points(copy.difference)}; there is "
             "no evidence on any target") in readme_in_words()
     own = in_words(ROOT / "results" / "fifth" / "README.md")
-    assert (f"images {said(effects['imagenet'])}, parts {said(effects['shapenet'])}, video {said(effects['kinetics'])}, sounds "
-            f"{said(effects['audioset'])}; on average {said(mean)}. A pair would have been found, adjusted "
+    assert (f"images {interval(effects['imagenet'])}, parts {interval(effects['shapenet'])}, video "
+            f"{interval(effects['kinetics'])}, sounds {interval(effects['audioset'])}; on average "
+            f"{interval(mean)}. A pair would have been found, adjusted "
             f"for all four, from {effects['shapenet'].found_from:.2f} (parts) to {effects['audioset'].found_from:.1f} points "
             f"(sounds); their mean, by itself, from {mean.found_alone_from:.2f}.") in own
     assert {row.tests for row in effects.values()} == {4}

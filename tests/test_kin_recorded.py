@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
+
+from readme import README, ROOT, in_words, interval
 
 from baselines import ARMS
 from benchmark.cli.context import load_study
@@ -19,7 +19,6 @@ from benchmark.records.store import Store
 from benchmark.report.markup import show_points
 from tasks import TASKS
 
-ROOT = Path(__file__).parents[1]
 KIN = ROOT / "results" / "kin" / "README.md"
 CALLED = {"imagenet": "images", "shapenet": "parts", "kinetics": "video", "audioset": "sounds"}
 TRAINED, FROZEN, SCRATCH = "pretrained", "fix", "scratch"
@@ -37,11 +36,6 @@ def analysis() -> Analysis:
     return analyse(records, problems, tasks=infos, study=study, extras=Extras(signed=kept_signed(by_store, study)))
 
 
-def in_words(page: Path) -> str:
-    """On one line, brackets as a reader sees them"""
-    return re.sub(r"\\([\[\]_])", r"\1", " ".join(page.read_text(encoding="utf-8").split()))
-
-
 def number(setting: str) -> int:
     (found,) = (place for place, section in enumerate(analysis().collection.sections) if section.setting == setting)
     return found
@@ -55,10 +49,6 @@ def by_target(rows: Any, setting: str, arm: str, variant: str = "", **more: str)
             and all(getattr(row, name, value) == value for name, value in wanted.items())]
     assert [row.task for row in ours] == list(CALLED), "four targets, each once, in their order"
     return {row.task: row for row in ours}
-
-
-def interval(row: Any) -> str:
-    return f"{show_points(row.difference)} [{show_points(row.low)}, {show_points(row.high)}]"
 
 
 def between(values: list[float]) -> str:
@@ -76,13 +66,13 @@ def test_no_claim_helps_and_how_many_comparisons_say_so():
     assert "nor in any of 8 more with frozen blocks, of `aligned` and `task-vector`" in in_words(KIN)
     assert "With trained blocks 4 such comparisons of `aligned` are not judged" in in_words(KIN)
     assert f"in none of {len(as_declared)} comparisons" in in_words(KIN)
-    assert f"in none of {len(as_declared)} comparisons" in in_words(ROOT / "README.md")
+    assert f"in none of {len(as_declared)} comparisons" in in_words(README)
     assert {row.n for setting, arms in CLAIMS.items() for arm in arms
             for row in by_target(analysis().effects, setting, arm).values()} == {3}
 
 
 def test_where_a_gain_could_have_been_seen_is_where_positive_controls_are_found():
-    text, readme, verdicts = in_words(KIN), in_words(ROOT / "README.md"), analysis().verdicts
+    text, readme, verdicts = in_words(KIN), in_words(README), analysis().verdicts
     cells = [(setting, arm, variant) for setting in (TRAINED, FROZEN) for arm in CLAIMS[setting]
              for variant in VARIANTS.get(arm, ("",))]
     controls = {cell: by_target(verdicts, cell[0], f"{cell[1]}-known", cell[2]) for cell in cells}
@@ -187,7 +177,7 @@ def test_what_is_said_of_adapters_is_what_they_gained_and_trained():
     assert "With trained blocks they gain {} and {}".format(*map(between, trained)) in text
     gains = [row.difference for row in adapters.values()]
     assert (f"gain {min(gains):.1f} to {max(gains):.1f} points with frozen blocks, for steps about as long"
-            ) in in_words(ROOT / "README.md")
+            ) in in_words(README)
     ahead = [row.task for arm in ("lora", "m2pt") for row in by_target(equal, TRAINED, arm).values() if row.low > 0]
     assert not ahead, "of which none is shown"
 
