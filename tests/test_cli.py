@@ -117,9 +117,9 @@ def test_bad_choices_are_refused_with_what_would_fit(refused, tmp_path, command,
     (["--set", "imagenet.shape.input_size=[48,48]"], "shape.input_size (48, 48): the tokenizer takes inputs of shape (B"),
     (["-t", "audioset", "--arm", "finetune", "--set", "recipe.label_smoothing=0.1"], "audioset has no label smoothing"),
     (["--arm", "low-rank", "--set", "arm.rank=1000"], "[rank=1000] cannot be built: arm.rank=1000: layer 0.attn.qkv has"),
-    (["-t", "modelnet", "--arm", "finetune", "--set", "recipe.label_share=0.001", "--set", "recipe.accumulation=16"],
+    (["-t", "modelnet", "--arm", "finetune", "--set", "recipe.batch_size=2000", "--set", "recipe.accumulation=59"],
      "modelnet finetune: recipe has a micro-batch of one sample, which the batch norm in the task's head cannot train on; set "
-     "recipe.accumulation to 4"),
+     "recipe.accumulation to 50"),
 ], ids=lambda value: " ".join(value) if isinstance(value, list) else "")
 @pytest.mark.parametrize("command", [("run",), ("run", "--dry-run")], ids=" ".join)
 def test_what_a_task_or_an_arm_does_not_know_is_refused_before_a_run(refused, tmp_path, command, arguments, said):

@@ -13,7 +13,7 @@ from torch import nn
 
 from baselines import ARMS
 from baselines.kin import KIN
-from benchmark.data.seeds import SampleRandom
+from benchmark.data.seeds import SampleRandom, generator
 from benchmark.model.connect import linear_layers
 from benchmark.model.mae import MaskedAutoencoder
 from benchmark.model.weights import export_weights, load_blocks, load_encoder, read_weights, save_weights
@@ -27,7 +27,7 @@ from benchmark.spec.runspec import Pretrained, Site
 from benchmark.train.evaluate import evaluate, scores
 from benchmark.train.execute import execute
 from benchmark.train.optim import autocast
-from benchmark.train.setup import build_autoencoder, build_model, place
+from benchmark.train.setup import build_autoencoder, build_model, load_inputs, load_splits, place
 from benchmark.transfer.exported import export
 from tasks import TASKS
 
@@ -315,7 +315,6 @@ def test_scale_frozen_at_zero_is_the_baseline_bit_for_bit(task, folder):
 
 def test_a_share_of_the_labels_keeps_every_class_and_is_nested():
     from benchmark.data.examples import Examples
-    from benchmark.data.seeds import generator
 
     label = torch.arange(200) % 7
     examples = Examples({"input": torch.arange(200), "label": label})
@@ -330,9 +329,25 @@ def test_a_share_of_the_labels_keeps_every_class_and_is_nested():
     assert not torch.equal(other, more["input"])
 
 
+@every_task
+def test_with_few_labels_an_epoch_is_as_long_and_each_sample_comes_as_often_as_any_other(task):
+    setting = next(iter(task.profiles["tiny"].train))
+    arm = next(arm for arm in ARMS.values() if arm.is_baseline and setting in arm.settings)
+    few = plan_of(task, arm, setting, "recipe.label_share=0.03").specs[-1].model_copy(update={"limit": None})
+    read, chosen = task.load("tiny"), load_splits(few, task)
+    assert {split: len(chosen[split]) for split in SPLITS} == {split: len(read[split]) for split in SPLITS}
+    own = read["train"].labelled(0.03, False, generator(few.seed, "labels"))
+    for name, column in own.columns.items():
+        for part in chosen["train"].columns[name].split(len(own)):
+            assert torch.equal(part, column[: len(part)]), name
+    index = next(chosen["train"].stream([torch.tensor([0, len(own)])]))["index"]
+    assert len(index.unique()) == 2, "two copies of a sample are augmented by random numbers of their own"
+    inputs = load_inputs(few, task, len(read["train"]))["input"]
+    assert len(inputs) == len(own) < len(read["train"]), "an arm that looks at inputs sees each once"
+
+
 def test_shuffled_labels_are_the_same_labels_on_other_samples():
     from benchmark.data.examples import Examples
-    from benchmark.data.seeds import generator
 
     examples = Examples({"input": torch.arange(200), "label": torch.arange(200) % 7})
     shuffled = examples.labelled(1.0, True, generator(0, "labels")).columns

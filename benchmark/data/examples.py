@@ -93,6 +93,13 @@ class Examples:
         chosen = torch.cat([members[: math.ceil(share * len(members))] for members in ranked]).sort().values
         return self._with({name: column[chosen] for name, column in columns.items()})
 
+    def repeated(self, count: int) -> Self:
+        """`count` samples: these in their order, again and again. Each has a position, and so random numbers, of its own."""
+        import torch
+
+        again = torch.arange(count) % len(self)
+        return self._with({name: column[again] for name, column in self.columns.items()})
+
     def take(self, limit: int | None) -> Self:
         """At most `limit` samples, spread evenly over the split so that every class stays present."""
         import torch

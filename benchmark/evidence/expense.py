@@ -68,7 +68,7 @@ def load_speeds(folder: Path) -> Speeds:
 
 def expenses(pending: Sequence[RunSpec], lengths: Mapping[tuple[object, ...], Sequence[float]], speeds: Speeds,
              samples: Mapping[tuple[str, str], int]) -> list[Expense]:
-    """One row for runs of a cell that take equally long; of those on a share of the labels the row says so.
+    """One row for runs of a cell that take equally long.
 
     `lengths`: seconds of recorded runs times the processes that shared each, by `length_of`. `samples`: of the training
     split, by task and kind of run.
@@ -79,8 +79,6 @@ def expenses(pending: Sequence[RunSpec], lengths: Mapping[tuple[object, ...], Se
     found = []
     for (cell, _), specs in cells.items():
         spec = specs[0]
-        if not isinstance(spec.recipe, PretrainRecipe) and spec.recipe.label_share < 1:
-            cell += f", {100 * spec.recipe.label_share:g} % of the labels"
         rate = _rate(spec, speeds)
         core = speeds.core_ms.get((spec.task, spec.kind))
         cores = math.ceil(rate * core / 1e3) if rate and core else None
@@ -106,8 +104,7 @@ def _rate(spec: RunSpec, speeds: Speeds) -> float | None:
 def epochs_of(spec: RunSpec) -> float:
     """How often a run draws each sample"""
     recipe = spec.recipe
-    share = 1.0 if isinstance(recipe, PretrainRecipe) else recipe.label_share
-    return epochs_run(spec) * (recipe.repeats or 1) * share
+    return epochs_run(spec) * (recipe.repeats or 1)
 
 
 def operations_of(spec: RunSpec) -> float:

@@ -23,8 +23,7 @@ def known_lengths(records: Iterable[Record], *, of_all_processes: bool = False) 
 def length_of(spec: RunSpec) -> tuple[object, ...]:
     """What runs that take about equally long have in common"""
     recipe = spec.recipe
-    share = None if isinstance(recipe, PretrainRecipe) else recipe.label_share
-    return (spec.task, spec.kind, spec.profile, spec.setting, spec.limit, share, recipe.repeats, epochs_run(spec),
+    return (spec.task, spec.kind, spec.profile, spec.setting, spec.limit, recipe.repeats, epochs_run(spec),
             spec.auxiliary is None)
 
 

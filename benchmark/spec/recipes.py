@@ -81,7 +81,8 @@ class TrainRecipe(OptimRecipe):
     train_position: bool = False  # whether fixed positions are fine-tuned
     scale_lr: PositiveFloat | None = None  # of the cross-modal scales; None: as the layer that they scale
     test_views: dict[str, PositiveInt] = Field(default_factory=dict)  # number by kind, understood by the task; {}: one
-    label_share: float = Field(1.0, gt=0, le=1)  # of the training samples of every class, the same for all arms of a seed
+    # Of the training samples of every class, the same for all arms of a seed; an epoch stays as long as with all of them.
+    label_share: float = Field(1.0, gt=0, le=1)
     ema_decay: float | None = Field(None, gt=0, lt=1)  # of the average of merged weights that is tested in the model's place
     shuffle_labels: bool = False  # among the training samples: a sanity run that must end at chance
     eval_every: PositiveInt = 1  # epochs between two evaluations; the last epoch is always evaluated

@@ -140,18 +140,29 @@ def set_train_mode(model: TransformerModel, setting: str | None) -> None:
 
 
 def load_splits(spec: RunSpec, task: Task) -> dict[Split, Examples]:
-    """The splits that a training reads: the samples and labels that its spec allows, ready for its shape and recipe."""
-    recipe = train_recipe(spec)
+    """The splits that a training reads: the samples and labels that its spec allows, ready for its shape and recipe.
+
+    With labels for a share of the samples, an epoch is as long as with all, and has each of them the more often: such runs
+    differ in what is labelled, and not in their number of steps.
+    """
     splits = {split: examples.take(spec.limit) for split, examples in task.load(spec.profile).items()}
-    splits["train"] = splits["train"].labelled(recipe.label_share, recipe.shuffle_labels, generator(spec.seed, "labels"))
-    return {split: examples.configured(spec.shape, recipe) for split, examples in splits.items()}
+    every, chosen = len(splits["train"]), _with_labels(spec, splits["train"])
+    splits["train"] = chosen if len(chosen) == every else chosen.repeated(every)
+    return {split: examples.configured(spec.shape, train_recipe(spec)) for split, examples in splits.items()}
 
 
 def load_inputs(spec: RunSpec, task: Task, count: int) -> Batch:
     """So many of a training's inputs (all, where it has fewer), drawn by its seed: as they are tested, and no column beside."""
-    examples = load_splits(spec, task)["train"].unlabelled()
+    every = task.load(spec.profile)["train"].take(spec.limit)
+    examples = _with_labels(spec, every).configured(spec.shape, train_recipe(spec)).unlabelled()
     chosen = torch.randperm(len(examples), generator=generator(spec.seed, "inputs"))[:count]
     return task.augment(next(iter(examples.stream([chosen]))), None, {})
+
+
+def _with_labels(spec: RunSpec, examples: Examples) -> Examples:
+    """Those samples of the training split that a run has labels for, with these labels"""
+    recipe = train_recipe(spec)
+    return examples.labelled(recipe.label_share, recipe.shuffle_labels, generator(spec.seed, "labels"))
 
 
 def load_pool(spec: RunSpec, task: Task) -> Examples:
