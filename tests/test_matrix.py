@@ -28,7 +28,7 @@ RUN_IDS = {  # digests of what each matrix plans; another is another matrix
     "controls": "c204e53e", "evidence": "2346b696", "unseen": "dee92e3a", "lead": "04cc7d23",
     "shared-origin": "5413e928", "planted": "1eb59f58", "known-solution": "9b5dae77", "dose": "9f3d9500",
     "kin": "b3b9ab75", "kin-shared-origin": "945bccc5", "shuffled-labels": "16beb1a0", "real": "cd5b725a",
-    "fifth-modality": "b9fe65f4", "labels": "a2ea6a69", "steelman": "10121226"}
+    "fifth-modality": "b9fe65f4", "labels": "a2ea6a69", "steelman": "2871954f"}
 
 
 def cells(targets=("imagenet",), auxiliaries=(), chosen=("finetune", "m2pt"), settings=("pretrained",)):
