@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -27,7 +27,7 @@ from benchmark.check.choices import check_choices
 from benchmark.cli import closing, reading
 from benchmark.cli.commands import build_parser
 from benchmark.cli.config import with_config
-from benchmark.cli.context import make_plan
+from benchmark.cli.context import make_plan, refuse_unwritable
 from benchmark.cli.main import SELDOM, main
 from benchmark.data import embedded
 from benchmark.model.weights import read_weights, save_tensors
@@ -565,6 +565,36 @@ def test_export_copies_the_weights_of_the_run_that_is_named(tmp_path, refused, c
     assert f"did you mean '{first.name}'?" in refused("export", first.name[:-3], *results)
     line = refused("export", first.run_id, *results, "--out", "no/such/folder/file")
     assert "no/such/folder/file cannot be written (No such file or directory); choose another file with --out" in line
+
+
+@pytest.mark.parametrize("command", [
+    "report --results results --plugins no.py", "export-logs --results results", "align --start no.pth --trained no.pth",
+    "convert no.pth imagenet", "view no", "data view imagenet --profile paper", "bench --only planning"])
+def test_what_cannot_be_written_is_said_before_anything_is_read(command, tmp_path, monkeypatch, refused):
+    """A report was analysed first, and a matrix certified"""
+    monkeypatch.chdir(tmp_path)
+    Path("results/runs/a").mkdir(parents=True)
+    Path("results/runs/a/record.json").write_text("{")
+    Path("file").write_text("")
+    out = f"file/{'x.safetensors' if command.startswith('convert') else 'x.png' if 'view' in command else 'x'}"
+    what = "file" if Path(out).suffix else "folder"
+    assert refused(*command.split(), "--out", out) == (
+        f"benchmark: {out} cannot be written (Not a directory); choose another {what} with --out")
+
+
+@pytest.mark.parametrize(("path", "what", "makes_folders", "said"), [
+    ("new/a", "folder", True, None), ("new/a", "file", True, None), ("new/a", "file", False, "No such file or directory"),
+    ("full", "folder", True, None), ("full", "file", True, "Is a directory"), ("text", "file", False, None),
+    ("text", "folder", True, "Not a directory"), ("a" * 300, "folder", True, "File name too long")])
+def test_whether_something_can_be_written_is_seen_without_making_anything(tmp_path, path, what, makes_folders, said):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "text").write_text("")
+    before = sorted(tmp_path.iterdir())
+    told = pytest.raises(ValueError, match=rf"cannot be written \({said}\); choose another {what} with --out") if said \
+        else nullcontext()
+    with told:
+        refuse_unwritable(tmp_path / path, what, makes_folders=makes_folders)
+    assert sorted(tmp_path.iterdir()) == before
 
 
 def test_weights_of_a_committed_run_are_not_there_and_how_to_have_them_is_said(states, tmp_path, refused):

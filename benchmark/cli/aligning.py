@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Collection, Sequence
 from dataclasses import asdict
 
-from benchmark.cli.context import require_torch
+from benchmark.cli.context import refuse_unwritable, require_torch
 
 ROLES = ("start", "trained", "auxiliary")  # of the files, as their options are called
 
@@ -25,6 +25,7 @@ def align_checkpoints(options: argparse.Namespace, command: str) -> int:
 
     if options.permutations < 20:
         raise ValueError(f"--permutations {options.permutations}: expected at least 20, to tell chance from")
+    refuse_unwritable(options.out, "folder")
     files = {role: path for role in ROLES if (path := getattr(options, role)) is not None}
     wanted = sets_of(options.weights, files)
     read = {role: read_blocks(path, wanted.get(role)) for role, path in files.items()}

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmark.cli.context import load_registry, parse_given, require_torch
+from benchmark.cli.context import load_registry, parse_given, refuse_unwritable, require_torch
 from benchmark.evidence.inputs import standing_of
 from benchmark.plan.given import file_digest
 from benchmark.provenance.certificates import FOLDER, SUITE, Replay, read_certificate
@@ -59,6 +59,8 @@ def certify(options: argparse.Namespace, command: str) -> int:
     grouped = classes(wanted)
     samples = choose(grouped, options.full, tasks, given, say)
     base = options.base or last_known(judge, wanted)
+    folder = options.out or (SUITE if SUITE.parent.is_dir() else store.folder.parent / FOLDER)
+    refuse_unwritable(folder, "folder")
     with sides(options, base) as (before, after, out):
         other = f"with {before.python}" if options.python else base[:12]
         say(f"{counted(len(wanted), 'record')} in {counted(len(samples), 'class', 'classes')}; before: {other}, "
@@ -67,7 +69,6 @@ def certify(options: argparse.Namespace, command: str) -> int:
     if pair is None:
         say("no class could be compared; nothing is carried")
         return 1
-    folder = options.out or (SUITE if SUITE.parent.is_dir() else store.folder.parent / FOLDER)
     equal = {one.group for one in replays if one.difference is None}
     if equal:
         path = write_certificate(certificate_of(replays, *pair, command), folder)

@@ -6,9 +6,12 @@ The only package of the engine that knows every task and arm. Here is what its m
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib.util
+import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 from benchmark.plan.fit import check_blocks, check_heads, check_names, check_recipes
 from benchmark.plan.given import check_foreign
@@ -134,6 +137,24 @@ def refuse_inner(folder: Path) -> None:
     """Raises `ValueError` for the folder `runs` of a results folder, which is easily given in its place."""
     if folder.name == "runs" and next(folder.glob("*/*.json"), None) is not None:
         raise ValueError(f"{folder} has the runs of a results folder, which is the one above it: --results {folder.parent}")
+
+
+def refuse_unwritable(path: Path, what: Literal["file", "folder"], *, makes_folders: bool = True) -> None:
+    """Raises `ValueError` where --out cannot be written, as far as that can be seen before anything is computed; makes nothing.
+
+    `makes_folders`: whether the command makes the folders above it that are not there.
+    """
+    place = path if what == "folder" else path.parent
+    try:
+        while makes_folders and not place.exists():
+            place = place.parent
+        read_only = os.statvfs(place).f_flag & os.ST_RDONLY
+        fault = (errno.EISDIR if what == "file" and path.is_dir() else errno.ENOTDIR if not place.is_dir() else
+                 errno.EROFS if read_only else 0 if os.access(place, os.W_OK | os.X_OK) else errno.EACCES)
+    except OSError as error:
+        fault = error.errno or errno.EIO
+    if fault:
+        raise ValueError(f"{path} cannot be written ({os.strerror(fault)}); choose another {what} with --out")
 
 
 def has_torch() -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from benchmark.cli.conditions import conditions_told
+from benchmark.cli.context import refuse_unwritable
 from benchmark.cli.reading import given_results
 from benchmark.plan.names import pick
 from benchmark.records.record import Record
@@ -21,6 +22,7 @@ def export_logs(options: argparse.Namespace, command: str) -> int:
     if not formats:
         raise ValueError(f"--to: expected some of {', '.join(FORMATS)}")
     check_packages(formats)
+    refuse_unwritable(options.out, "folder")
     runs: dict[str, tuple[Record, Store]] = {}
     problems, older = [], 0
     for folder in given_results(options):

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.cli.context import load_registry, plugins_given, require_torch
+from benchmark.cli.context import load_registry, plugins_given, refuse_unwritable, require_torch
 from benchmark.plan.given import check_foreign
 from benchmark.plan.names import nearest, pick
 from benchmark.plan.overrides import parse_override
@@ -30,6 +30,8 @@ def manage_data(options: argparse.Namespace, command: str) -> int:
     tasks, _ = load_registry(options.plugins)
     if options.task is not None:
         (options.task,) = pick([options.task], tasks, "task")
+    if options.action == "view" and options.out is not None:
+        refuse_unwritable(options.out, "file", makes_folders=False)
     return run_data(tasks, options)
 
 
@@ -41,6 +43,7 @@ def convert_checkpoint(options: argparse.Namespace, command: str) -> int:
 
     if options.out.suffix != ".safetensors":
         raise ValueError(f"--out {options.out}: weights are written as .safetensors")
+    refuse_unwritable(options.out, "file")
     tasks, _ = load_registry(options.plugins)
     conversion, use = (_encoder_of_a_task if options.task in tasks else _blocks_of_a_file)(options, tasks)
     if options.out.resolve() in [file.resolve() for file in files_of(options.file)]:
@@ -114,6 +117,8 @@ def export_run(options: argparse.Namespace, command: str) -> int:
     if len(matches) != 1:
         raise ValueError(f"no single run {options.run_name!r} with weights in {options.results}; "
                          f"{nearest(options.run_name, names) if names else 'there are none: run a matrix first'}")
+    target = options.out or Path(f"{matches[0]}.safetensors")
+    refuse_unwritable(target, "file", makes_folders=False)
     require_torch()
     from safetensors import SafetensorError
 
@@ -124,7 +129,6 @@ def export_run(options: argparse.Namespace, command: str) -> int:
     except RecordError as error:
         raise ValueError(f"run {matches[0]} has weights and no record that can be read, which it leaves when it is done: "
                          f"{error}") from error
-    target = options.out or Path(f"{matches[0]}.safetensors")
     try:
         call = export(record, folder / matches[0] / "weights.safetensors", target)
     except SafetensorError as error:

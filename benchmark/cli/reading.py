@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.cli.closing import note_beside
-from benchmark.cli.context import load_registry, load_study, not_there, plugins_given, refuse_inner
+from benchmark.cli.context import load_registry, load_study, not_there, plugins_given, refuse_inner, refuse_unwritable
 from benchmark.plan.names import pick
 from benchmark.records.record import may_be, names_in, names_under, read_record
 from benchmark.records.store import FAILURE, RECORD, Store, read_failure
@@ -149,6 +149,8 @@ def _make_report(options: argparse.Namespace, status: Status) -> int:
         raise ValueError("--compare is shown in the part compare: name it in --only, too")
     fatal = pick([options.fail_on or ""], dict.fromkeys(FINDINGS), "finding")
     folders = given_results(options)
+    out = options.out or folders[0] / "report"
+    refuse_unwritable(out, "folder")
     for folder in options.compare or []:
         check_results(folder)
     tasks, arms = load_registry(options.plugins)
@@ -176,7 +178,6 @@ def _make_report(options: argparse.Namespace, status: Status) -> int:
                        extras=Extras(alignments, samples, reconstructions, cosines, endpoints,
                                      kept_signed(by_store, study), unchanged,
                                      None if compared is None else compare_outputs(by_store, compared.by_store)))
-    out = options.out or folders[0] / "report"
     try:
         written = write_report(analysis, out, _regenerating(options, folders), formats, parts,
                                lambda part: status.update(f"writing: {part}"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmark.cli.context import load_registry, load_study, require_torch
+from benchmark.cli.context import load_registry, load_study, refuse_unwritable, require_torch
 from benchmark.plan.names import pick
 from benchmark.runner.machine import count_cores, count_gpus
 
@@ -45,8 +45,9 @@ def run_bench(options: argparse.Namespace, command: str) -> int:
     if options.threads:
         torch.set_num_threads(options.threads)
     environment, load = describe_environment(device), busy_elsewhere(count_cores())
-    print("\n".join([describe(environment), *([f"note: {load}"] if load else [])]), flush=True)
     folder = options.out or Path("results") / "speed" / folder_name(environment)
+    refuse_unwritable(folder, "folder")
+    print("\n".join([describe(environment), *([f"note: {load}"] if load else [])]), flush=True)
     bench = Bench(device, options.repeats, *load_registry(), load_study())
     missing: dict[str, str] = {}
 

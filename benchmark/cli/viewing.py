@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.cli.context import load_registry, require_torch
+from benchmark.cli.context import load_registry, refuse_unwritable, require_torch
 from benchmark.records.record import Record
 from benchmark.records.store import Store
 from benchmark.spec.contracts import Task
@@ -26,6 +26,8 @@ def view_run(options: argparse.Namespace, command: str) -> int:
 
     if options.number < 1:
         raise ValueError(f"--number {options.number}: expected at least 1 sample")
+    if options.out is not None:
+        refuse_unwritable(options.out, "file", makes_folders=False)
     store = Store(options.results)
     records, problems = store.records()
     run = find_record(options.run_name, records, problems)
