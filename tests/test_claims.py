@@ -520,7 +520,7 @@ def test_an_analysis_counts_what_a_report_may_fail_on(tmp_path):
     assert {row["verdict"] for row in rows if row["id"] == "t1-m2pt-point-tune"} == {"contradicted"}
 
 
-def test_info_and_list_show_the_state_of_a_claim(tmp_path, capsys):
+def test_info_and_list_show_the_state_of_a_claim(tmp_path, monkeypatch, capsys):
     """Gains of the paper's profile, from records on the disk: other records, another state."""
     for name, gain in (("found", 0.6), ("absent", 0.0)):
         store = Store(tmp_path / name)
@@ -541,3 +541,9 @@ def test_info_and_list_show_the_state_of_a_claim(tmp_path, capsys):
     assert line.endswith("83.9 against 83.3 (+0.6)  (reproduced)")
     assert main(["info", "t1-m2pt-point-tune", "--results", str(tmp_path / "nowhere")]) == 2
     assert "no results in" in capsys.readouterr().err
+    (tmp_path / "results").mkdir()
+    (tmp_path / "found").rename(tmp_path / "results" / "found")
+    Store(tmp_path / "results" / "begun").prepare()
+    monkeypatch.chdir(tmp_path)
+    assert main(["info", "t1-m2pt-point-tune"]) == 0, "a matrix that has no record yet takes no others away"
+    assert "state: reproduced (+0.60" in capsys.readouterr().out

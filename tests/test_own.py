@@ -20,6 +20,7 @@ from timm.models.vision_transformer import Block
 from torch import nn
 from torch.nn.utils import parametrize
 
+from baselines import STUDY
 from baselines.kin.factored import Factored, connect_low_rank
 from baselines.kin.low_rank import LowRank
 from baselines.m2pt import M2PT
@@ -31,6 +32,7 @@ from benchmark.check.gradients import faults_of_pathways
 from benchmark.check.overflow import Overflow
 from benchmark.cli.commands import build_parser
 from benchmark.cli.context import load_registry
+from benchmark.cli.describe import describe_task
 from benchmark.cli.main import main
 from benchmark.cli.own import look_at_own_tasks
 from benchmark.data.examples import Examples
@@ -195,6 +197,11 @@ def test_a_meter_that_gives_another_metric_first_is_an_error_as_records_are_read
     wrong = [finding.what for finding in check_task(task, "tiny") if finding.level == "error"]
     assert wrong == ["the meter gives top1 first, and metrics begins with error: let compute() give error first, as who reads "
                      "records without the task takes the first for the main one"]
+
+
+def test_a_task_of_ones_own_says_of_each_metric_its_unit_and_whether_low_is_good():
+    for unit, said in (("%", "top1 [%], error [%, lower is better], skipped [%]"), ("", "top1, error [lower is better], ")):
+        assert f"\nmetrics: {said}" in describe_task(with_meter(1.0, unit), STUDY)
 
 
 def test_a_meter_that_gives_fractions_where_percent_are_declared_is_an_error_of_each_metric():

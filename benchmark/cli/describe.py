@@ -67,7 +67,9 @@ def describe_task(task: Task, study: Study, profile: str | None = None) -> str:
     if profile not in task.profiles:
         raise ValueError(f"task {task.name} has no profile {profile!r}; it has {', '.join(task.profiles)}")
     spec = task.profiles[profile]
-    metrics = ", ".join(f"{metric.name} [{metric.unit}]" for metric in task.metrics)
+    told = [(metric.name, ", ".join(filter(None, [metric.unit, "" if metric.higher_is_better else "lower is better"])))
+            for metric in task.metrics]
+    metrics = ", ".join(name + (f" [{about}]" if about else "") for name, about in told)
     lines = [f"{task.name}: {task.summary}", f"modality: {task.modality}, pretrained by {task.pretrained_by or 'itself'}",
              f"metrics: {metrics}; chance {'not measured' if spec.chance is None else f'{spec.chance:g}'}",
              f"data ({profile}): {', '.join(spec.data_sets)}"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import shlex
 import sys
@@ -52,9 +53,10 @@ def show_info(options: argparse.Namespace, command: str) -> int:
     if file := _file_of_run(options):
         print(_run_text(file, tasks, options))
         return 0
-    text = describe(options.name, tasks, arms, study, options.profile, lambda: judge_all(options))  # also refuses
+    judge = functools.cache(lambda: judge_all(options))  # which reads records
+    text = describe(options.name, tasks, arms, study, options.profile, judge)  # also refuses
     if options.json:
-        judged = judge_all(options) if options.name in names_of("claims", tasks, arms, study) else {}
+        judged = judge() if options.name in names_of("claims", tasks, arms, study) else {}
         text = json.dumps(facts_of(options.name, tasks, arms, study, options.profile, judged), indent=1)
     print(text)
     return 0
@@ -85,16 +87,14 @@ def _folders(options: argparse.Namespace) -> list[Path]:
 
 
 def judge_all(options: argparse.Namespace) -> dict[str, Judgement]:
-    """The verdict on every claim by the records of the results folders (none given: all below results/)."""
+    """The verdict on every claim by the records of the results folders (none given: all below results/ that have any)."""
     from benchmark.evidence.claims import Judgement, Verdict, load_claims
     from benchmark.evidence.collect import collect
     from benchmark.evidence.estimates import estimate_cells, estimate_effects
     from benchmark.evidence.inputs import gather
     from benchmark.evidence.verdicts import judge_claims
 
-    folders = _folders(options)
-    for folder in folders:
-        check_results(folder)
+    folders = given_results(options) if options.results else _folders(options)
     found = gather([Store(folder) for folder in folders], *load_registry(options.plugins))
     collection = collect(found.records, tasks=found.tasks, standings=found.standings)
     judged = judge_claims(collection, load_claims(load_study()), estimate_cells(collection), estimate_effects(collection))
