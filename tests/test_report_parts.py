@@ -19,7 +19,7 @@ from baselines import ARMS, STUDY
 from benchmark.cli.main import main
 from benchmark.evidence.analysis import Extras, analyse
 from benchmark.evidence.claims import load_claims
-from benchmark.evidence.compare import compare, compare_outputs
+from benchmark.evidence.compare import OutputsBeside, compare, compare_outputs
 from benchmark.evidence.inputs import Problem, TaskInfo
 from benchmark.evidence.means import printed_gains
 from benchmark.evidence.ranks import published_gains
@@ -30,7 +30,7 @@ from benchmark.records.outputs import FILE, write_outputs
 from benchmark.records.record import record_text
 from benchmark.records.store import Store
 from benchmark.report.answer import answer, answer_table
-from benchmark.report.compare import say_others, say_outputs, summarise
+from benchmark.report.compare import say_others, say_outputs, say_unread, summarise
 from benchmark.report.cost import cost_table
 from benchmark.report.curves import draw_scales
 from benchmark.report.document import FORMATS, Document, Heading, Paragraph, without_empty
@@ -343,9 +343,23 @@ def test_a_comparison_counts_runs_that_say_the_same_of_every_sample(tmp_path):
     assert (found.runs, found.equal, found.samples, found.answered) == (3, 1, 8, 2)
     assert say_outputs(found) == ("Of 3 runs that left on both sides what they said of each test sample, 1 said the same to "
                                   "the last bit; the others answer 2 of 8 samples otherwise.")
+    assert say_outputs(OutputsBeside(1, 0, 1, 1)) == (
+        "Of 1 run that left on both sides what it said of each test sample, 0 said the same to the last bit; the other answers "
+        "1 of 1 sample otherwise.")
+    assert say_outputs(OutputsBeside(0, 0, 0, 0)).startswith("No run")
     assert main(["report", "--results", str(tmp_path / "here"), "--compare", str(tmp_path / "there")]) == 0
-    pages = [path.read_text() for path in (tmp_path / "here" / "report").glob("*.md")]
-    assert any(say_outputs(found) in page for page in pages)
+    page = " ".join((tmp_path / "here" / "report" / "report.md").read_text().split())
+    assert say_outputs(found) in page
+    assert "cannot be read" not in page
+    broken = tmp_path / "there" / "runs" / records[0].spec.name / "record.json"
+    broken.write_text("{")
+    assert main(["report", "--results", str(tmp_path / "here"), "--compare", str(tmp_path / "there"), "--only", "compare",
+                 "--format", "md"]) == 0
+    page = " ".join((tmp_path / "here" / "report" / "report.md").read_text().split())
+    assert f"A file of the other results cannot be read: {records[0].spec.name}/record.json." in page, "it is not only here"
+    unread = [Problem(name, "", "unreadable") for name in "ab"]
+    assert say_unread([*unread, *unread]) == "2 files of the other results cannot be read, such as a."
+    assert say_unread([Problem("c", "", "failed")]) == ""
 
 
 def test_the_command_of_a_row_computes_it_with_its_baseline():

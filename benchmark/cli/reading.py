@@ -175,6 +175,7 @@ def _make_report(options: argparse.Namespace, status: Status) -> int:
     beside = [problem for problem in (*damaged, *unread) if problem.name not in told]
     analysis = analyse(records, [*problems, *beside], options.select.replace("-", "_"), tasks=infos,
                        study=study, standings=standings, spares=spares, compared=None if compared is None else compared.records,
+                       compared_problems=() if compared is None else compared.problems,
                        extras=Extras(alignments, samples, reconstructions, cosines, endpoints,
                                      kept_signed(by_store, study), unchanged,
                                      None if compared is None else compare_outputs(by_store, compared.by_store)))

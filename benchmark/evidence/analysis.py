@@ -131,12 +131,14 @@ def analyse(
     spares: Iterable[tuple[str, Record, Record]] = (),
     extras: Extras | None = None,
     compared: Iterable[Path | Record] | None = None,
+    compared_problems: Iterable[Problem] = (),
 ) -> Analysis:
     """All estimates and verdicts.
 
     `tasks` says what records do not: modality, metrics and chance, in the order of the tables. `study` is what the runs are
     asked; without one no gain has a rival and nothing was published. `standings` holds how each record stands to today's code
-    and data by its origin, if known. `spares`: see `Gathered`. `compared` are other records, to set beside these cell by cell.
+    and data by its origin, if known. `spares`: see `Gathered`. `compared` are other records, to set beside these cell by cell,
+    and `compared_problems` what of them has none.
     """
     study = study or Study()
     claims = load_claims(study)
@@ -155,7 +157,7 @@ def analyse(
              estimate_doses(collection, contrasts, verdicts, *study.dose))
     second, second_lacks = ((pd.DataFrame(columns=RULE2_COLUMNS), "") if study.second_rule is None else
                             estimate_rule2(collection, study.method, study.second_rule, rivals, beside, claims))
-    other = None if compared is None else collect(compared, (), tasks)
+    other = None if compared is None else collect(compared, compared_problems, tasks)
     return Analysis(
         study, collection, select, cells, effects, estimate_pretraining(collection, select), contrasts,
         verdicts, second, second_lacks,

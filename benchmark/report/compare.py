@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
 from benchmark.evidence.compare import PLACE, OutputsBeside
 from benchmark.evidence.frames import rows_of
-from benchmark.evidence.inputs import TaskInfo
+from benchmark.evidence.inputs import Problem, TaskInfo
 from benchmark.evidence.stats import ALPHA
 from benchmark.report.markup import NONE, Table, show_interval, show_p, show_value, text_rows
 from benchmark.report.tables import cell_label, unit_label
@@ -60,10 +60,18 @@ def say_others(frame: pd.DataFrame) -> str:
                                     f"{worded(alike, 'has', 'have')} the same values to the last bit.")
 
 
+def say_unread(problems: Iterable[Problem]) -> str:
+    """Which files of the other results cannot be read, in a sentence; "" where there is none."""
+    names = sorted({problem.name for problem in problems if problem.state == "unreadable"})
+    return "" if not names else (f"{counted(len(names), 'file')} of the other results cannot be read, such as {names[0]}."
+                                 if len(names) > 1 else f"A file of the other results cannot be read: {names[0]}.")
+
+
 def say_outputs(found: OutputsBeside) -> str:
     """What runs of both sides said of each test sample, in a sentence."""
     if not found.runs:
         return "No run has left on both sides what it said of each test sample."
-    return (f"Of {found.runs} runs that left on both sides what they said of each test sample, {found.equal} said the same to "
-            "the last bit"
-            + (f"; the others answer {found.answered} of {found.samples} samples otherwise." if found.samples else "."))
+    return (f"Of {counted(found.runs, 'run')} that left on both sides what {worded(found.runs, 'it', 'they')} said of each "
+            f"test sample, {found.equal} said the same to the last bit"
+            + (f"; {worded(found.runs - found.equal, 'the other answers', 'the others answer')} {found.answered} of "
+               f"{counted(found.samples, 'sample')} otherwise." if found.samples else "."))

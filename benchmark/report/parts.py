@@ -20,7 +20,7 @@ from benchmark.evidence.rule import shared_sources
 from benchmark.evidence.sections import PROFILES, rank_in, slugify, unique_slugs
 from benchmark.report import curves, figures
 from benchmark.report.answer import control_verdicts, positive_verdicts
-from benchmark.report.compare import comparison_table, say_others, say_outputs, summarise
+from benchmark.report.compare import comparison_table, say_others, say_outputs, say_unread, summarise
 from benchmark.report.cost import cost_table, draw_cost
 from benchmark.report.document import Document, Heading, Items, Paragraph
 from benchmark.report.equal import draw_equal, equal_table
@@ -239,8 +239,8 @@ def add_comparison(document: Document, analysis: Analysis) -> None:
     if analysis.compared is None:
         return
     tasks = {**analysis.compared.tasks, **analysis.collection.tasks}
-    beside = analysis.extras.outputs_beside
-    told = (summarise(analysis.comparison), say_others(analysis.comparison), "" if beside is None else say_outputs(beside))
+    told = (summarise(analysis.comparison), say_others(analysis.comparison), say_unread(analysis.compared.problems),
+            "" if (beside := analysis.extras.outputs_beside) is None else say_outputs(beside))
     document.add(Paragraph(" ".join(filter(None, told))))
     document.table("comparison", comparison_table(tasks, analysis.comparison), searchable=True)
     document.frame("comparison", analysis.comparison.convert_dtypes())
