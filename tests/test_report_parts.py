@@ -370,6 +370,10 @@ def test_the_command_of_a_row_computes_it_with_its_baseline():
     variant = [records[0].model_copy(update={"spec": spec})]
     assert command_of(variant).endswith("""--set 'arm.layers=["attn.qkv"]' --seeds 0""")
     assert command_of(records, "epochs=5") == records[0].command
+    for more in ("--plugins my_arm.py", "--plugins=my_arm.py", "--start audio=a.safetensors"):
+        typed = f"benchmark run --arm finetune,m2pt {more}"
+        own = [record.model_copy(update={"command": typed}) for record in records]
+        assert command_of(own) == typed, "nothing else finds what is in these files"
 
 
 def test_only_the_parts_and_formats_that_are_asked_for_are_written(tmp_path):

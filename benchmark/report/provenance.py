@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections import Counter
 from collections.abc import Sequence
@@ -86,10 +87,12 @@ def commands_table(collection: Collection) -> Table:
 
 
 def command_of(records: Sequence[Record], conditions: str = "") -> str:
-    """What computes the runs of one cell. Under altered conditions or on few samples: as it was typed."""
+    """What computes the runs of one cell. Under altered conditions, on few samples, or with files that are not of the suite
+    (plugins, weights): as it was typed."""
     spec = records[0].spec
-    if conditions or spec.limit is not None:
-        return next((record.command for record in records if record.command), "unknown")
+    typed = next((record.command for record in records if record.command), "")
+    if conditions or spec.limit is not None or re.search(r" --(plugins|start)[ =]", typed):
+        return typed or "unknown"
     parts = cell_command(spec.profile, spec.task, spec.setting or "", spec.arm or "", spec.auxiliary)
     changed = [part.partition("=")[0] for part in spec.variant.split(",") if part]
     for name in changed:
