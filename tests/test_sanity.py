@@ -147,6 +147,11 @@ def test_gains_stand_side_by_side_by_share_of_the_labels(tmp_path):
     few = verdicts[[collection.sections[section].conditions != "" for section in verdicts["section"]]]
     assert len(few) == 4
     assert few["p_holm"].tolist() == pytest.approx(holm(few["p"].tolist())), "one family, what was run on few labels"
+    trial = [make_record(record.spec.model_copy(update={"limit": 64}), 40.0 + record.spec.seed) for record in records]
+    more = collect([*records, *trial], tasks=INFOS)
+    beside = judge_contrasts(more, estimate_contrasts(more, {"m2pt": ("self-copy",)}))
+    beside = beside[[more.sections[section].limit is None for section in beside["section"]]]
+    assert beside["p_holm"].tolist() == pytest.approx(verdicts["p_holm"].tolist()), "a trial on a few samples is none of it"
     write_report(analyse(records, [], tasks=INFOS), tmp_path, parts=["labels"])
     page = (tmp_path / "report.md").read_text(encoding="utf-8")
     assert "| 5 % | 10 % | 100 % |" in page

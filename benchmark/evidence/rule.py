@@ -193,8 +193,9 @@ def judge_contrasts(collection: Collection, contrasts: pd.DataFrame) -> pd.DataF
         groups.append(group)
     frame = pd.DataFrame(rows, columns=VERDICT_COLUMNS).astype({"p": "float64"})
     altered = ~frame["tuned"].astype(bool) & (frame["variant"] != "")
-    family_of = {number: f"few labels, {section.profile}, {section.setting}" if (share_of(section.conditions) or 1) < 1
-                 else str(number) for number, section in enumerate(collection.sections)}
+    family_of = {number: f"few labels, {section.profile}, {section.setting}, {section.limit}"
+                 if (share_of(section.conditions) or 1) < 1 else str(number)
+                 for number, section in enumerate(collection.sections)}
     families = frame["p"].groupby([frame["section"].map(family_of), frame["arm"], altered, frame["tuned"]], sort=False)
     found = [_found_from(group, tests) for group, tests in zip(groups, families.transform("count"), strict=True)]
     frame = frame.assign(p_holm=families.transform(holm_of),
