@@ -94,6 +94,10 @@ def test_a_run_that_failed_in_one_folder_and_is_recorded_in_another_has_not_fail
     broken.save_failure(treated.spec, "it failed", "")
     assert [problem.state for problem in gather([broken], {}, {}).problems] == ["failed"]
     assert not gather([broken, store_of(tmp_path / "whole", [treated])], {}, {}).problems
+    again = store_of(tmp_path / "again", [plain])
+    again.save_failure(treated.spec, "it failed, too", "")
+    (problem,) = gather([broken, again], {}, {}).problems
+    assert problem.reason == "it failed", "one run, that failed in both"
 
 
 def test_outputs_that_give_no_endpoint_are_named_and_the_report_goes_on(tmp_path):

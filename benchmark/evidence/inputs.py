@@ -91,7 +91,9 @@ def gather(stores: Sequence[Store], tasks: Mapping[str, Task], arms: Mapping[str
         altered = altered_beside(store.folder, {held.places[one.identity]: one.beside for one in held.records})
         problems += [Problem(f"{run}/{name}", what, "unreadable", in_doubt=True) for run, files in altered.items()
                      for name, what in files.items()]
-        problems += [Problem(failure.spec.name, failure.error, "failed", failure.spec) for failure in store.failures()]
+        known_failures = {problem.spec.run_id for problem in problems if problem.spec is not None}
+        problems += [Problem(failure.spec.name, failure.error, "failed", failure.spec) for failure in store.failures()
+                     if failure.spec.run_id not in known_failures]
     counted = [record for known in records.values() for record in known]
     done = {record.run_id for record in counted}
     problems = [problem for problem in problems if problem.spec is None or problem.spec.run_id not in done]
