@@ -7,6 +7,7 @@ import random
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -69,6 +70,21 @@ def test_doses_are_held_against_noise_of_the_solutions_size_whatever_their_cosin
         assert row.n == 6
         assert row.verdict == (HELPS if row.cosine > 0.05 else NO_EVIDENCE)
     assert list(dict.fromkeys(doses["cosine"])) == [1.0, 0.3, 0.1, 0.03]
+
+
+def test_a_variant_that_differs_in_more_than_its_cosine_is_no_dose(found):
+    altered = []
+    for record in found.collection.records:
+        spec = record.spec
+        if spec.arm == "solution" and spec.options["rho"] == 0.3:
+            spec = spec.model_copy(update={"variant": f"{spec.variant},scale_init=0.1",
+                                           "options": {**spec.options, "scale_init": 0.1}})
+            rows = [row.model_copy(update={"value": row.value + 20.0}) for row in record.measurements]
+            altered.append(make_record(spec, measurements=rows, layers=[]))
+    more = analyse([*found.collection.records, *altered], [], tasks=INFOS, study=STUDY)
+    assert (more.contrasts["variant"] == "rho=0.3,scale_init=0.1").any()
+    same = [name for name in found.doses if name != "verdict"]  # all variants are one family
+    pd.testing.assert_frame_equal(more.doses[same], found.doses[same])
 
 
 def test_the_cosine_that_is_found_is_named_beside_what_auxiliaries_have(found, tmp_path):

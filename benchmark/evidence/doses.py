@@ -21,14 +21,16 @@ DETECTED_COLUMNS = ["section", "task", "detected", "seeds", "smallest", "smalles
 def estimate_doses(collection: Collection, contrasts: pd.DataFrame, verdicts: pd.DataFrame, arm: str,
                    option: str) -> pd.DataFrame:
     """One row for each section, target, cosine and reference of an arm of which `option` is the cosine of A with the solution:
-    the gain over the reference as `contrasts` has it, and the first rule's verdict on the cell."""
+    the gain over the reference as `contrasts` has it, and the first rule's verdict on the cell. Variants that differ in
+    anything else are no doses: of two cells of one cosine, one would hide the other."""
     dose = {(row.section, row.task, row.variant): row.verdict for row in rows_of(verdicts) if row.arm == arm and not row.tuned}
     cosine = {(collection.section_of[run.comparison], run.spec.task, run.variant): run.spec.options[option]
               for run in collection.paired.runs if run.spec.arm == arm and option in run.spec.options}
     rows = [{"section": row.section, "task": row.task, "cosine": cosine[row.section, row.task, row.variant],
              **{name: getattr(row, name) for name in ("reference", "n", "difference", "low", "high", "p")},
              "verdict": dose.get((row.section, row.task, row.variant), "")}
-            for row in rows_of(contrasts) if row.arm == arm and not row.tuned and row.n > 0]
+            for row in rows_of(contrasts) if row.arm == arm and not row.tuned and row.n > 0
+            and all(part.startswith(f"{option}=") for part in row.variant.split(",") if part)]
     frame = pd.DataFrame(rows, columns=DOSE_COLUMNS)
     return frame.sort_values(["section", "cosine"], ascending=[True, False], kind="stable").reset_index(drop=True)
 
