@@ -550,6 +550,10 @@ def test_a_record_of_an_earlier_version_reads_as_the_same_record(tmp_path, versi
     path.write_text(text.replace("c0de" * 16, "beef" * 16))
     with pytest.raises(RecordError, match="does not fit its spec"):
         read_record(path)
+    for wrong in ("here", ["here"], 3):
+        path.write_text(json.dumps(json.loads(text) | {"environment": wrong}))
+        with pytest.raises(RecordError, match="expected names with values"):
+            read_record(path)
     path.write_text(record_text(record))
     assert read_record(path) == record
 

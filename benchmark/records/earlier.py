@@ -34,10 +34,12 @@ def translated(data: dict[str, Any], path: Path) -> dict[str, Any]:
         raise RecordError(f"{path}: run_id {data.get('run_id')} does not fit its spec ({run_id})")
     spec = dict(spec)
     code = {WHOLE: spec.pop("code")}
-    environment = dict(data.get("environment") or {})
+    where, starts = data.get("environment") or {}, spec.get("starts") or {}
+    if not isinstance(where, dict) or not isinstance(starts, dict):
+        raise RecordError(f"{path}: environment, and starts of the spec: expected names with values")
+    environment = dict(where)
     if stack := environment.pop("lockstep_code", None):
         code["stack"] = stack
-    starts = spec.get("starts") or {}
     spec["starts"] = {role: _today(path.parent.parent, one) for role, one in starts.items()}
     fields = {key: value for key, value in data.items() if key != "schema_version"}
     validated = RunSpec.model_validate(spec)
