@@ -199,7 +199,7 @@ def test_of_a_run_that_two_folders_hold_the_newer_is_exported(tmp_path, capsys):
     for order in (stores, stores[::-1]):
         folders = [word for store in order for word in ("--results", str(store.folder))]
         assert main(["export-logs", *folders, "--to", "csv", "--out", str(tmp_path / "logs")]) == 0
-        assert "left out: 1 older record of runs that several folders hold\n2 runs: " in capsys.readouterr().out
+        assert "left out: 1 older record of runs that have several\n2 runs: " in capsys.readouterr().out
         rows = pd.read_csv(tmp_path / "logs" / "logs.csv")
         assert not rows.duplicated(["run", "tag", "step"]).any()
         last = rows[rows["tag"] == "test/top-1"].sort_values("step").groupby("seed")["value"].last()

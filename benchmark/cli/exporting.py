@@ -44,7 +44,7 @@ def export_logs(options: argparse.Namespace, command: str) -> int:
     for line in problems:
         print(f"left out: {line}")
     if older:
-        print(f"left out: {counted(older, 'older record')} of runs that several folders hold")
+        print(f"left out: {counted(older, 'older record')} of runs that have several")
     print(f"{counted(len(runs), 'run')}: " + ", ".join(f"{name} in {path}" for name, path in written.items()))
     if "tensorboard" in written:
         print(f"look at them: tensorboard --logdir {written['tensorboard']}")
