@@ -96,7 +96,7 @@ def test_the_cosine_that_is_found_is_named_beside_what_auxiliaries_have(found, t
     assert detected["auxiliaries"].to_dict() == {"imagenet": 1, "shapenet": 0, "kinetics": 0, "audioset": 0}
     write_report(found, tmp_path, "", ("md", "png"), ("mechanism",))
     page = " ".join((tmp_path / "report.md").read_text(encoding="utf-8").split())
-    assert ("a cosine of 0.1 is found (6 seeds), 0.03 is not (6 seeds); 1 auxiliaries have 0.004 a layer (rms; chance 0.010)"
+    assert ("a cosine of 0.1 is found (6 seeds), 0.03 is not (6 seeds); 1 auxiliary has 0.004 a layer (rms; chance 0.010)"
             in page)
     assert (tmp_path / "figures" / "dose-fix.png").is_file()
     assert "Gain against cosine: profile tiny, setting fix" in page

@@ -17,7 +17,8 @@ from benchmark.evidence.inputs import gather
 from benchmark.plan.study import with_rivals
 from benchmark.records.signed import SERIES, Signed
 from benchmark.records.store import Store
-from benchmark.report.directions import prediction_table
+from benchmark.report.directions import add_directions, prediction_table
+from benchmark.report.document import Document
 from benchmark.report.equal import draw_equal, equal_table
 from benchmark.report.markup import MINUS
 from benchmark.report.write import write_report
@@ -172,6 +173,15 @@ def test_without_such_runs_the_report_says_so(made, tmp_path):
     asked = analysis_of(made, beside={})[0]
     write_report(asked, tmp_path / "b", "", ("md",), ("mechanism",))
     assert "put in order" not in (tmp_path / "b" / "report.md").read_text(encoding="utf-8"), "nothing of the kind is asked"
+
+
+def test_a_report_of_other_runs_says_nothing_of_units_in_order(tmp_path):
+    """Every report said that it had no such runs"""
+    records = [make_record(make_spec("imagenet", arm, name, seed), 40.0 + seed) for seed in range(2)
+               for arm, name in (("finetune", None), ("m2pt", "audio"))]
+    document = Document(tmp_path, ())
+    add_directions(document, analyse(records, [], tasks=TASKS, study=STUDY))
+    assert document.blocks == []
 
 
 @pytest.mark.parametrize(("cosine", "gain"), [(0.0, -1.0), (0.01, -1.0), (0.055, 2.0), (0.1, 5.0), (0.2, 7.5), (0.9, 10.0)])

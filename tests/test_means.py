@@ -201,9 +201,20 @@ def test_what_is_said_of_noise_is_how_it_was_drawn(own, drawn, draws, said, note
     assert (row.drawn, row.draws) == (drawn, draws)
     table = null_table(analysis)
     assert said in table.rows[0][1][0].text
-    assert note in table.notes[0]
-    assert [text for text in ("share it", "has noise of its own", "Some runs") if text in table.notes[0]] == [
+    (told,) = [text for text in table.notes if "A draw" in text or "draw of their own" in text]
+    assert note in told
+    assert [text for text in ("share it", "has noise of its own", "Some runs") if text in told] == [
         text for text in ("share it", "has noise of its own", "Some runs") if text in note]
+
+
+def test_what_is_said_of_null_pairs_is_of_those_that_there_are():
+    """Without noise it spoke of a first row of each section, and of draws"""
+    both = null_table(analyse(records(range(3)), [], tasks=TASKS, study=STUDY)).notes
+    assert len(both) == 4
+    made = [record for record in records(range(3)) if record.spec.arm != "random-norm"]
+    table = null_table(analyse(made, [], tasks=TASKS, study=STUDY))
+    assert len(table.rows) == 1
+    assert table.notes == (both[0], "Any two cells are null only as far as no reference does anything.")
 
 
 def test_tables_of_the_answer_call_arms_by_what_they_are():

@@ -619,6 +619,55 @@ def test_tables_and_figures_of_an_earlier_report_are_told(tmp_path, capsys):
         capsys.readouterr().err)
 
 
+def test_a_matrix_says_of_what_is_printed_only_where_something_is():
+    """Of parts with frozen blocks the paper prints nothing, and the note stood there"""
+    notes = []
+    for task in ("imagenet", "shapenet"):
+        made = make_matrix([task], ["audio"], range(2), setting="fix", scratch=False)
+        found = analyse(made, [], tasks=SYNTHETIC, study=STUDY)
+        printed = {("imagenet", "audio", "top-1"): "paper 67.8 (+2.2)"}
+        table = matrix_table(found.collection, found.cells, found.effects, 0, "m2pt", "", printed)
+        notes.append(("paper 67.8 (+2.2)" in to_markdown(table).replace("\\", ""),
+                      any(note.startswith("Paper: ") for note in table.notes)))
+    assert notes == [(True, True), (False, False)]
+
+
+def test_a_reconstruction_is_of_a_whole_pretraining_of_the_modalitys_own_and_says_what_it_is_of(tmp_path):
+    whole = make_pretraining("image", seed=1)
+    spec = whole.spec.model_copy(update={
+        "variant": "early", "recipe": whole.spec.recipe.model_copy(update={"stop_epoch": 2})})
+    early = whole.model_copy(update={"spec": spec, "run_id": spec.run_id})
+    grid = {name: np.zeros((2, 8, 8, 3), np.uint8) for name in ("input", "reconstruction")}
+    pictures = {**grid, "hidden": np.zeros((2, 8, 8), bool)}
+    assert early.spec.name < whole.spec.name
+    for records, said in (([early, whole], "seed 1, 5 epochs"), ([early], "seed 1, 2 epochs, early")):
+        extras = Extras(reconstructions={record.identity: pictures for record in records})
+        document = Document(tmp_path, ("svg",))
+        PARTS["pretraining"].add(document, analyse(records, [], tasks=SYNTHETIC, extras=extras))
+        (svg,) = (tmp_path / "figures").glob("reconstruction-image.svg")
+        assert said in svg.read_text()
+
+
+def test_a_pretraining_that_two_folders_computed_alike_stands_once_among_the_losses(tmp_path):
+    """As of results/kin beside results/known, where each stood twice"""
+    one = make_pretraining("image")
+    again = one.model_copy(update={"started": "2026-01-01T00:00:00+00:00"})
+    other = again.model_copy(update={"measurements": [row.model_copy(update={"value": 2 * row.value})
+                                                      for row in one.measurements]})
+    for records, rows in (([one, again], 1), ([one, other], 2), ([one, again, make_pretraining("image", 1)], 2)):
+        document = Document(tmp_path, ())
+        PARTS["pretraining"].add(document, analyse(records, [], tasks=SYNTHETIC))
+        (table,) = (block.table for block in document.blocks if getattr(block, "name", "") == "pretraining-losses")
+        assert len(table.rows) == rows
+
+
+def test_of_the_best_test_epoch_no_report_says_that_validation_chose(tmp_path):
+    for select, said in (("oracle", "Test split, best test epoch (selects on test)."),
+                         ("best_val", "Test split, epoch chosen on val; selection on the validation split only.")):
+        write_report(analysis_of(make_matrix(["imagenet"], ["audio"], [0]), select=select), tmp_path, "", ("md",), ("limits",))
+        assert said in (tmp_path / "report.md").read_text().splitlines()
+
+
 def test_what_is_said_alike_of_many_variants_is_said_once(tmp_path):
     records = make_matrix(["imagenet"], ["audio"], scratch=False)
     records += [make_record(make_spec("imagenet", arm, "audio", seed), 40.0 + seed) for arm in ("random-norm", "self-copy")

@@ -20,9 +20,10 @@ TITLE = "Units in the target's order."
 
 
 def add_directions(document: Document, analysis: Analysis) -> None:
-    """The sections that have runs of the method and of an arm that is compared with it; else what is missing."""
+    """The sections that have runs of the method and of an arm that is compared with it; else what is missing, where such an
+    arm was run."""
     arms = arms_beside(analysis.study)
-    if not arms:
+    if not any(run.spec.arm in arms[1:] for run in analysis.collection.paired.runs):
         return
     frame = analysis.directions
     sections = [number for number in dict.fromkeys(frame["section"])

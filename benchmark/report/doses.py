@@ -18,6 +18,7 @@ from benchmark.report.document import Document, Paragraph
 from benchmark.report.figures import common_unit
 from benchmark.report.markup import NONE, Table, as_gain, show_interval, show_p, text_rows
 from benchmark.report.tables import unit_label
+from benchmark.spec.plural import counted
 
 MARKS = (("o", "circles"), ("s", "squares"), ("^", "triangles"))  # as many controls are shown
 
@@ -52,8 +53,8 @@ def dose_line(analysis: Analysis, section: int) -> str:
             rest = "" if row.detected == row.smallest else f", {row.smallest:g} is not ({row.smallest_seeds} seeds)"
             text = f"{name}: a cosine of {row.detected:g} is found ({row.seeds} seeds){rest}"
         if row.auxiliaries:
-            text += (f"; {row.auxiliaries} auxiliaries have {row.rms:.3f} a layer (rms; chance {row.chance:.3f}), and "
-                     f"{row.largest:.3f} at most over all layers")
+            text += (f"; {counted(row.auxiliaries, 'auxiliary has', 'auxiliaries have')} {row.rms:.3f} a layer (rms; chance "
+                     f"{row.chance:.3f}), and {row.largest:.3f} at most over all layers")
         told.append(text)
     return "; ".join(told) + "."
 
@@ -66,9 +67,10 @@ def dose_table(analysis: Analysis, section: int) -> Table:
     for (task, cosine), group in ours.groupby(["task", "cosine"], sort=False):
         by_reference = {row.reference: row for row in rows_of(group)}
         metric = analysis.collection.tasks[str(task)].metrics[0]
-        cells = [NONE if (row := by_reference.get(reference)) is None else
-                 f"{show_interval(as_gain(row, metric), metric)}, p {show_p(row.p)}" for reference in references]
         first = next(iter(by_reference.values()))
+        cells = [NONE if (row := by_reference.get(reference)) is None else
+                 f"{show_interval(as_gain(row, metric), metric)}, p {show_p(row.p)}"
+                 + ("" if row.n == first.n else f" (n={row.n})") for reference in references]
         rows.append([f"{analysis.data_of(section, str(task))}, {unit_label(metric)}", f"{cosine:g}", str(first.n), *cells,
                      first.verdict or NONE])
     called = analysis.study.called

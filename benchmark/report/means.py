@@ -185,21 +185,23 @@ def means_table(analysis: Analysis, section: int) -> Table:
 def null_table(analysis: Analysis) -> Table:
     """How often a test finds what is not there."""
     study = analysis.study
-    rows = []
+    rows, compared = [], set[bool]()
     for row in rows_of(analysis.null):
         arms = row.arms.split()
         same = not set(arms) - set(study.noise)
+        compared.add(same)
         what = "; ".join("the plain model" if arm == BASELINE else study.called.get(arm, arm) for arm in arms)
         label = f"{what}: {DRAWN.get(row.drawn, DRAWN['shared'])[0]}" if same else f"any two of {what}"
         rows.append([analysis.collection.sections[row.section].title, label, str(row.comparisons), str(row.significant),
                      f"{row.expected:.1f}", NONE if pd.isna(row.draws) else str(int(row.draws))])
-    kinds = set(analysis.null["drawn"].dropna()) or {"shared"}
+    kinds = set(analysis.null["drawn"].dropna())
     header = ("Section", "Compared", "Comparisons", "p < 0.05", "Expected by chance", "Independent draws of noise")
-    notes = ("Paired t-tests by seed, unadjusted, of cells that are no method (A/A). The first row of a section compares "
-             "what differs in nothing that is known to matter; the second is null only as far as no reference does anything. "
-             f"{DRAWN[kinds.pop() if len(kinds) == 1 else 'mixed'][1]}: that many draws, not that many comparisons, stand "
-             "behind what is said of noise.",)
-    return Table("How often these tests find what is not there", header, text_rows(rows), notes, num_labels=2)
+    notes = ["Paired t-tests by seed, unadjusted, of cells that are no method (A/A).",
+             *(["Cells of one noise differ in nothing that is known to matter."] if True in compared else []),
+             *(["Any two cells are null only as far as no reference does anything."] if False in compared else []),
+             *([f"{DRAWN[kinds.pop() if len(kinds) == 1 else 'mixed'][1]}: that many draws, not that many comparisons, stand "
+                "behind what is said of noise."] if kinds else [])]
+    return Table("How often these tests find what is not there", header, text_rows(rows), tuple(notes), num_labels=2)
 
 
 def scales_table(analysis: Analysis) -> Table:

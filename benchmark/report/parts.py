@@ -27,7 +27,7 @@ from benchmark.report.equal import draw_equal, equal_table
 from benchmark.report.first import add_gains, add_limits, add_mechanism, add_verdicts
 from benchmark.report.markup import NONE, Table, text_rows
 from benchmark.report.means import headline_section, means_table
-from benchmark.report.pictures import draw_reconstructions, draw_samples
+from benchmark.report.pictures import draw_reconstructions, draw_samples, pretraining_text
 from benchmark.report.provenance import commands_table, facts
 from benchmark.report.published import draw_claims, list_sources, published_lines, published_table
 from benchmark.report.ranks import power_table, rank_table
@@ -167,15 +167,13 @@ def add_pretraining(document: Document, analysis: Analysis) -> None:
     document.frame("pretraining", _with_sections(analysis.pretraining, analysis))
     document.table("pretraining-losses", _losses_table(analysis))
     shown: set[str] = set()
-    for record in collection.records:
+    for record in sorted(collection.records, key=lambda record: (record.spec.variant != "", record.spec.limit is not None)):
         spec, pictures = record.spec, analysis.extras.reconstructions.get(record.identity)
         if pictures is not None and spec.modality not in shown:
             shown.add(spec.modality)
             sheet = analysis.extras.samples.get((spec.task, spec.profile))
-            text = f"validation samples; profile {spec.profile}, seed {spec.seed}, {spec.recipe.epochs} epochs"
-            text += f", at most {spec.limit} samples" if spec.limit is not None else ""
             document.figure(f"reconstruction-{slugify(spec.modality)}",
-                            draw_reconstructions(spec.modality, text, pictures, sheet),
+                            draw_reconstructions(spec.modality, pretraining_text(spec), pictures, sheet),
                             f"Masked pretraining, {spec.modality}: input, what is seen, reconstruction", natural=True)
 
 
@@ -333,17 +331,18 @@ def _with_sections(frame: pd.DataFrame, analysis: Analysis) -> pd.DataFrame:
 
 
 def _losses_table(analysis: Analysis) -> Table:
-    """First and last training loss of every pretraining"""
+    """First and last training loss of every pretraining; one that was computed several times, with one outcome, stands once"""
     modalities = analysis.collection.modalities
-    rows = []
+    rows = set[tuple[tuple[object, ...], tuple[str, ...]]]()
     for record in analysis.collection.records:
         spec, curve = record.spec, record.curve("train", "loss")
         if spec.kind == "pretrain" and curve:
             (_, first), (epoch, last) = min(curve), max(curve)
             limit = "all" if spec.limit is None else str(spec.limit)
-            order = (rank_in(spec.modality, modalities), rank_in(spec.profile, PROFILES), limit, spec.variant, spec.seed)
+            order = (rank_in(spec.modality, modalities), rank_in(spec.profile, PROFILES), limit, spec.variant, spec.seed,
+                     spec.run_id)
             labels = [spec.modality, spec.profile, limit, spec.variant or NONE]
-            rows.append((order, [*labels, str(spec.seed), str(epoch), f"{first:.4g}", f"{last:.4g}"]))
+            rows.add((order, (*labels, str(spec.seed), str(epoch), f"{first:.4g}", f"{last:.4g}")))
     header = ("Modality", "Profile", "Samples", "Variant", "Seed", "Epochs", "First loss", "Last loss")
     notes = ("Seeds that no training has are of models that a control alone starts from.",)
     return Table("Losses of masked pretraining", header, text_rows(row for _, row in sorted(rows)), notes, num_labels=4)

@@ -13,12 +13,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from benchmark.evidence.lengths import epochs_run
 from benchmark.records.contrast import stretch
 from benchmark.report.canvas import PALETTE, new_figure, shorten
 from benchmark.report.markup import plain
+from benchmark.spec.plural import counted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from benchmark.spec.runspec import RunSpec
 
 GAP = 2  # pixels between tiles
 HIDDEN = np.array([143, 163, 191], np.uint8)  # a blue grey that no data set has as its background
@@ -144,6 +148,13 @@ def draw_reconstructions(modality: str, text: str, pictures: Mapping[str, NDArra
         tiles.append([whole, np.where(hidden, HIDDEN, whole), made])
     abreast = 1 if pictures["input"].ndim == 5 else ABREAST
     return _show(_mosaic([list(chain(*tiles[i : i + abreast])) for i in range(0, count, abreast)]), title)
+
+
+def pretraining_text(spec: RunSpec) -> str:
+    """What a reconstruction is of, for under its title"""
+    few = "" if spec.limit is None else f", at most {spec.limit} samples"
+    text = f"validation samples; profile {spec.profile}, seed {spec.seed}, {counted(epochs_run(spec), 'epoch')}{few}"
+    return text + (spec.variant and f", {spec.variant}")
 
 
 def _draw_texts(title: str, samples: Sequence[Sequence[str]], names: Sequence[str]) -> Figure:

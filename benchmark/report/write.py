@@ -31,8 +31,9 @@ def write_report(
     """
     document = Document(out, formats)
     lines, reservations = sentences(analysis), badges(analysis)
-    note = f"Test split, {SELECTED[analysis.select]}; selection on the validation split only."
-    document.add(Heading(analysis.study.question, 1),
+    note = f"Test split, {SELECTED[analysis.select]}"
+    note += "." if analysis.select == "oracle" else "; selection on the validation split only."
+    document.add(Heading(question(analysis), 1),
                  *(Paragraph(text) for text in (*lines[:1], *reservations, *lines[1:], note)))
     with house_style():
         for name, part in PARTS.items():
