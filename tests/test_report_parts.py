@@ -18,7 +18,7 @@ from synthetic import TASKS as SYNTHETIC
 from baselines import ARMS, STUDY
 from benchmark.cli.main import main
 from benchmark.evidence.analysis import Extras, analyse
-from benchmark.evidence.claims import load_claims
+from benchmark.evidence.claims import Evidence, judge_gain, load_claims
 from benchmark.evidence.compare import OutputsBeside, compare, compare_outputs
 from benchmark.evidence.inputs import Problem, TaskInfo
 from benchmark.evidence.means import printed_gains
@@ -36,7 +36,7 @@ from benchmark.report.curves import draw_scales
 from benchmark.report.document import FORMATS, Document, Heading, Paragraph, without_empty
 from benchmark.report.figures import draw_forest, draw_matrix
 from benchmark.report.first import reading_table
-from benchmark.report.markup import MINUS, to_markdown
+from benchmark.report.markup import MINUS, show_value, to_markdown
 from benchmark.report.parts import PARTS
 from benchmark.report.provenance import command_of, facts
 from benchmark.report.published import draw_claims, list_sources, published_lines, published_table, show_measured
@@ -686,6 +686,16 @@ def test_what_is_said_alike_of_many_variants_is_said_once(tmp_path):
 def test_a_measured_gain_of_nothing_has_one_sign(value, shown):
     row = pd.Series({"measured": value, "low": value - 1, "high": value + 1, "n": 6})
     assert show_measured(row, "gain").startswith(f"{shown} [{MINUS}")
+    said = judge_gain(1.0, Evidence(6, value, value - 1, value + 1, 0.9, 0.5)).reason
+    assert said.startswith(f"{shown} (-1.0".replace(MINUS, "-"))
+    assert judge_gain(1.0, Evidence(1, value, None, None)).reason.startswith(f"{shown}, n=1".replace(MINUS, "-"))
+
+
+@pytest.mark.parametrize(("value", "shown"), [(-0.04, "0.0"), (-0.06, f"{MINUS}0.1"), (0.04, "0.0")])
+def test_a_measured_value_of_nothing_has_no_sign(value, shown):
+    """Of a correlation in percent, say"""
+    assert show_value(value, Metric("r")) == shown
+    assert show_value(-0.0, Metric("r", "")) == "0"
 
 
 def test_secondary_endpoints_stand_by_section_and_target():

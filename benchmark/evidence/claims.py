@@ -244,8 +244,10 @@ def judge_count(published: float, evidence: Evidence) -> Judgement:
 
 def _shown(evidence: Evidence, signed: bool = True) -> str:
     sign = "+" if signed else ""
-    interval = "" if evidence.low is None else f" ({evidence.low:{sign}.2f} to {evidence.high:{sign}.2f})"
-    return f"{evidence.mean:{sign}.2f}{interval}, n={evidence.n}"
+    mean, *ends = (f"{round(value, 2) + 0.0:{sign}.2f}"  # never -0.00
+                   for value in (evidence.mean, evidence.low, evidence.high) if value is not None)
+    interval = f" ({' to '.join(ends)})" if ends else ""
+    return f"{mean}{interval}, n={evidence.n}"
 
 
 def _as_json(value: object) -> str:

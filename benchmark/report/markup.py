@@ -128,7 +128,7 @@ def to_json(frame: pd.DataFrame) -> str:
 
 def show_value(value: float, metric: Metric) -> str:
     """A value in its unit, without the unit: one decimal of percent, else four digits."""
-    return _minus(f"{value:.1f}" if metric.unit == "%" else f"{value:.4g}")
+    return _minus(f"{round(value, 1) + 0.0:.1f}" if metric.unit == "%" else f"{value + 0.0:.4g}")  # never -0.0
 
 
 def show_difference(value: float, metric: Metric) -> str:
