@@ -327,7 +327,7 @@ def test_a_gain_whose_controls_are_missing_is_said_not_to_be_judged(effect):
     """Else "1 gains" stood alone, and read as an answer"""
     records = make_matrix(["imagenet"], ["audio"], range(4), {("imagenet", "audio"): effect}, scratch=False)
     (said,) = answer(analyse(records, [], tasks=SYNTHETIC, study=STUDY))
-    assert (" 1 gain over" in said) == (effect > 0)
+    assert (" 1 gains over" in said) == (effect > 0)
     assert said.endswith(" Whether that is another modality's knowledge is not judged: controls are missing (random-norm, "
                          "self-copy).") == (effect > 0)
 
@@ -476,14 +476,19 @@ def test_pairs_that_share_a_source_are_named_and_counted_apart():
     assert summarise_verdicts(verdicts) == (
         "1 of 2 pairs help beyond every control; without pairs that share a data source: "
         "0 of 1 pair helps beyond every control.")
+    assert summarise_verdicts(verdicts.loc[["audio"]]) == (
+        "1 of 1 pair helps beyond every control; every pair shares a data source.")
+    made = [record for record in with_controls(1.0) if record.spec.auxiliary != "point"]
+    (line,) = answer(analyse(made, [], tasks=INFOS, study=STUDY))
+    assert " Every pair shares a data source. 1 of 1 pair helps" in line, "of none there is nothing to count"
 
 
 def test_pairs_that_share_a_source_are_named_also_where_no_control_was_run(tmp_path):
     records = [record for record in with_controls(1.0) if record.spec.arm in ("finetune", "m2pt")]
     analysis = analyse(records, [], tasks=INFOS, study=STUDY)
     (line,) = answer(analysis)
-    assert "of 2 target x auxiliary pairs, 1 gain" in line
-    assert "Of the 1 that share no data source, 0 gain and 0 lose." in line
+    assert "of 2 target x auxiliary pairs, 1 gains over their baseline and 0 lose beyond" in line
+    assert "Of the 1 that shares no data source, 0 gain and 0 lose." in line
     write_report(analysis, tmp_path, parts=["matrix"])
     assert "**Pairs that share a data source:** imagenet + audio (B)" in (tmp_path / "report.md").read_text()
 

@@ -116,7 +116,7 @@ def test_a_dose_that_the_rule_does_not_judge_is_not_called_not_found(tmp_path):
 def test_a_report_without_any_pair_begins_with_what_its_controls_are_worth():
     copies = [record for record in records_of(matrix="known-solution") if record.spec.arm == "self-copy"]
     (said,) = answer(analyse([*records_of(), *copies], [], tasks=INFOS, study=STUDY))
-    assert said.startswith("No target x auxiliary pair has been measured on all data yet. Profile tiny, setting fix: "
+    assert said.startswith("Profile tiny, setting fix: "
                            "Pathways from what fine-tuning adds: 4 of 4 targets gain beyond every control.")
     assert answer(analyse(records_of(), [], tasks=INFOS, study=STUDY)) == [
         "No target x auxiliary pair has been measured on all data yet."], "nothing is judged without the copies"

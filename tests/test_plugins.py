@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,8 @@ from benchmark.evidence.analysis import analyse
 from benchmark.plan.study import with_rivals
 from benchmark.provenance.code import reachable_code, used_code
 from benchmark.report.answer import answer, control_verdicts, positive_verdicts
+from benchmark.report.means import headline
+from benchmark.report.write import sentences
 from benchmark.spec.contracts import Arm
 
 ARM = """from benchmark.spec.contracts import Arm
@@ -252,8 +255,45 @@ def test_a_new_method_has_a_number_and_a_verdict_of_its_own():
     sentences = answer(found)
     assert len(sentences) == 2
     assert sentences[0].startswith("Profile tiny, setting pretrained: of 1 target x auxiliary pair, 0 gain ")
-    assert sentences[1].startswith("Profile tiny, setting pretrained, own: of 1 target x auxiliary pair, 1 gain ")
+    assert sentences[1].startswith("Profile tiny, setting pretrained, own: of 1 target x auxiliary pair, 1 gains ")
     assert dict(control_verdicts(found, 0))["own"] == "1 of 1 pair helps beyond every control."
+
+
+def own_beside(auxiliary):
+    """The study's method without its controls, and one's own with its rival, on two targets"""
+    records = make_matrix(["imagenet", "audioset"], ["point"], range(4), {("imagenet", "point"): 1.0}, scratch=False)
+    for task in ("imagenet", "audioset"):
+        for seed in range(4):
+            plain = next(record for record in records if (record.spec.task, record.spec.arm, record.spec.seed) == (
+                task, "finetune", seed)).curve("test", TASKS[task].metrics[0].name)[-1][1]
+            for arm, role, gain in (("own", "method", 5.0 * (task == "imagenet") + seed / 10), ("own-noise", "control", 0.0)):
+                records.append(make_record(make_spec(task, arm, auxiliary, seed, role=role), plain + gain))
+    study = replace(STUDY, rivals={**STUDY.rivals, "own": ("own-noise",)})
+    return analyse(records, [], tasks=TASKS, study=study, standings=standings_of(records))
+
+
+def test_a_report_on_other_methods_than_the_studys_begins_with_what_they_are_worth():
+    """It began with the study's own, of which no control was run"""
+    found = own_beside("point")
+    assert headline(found).startswith("Adding the weights of a transformer of another modality")
+    assert sentences(found)[0] == (
+        "By the first rule, 1 of 2 comparisons shows an arm (own) to help beyond the plain model and each of its controls (a "
+        "comparison: a target, and an auxiliary where the arm takes one, in one setting and variant, adjusted for the others "
+        "of its arm).")
+    own, method = sentences(found)[1:]
+    assert own.startswith("Profile tiny, setting pretrained, own: of 2 target x auxiliary pairs, 1 gains over ")
+    assert method.startswith("Profile tiny, setting pretrained, m2pt: of 2 target x auxiliary pairs, ")
+    controls = [make_record(make_spec("imagenet", arm, name, seed), 47.0 + seed) for seed in range(4)
+                for arm, name in (("random-norm", "point"), ("self-copy", None))]
+    asked = analyse([*found.collection.records, *controls], [], tasks=TASKS, study=found.study)
+    assert sentences(asked)[0] == headline(asked), "with its controls it is what is asked"
+
+
+def test_a_method_without_auxiliaries_is_counted_by_its_targets():
+    own = sentences(own_beside(None))[1]
+    assert own.startswith("Profile tiny, setting pretrained, own: of 2 targets, 1 gains over their baseline and ")
+    assert "; every target is found from: " in own
+    assert own.endswith("1 of 2 targets gain beyond every control.")
 
 
 @pytest.mark.parametrize(("chosen", "said"), [

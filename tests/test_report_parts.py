@@ -226,6 +226,17 @@ def test_pairs_that_were_run_under_other_options_alone_are_not_told_as_not_measu
         "No target x auxiliary pair has been measured on all data yet."]
 
 
+def test_runs_of_no_method_are_asked_what_they_ask_themselves():
+    """Of pretrained models beside others from scratch it began with pairs that nobody had run"""
+    plain = make_matrix(auxiliaries=(), seeds=range(6))
+    found = analyse(plain, [], tasks=SYNTHETIC, study=STUDY)
+    assert found.question == "What do these runs show?"
+    assert answer(found) == ["Profile tiny: masked pretraining gains over scratch on 4 of 4 targets and loses on 0 beyond "
+                             "chance (paired by seed, Holm-adjusted)."]
+    for records in ([], make_matrix(["imagenet"], ["audio"], range(2))):
+        assert analyse(records, [], tasks=SYNTHETIC, study=STUDY).question == STUDY.question
+
+
 def test_the_counts_of_the_first_screen_are_those_of_its_sentences():
     effects = {(task, auxiliary): 3.0 * (auxiliary == "audio") for task in ("imagenet", "shapenet")
                for auxiliary in ("image", "point", "audio")}

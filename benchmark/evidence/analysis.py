@@ -96,6 +96,13 @@ class Analysis:
     compared: Collection | None = None  # other results
     comparison: pd.DataFrame = field(default_factory=pd.DataFrame)
 
+    @property
+    def question(self) -> str:
+        """The study's; none in particular of runs of which none is of its method or takes an auxiliary: they do not ask it"""
+        runs = self.collection.paired.runs
+        asked = not runs or any(run.spec.auxiliary or run.spec.arm == self.study.method for run in runs)
+        return self.study.question if asked else Study().question
+
     def stand_ins(self, section: int) -> Mapping[str, str]:
         """By task: what its data are in a section, e.g. "drawings (stands in for Photos-1K)", where its name does not say it"""
         return {} if self.collection.sections[section].profile == self.study.profile else self.study.stand_ins

@@ -12,17 +12,48 @@ from benchmark.evidence.collect import sign_of
 from benchmark.evidence.detectable import PAIR, heading
 from benchmark.evidence.doubts import FRACTIONS
 from benchmark.evidence.frames import rows_of
+from benchmark.evidence.means import main_sections
 from benchmark.evidence.rule import HELPS, NO_EVIDENCE, NO_SPREAD, NOT_JUDGED, NOT_PAIRED, ONE_SEED, shared_sources
 from benchmark.evidence.sanity import WRONG
 from benchmark.evidence.stats import ALPHA
 from benchmark.provenance.currency import carried_note
 from benchmark.report.markup import NONE, Table, as_gain, show_interval, show_spread, text_rows
+from benchmark.report.means import headline
 from benchmark.report.tables import cell_label
 from benchmark.spec.contracts import Metric
 from benchmark.spec.plural import counted, worded
 
 FEW = 3  # pairs that are told one by one
+PAIR_OF, ALONE_OF = "target x auxiliary pair", "target"  # what an arm is counted by, with auxiliaries and without
 FIRST = "A first answer, by another recipe than the profile's own: it settles nothing."
+
+
+def opening(analysis: Analysis) -> str:
+    """The first sentence: what the study's method is worth; or, where that stands without its controls beside other methods
+    that have theirs, what is shown of these. "" where there is neither."""
+    asked = methods_asked(analysis)
+    if not asked:
+        return headline(analysis)
+    whole = analysis.verdicts[analysis.verdicts["section"].isin(main_sections(analysis.collection))]
+    ours = whole[whole["arm"].isin(asked) & ~whole["tuned"].astype(bool)]
+    judged = ours[ours["verdict"].isin([HELPS, NO_EVIDENCE])]
+    helps, left = int((judged["verdict"] == HELPS).sum()), len(ours) - len(judged)
+    more = f"; {left} more {worded(left, 'is', 'are')} not judged" if left else ""
+    return (f"By the first rule, {helps or 'none'} of {counted(len(judged), 'comparison')} "
+            f"{worded(helps or 1, 'shows', 'show')} an arm ({', '.join(asked)}) to help beyond the plain model and each of its "
+            "controls (a comparison: a target, and an auxiliary where the arm takes one, in one setting and variant, adjusted "
+            f"for the others of its arm{more}).")
+
+
+def methods_asked(analysis: Analysis) -> list[str]:
+    """The methods beside the study's own that are judged against their controls, on all samples and by the profile's recipe,
+    where that one is not; else none"""
+    effects, judged = analysis.effects, analysis.verdicts[analysis.verdicts["verdict"].isin([HELPS, NO_EVIDENCE])]
+    judged = judged[judged["section"].isin(main_sections(analysis.collection))]
+    if (judged["arm"] == analysis.study.method).any():
+        return []
+    methods = set(effects.loc[effects["role"] == "method", "arm"])
+    return sorted(methods & set(judged["arm"]))
 
 
 def control_verdicts(analysis: Analysis, section: int) -> list[tuple[str, str]]:
@@ -72,6 +103,7 @@ class Counts:
     """What came out of the pairs of one arm in one complete section."""
 
     title: str
+    noun: str  # what `pairs` are: of a method without auxiliaries, targets
     pairs: int
     gain: int
     lose: int
@@ -83,19 +115,21 @@ class Counts:
 
 
 def count_pairs(analysis: Analysis, *, altered: bool = False) -> list[Counts]:
-    """Of every section of all samples and method, the study's own first: by the profile's own recipe, or else by an `altered`
-    one."""
-    collection, effects = analysis.collection, analysis.effects
+    """Of every section of all samples and method, the study's own first, or last where others are asked: by the profile's own
+    recipe, or else by an `altered` one."""
+    collection, effects, asked = analysis.collection, analysis.effects, bool(methods_asked(analysis))
     main = {task: info.metrics[0] for task, info in collection.tasks.items()}
     counts = []
     methods = effects[(effects["role"] == "method") & (effects["variant"] == "")]
     for number, arm in dict.fromkeys(sorted(zip(methods["section"], methods["arm"], strict=True),
-                                            key=lambda place: (place[0], place[1] != analysis.study.method))):
+                                            key=lambda place: (place[0], (place[1] == analysis.study.method) == asked))):
         section, ours = collection.sections[number], methods[(methods["section"] == number) & (methods["arm"] == arm)]
         ours = ours[[metric == main[task].name for task, metric in zip(ours["task"], ours["metric"], strict=True)]]
         if bool(section.conditions) != altered or section.limit is not None or ours.empty:
             continue
-        title = section.title[0].upper() + section.title[1:] + (f", {arm}" if arm != (analysis.study.method or arm) else "")
+        named = asked or arm != (analysis.study.method or arm)
+        title = section.title[0].upper() + section.title[1:] + (f", {arm}" if named else "")
+        noun = PAIR_OF if (ours["auxiliary"] != "").any() else ALONE_OF
         single = int((ours["n"].astype(float) < 2).sum())
         ours = ours[ours["n"].astype(float) >= 2]
         sign = [sign_of(main[task]) for task in ours["task"]]
@@ -103,13 +137,14 @@ def count_pairs(analysis: Analysis, *, altered: bool = False) -> list[Counts]:
         edges = {str(task): column.astype(float).dropna() for task, column in ours.groupby("task", sort=False)["found_from"]}
         apart = [not shared_sources(collection, str(task), str(name)) for task, name in zip(ours["task"], ours["auxiliary"],
                                                                                             strict=True)]
-        each = [f"{analysis.data_of(number, str(row.task)).partition(' (')[0]} + {row.auxiliary or 'none'} "
+        each = [f"{analysis.data_of(number, str(row.task)).partition(' (')[0]}{row.auxiliary and f' + {row.auxiliary}'} "
                 f"{show_interval(as_gain(row, main[str(row.task)]), main[str(row.task)])}" for row in rows_of(ours)]
         gain, judged = int((found & better).sum()), dict(control_verdicts(analysis, number)).get(str(arm), "")
         if judged.startswith("Not judged"):  # which is to be said where there is something to judge
-            judged = f"Whether that is another modality's knowledge is {judged[0].lower()}{judged[1:]}" if gain else ""
+            whose = "Whether that is another modality's knowledge" if noun == PAIR_OF else "Whether a control does the same"
+            judged = f"{whose} is {judged[0].lower()}{judged[1:]}" if gain else ""
         counts.append(Counts(
-            title, len(ours), gain, int((found & ~better).sum()),
+            title, noun, len(ours), gain, int((found & ~better).sum()),
             None if all(apart) else (sum(apart), int((found & better)[apart].sum()), int((found & ~better)[apart].sum())),
             tuple((analysis.data_of(number, task).partition(" (")[0], float(column.min()), float(column.max()), main[task])
                   for task, column in edges.items() if len(column)),
@@ -126,22 +161,55 @@ def answer(analysis: Analysis) -> list[str]:
     first = not counts  # such as what the matrix quick gives: the question is answered, and nothing is settled
     for found in counts or count_pairs(analysis, altered=True):
         if not found.pairs:
-            lines.append(f"{found.title}: {counted(found.single, 'target x auxiliary pair')} ran in one seed, which tells "
+            lines.append(f"{found.title}: {counted(found.single, found.noun)} ran in one seed, which tells "
                          "nothing of chance.")
             continue
-        text = (f"{found.title}: of {counted(found.pairs, 'target x auxiliary pair')}, {found.gain} gain over "
+        text = (f"{found.title}: of {counted(found.pairs, found.noun)}, {_gain(found.gain)} over "
                 f"{worded(found.pairs, 'its', 'their')} baseline and "
-                f"{found.lose} lose beyond chance (paired by seed, Holm-adjusted")
+                f"{_lose(found.lose)} beyond chance (paired by seed, Holm-adjusted")
         edges = ", ".join(f"{data} {_with_unit(show_spread(high, metric), metric)}" for data, _, high, metric in found.edges)
-        text += f"; every pair of a target is {PAIR}: {edges})." if edges else ")."
+        whole = "every pair of a target" if found.noun == PAIR_OF else "every target"
+        text += f"; {whole} is {PAIR}: {edges})." if edges else ")."
         if found.apart:
-            text += " Of the {} that share no data source, {} gain and {} lose.".format(*found.apart)
+            apart, gain, lose = found.apart
+            text += (f" Of the {apart} that {worded(apart, 'shares', 'share')} no data source, {_gain(gain)} and {_lose(lose)}."
+                     if apart else " Every pair shares a data source.")
         if first and len(found.each) <= FEW:
             text += f" Gain over the plain model: {'; '.join(found.each)}."
         if found.single:
             text += f" {found.single} more ran in one seed, which tells nothing of chance."
         lines.append(" ".join(filter(None, [text, found.judged, FIRST if first else ""])))
-    return lines or [" ".join([_not_measured(analysis), *_beside_pairs(analysis)])]
+    return lines or _without_pairs(analysis)
+
+
+def _gain(number: int) -> str:
+    return f"{number} {worded(number, 'gains', 'gain')}"
+
+
+def _lose(number: int) -> str:
+    return f"{number} {worded(number, 'loses', 'lose')}"
+
+
+def _without_pairs(analysis: Analysis) -> list[str]:
+    """What there is to say where no pair of a method, under its options as they are, is there to count"""
+    effects, sections = analysis.effects, analysis.collection.sections
+    methods = effects[(effects["role"] == "method") & (effects["auxiliary"] != "")]
+    altered = any(sections[number].limit is None for number in methods["section"])
+    beside = [*_beside_pairs(analysis), *([] if altered else _pretraining(analysis))]
+    return [" ".join([_not_measured(analysis), *beside])] if altered else beside or [_not_measured(analysis)]
+
+
+def _pretraining(analysis: Analysis) -> list[str]:
+    """Of each profile, what masked pretraining of the targets themselves is worth, where that was run on all samples"""
+    lines, main = [], {task: info.metrics[0] for task, info in analysis.collection.tasks.items()}
+    frame = analysis.pretraining[analysis.pretraining["limit"].isna() & analysis.pretraining["p_holm"].notna()]
+    for profile, ours in frame.groupby("profile", sort=False):
+        found = ours["p_holm"].astype(float) < ALPHA
+        better = ours["difference"].astype(float) * [sign_of(main[task]) for task in ours["task"]] > 0
+        lines.append(f"Profile {profile}: masked pretraining gains over scratch on {int((found & better).sum())} of "
+                     f"{counted(len(ours), 'target')} and loses on {int((found & ~better).sum())} beyond chance (paired by "
+                     "seed, Holm-adjusted).")
+    return lines
 
 
 def _not_measured(analysis: Analysis) -> str:
@@ -263,6 +331,7 @@ def summarise_verdicts(verdicts: pd.DataFrame) -> str:
 
     text = count(judged)
     if len(apart) < len(judged):
-        text += f"; without pairs that share a data source: {count(apart)}"
+        text += ("; every pair shares a data source" if apart.empty
+                 else f"; without pairs that share a data source: {count(apart)}")
     left = len(verdicts) - len(judged)
     return text + (f"; {left} not judged, as {lacking}." if left else ".")

@@ -16,16 +16,15 @@ from benchmark.evidence.matrix import list_auxiliaries, list_targets
 from benchmark.evidence.means import ALL, printed_gains
 from benchmark.evidence.rule import BASELINE
 from benchmark.evidence.sections import slugify
-from benchmark.report.answer import first_rule_text
+from benchmark.report.answer import first_rule_text, opening
 from benchmark.report.canvas import BASELINE as BLACK
 from benchmark.report.canvas import FAINT, INK, make_title, modality_colours, new_figure, shorten
 from benchmark.report.directions import add_directions
 from benchmark.report.document import Document, Items, Paragraph, Tabular
 from benchmark.report.doses import add_doses
-from benchmark.report.markup import Table, escape_markdown, text_rows
+from benchmark.report.markup import Table, escape_markdown, show_points, text_rows
 from benchmark.report.means import (
     count,
-    headline,
     headline_section,
     judged,
     means_table,
@@ -46,7 +45,7 @@ def add_gains(document: Document, analysis: Analysis) -> None:
     section = headline_section(analysis)
     if section is None:
         return
-    document.file(f"tables/{FIRST}.md", f"**{escape_markdown(headline(analysis))}**\n", "md")
+    document.file(f"tables/{FIRST}.md", f"**{escape_markdown(opening(analysis))}**\n", "md")
     document.figure(FIRST, draw_first(analysis), "Left: gain of each pair over the plain model with its 95 % interval, and "
                     "the mean of all; right: sizes of learned scales beside those with noise")
     document.table("how-to-read", reading_table(analysis))
@@ -200,7 +199,7 @@ def _draw_sizes(axes: Axes, analysis: Analysis, section: int) -> bool:
     ours = first_row(analysis.scales, {"section": section, "arm": study.method})
     said = [] if row is None or known(row.correlation) is None else [f"sizes correlate at {row.correlation:.3f}"]
     if ours is not None and known(ours.cosine) is not None:
-        said.append(f"signs from seed to seed: {ours.cosine:+.2f}\n(1: the same, 0: chance)".replace("-", "\N{MINUS SIGN}"))
+        said.append(f"signs from seed to seed: {show_points(ours.cosine)}\n(1: the same, 0: chance)")
     axes.text(0.03, 0.97, "\n".join(said), transform=axes.transAxes, va="top", fontsize=8.5)
     ticks = list(range(math.ceil(ends[0] - 0.1), math.floor(ends[1] + 0.1) + 1))  # powers of ten
     names = [f"{10.0 ** value:g}" for value in ticks]

@@ -87,9 +87,9 @@ def matrix_table(
     stale = [READ_STALE] if cells.loc[cells["section"] == section, "stale"].any() else []
     profile = collection.sections[section].profile
     known = any(collection.tasks[task].shortcuts.get(profile) for task in list_targets(collection, section))
-    paper = any(_printed(printed, task, name, collection.tasks[task].metrics[0])
-                for task in list_targets(collection, section) for name in ("", *auxiliaries))
-    more = [*([READ_SHORTCUT] if known else []), *([READ_PAPER] if paper else []), *stale]
+    is_printed = any(_printed(printed, task, name, collection.tasks[task].metrics[0])
+                     for task in list_targets(collection, section) for name in ("", *auxiliaries))
+    more = [*([READ_SHORTCUT] if known else []), *([READ_PAPER] if is_printed else []), *stale]
     return Table(title, header, tuple(rows), (READ_MEAN, READ_EFFECT, READ_BOLD, *more))
 
 

@@ -7,17 +7,16 @@ from collections.abc import Collection as AbstractCollection
 from pathlib import Path
 
 from benchmark.evidence.analysis import Analysis
-from benchmark.report.answer import answer, answer_table, badges
+from benchmark.report.answer import answer, answer_table, badges, opening
 from benchmark.report.canvas import house_style
 from benchmark.report.document import FORMATS, Code, Document, Heading, Paragraph
-from benchmark.report.means import headline
 from benchmark.report.parts import PARTS
 from benchmark.report.tables import SELECTED
 
 
 def sentences(analysis: Analysis) -> list[str]:
     """What was found, the most important first."""
-    return [*filter(None, [headline(analysis)]), *answer(analysis)]
+    return [*filter(None, [opening(analysis)]), *answer(analysis)]
 
 
 def write_report(
@@ -33,7 +32,7 @@ def write_report(
     lines, reservations = sentences(analysis), badges(analysis)
     note = f"Test split, {SELECTED[analysis.select]}"
     note += "." if analysis.select == "oracle" else "; selection on the validation split only."
-    document.add(Heading(question(analysis), 1),
+    document.add(Heading(analysis.question, 1),
                  *(Paragraph(text) for text in (*lines[:1], *reservations, *lines[1:], note)))
     with house_style():
         for name, part in PARTS.items():
@@ -43,7 +42,7 @@ def write_report(
                 part.add(document, analysis)
     document.add(Heading("Regenerate", appendix=True), Paragraph("From the records alone, in seconds, to the same bytes:"),
                  Code(command))
-    document.pages({"title": analysis.study.title, "question": analysis.study.question, "badges": reservations,
+    document.pages({"title": analysis.study.title, "question": analysis.question, "badges": reservations,
                     "answer": lines, "settings": answer_table(analysis), "note": note})
     return document.written
 
