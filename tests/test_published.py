@@ -12,6 +12,7 @@ import struct
 import tarfile
 import time
 import types
+import warnings
 import zipfile
 from collections import OrderedDict, defaultdict
 from pathlib import Path
@@ -20,10 +21,11 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchmark.cli.main import main
 from benchmark.model.weights import CheckpointError
+from benchmark.transfer.convert import convert_blocks
 from benchmark.transfer.published import read_sets
 
 NAMES = ("cls_token", "blocks.0.attn.proj.weight", "blocks.0.attn.proj.bias", "norm.weight")
@@ -208,7 +210,7 @@ def zipped(name: str) -> bytes:
     (saved()[:-100], "is cut short or damaged"), (saved()[:300], "is cut short or damaged"),
     (saved(_use_new_zipfile_serialization=False)[:60], "is cut short"),
     (save(weights())[:-3], "is cut short: "), (save(weights())[:40], "is cut short: it ends after 40 bytes"),
-    (zipped("archive/constants.pkl"), "is TorchScript"),
+    (zipped("archive/constants.pkl"), "is TorchScript without its module"),
     (zipped("model/weights.bin"), "is a zip archive that torch.save did not write (with model/weights.bin)"),
     (zipped("Transformer/encoderblock_0/kernel.npy"), "is damaged: "),
     (b"\x82\xa6params\x81\xa3foo\xc7\x10\x01" + b"\0" * 16, "it is of no known format. Known are files of torch.save"),
@@ -226,6 +228,104 @@ def test_what_is_no_whole_checkpoint_is_named_in_one_line(content, said, tmp_pat
     assert "\x1b" not in line
     assert "weights_only" not in line
     assert [path.name for path in tmp_path.iterdir()] == ["weights.pth"]
+
+
+class QuickGelu(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.sigmoid(1.702 * x)
+
+
+class ClipBlock(nn.Module):
+    """As OpenAI's CLIP names its parts"""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.attn = nn.MultiheadAttention(width, 2)
+        self.ln_1, self.ln_2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.mlp = nn.Sequential(OrderedDict(c_fc=nn.Linear(width, 2 * width), gelu=QuickGelu(),
+                                             c_proj=nn.Linear(2 * width, width)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        normed = self.ln_1(x)
+        x = x + self.attn(normed, normed, normed)[0]
+        return x + self.mlp(self.ln_2(x))
+
+
+class ClipTower(nn.Module):
+    def __init__(self, width: int):
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, width, 2, 2, bias=False)
+        self.class_embedding = nn.Parameter(torch.randn(width))
+        self.transformer = nn.Module()
+        self.transformer.resblocks = nn.Sequential(ClipBlock(width), ClipBlock(width))
+
+    def forward(self, image: Tensor) -> Tensor:
+        patches = self.conv1(image).flatten(2).permute(2, 0, 1)
+        return self.transformer.resblocks(torch.cat([self.class_embedding.expand(1, len(image), -1), patches]))
+
+
+class Clip(nn.Module):
+    """Two towers as OpenAI's archives have them, with a buffer that is no weight beside"""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.visual = ClipTower(8)
+        self.transformer = nn.Module()
+        self.transformer.resblocks = nn.Sequential(ClipBlock(4))
+        self.token_embedding = nn.Embedding(5, 4)
+        self.register_buffer("input_resolution", torch.tensor(4))
+
+    def forward(self, image: Tensor, text: Tensor) -> Tensor:
+        return self.visual(image).sum() + self.transformer.resblocks(self.token_embedding(text)).sum() + self.input_resolution
+
+
+def archived(path: Path, code: bool = True) -> Clip:
+    """Writes a traced model in half precision, as OpenAI publishes CLIP; `code`: as it is, or else unreadable."""
+    torch.manual_seed(0)
+    model = Clip()
+    with warnings.catch_warnings(action="ignore"):  # of torch, that TorchScript will go
+        traced = torch.jit.trace(model, (torch.randn(1, 3, 4, 4), torch.tensor([[0], [1]])))
+        torch.jit.save(traced.half(), path)
+    if not code:
+        with zipfile.ZipFile(path) as archive:
+            content = {name: archive.read(name) for name in archive.namelist()}
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, data in content.items():
+                archive.writestr(name, b"raise SystemExit(" if "/code/" in name else data)
+    return model.half()
+
+
+@pytest.mark.parametrize("code", [True, False], ids=["as it was saved", "with code that nothing could read"])
+def test_torchscript_gives_what_its_state_dict_does(code, tmp_path):
+    model = archived(tmp_path / "clip.pt", code)
+    torch.save(model.state_dict(), tmp_path / "state.pt")
+    assert {name: weights.keys() for name, weights in read_sets(tmp_path / "clip.pt").by_name.items()} == {
+        name: weights.keys() for name, weights in read_sets(tmp_path / "state.pt").by_name.items()}
+    for name, width, depth in (("visual", 8, 2), ("", 4, 1)):
+        ours, theirs = (convert_blocks(tmp_path / file, num_heads=2, weights=name) for file in ("clip.pt", "state.pt"))
+        assert (ours.blocks.embed_dim, ours.blocks.depth) == (width, depth)
+        assert ours.tensors.keys() == theirs.tensors.keys()
+        assert all(torch.equal(tensor, theirs.tensors[key]) for key, tensor in ours.tensors.items())
+    assert torch.equal(ours.tensors["blocks.0.attn.proj.weight"],
+                       model.transformer.resblocks[0].attn.out_proj.weight.float())
+
+
+def test_torchscript_that_is_frozen_has_no_weights_by_name(tmp_path):
+    with warnings.catch_warnings(action="ignore"):
+        torch.jit.freeze(torch.jit.script(nn.Linear(2, 2).eval())).save(tmp_path / "frozen.pt")
+    with pytest.raises(CheckpointError, match="before it was frozen"):
+        read_sets(tmp_path / "frozen.pt")
+
+
+def test_a_call_in_a_module_of_torchscript_is_refused_by_name(tmp_path):
+    archived(tmp_path / "clip.pt")
+    with zipfile.ZipFile(tmp_path / "clip.pt") as archive:
+        content = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(tmp_path / "evil.pt", "w") as archive:
+        for name, data in content.items():
+            archive.writestr(name, b"cposix\nsystem\n(S'touch gone'\ntR." if name.endswith("/data.pkl") else data)
+    with pytest.raises(CheckpointError, match=r"it would call posix\.system"):
+        read_sets(tmp_path / "evil.pt")
 
 
 @pytest.mark.parametrize("suffix", ["safetensors", "bin"])

@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from benchmark.model.weights import CheckpointError
-from benchmark.transfer import arrays, ctranslate2, inert
+from benchmark.transfer import arrays, ctranslate2, inert, torchscript
 
 NESTS = ("model", "module", "state_dict", "base_model", "teacher")  # where published files keep what people use
 WRAPPERS = ("module.", "model.", "student.", "teacher.", "model_ema.", "ema_model.", "ema.", "backbone.",
@@ -31,8 +31,8 @@ BLOCK = re.compile(r"(^|\.)(blocks|layers?|h|transformer\.resblocks)\.\d+\.")  #
 DEEPEST = 4  # nests in one another
 AVERAGE = re.compile(r"(^|[._])ema([._]|$)|average")
 SHOWN = 60  # characters of a text
-KNOWN = ("Known are files of torch.save (.pth, .pt, .bin), .safetensors, an index of either in parts (.index.json), and "
-         "archives of NumPy arrays (.npz)")
+KNOWN = ("Known are files of torch.save (.pth, .pt, .bin) and torch.jit.save, .safetensors, an index of either in parts "
+         "(.index.json), and archives of NumPy arrays (.npz)")
 OTHERS = {  # first bytes: what it is, and what to do
     b"\x1f\x8b": "is compressed by gzip; unpack it first", b"BZh": "is compressed by bzip2; unpack it first",
     b"\xfd7zXZ\x00": "is compressed by xz; unpack it first", b"\x28\xb5\x2f\xfd": "is compressed by zstd; unpack it first",
@@ -182,6 +182,8 @@ def _load(path: Path, left_out: list[str]) -> object:
             return ctranslate2.read_container(path)
         if head.startswith(b"PK\x03\x04") and arrays.is_archive(path):
             return arrays.read_archive(path, left_out)
+        if head.startswith(b"PK\x03\x04") and torchscript.is_archive(path):
+            return torchscript.read_archive(path)
         fault = _fault_of(path, head, size)
         if fault:
             raise CheckpointError(f"checkpoint {path} {fault}")
@@ -276,7 +278,7 @@ def _archive_fault(path: Path, size: int) -> str:
         return (f"is cut short or damaged: {size:,} bytes, without the list of contents that ends such an archive; "
                 "download it again")
     if any(name.endswith("constants.pkl") for name in names):
-        return "is TorchScript, which is code; load it where it is from, and save its state_dict()"
+        return "is TorchScript without its module (data.pkl); load it where it is from, and save its state_dict()"
     if not any(name.endswith("data.pkl") for name in names):
         return f"is a zip archive that torch.save did not write (with {', '.join(names[:3])}); unpack it first"
     return ""
