@@ -125,6 +125,17 @@ def test_exported_weights_are_loaded_by_the_call_that_they_carry(task, tmp_path,
         assert torch.equal(names["blocks"].eval()(tokens), nn.Sequential(*model.blocks)(tokens))
 
 
+def test_exported_blocks_of_a_ratio_with_many_digits_are_loaded_by_their_call(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    task = TASKS["imagenet"]
+    spec = plan_of(task, ARMS["scratch"], "scratch").specs[-1]
+    spec = spec.model_copy(update={"shape": spec.shape.model_copy(update={"mlp_ratio": 16 / 3})})  # 5.33333 gives one unit less
+    export_weights(build_model(spec, task), tmp_path / "own.safetensors")
+    names: dict[str, Any] = {}
+    exec(export(make_record(spec), tmp_path / "own.safetensors", tmp_path / "out.safetensors"), names)
+    assert names["model"].blocks[0].mlp.fc1.out_features == 512
+
+
 @every_task
 def test_the_epsilon_of_a_shape_is_that_of_every_layer_norm_also_of_blocks_from_a_file(task, tmp_path):
     for name, setting in (("finetune", "pretrained"), ("fix", "fix"), ("scratch", "scratch")):

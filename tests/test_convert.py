@@ -23,7 +23,7 @@ from benchmark.model.weights import CheckpointError, load_blocks, load_encoder
 from benchmark.plan.given import given_weights
 from benchmark.records.store import Store
 from benchmark.spec.recipes import ModelShape
-from benchmark.spec.weightfile import BlockShape, Origin, read_origin
+from benchmark.spec.weightfile import BlockShape, Origin, exact, ratio_of, read_origin
 from benchmark.transfer.align import read_blocks
 from benchmark.transfer.convert import convert, convert_blocks, write
 from benchmark.transfer.namings import detect
@@ -601,6 +601,31 @@ def test_options_are_hinted_at_only_where_they_help(tmp_path):
         assert f"imagenet, as its blocks are numbered 0, {pair[:-1]} and not from 0 on: missing" in refusal(numbered)
     broken = {**state, "blocks.1.attn.proj.weight": torch.zeros(4, 4)}
     assert "--" not in refusal(broken)
+
+
+@pytest.mark.parametrize(("width", "hidden"), [(96, 128), (176, 240), (192, 512)])
+def test_any_number_of_hidden_units_is_read_and_told_to_the_last_bit(width, hidden, tmp_path):
+    torch.manual_seed(0)
+    blocks = nn.Sequential(*[timm.models.vision_transformer.Block(width, 2, (hidden + 0.5) / width) for _ in range(2)])
+    file = tmp_path / "vit.safetensors"
+    save_file({f"blocks.{name}": tensor for name, tensor in blocks.state_dict().items()}, file)
+    conversion = convert_blocks(file, num_heads=2)
+    assert conversion.tensors["blocks.1.mlp.fc1.weight"].shape == (hidden, width)
+    told = dict(option.removeprefix("shape.").split("=") for option in conversion.blocks.options())
+    assert float(told["mlp_ratio"]) == conversion.blocks.mlp_ratio
+    assert int(width * conversion.blocks.mlp_ratio) == hidden
+    with pytest.raises(CheckpointError) as caught:
+        convert(file, TASKS["imagenet"], shape_of("imagenet", embed_dim=width, num_heads=2, depth=2))
+    assert f"(--set shape.mlp_ratio={told['mlp_ratio']})" in str(caught.value)
+
+
+@pytest.mark.parametrize(("width", "hidden"), [(1152, 4304), (1408, 6144), (1664, 8192), (1792, 15360)],
+                         ids=["SigLIP so400m", "CLIP ViT-g", "CLIP ViT-bigG", "EVA-02 CLIP E"])
+def test_the_ratio_of_published_blocks_is_told_to_the_last_bit(width, hidden):
+    ratio = ratio_of(hidden, width)
+    assert int(width * ratio) == hidden
+    assert float(exact(ratio)) == ratio
+    assert exact(4.0) == "4"
 
 
 def test_what_is_said_after_converting_blocks_alone_can_be_done(tmp_path, capsys):

@@ -26,6 +26,7 @@ from benchmark.spec.contracts import Arm, Task
 from benchmark.spec.plural import counted
 from benchmark.spec.recipes import Setting
 from benchmark.spec.runspec import Pretrained, Site
+from benchmark.spec.weightfile import exact
 from benchmark.train.execute import execute
 from benchmark.train.plain import NoPathways
 from benchmark.train.setup import build, build_autoencoder
@@ -92,7 +93,7 @@ def sizes_apart(task: Task, tasks: Mapping[str, Task], profile: str) -> str:
         return ""
     shapes = [one.profiles[profile].shape for one in (task, pretraining_tasks(tasks)[modality])]
     wrong = [name for name in SHARED if len({getattr(shape, name) for shape in shapes}) > 1]
-    ours, theirs = (", ".join(f"{name} {getattr(shape, name):g}" for name in wrong) for shape in shapes)
+    ours, theirs = (", ".join(f"{name} {exact(getattr(shape, name))}" for name in wrong) for shape in shapes)
     return "" if not wrong else (
         f"the profile's shape has {ours}, and that of {modality} {theirs}: blocks are joined one to one, so no run has an "
         "auxiliary, and no arm with one was tried; give it those sizes")

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from benchmark.plan.matrix import Job, Plan
 from benchmark.spec.recipes import PretrainRecipe
 from benchmark.spec.runspec import RunSpec
-from benchmark.spec.weightfile import read_head
+from benchmark.spec.weightfile import exact, read_head
 
 # Of a recipe, what a task and its data have a say in; all else is the engine's.
 TRIED = ("augment", "test_views", "label_smoothing", "label_share", "mixup", "cutmix", "mask_ratio", "accumulation")
@@ -29,7 +29,7 @@ def check_blocks(plan: Plan) -> None:
         for role, shape in shapes:
             wrong = [name for name in SHARED if getattr(job.spec.shape, name) != getattr(shape, name)]
             if wrong:
-                ours, theirs = (", ".join(f"{name} {getattr(each, name):g}" for name in wrong)
+                ours, theirs = (", ".join(f"{name} {exact(getattr(each, name))}" for name in wrong)
                                 for each in (job.spec.shape, shape))
                 fields = " and ".join(f"shape.{name}" for name in wrong)
                 raise ValueError(f"{job.spec.cell} has blocks of {ours}, and its {role} of {theirs}: they are joined one "

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import struct
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,20 @@ class BlockShape(Frozen):
 
     def options(self) -> list[str]:
         """As `--set` gives these sizes to every task"""
-        return [f"shape.{name}={value:.9g}" for name, value in self.model_dump(exclude={"qkv_bias"}).items()]
+        return [f"shape.{name}={exact(value)}" for name, value in self.model_dump(exclude={"qkv_bias"}).items()]
+
+
+def ratio_of(hidden: int, width: int) -> float:
+    """The `mlp_ratio` by which blocks of `width` have `hidden` units: the whole part of the product, which the quotient,
+    as it is rounded, may miss by one."""
+    ratio = hidden / width
+    return ratio if int(width * ratio) == hidden else math.nextafter(ratio, math.inf)
+
+
+def exact(value: float) -> str:
+    """A number as a text that gives it back to the last bit: 4, 3.736111111111111"""
+    short = f"{value:.9g}"
+    return short if float(short) == value else repr(value)
 
 
 class Origin(Frozen):

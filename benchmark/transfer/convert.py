@@ -23,7 +23,7 @@ from benchmark.records.record import write_whole
 from benchmark.spec.contracts import Task
 from benchmark.spec.plural import counted
 from benchmark.spec.recipes import ModelShape
-from benchmark.spec.weightfile import NAME, BlockShape, Origin, read_origin
+from benchmark.spec.weightfile import NAME, BlockShape, Origin, exact, ratio_of, read_origin
 from benchmark.transfer.kinds import CLOSE, Kind, check_sizes, kind_of, place_norms, reasons
 from benchmark.transfer.namings import HEAD_NORM, Naming, detect, fault_of, index_of, rename
 from benchmark.transfer.published import files_of, read_sets, told_of
@@ -127,7 +127,7 @@ def convert_blocks(path: Path, *, num_heads: int | None = None, first: int | Non
         conversion.notes.append(f"taken: the first {first} of {depth} blocks")
         conversion.dropped += later
         renamed, depth = {name: tensor for name, tensor in renamed.items() if name not in set(later)}, first
-    conversion.blocks = BlockShape(embed_dim=width, depth=depth, num_heads=heads, mlp_ratio=sizes[1][0] / width)
+    conversion.blocks = BlockShape(embed_dim=width, depth=depth, num_heads=heads, mlp_ratio=ratio_of(sizes[1][0], width))
     with torch.device("meta"):
         blocks = build_blocks(width, depth, heads, conversion.blocks.mlp_ratio, qkv_bias=True)
     own = {f"blocks.{name}": tensor for name, tensor in blocks.state_dict().items()}
@@ -223,8 +223,8 @@ def _other_sizes(renamed: Mapping[str, Tensor], shape: ModelShape) -> str:
     if (others := _other_numbers(renamed)) or not alike:
         return others
     width, hidden, depth = min(proj)[0], min(fc1)[0], len({index_of(name) for name in renamed if name.startswith("blocks.")})
-    sizes = {"embed_dim": width, "depth": depth, "mlp_ratio": hidden / width}
-    options = [f"--set shape.{name}={value:.9g}" for name, value in sizes.items() if value != getattr(shape, name)]
+    sizes = {"embed_dim": width, "depth": depth, "mlp_ratio": ratio_of(hidden, width)}
+    options = [f"--set shape.{name}={exact(value)}" for name, value in sizes.items() if value != getattr(shape, name)]
     if width != shape.embed_dim:
         options.append("--set shape.num_heads=N, as many as it has")
     return (f", as it has {counted(depth, 'block')} of width {width}, and the model {shape.depth} of {shape.embed_dim} "

@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from benchmark.records.record import Record, write_whole
+from benchmark.spec.weightfile import exact
 
 OF_A_VIT = {"patch_embed.proj.weight", "pos_embed", "fc_norm.weight", "head.weight"}  # which pools patches
 
@@ -34,11 +35,11 @@ def how_to_load(record: Record, tensors: Mapping[str, Tensor], file: str) -> str
     timm's ViT makes them, or the head is another, its blocks alone."""
     shape = record.spec.shape
     sizes = [f"embed_dim={shape.embed_dim}", f"depth={shape.depth}", f"num_heads={shape.num_heads}",
-             f"mlp_ratio={shape.mlp_ratio:g}", f"qkv_bias={shape.qkv_bias}"]
+             f"mlp_ratio={exact(shape.mlp_ratio)}", f"qkv_bias={shape.qkv_bias}"]
     imports = ["from safetensors.torch import load_file", "from timm.models import VisionTransformer"]
     if shape.norm_eps is not None:
         imports = ["from functools import partial", *imports, "from torch.nn import LayerNorm"]
-        sizes.append(f"norm_layer=partial(LayerNorm, eps={shape.norm_eps:g})")
+        sizes.append(f"norm_layer=partial(LayerNorm, eps={exact(shape.norm_eps)})")
     patches = tensors.get("patch_embed.proj.weight")
     if tensors.keys() >= OF_A_VIT and patches is not None and patches.ndim == 4:
         whole = [f"img_size={shape.input_size}", f"patch_size={shape.patch_size}", f"in_chans={patches.shape[1]}",
