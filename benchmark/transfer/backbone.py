@@ -5,6 +5,8 @@ Shapes: B batch, D width of the ViT, C channels of the pyramid.
 
 from __future__ import annotations
 
+import argparse
+import math
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -22,16 +24,37 @@ STRIDES = (4, 8, 16, 32)
 def load_vit(path: Path, **changes: Any) -> nn.Module:
     """timm's ViT with the weights that `benchmark export` wrote, for images of any size; its head is left out.
 
-    `changes` go to timm's ViT-B/16. Raises `CheckpointError` where anything but a head or fixed positions is left over.
+    `changes` go to timm's ViT-B/16. Raises `CheckpointError` where anything but a head or fixed positions is left over, or of
+    another size.
     """
     model: nn.Module = timm.create_model("vit_base_patch16_224", num_classes=0, global_pool="", dynamic_img_size=True,
                                          dynamic_img_pad=True, **changes)
-    found = model.load_state_dict(read_weights(path), strict=False)
+    tensors, own = read_weights(path), model.state_dict()
+    other = next((name for name, tensor in own.items() if name in tensors and tensors[name].shape != tensor.shape), None)
+    if other is not None:
+        raise CheckpointError(f"weights {path} are no ViT-B/16, which is built here: {other} is {tuple(tensors[other].shape)}, "
+                              f"and {tuple(own[other].shape)} is wanted; export a run of the profile paper")
+    found = model.load_state_dict(tensors, strict=False)
     wrong = [f"missing {name}" for name in found.missing_keys if not name.startswith("norm.")]
     wrong += [f"left over {name}" for name in found.unexpected_keys if not name.startswith(("head.", "fc_norm."))]
     if wrong:
         raise CheckpointError(f"weights {path} are no ViT of this shape: {', '.join(wrong)}")
     return model
+
+
+def check_options(options: argparse.Namespace) -> torch.device:
+    """The device of an example; raises `ValueError` for one that is not here, and for numbers with which nothing is trained."""
+    for name in ("steps", "batch_size", "size", "depth", "classes"):
+        if getattr(options, name, 1) < 1:
+            raise ValueError(f"--{name.replace('_', '-')} {getattr(options, name)}: expected at least 1")
+    if not 0 < options.lr < math.inf:
+        raise ValueError(f"--lr {options.lr:g}: expected a number above 0")
+    try:
+        device = torch.device(options.device)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ValueError(f"--device {options.device} cannot be used here: {str(error).splitlines()[0]}") from error
+    return device
 
 
 def descend(model: nn.Module, losses: Callable[[], Tensor], steps: int, lr: float, weight_decay: float) -> list[float]:

@@ -26,11 +26,14 @@ from torchvision.ops import MultiScaleRoIAlign  # type: ignore[import-untyped]
 from benchmark.data.embedded import DataError
 from benchmark.data.listing import inside
 from benchmark.data.pictures import decode_picture
-from benchmark.transfer.backbone import STRIDES, Pyramid, descend, load_vit
+from benchmark.spec.plural import counted
+from benchmark.transfer.backbone import STRIDES, Pyramid, check_options, descend, load_vit
 
 
 class Coco:
-    """ROOT/annotations/instances_SPLIT.json and ROOT/SPLIT/*.jpg, with polygons; crowds (run lengths) are left out."""
+    """ROOT/annotations/instances_SPLIT.json and ROOT/SPLIT/*.jpg, with polygons. Left out, and counted, are objects without
+    one: crowds (run lengths), and those that are a box alone.
+    """
 
     def __init__(self, root: Path, split: str):
         path = root / "annotations" / f"instances_{split}.json"
@@ -39,11 +42,16 @@ class Coco:
             self.images: list[dict[str, Any]] = data["images"]
             self.categories = sorted(category["id"] for category in data["categories"])
             self.objects: dict[int, list[dict[str, Any]]] = {image["id"]: [] for image in self.images}
-            for each in data["annotations"]:
-                if not each.get("iscrowd") and isinstance(each["segmentation"], list) and min(each["bbox"][2:]) > 0:
-                    self.objects[each["image_id"]].append(each)
+            used = [each for each in data["annotations"] if not each.get("iscrowd") and min(each["bbox"][2:]) > 0
+                    and isinstance(each["segmentation"], list) and any(len(polygon) >= 6 for polygon in each["segmentation"])]
+            for each in used:
+                self.objects[each["image_id"]].append(each)
+            unknown = {each["category_id"] for each in used} - set(self.categories)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(f"{path} is no list of instances: {error}") from error
+        if unknown:
+            raise DataError(f"{path} has objects of the category {min(unknown)}, which is not among its categories")
+        self.num_left_out = len(data["annotations"]) - len(used)
         self.folder = root / split
 
     def __len__(self) -> int:
@@ -100,14 +108,14 @@ def train(model: nn.Module, data: Coco, steps: int, batch_size: int, lr: float, 
 
 
 @torch.inference_mode()
-def detect(model: MaskRCNN, data: Coco, device: torch.device) -> Iterator[dict[str, Any]]:
-    """What is found in every image, as rows of COCO's result format (boxes)."""
+def detect(model: MaskRCNN, data: Coco, categories: list[int], device: torch.device) -> Iterator[dict[str, Any]]:
+    """What is found in every image, as rows of COCO's result format (boxes); `categories` are those that were trained on."""
     model.eval()
     for index in range(len(data)):
         found = model([data[index][0].to(device)])[0]
         for box, label, score in zip(found["boxes"].tolist(), found["labels"].tolist(), found["scores"].tolist(), strict=True):
             x, y, right, low = box
-            yield {"image_id": data.images[index]["id"], "category_id": data.categories[label - 1], "score": score,
+            yield {"image_id": data.images[index]["id"], "category_id": categories[label - 1], "score": score,
                    "bbox": [x, y, right - x, low - y]}
 
 
@@ -127,17 +135,26 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     torch.manual_seed(0)
     try:
-        splits = {split: Coco(options.root, split) for split in ("train2017", "val2017")}
-        device = torch.device(options.device)
-        model = build(options.weights, len(splits["train2017"].categories), options.size, depth=options.depth).to(device)
-        losses = train(model, splits["train2017"], options.steps, options.batch_size, options.lr, device)
+        device = check_options(options)
+        if not options.out.parent.is_dir() or options.out.is_dir():
+            raise ValueError(f"--out {options.out}: expected a file in a folder that is there")
+        data, val = (Coco(options.root, split) for split in ("train2017", "val2017"))
+        if lacking := sorted(set(val.categories) - set(data.categories)):
+            raise DataError(f"val2017 has categories that train2017 has not, first {lacking[0]}; list the same in both")
+        if data.num_left_out:
+            print(f"left out: {counted(data.num_left_out, 'object')} of train2017 without a polygon")
+        model = build(options.weights, len(data.categories), options.size, depth=options.depth).to(device)
+        losses = train(model, data, options.steps, options.batch_size, options.lr, device)
         print(f"loss {losses[0]:.3f} at the first step, {losses[-1]:.3f} at the last of {len(losses)}")
-        rows = list(detect(model, splits["val2017"], device))
-    except ValueError as error:
+        rows = list(detect(model, val, data.categories, device))
+        options.out.write_text(json.dumps(rows), encoding="utf-8")
+    except (ValueError, ArithmeticError) as error:
         print(f"detection: {error}")
         return 2
-    options.out.write_text(json.dumps(rows), encoding="utf-8")
-    print(f"{len(rows)} detections in {len(splits['val2017'])} images written to {options.out}")
+    except OSError as error:
+        print(f"detection: {error.filename} cannot be read or written ({error.strerror})")
+        return 2
+    print(f"{len(rows)} detections in {len(val)} images written to {options.out}")
     return 0
 
 

@@ -22,19 +22,25 @@ from torch.nn import functional
 from benchmark.data.augment import IMAGENET_MEAN, IMAGENET_STD
 from benchmark.data.embedded import DataError
 from benchmark.data.pictures import decode_picture
-from benchmark.transfer.backbone import Pyramid, descend, load_vit
+from benchmark.transfer.backbone import Pyramid, check_options, descend, load_vit
 
-IGNORED = 255  # in our targets; 0 in ADE20K's files, whose classes begin at 1
+IGNORED = 2**16  # in our targets, where no class of a file has it; 0 in ADE20K's files, whose classes begin at 1
+VOID = 255  # likewise, in files of 8 bits
+NUMBERS = {"1", "L", "P", "I", "I;16"}  # modes of pictures that have a number a pixel
+PICTURES = {".jpg", ".jpeg", ".png"}
 
 
 class Ade:
-    """ROOT/images/SPLIT/*.jpg and ROOT/annotations/SPLIT/*.png, whose 0 is "other" and is not judged."""
+    """ROOT/images/SPLIT/*.jpg and ROOT/annotations/SPLIT/*.png, whose 0 is "other" and is not judged, as 255 is of 8 bits.
 
-    def __init__(self, root: Path, split: str, size: int):
-        self.images = sorted((root / "images" / split).glob("*.jpg"))
-        self.annotations, self.size = root / "annotations" / split, size
+    `num_classes`: how many there may be.
+    """
+
+    def __init__(self, root: Path, split: str, size: int, num_classes: int | None = None):
+        self.images = sorted(path for path in (root / "images" / split).glob("*") if path.suffix.lower() in PICTURES)
+        self.annotations, self.size, self.num_classes = root / "annotations" / split, size, num_classes
         if not self.images:
-            raise DataError(f"{root / 'images' / split} has no picture")
+            raise DataError(f"{root / 'images' / split} has no picture (.jpg or .png)")
         missing = [path.stem for path in self.images if not (self.annotations / f"{path.stem}.png").is_file()]
         if missing:
             raise DataError(f"{self.annotations} lacks {len(missing)} annotations, {missing[0]}.png first")
@@ -43,16 +49,23 @@ class Ade:
         return len(self.images)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        """(3, S, S) normalised, (S, S) classes from 0 or `IGNORED`"""
+        """(3, S, S) normalised, (S, S) classes from 0 or `IGNORED`; raises `DataError`."""
         path = self.images[index]
+        place = self.annotations / f"{path.stem}.png"
         x = np.asarray(decode_picture(path).resize((self.size, self.size), Image.Resampling.BILINEAR))
         try:
-            with Image.open(self.annotations / f"{path.stem}.png") as labels:
+            with Image.open(place) as labels:
+                mode = labels.mode
                 y = np.asarray(labels.resize((self.size, self.size), Image.Resampling.NEAREST)).astype(np.int64)
         except OSError as error:
             raise DataError(f"annotation of {path} cannot be read: {error}") from error
+        if mode not in NUMBERS:
+            raise DataError(f"annotation {place} has colours ({mode}), and the number of a class in every pixel is wanted")
+        y = np.where((y == 0) | ((y == VOID) & (mode in {"L", "P"})), IGNORED, y - 1)
+        if self.num_classes is not None and (largest := y.max(where=y != IGNORED, initial=0)) >= self.num_classes:
+            raise DataError(f"annotation {place} has the class {largest + 1}, where {self.num_classes} are said (--classes)")
         normalised = (torch.from_numpy(x.copy()).float() / 255 - torch.tensor(IMAGENET_MEAN)) / torch.tensor(IMAGENET_STD)
-        return normalised.movedim(-1, 0), torch.from_numpy(np.where(y == 0, IGNORED, y - 1))
+        return normalised.movedim(-1, 0), torch.from_numpy(y)
 
 
 class Segmenter(nn.Module):
@@ -81,14 +94,17 @@ def train(model: Segmenter, data: Ade, steps: int, batch_size: int, lr: float, d
     def loss() -> Tensor:
         samples = [data[int(index)] for index in random.integers(len(data), size=batch_size)]
         x, y = (torch.stack(part).to(device) for part in zip(*samples, strict=True))
-        return functional.cross_entropy(model(x), y, ignore_index=IGNORED)
+        summed = functional.cross_entropy(model(x), y, ignore_index=IGNORED, reduction="sum")
+        return summed / (y != IGNORED).sum().clamp(min=1)  # of pictures that are all "other", 0
 
     return descend(model, loss, steps, lr, weight_decay=0.05)
 
 
 @torch.inference_mode()
 def mean_iou(model: Segmenter, data: Ade, num_classes: int, device: torch.device) -> float:
-    """Percent, over the classes that occur in truth or prediction, pixels of all images together."""
+    """Percent, over the classes that occur in truth or prediction, pixels of all images together. Raises `DataError` where none
+    is judged.
+    """
     model.eval()
     confusion = torch.zeros(num_classes, num_classes, dtype=torch.int64)
     for index in range(len(data)):
@@ -96,6 +112,8 @@ def mean_iou(model: Segmenter, data: Ade, num_classes: int, device: torch.device
         predicted = model(x[None].to(device)).argmax(1)[0].cpu()
         judged = y != IGNORED
         confusion += torch.bincount(y[judged] * num_classes + predicted[judged], minlength=num_classes**2).view(num_classes, -1)
+    if not confusion.any():
+        raise DataError(f"no pixel of {data.annotations} has a class")
     union = confusion.sum(0) + confusion.sum(1) - confusion.diag()
     return 100 * (confusion.diag()[union > 0] / union[union > 0]).mean().item()
 
@@ -116,14 +134,14 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     torch.manual_seed(0)
     try:
-        splits = {split: Ade(options.root, split, options.size) for split in ("training", "validation")}
-        device = torch.device(options.device)
+        device = check_options(options)
+        splits = {split: Ade(options.root, split, options.size, options.classes) for split in ("training", "validation")}
         model = Segmenter(options.weights, options.classes, depth=options.depth).to(device)
         losses = train(model, splits["training"], options.steps, options.batch_size, options.lr, device)
         print(f"loss {losses[0]:.3f} at the first step, {losses[-1]:.3f} at the last of {len(losses)}")
         value = mean_iou(model, splits["validation"], options.classes, device)
         print(f"mean IoU {value:.2f} % of {len(splits['validation'])} images")
-    except ValueError as error:
+    except (ValueError, ArithmeticError) as error:
         print(f"segmentation: {error}")
         return 2
     return 0
