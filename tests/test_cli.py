@@ -32,6 +32,7 @@ from benchmark.cli.main import SELDOM, main
 from benchmark.data import embedded
 from benchmark.model.weights import read_weights, save_tensors
 from benchmark.plan.fit import set_otherwise
+from benchmark.plan.overrides import named_fields
 from benchmark.plan.plugins import check_names
 from benchmark.plan.variants import load_variants
 from benchmark.provenance.code import used_code
@@ -750,7 +751,11 @@ def lines_of(capsys, *arguments: str) -> str:
     ("a.toml", 'matrix = "smoke"\ntarget = ["imagenet"]\naux = "audio"\narm = "m2pt"\nset = ["recipe.lr=1e-3", '
                '"arm.layers=attn.qkv"]\nallow-missing = false\n'),
     ("a.toml", '\ufeffmatrix = "smoke"\ntarget = "imagenet"\naux = "audio"\narm = "m2pt"\n'  # as editors of Windows save it
-               'set = ["recipe.lr=1e-3", "arm.layers=attn.qkv"]\n')])
+               'set = ["recipe.lr=1e-3", "arm.layers=attn.qkv"]\n'),
+    ("a.toml", 'matrix = "smoke"\ntarget = "imagenet"\naux = "audio"\narm = "m2pt"\n[set]\nrecipe.lr = 1e-3\n'
+               'arm.layers = ["attn.qkv"]\n'),
+    ("a.yaml", "matrix: smoke\ntarget: imagenet\naux: audio\narm: m2pt\nset:\n  recipe:\n    lr: 1e-3\n  arm:\n"
+               "    layers: [attn.qkv]\n")])
 def test_options_come_from_a_file_and_what_is_typed_wins(name, text, tmp_path, capsys):
     file, results = tmp_path / name, ["--results", str(tmp_path / "r")]
     file.write_text(text, encoding="utf-8")
@@ -786,6 +791,25 @@ def test_a_file_of_options_that_does_not_fit_is_refused(name, text, said, refuse
     line = refused("run", "--config", str(tmp_path / name))
     assert said in line
     assert str(tmp_path / name) in line
+
+
+@pytest.mark.parametrize(("values", "named"), [
+    ({"recipe.lr": 1, "shape.patch_size": [8, 8]}, {"recipe.lr": 1, "shape.patch_size": [8, 8]}),
+    ({"recipe": {"lr": 1, "augment": {"crop": 0.5}}}, {"recipe.lr": 1, "recipe.augment.crop": 0.5}),
+    ({"imagenet": {"recipe": {"lr": 1}}, "imagenet.recipe": {"epochs": 2}},
+     {"imagenet.recipe.lr": 1, "imagenet.recipe.epochs": 2}),
+    ({"recipe.augment": {"crop": 0.5}}, {"recipe.augment": {"crop": 0.5}})],
+    ids=["with dots", "in one another", "of a task", "a whole value"])
+def test_names_in_one_another_are_one_as_far_as_a_field_is_not_named(values, named):
+    assert dict(named_fields(values)) == named
+
+
+@pytest.mark.parametrize(("name", "text"), [("a.yaml", "set: {recipe.lr: 2024-01-31}"),
+                                            ("a.toml", "set.recipe.lr = 2024-01-31")])
+def test_a_date_is_refused_by_the_field_that_it_is_given_to(name, text, refused, tmp_path):
+    (tmp_path / name).write_text(text)
+    line = refused("run", "--dry-run", "--config", str(tmp_path / name))
+    assert "--set recipe.lr: expected a number, not '2024-01-31'" in line
 
 
 def test_what_is_typed_wins_over_what_excludes_it(tmp_path):

@@ -279,6 +279,9 @@ def test_resources_are_read_and_what_does_not_fit_is_refused():
     found = parse_resources(["partition=gpu,time=20h", "gpus=h100:8,nice=100"])
     assert (found.minutes, found.gpus) == (1200, 8)
     assert (found.named, found.others) == ({"partition": "gpu", "gpus": "h100:8"}, {"nice": "100"})
+    found = parse_resources(["partition=gpu,long,time=20h,exclude=n1,m[3,5-7]", "mail-type=BEGIN,END"])
+    assert found.named == {"partition": "gpu,long", "exclude": "n1,m[3,5-7]"}
+    assert (found.others, found.minutes) == ({"mail-type": "BEGIN,END"}, 1200)
     times = {"90m": 90, "20h": 1200, "2d": 2880, "90": 90, "30:00": 30, "90:00": 90, "30:01": 31, "0:30": 1, "20:00:00": 1200,
              "00:00:30": 1, "1-12": 2160, "0-1": 60, "1-02:00": 1560, "1-02:03:04": 1564}  # as the page of sbatch has them
     assert {text: parse_resources([f"time={text}"]).minutes for text in times} == times
@@ -293,6 +296,8 @@ def test_resources_are_read_and_what_does_not_fit_is_refused():
     (["--executor", "slurm", "--slurm", "time=1:2:3:4"], "or as sbatch takes it: MINUTES:SECONDS"),
     (["--executor", "slurm", "--slurm", "time=0"], "expected at least a minute"),
     (["--executor", "slurm", "--slurm", "time"], "expected NAME=VALUE"),
+    (["--executor", "slurm", "--slurm", "time=1h,2h"], "--slurm 2h: expected NAME=VALUE"),
+    (["--executor", "slurm", "--slurm", "partition=gpu", "--slurm", "time"], "--slurm time: expected NAME=VALUE"),
     (["--executor", "slurm", "--slurm", "time=1h,time=2h"], "--slurm time is given twice"),
     (["--executor", "slurm", "--slurm", "time=1h,array=0-3"], "are set by the suite itself"),
     (["--executor", "slurm", "--slurm", "time=1h,gpus=all"], "--slurm gpus=all: expected a number"),

@@ -32,6 +32,7 @@ def plan(tmp_path: Path, text: str | bytes, capsys) -> tuple[int, str]:
     ("seeds: [0, 1]\n" + GROUP, "6 runs"), ("seeds: 3\n" + GROUP, "3:missing"), ("seeds: 0-1\n" + GROUP, "6 runs"),
     ('seeds: "0, 1"\n' + GROUP, "6 runs"), ("seeds: [0-1, 4]\n" + GROUP, "4:missing"),
     (GROUP + "  set: {recipe.lr: 0.001}\n", "9 runs"), (GROUP + "  set: [recipe.lr=1e-3]\n", "9 runs"),
+    (GROUP + "  set: {recipe: {lr: 0.001}, imagenet: {recipe: {augment: {crop: 0.5}}}}\n", "9 runs"),
     (GROUP + "  options:\n  - {}\n  - {scale_init: 1e-4}\n", "[scale_init=0.0001]"),
     (GROUP + "  options:\n  - {train_scale: no}\n", "[train_scale=False]"),
     (GROUP + "  options:\n  - {layers: attn.qkv}\n", "[layers=attn.qkv]"),
@@ -97,7 +98,7 @@ def test_what_does_not_fit_a_matrix_is_said_in_the_words_of_its_file(text, said,
     ("{recipe.lr: 2024-01-01}", "recipe.lr: expected a number, not '2024-01-01'"),
     ("{recipe.lr: true}", "recipe.lr: expected a number, where true or false is given"),
     ("{recipe.augment.x.y: 1}", "recipe.augment.x.y: x has no named parts"),
-    ("{recipe: {lr: 1}}", "expected [TASK.]SCOPE.FIELD=VALUE; name a field of it, too, as in recipe.epochs"),
+    ("{recipe: 1}", "expected [TASK.]SCOPE.FIELD=VALUE; name a field of it, too, as in recipe.epochs"),
     ("[recipe.lr]", "recipe.lr: expected [TASK.]SCOPE.FIELD=VALUE; the value is missing, as in recipe.lr=VALUE"),
     ("{arm.scale_int: 1}", "arm.scale_int changes nothing in this matrix")])
 def test_a_value_of_a_file_is_refused_with_the_group_that_it_stands_in(given, said, tmp_path, capsys):

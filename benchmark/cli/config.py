@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmark.cli.parsing import Parser
 from benchmark.plan.names import nearest
-from benchmark.plan.overrides import seeds_as_text
+from benchmark.plan.overrides import named_fields, seeds_as_text
 from benchmark.spec.yamlfile import read_yaml
 
 OPTION = "--config"
@@ -79,7 +79,7 @@ def _arguments(key: str, value: Any, command: Parser, file: Path) -> Iterator[st
         yield from [name] if value else []
         return
     if isinstance(value, Mapping):  # of --set and --slurm
-        value = [f"{field}={_text(item)}" for field, item in value.items()]
+        value = [f"{field}={_text(item)}" for field, item in (named_fields(value) if name == "--set" else value.items())]
     several = isinstance(options[name], argparse._AppendAction)
     if name == "--seeds":
         value = seeds_as_text(value)  # as a matrix's file may have them
@@ -92,7 +92,7 @@ def _arguments(key: str, value: Any, command: Parser, file: Path) -> Iterator[st
 
 
 def _text(item: Any) -> str:
-    return item if isinstance(item, str) else json.dumps(item)
+    return item if isinstance(item, str) else json.dumps(item, default=str)  # of a date, say, what its field then refuses
 
 
 def _without(typed: Sequence[str]) -> list[str]:

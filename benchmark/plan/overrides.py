@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import typing
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +44,25 @@ def parse_override(text: str, tasks: Iterable[str], may_fit_nothing: bool = Fals
     except (ValueError, RecursionError):  # no JSON, or a number of more digits than Python reads
         value = raw
     return Override(f"{place} {key}", task, parts[0], tuple(parts[1:]), value, may_fit_nothing)
+
+
+def named_fields(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Names and values of `--set` as a file has them. Names in one another are one with dots, as TOML reads `recipe.lr = 0.1`:
+    {"recipe": {"lr": 0.1}} is "recipe.lr". What a whole name of a field has, such as "recipe.augment", is its value."""
+    for name, value in values.items():
+        parts = name.split(".") if isinstance(name, str) else []
+        if isinstance(value, Mapping) and value and parts and not any(part in SCOPES for part in parts[:-1]):
+            yield from ((f"{name}.{inner}", item) for inner, item in _leaves(value))
+        else:
+            yield name, value
+
+
+def _leaves(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from ((f"{name}.{inner}", item) for inner, item in _leaves(value))
+        else:
+            yield name, value
 
 
 def scope_hint(text: str, parts: Sequence[str]) -> str:

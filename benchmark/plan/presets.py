@@ -12,7 +12,7 @@ from pydantic import Field, PrivateAttr, ValidationError, field_validator
 
 from benchmark.plan.matrix import Cell, Plan, Planner, join_plans, pretraining_tasks
 from benchmark.plan.names import nearest, pick
-from benchmark.plan.overrides import Override, as_field, check_number, parse_override, seeds_as_text
+from benchmark.plan.overrides import Override, as_field, check_number, named_fields, parse_override, seeds_as_text
 from benchmark.spec.contracts import Arm, Task
 from benchmark.spec.recipes import SETTINGS, Frozen, Setting
 
@@ -31,7 +31,8 @@ class Group(Frozen):
     @classmethod
     def _set_by_name(cls, value: Any) -> Any:
         """Names with values say the same as a list of texts."""
-        return [f"{key}={json.dumps(item, default=str)}" for key, item in value.items()] if isinstance(value, dict) else value
+        return ([f"{key}={json.dumps(item, default=str)}" for key, item in named_fields(value)] if isinstance(value, dict)
+                else value)
 
     @field_validator("arms", "targets", "auxiliaries")
     @classmethod

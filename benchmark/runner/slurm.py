@@ -39,6 +39,7 @@ SIGNAL_S = 120  # before its time is over a job is told to save
 MOST_TIMEOUTS = 1000  # that a job may go on from, each time some steps further
 NAMED = {"partition": "partition", "account": "account", "qos": "qos", "constraint": "constraint", "gpus": "gpus_per_node",
          "cpus": "cpus_per_task", "mem": "mem", "exclude": "exclude", "gres": "gres", "comment": "comment"}
+LISTS = {"partition", "exclude", "nodelist", "gres", "licenses", "reservation", "mail-type", "mail-user"}  # have commas in them
 Call = Callable[[Path, int], Callable[[], object]]  # what job `index` of the array in a folder is to call
 Unit = tuple[str, ...]  # run ids of one job
 
@@ -59,10 +60,17 @@ class Resources:
 
 
 def parse_resources(texts: Iterable[str]) -> Resources:
-    """From "partition=gpu,time=20h,gpus=8"; raises `ValueError`."""
+    """From "partition=gpu,time=20h,gpus=8", where what is no NAME=VALUE is part of a list: exclude=n1,n2. Raises
+    `ValueError`.
+    """
     given: dict[str, str] = {}
-    for part in (part for text in texts for part in text.split(",") if part):
+    last = ""
+    for number, part in ((number, part) for text in texts for number, part in enumerate(text.split(",")) if part):
         key, equals, value = part.partition("=")
+        if not equals and number and last in LISTS:
+            given[last] += f",{part}"
+            continue
+        last = key
         if not equals or not value or not re.fullmatch(r"[a-z][a-z-]*", key):
             raise ValueError(f"--slurm {part}: expected NAME=VALUE, such as partition=gpu,time=20h,gpus=8")
         if key in given:
