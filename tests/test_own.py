@@ -613,6 +613,7 @@ def test_a_run_of_an_arm_that_says_otherwise_than_is_asked_is_refused_in_one_lin
     ('("pretrained",)', '"pretrained"', "settings is 'pretrained'; make it a tuple of one or more of pretrained, fix, scratch"),
     ('("pretrained",)', '("pretraned",)', "settings is ('pretraned',); make it a tuple"),
     ('("pretrained",)', "()", "settings is (); make it a tuple"),
+    ("summary: ClassVar[str] =", "summary_of_it: ClassVar[str] =", "summary is not there; give the class one, such as"),
     ("uses_auxiliary: ClassVar[bool] = True", "uses_auxiliary = 'no'", "uses_auxiliary is 'no'; make it True or False"),
     ("is_method: ClassVar[bool] = True", "rivals = 'random-norm'",
      "rivals is 'random-norm'; make it a tuple of names of arms"),
@@ -631,6 +632,50 @@ def test_a_file_of_an_arm_that_cannot_be_loaded_is_refused_in_one_line(before, a
     (line,) = capsys.readouterr().err.splitlines()
     assert said in line
     sys.modules.pop("my_arm", None)
+
+
+@pytest.mark.parametrize(("before", "after", "said"), [
+    ('name, summary, modality = "own-spoiled", "one line, as `benchmark list tasks` shows it", "own_spoiled_signal"',
+     'name, modality = "own-spoiled", "own_spoiled_signal"', "summary is not there; give the class one, such as summary = '"),
+    ('    metrics = (Metric("top1"), Metric("top5"))', "", "metrics is not there; give the class one, such as metrics ="),
+    ('    sources = frozenset({"generated"})', "", "sources is not there; give the class one"),
+    ('    profiles = {"tiny": TINY}', "", "profiles is not there; give the class one"),
+    ('{"tiny": TINY}', "[TINY]", "profiles is [NamedProfile(data_sets="),
+    ('data_sets=("own-spoiled",)', 'data_sets="own"', "data_sets of the profile tiny is 'own'; make it a tuple of names"),
+    ("num_classes=4,", "num_classes=4, smoke_limit=0,", "smoke_limit of the profile tiny is 0; make it a whole number, 1 or"),
+    ("chance=25.0", "chance='25'", "chance of the profile tiny is '25'; make it a number in the unit of the first metric"),
+    ("shape=ModelShape(", "shape=dict(", "shape of the profile tiny is {'embed_dim': 96, "),
+    ('{"pretrained": TRAIN, ', '{"finetune": TRAIN, ', "make it a dict of TrainRecipe by setting, some of pretrained, fix, "),
+    ("pretrain=PretrainRecipe(epochs=2, batch_size=32, lr=1e-3, warmup_epochs=1)", "pretrain=TRAIN",
+     "pretrain of the profile tiny is TrainRecipe(epochs=12, "),
+    ("chance=25.0", "chance=nn.functional", "chance of the profile tiny is <module 'torch.nn.functional' from ")])
+def test_a_task_that_does_not_say_what_is_read_is_refused_in_one_line_by_every_command(before, after, said, tmp_path, capsys):
+    file = spoiled(tmp_path, before, after)
+    capsys.readouterr()
+    for command in (["info", "own-spoiled"], ["list"], ["run", "--dry-run", "-t", "own-spoiled"], ["check", "own-spoiled"]):
+        assert main([*command, "--plugins", str(file)]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith(f"benchmark: plugin {file}: ")
+        assert said in line
+
+
+def test_a_task_whose_pretraining_is_anothers_needs_none_of_its_own(tmp_path, capsys):
+    file = spoiled(tmp_path, "pretrain=PretrainRecipe(epochs=2, batch_size=32, lr=1e-3, warmup_epochs=1)", "pretrain=None")
+    file.write_text(file.read_text().replace("    sources =", '    pretrained_by = "imagenet"\n    sources ='))
+    assert main(["info", "own-spoiled", "--plugins", str(file)]) == 0
+    assert "pretrained by imagenet" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("returned", "said"), [
+    ("'ab' * 32", "data_digests() returned abab"), ("None", "data_digests() returned None"),
+    ("{'own': 3}", "data_digests() returned {'own': 3}; return a dict of SHA-256 by name, both texts")])
+def test_digests_of_data_that_are_none_are_refused_in_one_line(returned, said, tmp_path, capsys):
+    file = spoiled(tmp_path, 'return {"own-spoiled": hashlib.sha256(data).hexdigest()}', f"return {returned}")
+    capsys.readouterr()
+    assert main(["run", "--dry-run", "--matrix", "smoke", "-t", "own-spoiled", "-x", "audio", "--plugins", str(file)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("benchmark: task own-spoiled: ")
+    assert said in line
 
 
 @pytest.mark.parametrize("name", [name for name, arm in load_registry()[1].items() if not arm.is_baseline])

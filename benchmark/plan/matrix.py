@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from benchmark.plan.given import Published, file_digest, given_weights, published_files
 from benchmark.plan.names import nearest
 from benchmark.plan.overrides import Override, as_field, check_number
-from benchmark.plan.plugins import by_role, check_draws, modules_of
+from benchmark.plan.plugins import Unfit, by_role, check_digests, check_draws, modules_of
 from benchmark.provenance.code import own_files
 from benchmark.provenance.packages import code_with_packages, own_packages
 from benchmark.spec.contracts import Arm, ProfileSpec, Start, Task, Trained
@@ -226,7 +226,9 @@ class Planner:
 
     def _data(self, task: Task) -> dict[str, str]:
         try:
-            return task.data_digests(self.profile)
+            return check_digests(task, task.data_digests(self.profile))
+        except Unfit:
+            raise
         except ValueError as error:
             said = with_task(str(error), task.name)
             if self.unprepared is None:

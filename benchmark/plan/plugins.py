@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
 
+from benchmark.plan.declared import check_needed, check_profiles
 from benchmark.plan.given import FOREIGN
 from benchmark.provenance.code import PACKAGES, parsed, top_names
 from benchmark.spec.contracts import Arm, Start, Task, Trained
@@ -60,8 +61,11 @@ def extend(tasks: Mapping[str, Task], arms: Mapping[str, Arm],
             raise ValueError(f"plugin {place}: an object of {type(value).__name__} is neither a Task nor an Arm; let the class "
                              "inherit from one of benchmark.spec.contracts")
         check_names(value, place)
+        check_needed(value, place)
         if isinstance(value, Arm):
             check_facts(value, place)
+        else:
+            check_profiles(value, place)
         if value.name in (tasks if isinstance(value, Task) else arms):
             raise ValueError(f"plugin {value.name!r}: there is one of this name already")
         _MADE_IN[_kind(value), value.name] = module
@@ -142,6 +146,14 @@ def by_role(arm: Arm, kind: type[Origin], method: str, found: Mapping[str, Origi
             isinstance(one, Trained) and not isinstance(one.arm, Arm) for one in found.values()):
         wanted = "Start(modality, seed)" if kind is Start else "Trained(arm, setting, seed), the arm an object and no name,"
         raise Unfit(f"arm {arm.name}: {method}() returned {str(found)[:80]}; return a dict of {wanted} by role, or {{}}")
+    return found
+
+
+def check_digests(task: Task, found: dict[str, str]) -> dict[str, str]:
+    """What `data_digests` of a task gave back; raises `Unfit` where it is something else than is asked."""
+    if not isinstance(found, dict) or not all(isinstance(part, str) for pair in found.items() for part in pair):
+        raise Unfit(f"task {task.name}: data_digests() returned {str(found)[:80]}; return a dict of SHA-256 by name, both "
+                    "texts")
     return found
 
 

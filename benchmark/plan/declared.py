@@ -1,0 +1,61 @@
+"""What a task or an arm of a user's own says of itself in; what is lacking, or of another type than is read, out. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from numbers import Integral, Real
+from typing import Any
+
+from benchmark.spec.contracts import Arm, ProfileSpec, Task
+from benchmark.spec.recipes import SETTINGS, ModelShape, PretrainRecipe, TrainRecipe
+
+NEEDED = {  # without a default in the class: an example of each
+    Arm: {"summary": "'what it does, in one line'", "source": "'the section of a paper, or why this control exists'"},
+    Task: {"summary": "'what it is, in one line'", "metrics": "(Metric('top1'),)", "sources": "frozenset({'generated'})",
+           "profiles": "{'tiny': ProfileSpec(...)}"}}
+Fits = Callable[[Any], bool]
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is not bool and isinstance(value, Integral) and int(value) > 0
+
+
+def _are_recipes(value: object) -> bool:
+    return isinstance(value, Mapping) and bool(value) and all(
+        setting in SETTINGS and isinstance(recipe, TrainRecipe) for setting, recipe in value.items())
+
+
+PROFILE: dict[str, tuple[Fits, str]] = {  # of fields: what fits, in code and in words
+    "data_sets": (lambda value: isinstance(value, tuple | list) and all(isinstance(one, str) for one in value),
+                  "a tuple of names, such as ('mine',)"),
+    "num_classes": (_is_count, "a whole number, 1 or more"),
+    "chance": (lambda value: value is None or (isinstance(value, Real) and not isinstance(value, bool)),
+               "a number in the unit of the first metric, or None"),
+    "shape": (lambda value: isinstance(value, ModelShape), "a ModelShape"),
+    "train": (_are_recipes, f"a dict of TrainRecipe by setting, some of {', '.join(SETTINGS)}"),
+    "smoke_limit": (_is_count, "a whole number, 1 or more"),
+    "reader": (lambda value: isinstance(value, str), "the name of a module, or ''")}
+
+
+def check_needed(value: Task | Arm, place: str) -> None:
+    """Raises `ValueError` for what must be said and is not, and for a summary that is no text."""
+    for name, example in NEEDED[Task if isinstance(value, Task) else Arm].items():
+        if getattr(value, name, None) is None:
+            raise ValueError(f"plugin {place}: {name} is not there; give the class one, such as {name} = {example}")
+    if not isinstance(summary := getattr(value, "summary", None), str):
+        raise ValueError(f"plugin {place}: summary is {str(summary)[:80]}; make it a text of one line")
+
+
+def check_profiles(task: Task, place: str) -> None:
+    """Raises `ValueError` where profiles are not what is read: everything that plans, shows and trains a task begins there."""
+    profiles: object = task.profiles
+    if not isinstance(profiles, Mapping) or not profiles or not all(
+            isinstance(name, str) and isinstance(spec, ProfileSpec) for name, spec in profiles.items()):
+        raise ValueError(f"plugin {place}: profiles is {str(profiles)[:80]}; make it a dict of ProfileSpec by name, such as "
+                         "{'tiny': ProfileSpec(...)}")
+    own = {} if task.pretrained_by else {  # of which that of the other is read
+        "pretrain": (lambda value: isinstance(value, PretrainRecipe), "a PretrainRecipe")}
+    for name, spec in profiles.items():
+        for field, (fits, wanted) in (PROFILE | own).items():
+            if not fits(given := getattr(spec, field)):
+                raise ValueError(f"plugin {place}: {field} of the profile {name} is {repr(given)[:80]}; make it {wanted}")
