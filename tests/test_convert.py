@@ -290,6 +290,19 @@ def test_floats_of_any_size_are_read(kind, suffix, tmp_path):
         assert torch.equal(made[name], state[name].float())
 
 
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float8_e4m3fn])
+def test_queries_keys_and_values_of_other_floats_than_each_other_become_one(kind, tmp_path):
+    """As where some layers of a model were made small, and others left"""
+    state = hugging_face("vit", "file")
+    start = "vit.encoder.layer.1.attention.attention."
+    state |= {f"{start}{name}.weight": state[f"{start}{name}.weight"].to(dtype)
+              for name, dtype in (("query", torch.float16), ("key", kind))}
+    save_file(state, tmp_path / "model.safetensors")
+    made = convert(tmp_path / "model.safetensors", TASKS["imagenet"], shape_of("imagenet")).tensors
+    expected = torch.cat([state[f"{start}{name}.weight"].float() for name in ("query", "key", "value")])
+    assert torch.equal(made["blocks.1.attn.qkv.weight"], expected)
+
+
 @pytest.mark.parametrize("held", [r"fc1|decoder", r"blocks\.0\."], ids=("odds and ends", "the first block, whole"))
 def test_one_part_of_several_is_told_so(held, tmp_path):
     """Also one that ends after a whole block, which would be taken for a model of fewer"""

@@ -261,6 +261,8 @@ def _joined(tensors: dict[str, Tensor], reshaped: list[str]) -> dict[str, Tensor
             there = [name for name in names if name in tensors]
             of_one_kind = len({(tensors[name].is_floating_point(), tensors[name].shape[1:]) for name in there}) == 1
             if of_one_kind and (part == "bias" or len(there) == len(names)):
+                if len({tensors[name].dtype for name in there}) > 1:  # numbers of 8 bits join with no others
+                    tensors |= {name: tensors[name].float() for name in there}
                 like = tensors[there[0]]
                 tensors[f"{start}attn.qkv.{part}"] = torch.cat(
                     [tensors.pop(name, torch.zeros_like(like)) for name in names])
