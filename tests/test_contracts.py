@@ -16,7 +16,7 @@ from baselines.kin import KIN
 from benchmark.data.seeds import SampleRandom, generator
 from benchmark.model.connect import linear_layers
 from benchmark.model.mae import MaskedAutoencoder
-from benchmark.model.weights import export_weights, load_blocks, load_encoder, read_weights, save_weights
+from benchmark.model.weights import CheckpointError, export_weights, load_blocks, load_encoder, read_weights, save_weights
 from benchmark.plan.matrix import Cell, Plan, Planner, pretraining_tasks
 from benchmark.plan.overrides import parse_override
 from benchmark.records.record import Record
@@ -28,6 +28,7 @@ from benchmark.train.evaluate import evaluate, scores
 from benchmark.train.execute import execute
 from benchmark.train.optim import autocast
 from benchmark.train.setup import build_autoencoder, build_model, load_inputs, load_splits, place
+from benchmark.transfer.convert import convert, convert_blocks
 from benchmark.transfer.exported import export
 from tasks import TASKS
 
@@ -134,6 +135,21 @@ def test_exported_blocks_of_a_ratio_with_many_digits_are_loaded_by_their_call(tm
     names: dict[str, Any] = {}
     exec(export(make_record(spec), tmp_path / "own.safetensors", tmp_path / "out.safetensors"), names)
     assert names["model"].blocks[0].mlp.fc1.out_features == 512
+
+
+def test_exported_weights_say_themselves_how_many_heads_they_have(tmp_path):
+    """Which no weight tells: with others the same blocks compute something else."""
+    task = TASKS["imagenet"]
+    spec = plan_of(task, ARMS["scratch"], "scratch").specs[-1]
+    shape = spec.shape.model_copy(update={"num_heads": 6})
+    spec = spec.model_copy(update={"shape": shape})
+    export_weights(build_model(spec, task), tmp_path / "own.safetensors")
+    export(make_record(spec), tmp_path / "own.safetensors", tmp_path / "out.safetensors")
+    with pytest.raises(CheckpointError, match=r"has 6 attention heads, and the model 3: --set shape\.num_heads=6"):
+        convert(tmp_path / "out.safetensors", task, task.profiles["tiny"].shape)
+    for found in (convert(tmp_path / "out.safetensors", task, shape), convert_blocks(tmp_path / "out.safetensors")):
+        assert found.blocks.num_heads == 6
+        assert not [note for note in found.notes if "heads" in note or "taken as a plain" in note]
 
 
 @every_task

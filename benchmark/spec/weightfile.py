@@ -94,3 +94,17 @@ def read_origin(path: Path) -> Origin | None:
     except ValidationError as error:
         raise ValueError(f"weights {path} say of themselves what is not understood ({error.errors()[0]['msg']}); write them "
                          "anew with benchmark convert") from error
+
+
+@functools.lru_cache
+def read_exported(path: Path) -> ModelShape | None:
+    """The sizes of a model, as `benchmark export` writes them beside its weights; None for any other file. Raises `ValueError`
+    where it cannot be read.
+    """
+    held = (read_head(path) or {}).get("__metadata__")
+    if not isinstance(held, dict) or not {"run", "shape", "load"} <= held.keys():
+        return None
+    try:
+        return ModelShape.model_validate_json(held["shape"])
+    except ValidationError:
+        return None

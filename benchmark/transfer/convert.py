@@ -23,7 +23,7 @@ from benchmark.records.record import write_whole
 from benchmark.spec.contracts import Task
 from benchmark.spec.plural import counted
 from benchmark.spec.recipes import ModelShape
-from benchmark.spec.weightfile import NAME, BlockShape, Origin, exact, ratio_of, read_origin
+from benchmark.spec.weightfile import NAME, BlockShape, Origin, exact, ratio_of, read_exported, read_origin
 from benchmark.transfer.kinds import CLOSE, Kind, check_sizes, kind_of, place_norms, reasons
 from benchmark.transfer.namings import HEAD_NORM, Naming, detect, fault_of, index_of, rename
 from benchmark.transfer.published import files_of, read_sets, told_of
@@ -157,6 +157,8 @@ def _read(path: Path, weights: str | None) -> tuple[dict[str, Tensor], Conversio
     if known:
         conversion.sources, conversion.differences = dict(known.sources), [*known.differences, *conversion.differences]
         kind = replace(kind, num_heads=known.blocks.num_heads)
+    elif (exported := read_exported(path)) is not None:
+        kind = replace(kind, num_heads=exported.num_heads)
     if naming.name == "timm" and kind.num_heads is None:
         conversion.notes.append("taken as a plain ViT's (norms before attention and MLP, GELU, no rotary embedding), as no "
                                 "config.json beside it names timm's architecture")
