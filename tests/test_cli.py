@@ -76,6 +76,8 @@ def refused(capsys):
     (["--set", "imagnet.recipe.epochs=1"], "did you mean 'imagenet'?"),
     (["--set", "recipe.epochs=few"], "--set recipe.epochs: expected a whole number, not 'few'"),
     (["--set", "recipe.epochs=2.5"], "--set recipe.epochs: expected a whole number, not 2.5"),
+    (["--set", "shape.patch_size=8"], "--set shape.patch_size: expected several values, with commas between, not 8"),
+    (["--set", "recipe.test_views=3"], "--set recipe.test_views: expected names with values, such as {\"NAME\": 0.5}, not 3"),
     (["--set", "recipe.lr=fast"], "--set recipe.lr: expected a number, not 'fast'"),
     (["--set", "recipe.epochs=0"], "--set recipe.epochs: Input should be greater than 0"),
     (["--set", "recipe.epochs=true"], "--set recipe.epochs: expected a number, where true or false is given"),
@@ -639,6 +641,9 @@ def test_layers_are_given_as_text_or_as_a_list(capsys, tmp_path):
         assert "imagenet m2pt(audio) [layers=attn.qkv]  0:missing" in printed
         names.append(make_plan(build_parser().parse_args(["status", *SMALL, "--set", f"arm.layers={value}"]))[0].specs)
     assert names[0] == names[1], "the same runs"
+    spaced, tight = (make_plan(build_parser().parse_args(["status", *SMALL, "--set", f"arm.layers={value}"]))[0].specs
+                     for value in ("attn.qkv, mlp.fc1", "attn.qkv,mlp.fc1"))
+    assert spaced == tight
 
 
 @pytest.mark.parametrize("arguments", [("info", "evidence"), ("list",), ("info", "imagenet", "--profile", "paper"),

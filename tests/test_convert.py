@@ -747,6 +747,18 @@ def test_weights_of_another_modality_are_refused_and_those_that_name_none_are_to
     assert main(["run", *command, "-x", "image", "--start", f"image={plain}", "--dry-run", "--results", str(tmp_path)]) == 0
     assert (f"note: --start image={plain}: the file does not say for which modality it was converted, as earlier releases and "
             "other programs leave it, and is taken as image's\n") in capsys.readouterr().out
+    save_file(Encoder(TASKS["imagenet"].tokenizer(deeper := shape_of("imagenet", depth=2, embed_dim=48, num_heads=3)),
+                      deeper).state_dict(), tmp_path / "other.safetensors")
+    save_file({"layer.weight": torch.ones(2)}, tmp_path / "none.safetensors")
+    torch.save(Encoder(TASKS["audioset"].tokenizer(shape), shape).state_dict(), tmp_path / "audio.pth")
+    (tmp_path / "empty.safetensors").touch()
+    for name, said in (("audio.pth", "is not in the format that runs start from; write it with: benchmark convert /"),
+                       ("empty.safetensors", "is not in the format that runs start from"),
+                       ("none.safetensors", "has no blocks by the names that are read; write it with: benchmark convert /"),
+                       ("other.safetensors", "has 2 blocks of width 48, and the model 3 of 96; set shape.depth and")):
+        start = ["-x", "audio", "--start", f"audio={tmp_path / name}", "--dry-run", "--results", str(tmp_path / "r")]
+        assert main(["run", *command, *start]) == 2
+        assert said in capsys.readouterr().err
     foreign = Origin(blocks=BlockShape(embed_dim=96, depth=3, num_heads=3, mlp_ratio=2), format="x", sources={})
     assert "modality" not in foreign.text(), "so that a file of no task keeps its bytes, and a run its id"
 

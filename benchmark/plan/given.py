@@ -9,9 +9,10 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from benchmark.spec.contracts import Task
+from benchmark.spec.plural import counted
 from benchmark.spec.recipes import ModelShape
 from benchmark.spec.runspec import Pretrained
-from benchmark.spec.weightfile import read_origin
+from benchmark.spec.weightfile import read_head, read_origin
 
 FOREIGN = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,29}")  # a name for a modality that no task has: it is a part of runs' names
 
@@ -30,7 +31,8 @@ def check_foreign(name: str, tasks: Mapping[str, Task]) -> None:
 def given_weights(path: Path, modality: str, shape: ModelShape, known: bool) -> Pretrained:
     """A file as what a run starts from, in the sizes that it says it has, or else, of a modality that is `known`, in `shape`.
 
-    Raises `ValueError` where it says none and no task has its modality, and where it says that it was converted for another.
+    Raises `ValueError` where it says none and no task has its modality, where it says that it was converted for another, and
+    where it says nothing and its blocks are none, or not those of `shape`, as far as its head has them.
     """
     origin = read_origin(path)
     if origin is None and not known:
@@ -39,7 +41,27 @@ def given_weights(path: Path, modality: str, shape: ModelShape, known: bool) -> 
     if origin is not None and origin.modality not in ("", modality):
         raise ValueError(f"--start {modality}={path}: the file was converted for {origin.modality}; give it as --start "
                          f"{origin.modality}={path}, or convert the published file for {modality}")
+    if origin is None:
+        _check_head(path, f"--start {modality}={path}", shape)
     return Pretrained(weights=path, shape=shape if origin is None else origin.blocks.applied(shape))
+
+
+def _check_head(path: Path, place: str, shape: ModelShape) -> None:
+    head = read_head(path)
+    if head is None:
+        raise ValueError(f"{place}: the file is not in the format that runs start from; write it with: benchmark convert "
+                         f"{path} TASK --out OTHER.safetensors")
+    numbers = {name.split(".")[1] for name in head if name.startswith("blocks.")}
+    if not numbers:
+        raise ValueError(f"{place}: the file has no blocks by the names that are read; write it with: benchmark convert {path} "
+                         "TASK --out OTHER.safetensors")
+    said = head.get("blocks.0.attn.proj.weight")
+    sizes = said.get("shape") if isinstance(said, dict) else None
+    width = sizes[0] if isinstance(sizes, list) and sizes else shape.embed_dim  # whoever loads it says what is wrong
+    if (len(numbers), width) != (shape.depth, shape.embed_dim):
+        raise ValueError(f"{place}: the file has {counted(len(numbers), 'block')} of width {width}, and the model "
+                         f"{shape.depth} of {shape.embed_dim}; set shape.depth and shape.embed_dim to those, or give "
+                         "another file")
 
 
 def note_unnamed(texts: Iterable[str], known: Collection[str]) -> list[str]:

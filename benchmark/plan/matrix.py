@@ -275,7 +275,8 @@ class Planner:
         except ValidationError as error:
             first = error.errors()[0]
             wanted = {"float_parsing": "a number", "int_parsing": "a whole number", "int_from_float": "a whole number",
-                      "bool_parsing": "true or false"}.get(first["type"])
+                      "bool_parsing": "true or false", "tuple_type": "several values, with commas between",
+                      "dict_type": "names with values, such as {\"NAME\": 0.5}"}.get(first["type"])
             said = f"expected {wanted}, not {first['input']!r}" if wanted else first["msg"]
             whose = [one for one in chosen if first["loc"][:1] == one.path[:1]] or chosen  # all: where it is of no one field
             raise ValueError(f"{', '.join(dict.fromkeys(one.said for one in whose))}: {said}") from error

@@ -100,7 +100,7 @@ def as_field(owner: type[Frozen], name: str, value: Any) -> Any:
     """A value as its field has it: for one of several texts also one text, with commas between them."""
     kind = owner.model_fields[name].annotation
     several = any(typing.get_origin(part) is tuple for part in (kind, *typing.get_args(kind)))
-    return value.split(",") if several and isinstance(value, str) else value
+    return [part.strip() for part in value.split(",")] if several and isinstance(value, str) else value
 
 
 def seeds_as_text(value: Any) -> Any:
