@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import gc
 import json
+import math
 import os
 import re
 import shutil
@@ -464,6 +465,27 @@ def test_small_runs_share_a_gpu_and_large_ones_do_not(profile, device, gpus, exp
         assert machine.default_lockstep(profile, device) == ({"tiny": tiny, "small": small}[profile] if stacked else 1)
     if stacked:
         assert machine.default_jobs(profile, device, 16, 8) == (2 if ":" in device else min(2 * gpus, max(16, gpus)))
+
+
+@pytest.mark.parametrize(("files", "groups", "share"), [
+    ({"cpu.max": "200000 100000\n"}, "0::/\n", 2), ({"cpu.max": "max 100000\n"}, "0::/\n", math.inf),
+    ({"pod/cpu.max": "150000 100000\n", "pod/own/cpu.max": "max 100000\n"}, "0::/pod/own\n", 1.5),
+    ({"cpu.max": "50000 100000\n"}, "0::/of/the/host\n", 0.5),
+    ({"cpu,cpuacct/slurm/cpu.cfs_quota_us": "400000\n", "cpu,cpuacct/slurm/cpu.cfs_period_us": "100000\n"},
+     "12:pids:/\n4:cpu,cpuacct:/slurm\n0::/\n", 4),
+    ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, "1:cpu:/\n", math.inf), ({}, "", math.inf)],
+    ids=["container", "no limit", "of a group around it", "group of the host", "version 1", "no limit, version 1",
+         "nothing said"])
+def test_a_share_of_cores_is_read_of_control_groups(files, groups, share, tmp_path, monkeypatch):
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert machine.share_of_cores(tmp_path, groups) == share
+    (tmp_path / "groups").write_text(groups)
+    monkeypatch.setattr(machine, "SHARES", tmp_path)
+    monkeypatch.setattr(machine, "OWN_GROUPS", tmp_path / "groups")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(3)), raising=False)
+    assert machine.count_cores() == max(1, min(3, math.floor(min(share, 3))))
 
 
 @pytest.mark.parametrize("text", ["#!/bin/sh\nsleep 5\n", "no program"], ids=["silent", "damaged"])

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from contextlib import suppress
+from pathlib import Path
 
 PATIENCE_S = 30  # with a driver that does not answer
 SHARING = 8  # small processes at once on one GPU, each of which needs a core
 STACKS_AT_ONCE = 2  # on one GPU: one trains while a run of the other is measured
 PLACES = (48, 32, 24, 16, 8, 4, 2)  # models in a stack, as many of these as there is memory for
+SHARES, OWN_GROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")  # where Linux says what a process may use
 NEEDED_MIB = {"tiny": 600, "small": 1500}  # by a place, while the task with the largest activations trains
 
 
@@ -44,8 +47,32 @@ def free_memory_mib() -> int:
 
 
 def count_cores() -> int:
-    """Cores that this process may use"""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Cores that this process may use: of a container with a share of a large machine those of its share"""
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with suppress(OSError):
+        return max(1, int(min(there, share_of_cores(SHARES, OWN_GROUPS.read_text(encoding="utf-8")))))
+    return there
+
+
+def share_of_cores(mounted: Path, groups: str) -> float:
+    """How many cores' time Linux grants a process of these control groups, as /proc/self/cgroup has them: the least that any of
+    them, or one around it, allows, and infinite where none limits it. Version 2 says it in cpu.max, and version 1 in two files
+    of the controller cpu. A container may see its own group as the folder where they are `mounted`.
+    """
+    found = [float("inf")]
+    for line in groups.splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        places = [mounted / name for name in (controllers, "cpu")] if controllers else []
+        base = next((place for place in places if place.is_dir()), mounted)
+        names = ("cpu.cfs_quota_us", "cpu.cfs_period_us") if controllers else ("cpu.max",)
+        own = base / path.lstrip("/")
+        for folder in (base, own, *own.parents):
+            with suppress(OSError, ValueError, ZeroDivisionError):  # there is no such file, or it says "max"
+                quota, period = " ".join((folder / name).read_text(encoding="utf-8") for name in names).split()
+                found += [int(quota) / int(period)] if int(quota) > 0 else []
+    return min(found)
 
 
 def count_gpus() -> int:
