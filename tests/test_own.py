@@ -659,6 +659,15 @@ def test_a_task_that_does_not_say_what_is_read_is_refused_in_one_line_by_every_c
         assert said in line
 
 
+def test_names_in_place_of_metrics_are_told_by_what_shows_a_task_as_check_tells_them(tmp_path, capsys):
+    before, after, said = SPOILED["names of metrics"]
+    file = spoiled(tmp_path, before, after)
+    capsys.readouterr()
+    for command in (["info", "own-spoiled"], ["info", "own-spoiled", "--json"], ["list", "--json"]):
+        assert main([*command, "--plugins", str(file)]) == 2
+        assert capsys.readouterr().err.startswith(f"benchmark: task own-spoiled: {said}")
+
+
 def test_a_task_whose_pretraining_is_anothers_needs_none_of_its_own(tmp_path, capsys):
     file = spoiled(tmp_path, "pretrain=PretrainRecipe(epochs=2, batch_size=32, lr=1e-3, warmup_epochs=1)", "pretrain=None")
     file.write_text(file.read_text().replace("    sources =", '    pretrained_by = "imagenet"\n    sources ='))

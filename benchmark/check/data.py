@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Generator, Iterator, Mapping, Set
 from functools import partial
 from numbers import Real
 
@@ -20,8 +20,9 @@ from benchmark.check.finding import Finding
 from benchmark.check.overflow import Overflow
 from benchmark.data.examples import Batch, Examples
 from benchmark.data.seeds import SampleRandom
+from benchmark.plan.declared import fault_of_metrics
 from benchmark.plan.matrix import Cell, Planner
-from benchmark.spec.contracts import Arm, Metric, ProfileSpec, Task
+from benchmark.spec.contracts import Arm, ProfileSpec, Task
 from benchmark.spec.recipes import SPLITS, ModelShape, Setting, Split, TrainRecipe
 from benchmark.spec.runspec import RunSpec, recipe_under
 from benchmark.train.evaluate import scores
@@ -65,13 +66,9 @@ def check_declared(task: Task) -> Generator[Finding, None, bool]:
     if not isinstance(sources, Set) or not all(isinstance(one, str) for one in sources):
         text = repr(sources) if isinstance(sources, str) else "'...'"
         yield Finding("error", f"sources is {sources!r}; make it a set of texts: frozenset({{{text}}})")
-    metrics: object = task.metrics
-    if isinstance(metrics, Sequence) and metrics and all(isinstance(one, Metric) for one in metrics):
-        return True
-    name = next((one for one in metrics if isinstance(one, str)), "top1") if isinstance(metrics, Sequence) else "top1"
-    yield Finding("error", f"metrics is {metrics!r}; make it Metric objects of benchmark.spec.contracts, such as "
-                  f"(Metric({name!r}),)", stop=True)
-    return False
+    if fault := fault_of_metrics(task):
+        yield Finding("error", fault, stop=True)
+    return not fault
 
 
 def check_loading(task: Task, profile: str) -> Generator[Finding, None, Splits | None]:

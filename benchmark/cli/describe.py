@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from benchmark.evidence.claims import Claim, Judgement, load_claims
+from benchmark.plan.declared import fault_of_metrics
 from benchmark.plan.names import nearest
 from benchmark.plan.presets import Matrix
 from benchmark.plan.sources import load_sources, numbers_of, sections_of
@@ -66,6 +67,8 @@ def describe_task(task: Task, study: Study, profile: str | None = None) -> str:
     profile = profile or ("tiny" if "tiny" in task.profiles else next(iter(task.profiles)))
     if profile not in task.profiles:
         raise ValueError(f"task {task.name} has no profile {profile!r}; it has {', '.join(task.profiles)}")
+    if fault := fault_of_metrics(task):
+        raise ValueError(f"task {task.name}: {fault}")
     spec = task.profiles[profile]
     told = [(metric.name, ", ".join(filter(None, [metric.unit, "" if metric.higher_is_better else "lower is better"])))
             for metric in task.metrics]

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from benchmark.evidence.claims import Judgement, load_claims
+from benchmark.plan.declared import fault_of_metrics
 from benchmark.plan.study import Study
 from benchmark.plan.variants import load_variants
 from benchmark.spec.contracts import Arm, Task
@@ -44,6 +45,8 @@ def facts_of(name: str, tasks: Mapping[str, Task], arms: Mapping[str, Arm], stud
 
 def _of_task(task: Task, profile: str | None) -> dict[str, Any]:
     profile = profile or ("tiny" if "tiny" in task.profiles else next(iter(task.profiles)))
+    if fault := fault_of_metrics(task):
+        raise ValueError(f"task {task.name}: {fault}")
     spec = task.profiles[profile]
     return {"kind": "task", "name": task.name, "summary": task.summary, "modality": task.modality,
             "pretrained_by": task.pretrained_by, "metrics": [asdict(metric) for metric in task.metrics],

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
 
-from benchmark.spec.contracts import Arm, ProfileSpec, Task
+from benchmark.spec.contracts import Arm, Metric, ProfileSpec, Task
 from benchmark.spec.recipes import SETTINGS, ModelShape, PretrainRecipe, TrainRecipe
 
 NEEDED = {  # without a default in the class: an example of each
@@ -59,3 +59,12 @@ def check_profiles(task: Task, place: str) -> None:
         for field, (fits, wanted) in (PROFILE | own).items():
             if not fits(given := getattr(spec, field)):
                 raise ValueError(f"plugin {place}: {field} of the profile {name} is {repr(given)[:80]}; make it {wanted}")
+
+
+def fault_of_metrics(task: Task) -> str:
+    """What is wrong with the type of a task's metrics, and what to write; "" where nothing is"""
+    metrics: object = task.metrics  # of whoever writes a task without types
+    if isinstance(metrics, Sequence) and metrics and all(isinstance(one, Metric) for one in metrics):
+        return ""
+    name = next((one for one in metrics if isinstance(one, str)), "top1") if isinstance(metrics, Sequence) else "top1"
+    return f"metrics is {metrics!r}; make it Metric objects of benchmark.spec.contracts, such as (Metric({name!r}),)"
