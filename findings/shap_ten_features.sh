@@ -4,9 +4,9 @@
 # lasso, sets all others to exactly 0, and lets the ten share what those had. Of a sum of eleven one has 0, though all coalitions were asked
 # and nothing is left to guess; of thirty, twenty have 0, and half of what the model has is gone. Of a logistic regression of the 30
 # features of scikit-learn's tumours the feature that matters most on average is sixth, as a summary plot would show it, the second is
-# tenth, one that has half of the first has a fortieth, and five matter in no row. Rows sum to the prediction all the same, so that the
-# usual check passes. It is so since 0.47; the page has it only as a default, l1_reg="num_features(10)". LinearExplainer and l1_reg=False
-# are right. Nothing is said. Exits with 1 where that has changed.
+# tenth, one that has half as much as the first is told as a twentieth of itself, and five matter in no row. Rows sum to the prediction all
+# the same, so that the usual check passes. It is so since 0.47; the page has it only as a default, l1_reg="num_features(10)".
+# LinearExplainer and l1_reg=False are right. Nothing is said. Exits with 1 where that has changed.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
