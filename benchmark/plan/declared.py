@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from numbers import Integral, Real
 from typing import Any
 
@@ -13,6 +13,7 @@ NEEDED = {  # without a default in the class: an example of each
     Arm: {"summary": "'what it does, in one line'", "source": "'the section of a paper, or why this control exists'"},
     Task: {"summary": "'what it is, in one line'", "metrics": "(Metric('top1'),)", "sources": "frozenset({'generated'})",
            "profiles": "{'tiny': ProfileSpec(...)}"}}
+SET_OF = {"sources": "generated", "shares": "flip"}  # of the fields of a task that are sets of texts: one of them
 Fits = Callable[[Any], bool]
 
 
@@ -38,12 +39,17 @@ PROFILE: dict[str, tuple[Fits, str]] = {  # of fields: what fits, in code and in
 
 
 def check_needed(value: Task | Arm, place: str) -> None:
-    """Raises `ValueError` for what must be said and is not, and for a summary that is no text."""
+    """Raises `ValueError` for what must be said and is not, for a summary that is no text, and for no sets of texts."""
     for name, example in NEEDED[Task if isinstance(value, Task) else Arm].items():
         if getattr(value, name, None) is None:
             raise ValueError(f"plugin {place}: {name} is not there; give the class one, such as {name} = {example}")
     if not isinstance(summary := getattr(value, "summary", None), str):
         raise ValueError(f"plugin {place}: summary is {str(summary)[:80]}; make it a text of one line")
+    for name in ("sources", "shares") if isinstance(value, Task) else ():
+        given: object = getattr(value, name)
+        if not isinstance(given, Set) or not all(isinstance(one, str) for one in given):  # of a text each letter would be one
+            raise ValueError(f"plugin {place}: {name} is {repr(given)[:80]}; make it a frozenset of texts, such as "
+                             f"{name} = frozenset({{{SET_OF[name]!r}}})")
 
 
 def check_profiles(task: Task, place: str) -> None:
