@@ -74,6 +74,7 @@ SEEDS = "seeds: expected numbers and ranges such as 0-2, or a list such as [0, 3
     ("seeds: 1e3\n" + GROUP, SEEDS),
     ("seeds: true\n" + GROUP, SEEDS), ("seeds: 010\n" + GROUP, "line 1: 010 is 8 to YAML; write it without a zero before it"),
     ("limited: false\nseeds: [1:30]\n" + GROUP, "line 2: 1:30 is 90 to YAML; write it without"),
+    ("limited: false\nseeds: [1:30.5]\n" + GROUP, "line 2: 1:30.5 is 90.5 to YAML; write it without a colon"),
     (GROUP.replace("point", "no"), "group 1: auxiliaries.1: expected a text, and YAML takes what is there for False; put it"),
     (GROUP.replace("m2pt", "''"), "group 1: arms: an empty text is no name"),
     ("seeds: 3-1\n" + GROUP, "seeds 3-1: 3-1 runs backwards; write 1-3"),

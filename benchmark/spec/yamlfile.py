@@ -15,7 +15,8 @@ FLOAT = "tag:yaml.org,2002:float"
 
 
 class _Loader(yaml.SafeLoader):
-    """Plain values only; 1e-4 is a number, which YAML 1.1 takes for a text, and 010 and 1:30 are none: it takes 8 and 90."""
+    """Plain values only; 1e-4 is a number, which YAML 1.1 takes for a text, and 010, 1:30 and 1:30.5 are none: it takes 8,
+    90 and 90.5."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
         lines: dict[Any, int] = {}
@@ -38,7 +39,16 @@ class _Loader(yaml.SafeLoader):
         return value
 
 
+    def construct_yaml_float(self, node: Any) -> float:
+        value = float(super().construct_yaml_float(node))
+        if ":" in node.value:
+            raise ValueError(f"line {node.start_mark.line + 1}: {node.value} is {value:g} to YAML; write it without a colon in "
+                             "it, or in quotes")
+        return value
+
+
 _Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
+_Loader.add_constructor(FLOAT, _Loader.construct_yaml_float)
 _Loader.add_implicit_resolver(FLOAT, re.compile(r"^[-+]?[0-9]+[eE][-+]?[0-9]+$"), list("-+0123456789"))
 
 
