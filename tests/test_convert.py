@@ -752,8 +752,11 @@ def test_weights_of_another_modality_are_refused_and_those_that_name_none_are_to
     save_file({"layer.weight": torch.ones(2)}, tmp_path / "none.safetensors")
     torch.save(Encoder(TASKS["audioset"].tokenizer(shape), shape).state_dict(), tmp_path / "audio.pth")
     (tmp_path / "empty.safetensors").touch()
+    whole = ours.read_bytes()
+    (tmp_path / "cut.safetensors").write_bytes(whole[:-100])
     for name, said in (("audio.pth", "is not in the format that runs start from; write it with: benchmark convert /"),
                        ("empty.safetensors", "is not in the format that runs start from"),
+                       ("cut.safetensors", f"is cut short: {len(whole) - 100:,} of {len(whole):,} bytes; download it again"),
                        ("none.safetensors", "has no blocks by the names that are read; write it with: benchmark convert /"),
                        ("other.safetensors", "has 2 blocks of width 48, and the model 3 of 96; set shape.depth and")):
         start = ["-x", "audio", "--start", f"audio={tmp_path / name}", "--dry-run", "--results", str(tmp_path / "r")]

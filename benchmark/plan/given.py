@@ -12,7 +12,7 @@ from benchmark.spec.contracts import Task
 from benchmark.spec.plural import counted
 from benchmark.spec.recipes import ModelShape
 from benchmark.spec.runspec import Pretrained
-from benchmark.spec.weightfile import read_head, read_origin
+from benchmark.spec.weightfile import cut_short, read_head, read_origin
 
 FOREIGN = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,29}")  # a name for a modality that no task has: it is a part of runs' names
 
@@ -32,7 +32,8 @@ def given_weights(path: Path, modality: str, shape: ModelShape, known: bool) -> 
     """A file as what a run starts from, in the sizes that it says it has, or else, of a modality that is `known`, in `shape`.
 
     Raises `ValueError` where it says none and no task has its modality, where it says that it was converted for another, and
-    where it says nothing and its blocks are none, or not those of `shape`, as far as its head has them.
+    where it says nothing and its blocks are none, or not those of `shape`, as far as its head has them. So it does where the
+    file is shorter than its head says.
     """
     origin = read_origin(path)
     if origin is None and not known:
@@ -43,6 +44,8 @@ def given_weights(path: Path, modality: str, shape: ModelShape, known: bool) -> 
                          f"{origin.modality}={path}, or convert the published file for {modality}")
     if origin is None:
         _check_head(path, f"--start {modality}={path}", shape)
+    if fault := cut_short(path):
+        raise ValueError(f"--start {modality}={path}: the file {fault}")
     return Pretrained(weights=path, shape=shape if origin is None else origin.blocks.applied(shape))
 
 

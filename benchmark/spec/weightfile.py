@@ -69,6 +69,10 @@ class Origin(Frozen):
 @functools.lru_cache
 def read_head(path: Path) -> dict[str, Any] | None:
     """The head of a safetensors file, tensors by name; None for any other file; raises `ValueError` where it cannot be read."""
+    return _read_head(path)
+
+
+def _read_head(path: Path) -> dict[str, Any] | None:
     try:
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8).ljust(8, b"\xff"))
@@ -80,6 +84,22 @@ def read_head(path: Path) -> dict[str, Any] | None:
     except ValueError:
         return None  # whoever loads it says what is wrong
     return said if isinstance(said, dict) else None
+
+
+def cut_short(path: Path) -> str:
+    """How a safetensors file is shorter than its head says; "" for a whole one, and where the head cannot be read."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8).ljust(8, b"\0"))
+    if length > size - 8:
+        return f"is cut short: it ends after {size:,} bytes, within its list of tensors; download it again"
+    try:
+        entries = _read_head(path) or {}  # of the file as it is now
+        ends = [entry["data_offsets"][1] for name, entry in entries.items() if name != "__metadata__"]
+        whole = 8 + length + max(ends, default=0)
+    except (KeyError, TypeError, IndexError):
+        return ""  # the library says what is wrong
+    return f"is cut short: {size:,} of {whole:,} bytes; download it again" if whole > size else ""
 
 
 @functools.lru_cache

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-import struct
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -21,6 +20,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from benchmark.model.weights import CheckpointError
+from benchmark.spec.weightfile import cut_short
 from benchmark.transfer import arrays, ctranslate2, inert, torchscript
 
 NESTS = ("model", "module", "state_dict", "base_model", "teacher")  # where published files keep what people use
@@ -254,7 +254,7 @@ def _fault_of(path: Path, head: bytes, size: int) -> str:
     if other or head.startswith(b"PK\x03\x04"):
         return other or _archive_fault(path, size)
     if head[8:9] == b"{":
-        return _safetensors_fault(path, size)
+        return cut_short(path)
     return "" if head.startswith(b"\x80") or b"\0" in head else _text_fault(head)
 
 
@@ -282,17 +282,3 @@ def _archive_fault(path: Path, size: int) -> str:
     if not any(name.endswith("data.pkl") for name in names):
         return f"is a zip archive that torch.save did not write (with {', '.join(names[:3])}); unpack it first"
     return ""
-
-
-def _safetensors_fault(path: Path, size: int) -> str:
-    with path.open("rb") as file:
-        (length,) = struct.unpack("<Q", file.read(8))
-        if length > size - 8:
-            return f"is cut short: it ends after {size:,} bytes, within its list of tensors; download it again"
-        try:
-            entries = json.loads(file.read(length))
-            ends = [entry["data_offsets"][1] for name, entry in entries.items() if name != "__metadata__"]
-            whole = 8 + length + max(ends, default=0)
-        except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
-            return ""  # the library says what is wrong
-    return f"is cut short: {size:,} of {whole:,} bytes; download it again" if whole > size else ""
