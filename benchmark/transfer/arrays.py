@@ -27,12 +27,17 @@ BFLOAT16 = np.dtype("V2")  # as NumPy, which does not know it, writes it
 
 def is_archive(path: Path) -> bool:
     """Whether a file is a zip of .npy and of nothing else."""
+    names = names_in(path)
+    return bool(names) and all(name.endswith(".npy") for name in names)
+
+
+def names_in(path: Path) -> list[str]:
+    """Of the files in a zip; none of a file that is no zip, is damaged or has no list of contents."""
     try:
         with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
+            return archive.namelist()
     except (zipfile.BadZipFile, ValueError, NotImplementedError):
-        return False
-    return bool(names) and all(name.endswith(".npy") for name in names)
+        return []
 
 
 def read_archive(path: Path, left_out: list[str]) -> dict[str, dict[str, Tensor]] | dict[str, Tensor]:

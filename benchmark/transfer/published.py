@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import re
 import warnings
-import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -271,10 +270,8 @@ def _text_fault(head: bytes) -> str:
 
 
 def _archive_fault(path: Path, size: int) -> str:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except (zipfile.BadZipFile, ValueError, NotImplementedError):
+    names = arrays.names_in(path)
+    if not names:
         return (f"is cut short or damaged: {size:,} bytes, without the list of contents that ends such an archive; "
                 "download it again")
     if any(name.endswith("constants.pkl") for name in names):

@@ -20,6 +20,7 @@ from torch.storage import TypedStorage
 
 from benchmark.model.weights import CheckpointError
 from benchmark.transfer import inert
+from benchmark.transfer.arrays import names_in
 
 OWN = "__torch__"  # what modules of the archive's code are called by
 MOST = 1_000_000  # names: of a module that holds one twice, which holds one twice, and so on, there is no end
@@ -92,11 +93,7 @@ def read_archive(path: Path) -> dict[str, Tensor]:
 
 def _folder_of(path: Path) -> str:
     """In which the files of an archive of TorchScript are, with a slash after it; "" for any other file"""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except (zipfile.BadZipFile, ValueError, NotImplementedError):
-        return ""
+    names = names_in(path)
     ends = {name.removesuffix("constants.pkl") for name in names if name.endswith("/constants.pkl")}
     return next((folder for folder in sorted(ends, key=len) if f"{folder}data.pkl" in names), "")
 
