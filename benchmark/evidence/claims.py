@@ -244,8 +244,7 @@ def judge_count(published: float, evidence: Evidence) -> Judgement:
 
 def _shown(evidence: Evidence, signed: bool = True) -> str:
     sign = "+" if signed else ""
-    mean, *ends = (f"{round(value, 2) + 0.0:{sign}.2f}"  # never -0.00
-                   for value in (evidence.mean, evidence.low, evidence.high) if value is not None)
+    mean, *ends = (f"{value:{sign}z.2f}" for value in (evidence.mean, evidence.low, evidence.high) if value is not None)
     interval = f" ({' to '.join(ends)})" if ends else ""
     return f"{mean}{interval}, n={evidence.n}"
 

@@ -45,11 +45,11 @@ def check_needed(value: Task | Arm, place: str) -> None:
             raise ValueError(f"plugin {place}: {name} is not there; give the class one, such as {name} = {example}")
     if not isinstance(summary := getattr(value, "summary", None), str):
         raise ValueError(f"plugin {place}: summary is {str(summary)[:80]}; make it a text of one line")
-    for name in ("sources", "shares") if isinstance(value, Task) else ():
+    for name, one in SET_OF.items() if isinstance(value, Task) else ():
         given: object = getattr(value, name)
-        if not isinstance(given, Set) or not all(isinstance(one, str) for one in given):  # of a text each letter would be one
+        if not isinstance(given, Set) or not all(isinstance(text, str) for text in given):  # of a text each letter would be one
             raise ValueError(f"plugin {place}: {name} is {repr(given)[:80]}; make it a frozenset of texts, such as "
-                             f"{name} = frozenset({{{SET_OF[name]!r}}})")
+                             f"{name} = frozenset({{{one!r}}})")
 
 
 def check_profiles(task: Task, place: str) -> None:

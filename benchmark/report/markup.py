@@ -128,11 +128,11 @@ def to_json(frame: pd.DataFrame) -> str:
 
 def show_value(value: float, metric: Metric) -> str:
     """A value in its unit, without the unit: one decimal of percent, else four digits."""
-    return _minus(f"{round(value, 1) + 0.0:.1f}" if metric.unit == "%" else f"{value + 0.0:.4g}")  # never -0.0
+    return _minus(f"{value:z.1f}" if metric.unit == "%" else f"{value:z.4g}")
 
 
 def show_difference(value: float, metric: Metric) -> str:
-    return _minus(f"{round(value, 2) + 0.0:+.2f}" if metric.unit == "%" else f"{value + 0.0:+.3g}")  # never -0.00
+    return _minus(f"{value:+z.2f}" if metric.unit == "%" else f"{value:+z.3g}")
 
 
 def show_estimate(row: Any, metric: Metric, prefix: str = "", with_n: bool = True) -> str:
@@ -147,7 +147,7 @@ def show_estimate(row: Any, metric: Metric, prefix: str = "", with_n: bool = Tru
 
 def show_points(value: float) -> str:
     """A signed number of two decimals"""
-    return _minus(f"{round(value, 2) + 0.0:+.2f}")
+    return _minus(f"{value:+z.2f}")
 
 
 def show_spread(value: float, metric: Metric) -> str:

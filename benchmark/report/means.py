@@ -210,7 +210,7 @@ def scales_table(analysis: Analysis) -> Table:
     for row in rows_of(analysis.scales):
         cosine = NONE if pd.isna(row.cosine) else f"{show_points(row.cosine)} ({show_points(row.cosine_low)} to " \
                                                  f"{show_points(row.cosine_high)})"
-        likeness = [NONE if pd.isna(value) else f"{round(value, 3) + 0.0:.3f}".replace("-", MINUS)  # never -0.000
+        likeness = [NONE if pd.isna(value) else f"{value:z.3f}".replace("-", MINUS)
                     for value in (row.correlation, row.correlation_within)]
         rows.append([analysis.collection.sections[row.section].title, study.called.get(row.arm, row.arm), str(row.cells),
                      str(row.seeds), f"{row.rms:.3f}", cosine, *likeness])

@@ -95,7 +95,7 @@ def show_measured(row: Any, quantity: str) -> str:
     sign = "+" if quantity == "gain" else ""
     before, after = "factor " if quantity.endswith(" time") else "", " M" if quantity.endswith(" parameters") else ""
     numbers = [row.measured, *([] if pd.isna(row.low) else [row.low, row.high])]
-    value, *ends = (f"{round(number, 2) + 0.0:{sign}.2f}" for number in numbers)  # never -0.00
+    value, *ends = (f"{number:{sign}z.2f}" for number in numbers)
     interval = f" [{', '.join(ends)}]" if ends else ""
     return f"{before}{value}{after}{interval} (n={int(row.n)})".replace("-", MINUS)
 
