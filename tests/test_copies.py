@@ -7,13 +7,17 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from synthetic import make_record, make_spec
 from test_doubts import OPTIONS, folder_of, make_store
 
 import benchmark
 from benchmark.cli.main import main
 from benchmark.evidence import doubts, pairing
 from benchmark.evidence.inputs import gather
+from benchmark.evidence.secondary import PROBABILITY, kept_endpoints
+from benchmark.records.outputs import FILE, write_outputs
 from benchmark.records.record import read_record, record_text, write_json
 from benchmark.records.store import Store
 
@@ -180,3 +184,23 @@ def test_a_copied_failure_is_one_failure_and_none_where_the_run_has_a_record(sto
     assert not store.failures(), "the run has a record"
     (store.run_folder(record.spec) / "record.json").unlink()
     assert [failure.spec.name for failure in store.failures()] == [record.spec.name]
+
+
+def test_a_folder_by_another_name_gives_the_outputs_of_its_own_run(tmp_path):
+    store = Store(tmp_path)
+    store.prepare()
+    computed = {}
+    for code, probability in (("earlier", 0.25), ("later", 0.75)):
+        record = make_record(make_spec()).model_copy(update={"code": {"training": code}})
+        store.save(record)
+        place = store.run_folder(record.spec)
+        write_outputs(place / FILE, {"predicted": np.zeros(4, np.uint8), "label": np.zeros(4, np.uint8),
+                                     "probability": np.full(4, probability, np.float32)})
+        computed[record.identity] = {PROBABILITY: 100 * probability}
+        place.rename(place.with_name(code))
+    (tmp_path / "runs" / "earlier").rename(store.run_folder(record.spec))  # which is what both runs are called
+
+    values, problems = kept_endpoints([(store, store.records()[0])])
+    assert not problems
+    assert values == computed
+    assert [store.folder_of(one).name for one in store.records()[0]] == [record.spec.name, "later"]

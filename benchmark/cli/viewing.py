@@ -39,7 +39,7 @@ def view_run(options: argparse.Namespace, command: str) -> int:
         raise ValueError(f"{run.spec.name} has no baseline of its seed in {options.results}; run it with the same command")
     outputs = []
     for each in (run, baseline):
-        arrays = read_outputs(store.run_folder(each.spec) / FILE)
+        arrays = read_outputs(store.folder_of(each) / FILE)
         if arrays is None:
             if each.beside and FILE not in each.beside:  # a run of a release that keeps outputs, wherever there are any
                 raise ValueError(f"{each.spec.name} left nothing of what it says of samples, as its task keeps nothing of "

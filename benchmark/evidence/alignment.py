@@ -43,7 +43,7 @@ def compare_with_baselines(store: Store) -> int:
     paired = pair_records(records)
     written = 0
     for run, baseline in paired.baseline_of.items():
-        target = store.run_folder(run.spec) / FILE
+        target = store.folder_of(run.record) / FILE
         files = [store.weights(one.spec).with_name("representations.safetensors") for one in (run, baseline)]
         known = read_alignment(target)
         here = all(file.is_file() for file in files) and not any(store.is_begun(one.spec) for one in (run, baseline))
@@ -75,7 +75,7 @@ def alignments_of(store: Store, records: Iterable[Record]) -> dict[str, list[flo
     """By the record's identity: the alignment of a run with its baseline after every block, first to last, where it was
     measured, and not with a baseline that was computed anew since. `records` are the folder's own."""
     records = list(records)
-    found = {record.identity: read_alignment(store.run_folder(record.spec) / FILE) for record in records}
+    found = {record.identity: read_alignment(store.folder_of(record) / FILE) for record in records}
     return {identity: [float(value) for value in content["cka"]]
             for identity, content in of_what_is_there(found, records, "baseline").items()}
 

@@ -76,7 +76,7 @@ def compare_outputs(ours: Iterable[tuple[Store, Iterable[Record]]],
     """Of the runs, by run id, that left outputs on both sides; a file that cannot be read is none."""
     import numpy as np
 
-    sides = [{record.run_id: store.run_folder(record.spec) / FILE for store, records in side for record in records
+    sides = [{record.run_id: store.folder_of(record) / FILE for store, records in side for record in records
               if record.spec.kind == "train"} for side in (ours, theirs)]
     runs = equal = samples = answered = 0
     for run_id in (run_id for run_id in sides[0] if run_id in sides[1]):

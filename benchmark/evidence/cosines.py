@@ -37,7 +37,7 @@ def note_cosines(store: Store, method: str) -> int:
         if record.spec.arm != method or record.spec.variant or not {"target", "auxiliary"} <= starts.keys() <= by_id.keys() \
                 | {"target", "auxiliary"} or starts["target"] not in trained:
             continue
-        solution, target = trained[starts["target"]], store.run_folder(record.spec) / FILE
+        solution, target = trained[starts["target"]], store.folder_of(record) / FILE
         specs = [by_id[run_id].spec for run_id in (starts["auxiliary"], starts["target"], solution.run_id) if run_id in by_id]
         known, files = read_cosines(target), [store.weights(spec) for spec in specs]
         left, noted = solution.weights.get("result", ""), (known or {}).get("weights", "")
@@ -95,5 +95,5 @@ def noted_cosines(store: Store, records: Iterable[Record]) -> dict[str, dict[str
     """By the record's identity: what was noted of a run, and not of a training that was computed anew since. `records` are the
     folder's own."""
     records = list(records)
-    found = {record.identity: read_cosines(store.run_folder(record.spec) / FILE) for record in records}
+    found = {record.identity: read_cosines(store.folder_of(record) / FILE) for record in records}
     return of_what_is_there(found, records, "solution")

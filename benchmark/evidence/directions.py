@@ -47,7 +47,7 @@ def dosed_arms(study: Study) -> tuple[str, ...]:
 def kept_signed(by_store: Iterable[tuple[Store, Sequence[Record]]], study: Study) -> dict[str, Signed]:
     """By the record's identity: what was noted of runs whose A is compared, of doses and of their noise."""
     arms = {*arms_beside(study), *dosed_arms(study)}
-    found = [(record.identity, read_signed(store.run_folder(record.spec) / FILE))
+    found = [(record.identity, read_signed(store.folder_of(record) / FILE))
              for store, records in by_store for record in records if record.spec.arm in arms]
     return {identity: signed for identity, signed in found if signed is not None and signed.rows}
 

@@ -133,7 +133,7 @@ def gather_pictures(by_store: Sequence[tuple[Store, Sequence[Record]]],
         places: list[tuple[Path, dict[Any, Pictures], object]] = []
         for task, profile in sorted({(r.spec.task, r.spec.profile) for r in records if r.spec.kind == "train"}):
             places.append((store.samples(task, profile), samples, (task, profile)))
-        places += [(store.run_folder(r.spec) / FILE, reconstructions, r.identity) for r in records if r.spec.kind == "pretrain"]
+        places += [(store.folder_of(r) / FILE, reconstructions, r.identity) for r in records if r.spec.kind == "pretrain"]
         for path, found, key in places:
             try:
                 pictures = read_pictures(path)

@@ -60,7 +60,7 @@ def kept_endpoints(by_store: Iterable[tuple[Store, Sequence[Record]]]) -> tuple[
     problems = []
     for store, records in by_store:
         for record in records:
-            path = store.run_folder(record.spec) / FILE
+            path = store.folder_of(record) / FILE
             try:
                 arrays = read_outputs(path) if record.spec.kind == "train" else None
                 if arrays:

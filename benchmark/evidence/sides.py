@@ -107,14 +107,14 @@ def _names_of(runs: Iterable[Run]) -> dict[tuple[str, str], str]:
 
 
 def _has_outputs(store: Store, run: Run) -> bool:
-    return (store.run_folder(run.spec) / FILE).is_file()
+    return (store.folder_of(run.record) / FILE).is_file()
 
 
 def _answers_alike(store: Store, run: Run, baseline: Run) -> bool:
     import numpy as np
 
     try:
-        ours, theirs = (read_outputs(store.run_folder(each.spec) / FILE) or {} for each in (run, baseline))
+        ours, theirs = (read_outputs(store.folder_of(each.record) / FILE) or {} for each in (run, baseline))
     except ValueError:  # damaged, which the report names where it reads secondary endpoints
         return False
     return all(name in theirs and np.array_equal(ours[name], theirs[name]) for name in PREDICTIONS if name in ours)

@@ -59,6 +59,7 @@ class Store:
 
     def __init__(self, folder: Path):
         self.folder = folder
+        self._places: dict[str, str] = {}  # by identity, as last read
 
     def prepare(self) -> None:
         """Make the folder and see that it can be written."""
@@ -86,6 +87,11 @@ class Store:
     def run_folder(self, spec: RunSpec) -> Path:
         """Where the run's record is, or will be."""
         return self.folder / "runs" / spec.name
+
+    def folder_of(self, record: Record) -> Path:
+        """The folder that a record was last read from, with the files that its run left: a folder that was renamed or copied is
+        not called as its run is."""
+        return self.folder / "runs" / self._places.get(record.identity, record.spec.name)
 
     def samples(self, task: str, profile: str) -> Path:
         """A contact sheet of a task's data under a profile."""
@@ -250,9 +256,9 @@ class Store:
             by_code.setdefault(canonical_json(record.code), {})[name] = (record.run_id, record.spec.name)
         spares = {spare: counts for same in by_code.values() for spare, counts in spares_of(same).items()}
         counted = {name: record for name, record in records.items() if name not in spares}
+        self._places = {record.identity: name for name, record in counted.items()}
         return Held(list(counted.values()), problems,
-                    [(name, records[name], records[counts]) for name, counts in sorted(spares.items())],
-                    {record.identity: name for name, record in counted.items()})
+                    [(name, records[name], records[counts]) for name, counts in sorted(spares.items())], self._places)
 
     def records(self) -> tuple[list[Record], list[str]]:
         """A readable record of every run and code that has one, in a stable order, and one line for each file that is none."""

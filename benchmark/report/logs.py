@@ -38,7 +38,7 @@ def log_frame(runs: Sequence[tuple[Record, Store]], conditions: Conditions) -> p
 
     return pd.DataFrame([{**columns, **row} for record, store in runs
                          for columns in [{**run_columns(record), "conditions": conditions(record.spec)}]
-                         for row in log_rows(record, store.run_folder(record.spec))],
+                         for row in log_rows(record, store.folder_of(record))],
                         columns=[*OF_A_RUN, "conditions", "tag", "step", "value"])
 
 
@@ -89,7 +89,7 @@ def _write_events(runs: Sequence[tuple[Record, Store]], folder: Path) -> Path:
             plugin_data=SummaryMetadata.PluginData(plugin_name="hparams", content=about.SerializeToString(deterministic=True))))
         writer.write(Event(wall_time=began, file_version="brain.Event:2").SerializeToString())
         writer.write(Event(wall_time=began, summary=Summary(value=[described])).SerializeToString())
-        for row in log_rows(record, store.run_folder(record.spec)):
+        for row in log_rows(record, store.folder_of(record)):
             value = Summary.Value(tag=row["tag"], simple_value=row["value"])
             writer.write(Event(wall_time=began, step=row["step"], summary=Summary(value=[value])).SerializeToString())
         place = folder / record.spec.name
