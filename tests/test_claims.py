@@ -287,6 +287,19 @@ def elsewhere(record, **where):
     return record.model_copy(update={"environment": record.environment.model_copy(update=where)})
 
 
+def test_what_two_machines_have_run_in_whole_is_judged_as_what_one_has():
+    """In opposite orders, so that of a seed's arms some are newer on one, and some on the other"""
+    here, there = with_controls(1.0), [elsewhere(record, processor="Another CPU") for record in with_controls(1.0)]
+    arms = len(here) // 6
+    copies = [record.model_copy(update={"started": f"2025-02-01T00:00:{second:02d}+00:00"})
+              for machine, order in ((here, 1), (there, -1))
+              for number, record in enumerate(machine) for second in [order * (number % arms) % arms]]
+    contrasts, verdicts = judged(copies)
+    assert verdicts["verdict"].tolist() == judged(here)[1]["verdict"].tolist()
+    assert set(verdicts["not_paired"]) == {""}
+    assert set(contrasts["n"]) == set(judged(here)[0]["n"])
+
+
 @pytest.mark.parametrize(("change", "said"), [
     (lambda record: elsewhere(record, threads=4), "self-copy in another environment"),
     (lambda record: moved(record, seed=record.spec.seed + 20), "self-copy in other seeds"),

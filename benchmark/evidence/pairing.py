@@ -9,7 +9,6 @@ two seeds. Beside a GPU the processor draws random numbers alone: such pairs cou
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -145,12 +144,17 @@ def pair_runs(runs: Sequence[Run]) -> Paired:
         runs, lambda r: (r.cell, r.spec.seed, r.environment), lambda r: r.freshness, "Repeats a cell and seed"
     )
     baseline_of, unpaired = pair_with_baselines(local)
-    crowd = Counter((r.comparison, r.spec.seed, r.environment) for r in local)
-    # Prefer a run that has a partner, then the environment in which most of its comparison and seed was run.
+    together: dict[Hashable, list[Run]] = {}
+    for run in local:
+        together.setdefault((run.comparison, run.spec.seed, run.environment), []).append(run)
+    # Prefer a run that has a partner, then the environment in which most of its comparison and seed was run. Of two in which as
+    # much was run, all cells take one, so that an arm meets its controls.
+    preference = {place: (len(there), sum(not r.stale for r in there), max(r.freshness for r in there))
+                  for place, there in together.items()}
     kept, elsewhere = keep_best(
         local,
         lambda r: (r.cell, r.spec.seed),
-        lambda r: (r in baseline_of, crowd[r.comparison, r.spec.seed, r.environment], r.freshness),
+        lambda r: (r in baseline_of, preference[r.comparison, r.spec.seed, r.environment]),
         "Repeats a cell and seed in another environment",
     )
     chosen = {run: baseline_of[run] for run in kept if run in baseline_of}
