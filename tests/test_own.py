@@ -678,6 +678,42 @@ def test_a_task_whose_pretraining_is_anothers_needs_none_of_its_own(tmp_path, ca
     assert "pretrained by imagenet" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("modality", "given", "said"), [
+    ("own_signal", "'imagenet'", "task own-spoiled is pretrained by 'imagenet', which pretrains 'image', and its modality is "
+     "'own_signal'; make that 'image', or leave pretrained_by out"),
+    ("point", "'modelnet'", "task own-spoiled is pretrained by 'modelnet', which has no pretraining of its own; name shapenet"),
+    ("image", "'own-spoiled'", "task own-spoiled is pretrained by 'own-spoiled', which has no pretraining of its own; leave "
+     "pretrained_by out"),
+    ("image", "3", "task own-spoiled is pretrained by 3; known: "),
+    ("image", "'imagenett'", "task own-spoiled is pretrained by 'imagenett'; did you mean 'imagenet'?")])
+def test_a_pretraining_that_is_none_of_its_modality_is_refused_as_runs_are_planned(modality, given, said, tmp_path, capsys):
+    file = spoiled(tmp_path, '"own_spoiled_signal"', f'"{modality}"')
+    file.write_text(file.read_text().replace("    sources =", f"    pretrained_by = {given}\n    sources ="))
+    capsys.readouterr()
+    assert main(["run", "--dry-run", "--matrix", "smoke", "-t", "own-spoiled", "-x", "audio", "--plugins", str(file)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"benchmark: {said}")
+
+
+def test_a_task_that_cannot_load_the_pretraining_it_names_is_refused_before_that_is_computed(tmp_path, capsys):
+    """A pretraining of minutes came first, and then every run failed with names of tensors"""
+    file = spoiled(tmp_path, '"own_spoiled_signal"', '"image"')
+    file.write_text(file.read_text().replace("    sources =", '    pretrained_by = "imagenet"\n    sources ='))
+    capsys.readouterr()
+    said = "it is pretrained by imagenet, and its weights do not fit the model: "
+    todo = "; give it the tokenizer and the shape of imagenet, or leave pretrained_by out and give it a modality of its own"
+    results = tmp_path / "results"
+    assert main(["run", "--matrix", "smoke", "-t", "own-spoiled", "-x", "audio", "--plugins", str(file), "--results",
+                 str(results), "--limit", "8"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"benchmark: task own-spoiled: {said}")
+    assert line.endswith(todo)
+    assert not list(results.rglob("record.json"))
+    assert main(["check", "own-spoiled", "--plugins", str(file)]) == 1
+    errors = [line for line in capsys.readouterr().out.splitlines() if line.startswith("error")]
+    assert [said in line and todo in line for line in errors] == [True]
+
+
 @pytest.mark.parametrize(("returned", "said"), [
     ("'ab' * 32", "data_digests() returned abab"), ("None", "data_digests() returned None"),
     ("{'own': 3}", "data_digests() returned {'own': 3}; return a dict of SHA-256 by name, both texts")])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from benchmark.check.attempt import expect, told
+from benchmark.check.borrowed import fault_of_start
 from benchmark.check.finding import Finding
 from benchmark.check.gradients import faults_of_pathways, thawed
 from benchmark.model.encoder import TransformerModel
@@ -64,7 +65,8 @@ def check_steps(task: Task, tasks: Mapping[str, Task], arms: Mapping[str, Arm], 
     a model, or adds to its loss, in a way of its own, as most controls differ in what weights begin as alone; a scale that
     stays is the arm's affair.
     """
-    yield from check_pretraining(task, tasks, profile)
+    if not (yield from check_pretraining(task, tasks, profile)):
+        return
     apart = sizes_apart(task, tasks, profile)
     ways = {(type(arm).build, type(arm).tune, type(arm).merge, type(arm).further_loss, setting): (arm, setting)
             for arm in reversed([*arms.values()]) for setting in settings_of(arm, task, profile)[:1]}
@@ -99,21 +101,32 @@ def sizes_apart(task: Task, tasks: Mapping[str, Task], profile: str) -> str:
         "auxiliary, and no arm with one was tried; give it those sizes")
 
 
-def check_pretraining(task: Task, tasks: Mapping[str, Task], profile: str) -> Iterator[Finding]:
-    """One step of it, where the task has its own and a setting begins with it"""
+def check_pretraining(task: Task, tasks: Mapping[str, Task], profile: str) -> Generator[Finding, None, bool]:
+    """One step of it, where the task has its own and a setting begins with it; of another task's, whether its weights fit.
+    Returns whether a model can begin with it."""
     settings = [setting for setting in settings_of(Untouched(), task, profile) if setting != "scratch"]
-    if task.pretrained_by or not settings:
-        return
-    what = f"masked pretraining on {task.name}"
+    if not settings:
+        return True
+    own, fault = task.pretrained_by is None, ""
+    what = f"masked pretraining on {task.name}" if own else f"pretrained by {task.pretrained_by}"
     try:
-        job = planner_of(tasks, profile).plan([Cell(task, Untouched(), settings[0])], [0]).jobs[0]
-        with TemporaryDirectory(prefix="check-") as folder:
-            execute(job.spec, task, None, Site(results=""), Path(folder), {})
+        jobs = planner_of(tasks, profile).plan([Cell(task, Untouched(), settings[0])], [0]).jobs
+        if own:
+            with TemporaryDirectory(prefix="check-") as folder:
+                execute(jobs[0].spec, task, None, Site(results=""), Path(folder), {})
+        else:
+            fault = fault_of_start(jobs, tasks)
     except Exception as error:  # of whatever kind, it is what is looked for
-        yield Finding("error", f"{told(error, what, task)}; it is fed with what load_pretraining() gives, as it stands the "
-                      "column 'input' alone")
-        return
-    yield Finding("ok", f"{what}: one step")
+        fault = told(error, what, task)
+        if own:
+            yield Finding("error", f"{fault}; it is fed with what load_pretraining() gives, as it stands the column 'input' "
+                          "alone")
+            return True
+    if fault:
+        yield Finding("error", f"{fault}; no arm was tried", stop=True)
+        return False
+    yield Finding("ok", f"{what}: one step" if own else f"{what}, whose weights fit")
+    return True
 
 
 def planner_of(tasks: Mapping[str, Task], profile: str) -> Planner:

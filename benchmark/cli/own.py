@@ -6,17 +6,16 @@ import argparse
 import importlib.util
 import re
 import shlex
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from benchmark.cli.context import has_torch, load_registry, plugins_given, require_torch
 from benchmark.plan.fit import set_otherwise
-from benchmark.plan.matrix import Plan
+from benchmark.plan.matrix import Job, Plan
 from benchmark.plan.names import nearest
 from benchmark.plan.plugins import misspelt
 from benchmark.records.record import may_be
 from benchmark.records.store import RECORD, Store
-from benchmark.spec.contracts import Task
 
 FEW = 256  # inputs of a split that are looked at before a run, as large ones take long to read
 TEMPLATES = Path(__file__).parent / "templates"
@@ -66,14 +65,15 @@ def try_choices(plan: Plan, store: Store, unprepared: Collection[str] = ()) -> N
         check_choices(jobs)
 
 
-def look_at_own_tasks(tasks: Iterable[Task], options: argparse.Namespace) -> None:
-    """What is wrong with the tasks among these that files of one's own define, before a run computes anything of them.
+def look_at_own_tasks(jobs: Sequence[Job], options: argparse.Namespace) -> None:
+    """What is wrong with the tasks of these runs that files of one's own define, before anything is computed of them.
 
     Raises `ValueError` where nothing could be trained on one, or would be measured; prints what else `benchmark check` calls
     an error.
     """
     shipped, _ = load_registry()
-    for task in {task.name: task for task in tasks if task.name not in shipped}.values():
+    for task in {job.task.name: job.task for job in jobs if job.task.name not in shipped}.values():
+        from benchmark.check.borrowed import fault_of_start
         from benchmark.check.data import check_task
 
         looked = shlex.join(["benchmark", "check", task.name, "--profile", options.profile, *plugins_given(options)])
@@ -81,6 +81,8 @@ def look_at_own_tasks(tasks: Iterable[Task], options: argparse.Namespace) -> Non
             if finding.stop:
                 raise ValueError(f"task {task.name}: {finding.what}; all that is wrong: {looked}")
             print(f"note: task {task.name}: {finding.what}; see {looked}", flush=True)
+        if fault := fault_of_start([job for job in jobs if job.task is task], load_registry(options.plugins)[0]):
+            raise ValueError(f"task {task.name}: {fault}")
 
 
 def check(options: argparse.Namespace, command: str) -> int:

@@ -99,14 +99,14 @@ def run_matrix(options: argparse.Namespace, command: str) -> int:
     require_torch()
     takeover_seconds()  # a wrong one is told before anything begins
     if resources is not None:
-        look_at_own_tasks((job.task for job in plan.jobs), options)
+        look_at_own_tasks(plan.jobs, options)
         return run_on_cluster(options, plan, store, resources, lockstep, command)
     store.prepare()
     site = Site(results=str(store.folder), device=options.device, threads=max(1, cores // (jobs * processes)),
                 lockstep=lockstep, processes=processes, command=command)
     headers = store.headers(names_under(store.folder))
     work = todo(plan, store, options.overwrite, headers)
-    look_at_own_tasks((job.task for job in work.jobs), options)
+    look_at_own_tasks(work.jobs, options)
     pending = len(work.jobs)
     stacks = f", arms and seeds in lock-step by {lockstep}" if lockstep > 1 else ""
     shared = f", {processes} processes for each" if processes > 1 else ""

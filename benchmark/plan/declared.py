@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from numbers import Integral, Real
 from typing import Any
 
+from benchmark.plan.names import nearest
 from benchmark.spec.contracts import Arm, Metric, ProfileSpec, Task
 from benchmark.spec.recipes import SETTINGS, ModelShape, PretrainRecipe, TrainRecipe
 
@@ -74,3 +75,20 @@ def fault_of_metrics(task: Task) -> str:
         return ""
     name = next((one for one in metrics if isinstance(one, str)), "top1") if isinstance(metrics, Sequence) else "top1"
     return f"metrics is {metrics!r}; make it Metric objects of benchmark.spec.contracts, such as (Metric({name!r}),)"
+
+
+def check_pretrained_by(task: Task, tasks: Mapping[str, Task]) -> None:
+    """Raises `ValueError` where what a task starts from is no pretraining of its modality."""
+    given: object = task.pretrained_by
+    if given is None:
+        return
+    said = f"task {task.name} is pretrained by {given!r}"
+    if not isinstance(given, str) or given not in tasks:
+        raise ValueError(f"{said}; {nearest(str(given), tasks)}")
+    other = tasks[given]
+    if other.pretrained_by is not None:
+        do = "leave pretrained_by out" if other.pretrained_by == task.name or other is task else f"name {other.pretrained_by}"
+        raise ValueError(f"{said}, which has no pretraining of its own; {do}")
+    if other.modality != task.modality:
+        raise ValueError(f"{said}, which pretrains {other.modality!r}, and its modality is {task.modality!r}; make that "
+                         f"{other.modality!r}, or leave pretrained_by out")

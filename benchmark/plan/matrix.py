@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from benchmark.plan.declared import check_pretrained_by
 from benchmark.plan.given import Published, file_digest, given_weights, published_files
 from benchmark.plan.names import nearest
 from benchmark.plan.overrides import Override, as_field, check_number
@@ -328,6 +329,5 @@ def pretraining_tasks(tasks: Mapping[str, Task]) -> dict[str, Task]:
                              "give one of them pretrained_by")
         if task.pretrained_by is None:
             found[task.modality] = task
-        elif task.pretrained_by not in tasks:
-            raise ValueError(f"task {task.name} is pretrained by {task.pretrained_by!r}; {nearest(task.pretrained_by, tasks)}")
+        check_pretrained_by(task, tasks)
     return found
