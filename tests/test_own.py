@@ -674,8 +674,15 @@ def test_names_in_place_of_metrics_are_told_by_what_shows_a_task_as_check_tells_
 def test_a_task_whose_pretraining_is_anothers_needs_none_of_its_own(tmp_path, capsys):
     file = spoiled(tmp_path, "pretrain=PretrainRecipe(epochs=2, batch_size=32, lr=1e-3, warmup_epochs=1)", "pretrain=None")
     file.write_text(file.read_text().replace("    sources =", '    pretrained_by = "imagenet"\n    sources ='))
+    file.write_text(file.read_text().replace('"own_spoiled_signal"', '"image"'))
     assert main(["info", "own-spoiled", "--plugins", str(file)]) == 0
     assert "pretrained by imagenet" in capsys.readouterr().out
+    assert main(["info", "own-spoiled", "--json", "--plugins", str(file)]) == 0
+    assert json.loads(capsys.readouterr().out)["pretrain"] is None
+    results = str(tmp_path / "results")
+    assert main(["run", "--dry-run", "--matrix", "smoke", "-t", "own-spoiled", "-x", "audio", "--plugins", str(file),
+                 "--results", results]) == 0
+    assert "own-spoiled m2pt(audio)" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("modality", "given", "said"), [

@@ -53,5 +53,5 @@ def _of_task(task: Task, profile: str | None) -> dict[str, Any]:
             "sources": sorted(task.sources), "profiles": list(task.profiles), "profile": profile,
             "data_sets": spec.data_sets, "num_classes": spec.num_classes, "chance": spec.chance,
             "shortcuts": dict(spec.shortcuts or {}), "shape": spec.shape.model_dump(mode="json"),
-            "pretrain": spec.pretrain.model_dump(mode="json"),
+            "pretrain": None if task.pretrained_by else spec.pretrain.model_dump(mode="json"),
             "train": {setting: recipe.model_dump(mode="json") for setting, recipe in spec.train.items()}}

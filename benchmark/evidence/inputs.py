@@ -37,6 +37,7 @@ class TaskInfo:
     conditions: Mapping[tuple[str, str], Conditions] = field(default_factory=dict)  # its own, by profile and setting
     pretraining: Mapping[str, Conditions] = field(default_factory=dict)  # the same of the pretraining that it carries out
     scale_lr: Mapping[tuple[str, str], float | None] = field(default_factory=dict)  # which no conditions have
+    shipped: frozenset[str] = frozenset()  # profiles whose data a reader of ours reads, and not the task itself
 
 
 @dataclass(frozen=True)
@@ -105,9 +106,10 @@ def gather(stores: Sequence[Store], tasks: Mapping[str, Task], arms: Mapping[str
         {(name, setting): profile_conditions(profile, setting) for name, profile in task.profiles.items()
          for setting in profile.train},
         {name: stated_conditions(profile.shape, profile.pretrain.model_dump(mode="json"), None)
-         for name, profile in task.profiles.items()},
+         for name, profile in task.profiles.items() if task.pretrained_by is None},
         {(name, setting): recipe.scale_lr for name, profile in task.profiles.items()
-         for setting, recipe in profile.train.items()})
+         for setting, recipe in profile.train.items()},
+        frozenset(name for name, profile in task.profiles.items() if profile.reader))
         for name, task in tasks.items()}
     judge = Judge.beside(*stores)
     standings = {record.identity: standing_of(record, tasks, arms, judge) for record in counted}
