@@ -26,6 +26,7 @@ from benchmark.evidence.stats import paired_difference
 from benchmark.plan.study import Study
 from benchmark.records.earlier import RecordError
 from benchmark.records.record import Measurement, Record, read_record, record_text
+from benchmark.report.answer import badges
 from benchmark.report.markup import MINUS, Table, entry, escape_latex, escape_markdown, show_p, to_latex, to_markdown
 from benchmark.report.tables import cell_label, effects_table, matrix_table
 from benchmark.report.write import write_report
@@ -272,19 +273,28 @@ def test_missing_failed_and_same_modality_cells_are_told_apart():
     collection = collect([*pair([40.0, 50.0]), *point, unpaired], [failed, absent], TASKS)
     rows = {line.split("<br>")[0].strip("| "): line for line in matrix_of(collection).splitlines()}
     cells = {name: [text.strip() for text in row.strip("|").split("|")][1:] for name, row in rows.items()}
-    image, point, video, audio = range(1, 5)
-    assert cells["imagenet (image)"][image] == "—"
-    assert cells["imagenet (image)"][point] == "missing"
+    video, audio = range(1, 3)
+    assert "+ image" not in matrix_of(collection), "nobody asked for it"
     assert cells["imagenet (image)"][video] == "failed"
     assert "+1.05" in cells["imagenet (image)"][audio]
-    assert cells["shapenet (point)"][point] == "—"
+    assert cells["shapenet (point)"][video] == "missing"
+    assert cells["kinetics (video)"][video] == "—"
     assert cells["kinetics (video)"][0] == "missing"  # its baseline
     assert "audioset (audio)" not in cells, "nothing was to be paired with it"
     (arm, variant), *_ = list_matrices(collection, 0)
     frame = matrix_frame(collection, estimate_cells(collection), estimate_effects(collection), 0, arm, variant)
     states = frame.set_index(["target", "auxiliary"])["state"]
     assert states["imagenet", "video"] == "failed"
-    assert states["imagenet", "image"] == "same modality"
+    assert states["kinetics", "video"] == "same modality"
+
+
+@pytest.mark.parametrize(("tasks", "said"), [
+    (["imagenet"], "embedded data"), (["grasping"], "data of grasping"),
+    (["imagenet", "grasping"], "embedded data and data of grasping")])
+def test_data_of_ones_own_are_not_called_embedded(tasks, said):
+    shipped = {name: replace(info, shipped=frozenset({"tiny"})) for name, info in TASKS.items()}
+    analysis = analyse([make_record(make_spec(task)) for task in tasks], [], tasks=shipped)
+    assert badges(analysis)[0] == f"Profile tiny: {said} at a small scale, not comparable with published numbers"
 
 
 def test_smoke_limits_and_other_conditions_get_sections_of_their_own():

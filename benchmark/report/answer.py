@@ -287,8 +287,8 @@ def badges(analysis: Analysis) -> list[str]:
     """Reservations about all that follows"""
     collection = analysis.collection
     profiles = sorted({section.profile for section in collection.sections} - {analysis.study.profile})
-    found = [f"Profile {', '.join(profiles)}: embedded data at a small scale, not comparable with published numbers"] \
-        if profiles else []
+    found = [f"Profile {', '.join(profiles)}: {_whose_data(analysis)} at a small scale, not comparable with published "
+             "numbers"] if profiles else []
     if any(section.limit is not None for section in collection.sections):
         found.append("Some rows saw a few samples only: they show that everything runs, and nothing else")
     stale = sum(run.stale for run in collection.paired.runs)
@@ -305,6 +305,16 @@ def badges(analysis: Analysis) -> list[str]:
     if note := carried_note([run.standing for run in collection.paired.runs]):
         found.append(note)
     return found
+
+
+def _whose_data(analysis: Analysis) -> str:
+    """What runs at another scale than the published one saw: data that come with the suite, a task's of one's own, or both"""
+    collection = analysis.collection
+    specs = [run.spec for run in collection.paired.runs] + [one.spec for one in collection.problems if one.spec is not None]
+    small = [spec for spec in specs if spec.kind == "train" and spec.profile != analysis.study.profile]
+    own = {spec.task for spec in small if spec.profile not in collection.tasks[spec.task].shipped}
+    named = f"data of {', '.join(task for task in collection.tasks if task in own)}" if own else ""
+    return " and ".join(filter(None, ["embedded data" if {spec.task for spec in small} - own else "", named]))
 
 
 def summarise_verdicts(verdicts: pd.DataFrame) -> str:
