@@ -152,9 +152,16 @@ def test_gains_stand_side_by_side_by_share_of_the_labels(tmp_path):
     beside = judge_contrasts(more, estimate_contrasts(more, {"m2pt": ("self-copy",)}))
     beside = beside[[more.sections[section].limit is None for section in beside["section"]]]
     assert beside["p_holm"].tolist() == pytest.approx(verdicts["p_holm"].tolist()), "a trial on a few samples is none of it"
-    write_report(analyse(records, [], tasks=INFOS), tmp_path, parts=["labels"])
+    study = Study(rivals={"m2pt": ("self-copy",)})
+    write_report(analyse(records, [], tasks=INFOS, study=study), tmp_path, parts=["verdicts", "controls", "labels"])
     page = (tmp_path / "report.md").read_text(encoding="utf-8")
     assert "| 5 % | 10 % | 100 % |" in page
+    said, *_ = page.split("\n## Beyond every control?")
+    assert ("**First rule, profile tiny, setting pretrained, label\\_share=0.05.** M2pt: 1 of 2 pairs help beyond every "
+            "control. Smaller shares of the labels are adjusted together.") in said, "what the runs were made for"
+    tables = [(tmp_path / "tables" / f"controls-tiny-pretrained{name}.md").read_text(encoding="utf-8")
+              for name in ("-label-share-0-1", "")]
+    assert ["auxiliaries of the arm on all smaller shares of the labels" in text for text in tables] == [True, False]
     assert (tmp_path / "figures" / "labels-tiny-pretrained.svg").is_file()
     one = [make_record(make_spec("kinetics", arm, aux, seed), 40.0 + seed + random.Random(f"{seed}{aux}").gauss(0, 1))
            for seed in range(4) for arm, aux in (("finetune", None), ("m2pt", "audio"))]

@@ -30,7 +30,7 @@ from benchmark.evidence.estimates import (
     known,
 )
 from benchmark.evidence.pairing import Run
-from benchmark.evidence.sections import share_of
+from benchmark.evidence.sections import has_few_labels
 from benchmark.evidence.stats import (
     ALPHA,
     POWER,
@@ -194,7 +194,7 @@ def judge_contrasts(collection: Collection, contrasts: pd.DataFrame) -> pd.DataF
     frame = pd.DataFrame(rows, columns=VERDICT_COLUMNS).astype({"p": "float64"})
     altered = ~frame["tuned"].astype(bool) & (frame["variant"] != "")
     family_of = {number: f"few labels, {section.profile}, {section.setting}, {section.limit}"
-                 if (share_of(section.conditions) or 1) < 1 else str(number)
+                 if has_few_labels(section) else str(number)
                  for number, section in enumerate(collection.sections)}
     families = frame["p"].groupby([frame["section"].map(family_of), frame["arm"], altered, frame["tuned"]], sort=False)
     found = [_found_from(group, tests) for group, tests in zip(groups, families.transform("count"), strict=True)]

@@ -112,6 +112,11 @@ def share_of(conditions: str) -> float | None:
     return float(found[1]) if found else None if conditions else 1.0
 
 
+def has_few_labels(section: Section) -> bool:
+    """Whether it differs from the main conditions in a smaller share of the labels alone: all such are one family of tests"""
+    return (share_of(section.conditions) or 1) < 1
+
+
 def conditions_of(spec: RunSpec) -> dict[str, str]:
     """All that runs of one section share, as text by name."""
     data = {f"data.{key}": value[:8] for key, value in spec.data.items()}

@@ -15,6 +15,7 @@ from benchmark.evidence.frames import rows_of
 from benchmark.evidence.means import main_sections
 from benchmark.evidence.rule import HELPS, NO_EVIDENCE, NO_SPREAD, NOT_JUDGED, NOT_PAIRED, ONE_SEED, shared_sources
 from benchmark.evidence.sanity import WRONG
+from benchmark.evidence.sections import has_few_labels
 from benchmark.evidence.stats import ALPHA
 from benchmark.provenance.currency import carried_note
 from benchmark.report.markup import NONE, Table, as_gain, show_interval, show_spread, text_rows
@@ -246,9 +247,10 @@ def _beside_pairs(analysis: Analysis) -> list[str]:
 
 
 def first_rule_text(analysis: Analysis, section: int) -> str:
-    """Of each arm of a section that the first rule judges, a sentence; "" of a part of the data or another recipe."""
+    """Of each arm of a section that the first rule judges, a sentence; "" of a part of the data, or another recipe than the
+    profile's, but for fewer labels."""
     place = analysis.collection.sections[section]
-    if place.limit is not None or place.conditions:
+    if place.limit is not None or (place.conditions and not has_few_labels(place)):
         return ""
     said = []
     for name, text in control_verdicts(analysis, section):

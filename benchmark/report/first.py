@@ -15,7 +15,7 @@ from benchmark.evidence.frames import first_row, rows_of, rows_with
 from benchmark.evidence.matrix import list_auxiliaries, list_targets
 from benchmark.evidence.means import ALL, printed_gains
 from benchmark.evidence.rule import BASELINE
-from benchmark.evidence.sections import slugify
+from benchmark.evidence.sections import has_few_labels, slugify
 from benchmark.report.answer import first_rule_text, opening
 from benchmark.report.canvas import BASELINE as BLACK
 from benchmark.report.canvas import FAINT, INK, make_title, modality_colours, new_figure, shorten
@@ -60,7 +60,8 @@ def add_verdicts(document: Document, analysis: Analysis) -> None:
     collection = analysis.collection
     for number, section in enumerate(collection.sections):
         if text := first_rule_text(analysis, number):
-            document.add(Paragraph(text, f"First rule, {section.title}."))
+            together = " Smaller shares of the labels are adjusted together." if has_few_labels(section) else ""
+            document.add(Paragraph(f"{text}{together}", f"First rule, {section.title}."))
     if line := protocol_line(analysis):
         document.add(Paragraph(line, "Second rule."))
         document.table("second-rule", rule2_table(analysis))

@@ -13,6 +13,7 @@ from benchmark.evidence.detectable import BEYOND, PAIR, explain, heading
 from benchmark.evidence.frames import first_row, rows_of
 from benchmark.evidence.matrix import MISSING, SAME, UNPAIRED, list_auxiliaries, list_targets, state_of
 from benchmark.evidence.rule import ABSENT
+from benchmark.evidence.sections import has_few_labels
 from benchmark.evidence.stats import ALPHA
 from benchmark.records.record import Selection
 from benchmark.report.markup import (
@@ -162,10 +163,11 @@ def contrasts_table(collection: Collection, contrasts: pd.DataFrame, verdicts: p
         rows.append((*map(entry, left), *texts, shared))
     header = ("Target", "Cell", "Verdict", "p (Holm)", heading(BEYOND), "Excluded above", "Metric",
               *(f"Minus {name}" + (" (not in the rule)" if name in beside else "") for name in references), "Shared sources")
+    shares = " on all smaller shares of the labels" if has_few_labels(collection.sections[section]) else ""
     notes = (
         "Differences paired by seed, each with its 95 % t-interval and the p of its own test. Helps: every difference of the "
-        "rule is in the better direction, and the largest p, Holm-adjusted over all targets and auxiliaries of the arm (of its "
-        f"variants together), is below {ALPHA:g}. "
+        "rule is in the better direction, and the largest p, Holm-adjusted over all targets and auxiliaries of the arm"
+        f"{shares} (of its variants together), is below {ALPHA:g}. "
         "Otherwise there is no evidence at this scale, which is no proof that there is no effect. "
         f"{READ_WORSE}"
         f"{explain(BEYOND)} Excluded above: the smallest upper end of the intervals, as what helps must be ahead of every "
