@@ -26,7 +26,7 @@ from benchmark.evidence.stats import paired_difference
 from benchmark.plan.study import Study
 from benchmark.records.earlier import RecordError
 from benchmark.records.record import Measurement, Record, read_record, record_text
-from benchmark.report.answer import badges
+from benchmark.report.answer import answer, badges
 from benchmark.report.markup import MINUS, Table, entry, escape_latex, escape_markdown, show_p, to_latex, to_markdown
 from benchmark.report.tables import cell_label, effects_table, matrix_table
 from benchmark.report.write import write_report
@@ -468,6 +468,24 @@ def test_a_section_of_failures_alone_is_reported(tmp_path):
     failed = Problem("x", "NaN", spec=make_spec(epochs=3))
     write_report(analyse(pair([40.0, 50.0]), [failed], tasks=TASKS), tmp_path)
     assert "x: NaN" in (tmp_path / "report.md").read_text(encoding="utf-8")
+
+
+def test_a_run_that_was_last_tested_before_its_end_is_named():
+    """What stands as after the last epoch was of an earlier one, without a word"""
+    records = pair([40.0, 50.0])
+    rows = [row for row in records[-1].measurements if (row.split, row.step) != ("test", 12)]
+    collection = collect([*records[:-1], records[-1].model_copy(update={"measurements": rows})], tasks=TASKS)
+    (remark,) = collection.remarks
+    assert remark.kind == "Counted as after the last epoch, and last tested before it"
+    assert remark.detail == "after epoch 11 of 12"
+    assert not collect(records, tasks=TASKS).remarks
+
+
+def test_runs_of_a_method_without_a_baseline_are_told_from_none():
+    alone = [record for record in pair([40.0, 50.0]) if record.spec.arm == "m2pt"]
+    assert answer(analyse(alone, [], tasks=TASKS)) == [
+        "No target x auxiliary pair can be compared yet: 2 runs of a method have no baseline to be paired with; what is left "
+        "out says why."]
 
 
 def test_a_foreign_task_is_shown_by_its_first_test_metric():

@@ -10,7 +10,14 @@ from typing import Any
 
 import pandas as pd
 
-from benchmark.evidence.doubts import in_fractions, of_several_versions, on_pretrainings, on_spare, started_from_others
+from benchmark.evidence.doubts import (
+    in_fractions,
+    of_several_versions,
+    on_pretrainings,
+    on_spare,
+    started_from_others,
+    tested_earlier,
+)
 from benchmark.evidence.inputs import Problem, Remark, TaskInfo
 from benchmark.evidence.pairing import Paired, Run, by_arithmetic, pair_runs
 from benchmark.evidence.sections import Section, assign_sections, stated_conditions
@@ -104,7 +111,7 @@ def collect(
         if infos[run.spec.task].metrics[0].name not in measured[run]
     ]
     doubts = (*started_from_others(paired.runs, records), *of_several_versions(paired.runs, tasks or {}),
-              *in_fractions(measured, infos), *map(on_spare, spares), *on_pretrainings(records))
+              *in_fractions(measured, infos), *map(on_spare, spares), *on_pretrainings(records), *tested_earlier(paired.runs))
     remarks = sorted({*foreign, *paired.remarks, *unmeasured, *doubts}, key=lambda r: (r.kind, r.name, r.detail))
     return Collection(
         records=tuple(records),

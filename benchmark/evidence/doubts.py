@@ -14,6 +14,7 @@ from benchmark.spec.runspec import canonical_json
 FRACTIONS = "Values look like fractions, and their unit is %"
 STARTED_OTHERWISE = "Started from weights that were computed anew since"
 SEVERAL_VERSIONS = "Seeds of one cell are of several versions of the code"
+TESTED_EARLIER = "Counted as after the last epoch, and last tested before it"
 
 
 def started_from_others(runs: Sequence[Run], records: Sequence[Record]) -> list[Remark]:
@@ -24,6 +25,13 @@ def started_from_others(runs: Sequence[Run], records: Sequence[Record]) -> list[
     return [Remark(STARTED_OTHERWISE, run.name,
                    f"its {role}, {run.spec.starts[role]}, left others")
             for run in runs for role in started_otherwise(run.spec.starts, run.record.weights, left)]
+
+
+def tested_earlier(runs: Sequence[Run]) -> list[Remark]:
+    """Runs without a test after their last epoch: no run leaves such a record, and a file that was altered may"""
+    ends = {run: max((row.step for row in run.record.measurements if row.split == "test"), default=None) for run in runs}
+    return [Remark(TESTED_EARLIER, run.name, f"after epoch {end} of {run.spec.recipe.epochs}")
+            for run, end in ends.items() if end is not None and end < run.spec.recipe.epochs]
 
 
 def of_several_versions(runs: Sequence[Run], tasks: Mapping[str, TaskInfo]) -> list[Remark]:

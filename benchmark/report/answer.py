@@ -20,6 +20,7 @@ from benchmark.evidence.stats import ALPHA
 from benchmark.provenance.currency import carried_note
 from benchmark.report.markup import NONE, Table, as_gain, show_interval, show_spread, text_rows
 from benchmark.report.means import headline
+from benchmark.report.provenance import whose_data
 from benchmark.report.tables import cell_label
 from benchmark.spec.contracts import Metric
 from benchmark.spec.plural import counted, worded
@@ -220,7 +221,12 @@ def _not_measured(analysis: Analysis) -> str:
     others = others[[sections[number].limit is None for number in others["section"]]]
     names = list(dict.fromkeys(cell_label(row.arm, "", row.variant) for row in rows_of(others)))
     if not names:
-        return "No target x auxiliary pair has been measured on all data yet."
+        paired = analysis.collection.paired
+        alone = sum(run.spec.role == "method" and bool(run.spec.auxiliary) and run.spec.limit is None
+                    and run not in paired.baseline_of for run in paired.runs)
+        return (f"No target x auxiliary pair can be compared yet: {counted(alone, 'run')} of a method "
+                f"{worded(alone, 'has', 'have')} no baseline to be paired with; what is left out says why." if alone else
+                "No target x auxiliary pair has been measured on all data yet.")
     more = f" and {counted(len(names) - 1, 'other')}" if len(names) > 1 else ""
     return (f"No target x auxiliary pair has been measured on all data with a method's options as they are; {names[0]}{more} "
             f"{worded(len(names), 'has', 'have')} been: what came out is below, in the matrix of each.")
@@ -288,9 +294,10 @@ def answer_table(analysis: Analysis) -> Table | None:
 def badges(analysis: Analysis) -> list[str]:
     """Reservations about all that follows"""
     collection = analysis.collection
-    profiles = sorted({section.profile for section in collection.sections} - {analysis.study.profile})
-    found = [f"Profile {', '.join(profiles)}: {_whose_data(analysis)} at a small scale, not comparable with published "
-             "numbers"] if profiles else []
+    published = analysis.study.profile
+    profiles = sorted({section.profile for section in collection.sections} - {published})
+    found = [f"Profile {', '.join(profiles)}: {whose_data(collection, published)} at a small scale, not comparable with "
+             "published numbers"] if profiles else []
     if any(section.limit is not None for section in collection.sections):
         found.append("Some rows saw a few samples only: they show that everything runs, and nothing else")
     stale = sum(run.stale for run in collection.paired.runs)
@@ -307,16 +314,6 @@ def badges(analysis: Analysis) -> list[str]:
     if note := carried_note([run.standing for run in collection.paired.runs]):
         found.append(note)
     return found
-
-
-def _whose_data(analysis: Analysis) -> str:
-    """What runs at another scale than the published one saw: data that come with the suite, a task's of one's own, or both"""
-    collection = analysis.collection
-    specs = [run.spec for run in collection.paired.runs] + [one.spec for one in collection.problems if one.spec is not None]
-    small = [spec for spec in specs if spec.kind == "train" and spec.profile != analysis.study.profile]
-    own = {spec.task for spec in small if spec.profile not in collection.tasks[spec.task].shipped}
-    named = f"data of {', '.join(task for task in collection.tasks if task in own)}" if own else ""
-    return " and ".join(filter(None, ["embedded data" if {spec.task for spec in small} - own else "", named]))
 
 
 def summarise_verdicts(verdicts: pd.DataFrame) -> str:

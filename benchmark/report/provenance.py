@@ -20,6 +20,16 @@ from benchmark.spec.plural import counted
 DIGITS = 16  # of a file's digest
 
 
+def whose_data(collection: Collection, published: str) -> str:
+    """What runs of other profiles than the `published` one saw: data that come with the suite, those of tasks of one's own, or
+    both"""
+    specs = [run.spec for run in collection.paired.runs] + [one.spec for one in collection.problems if one.spec is not None]
+    small = [spec for spec in specs if spec.kind == "train" and spec.profile != published]
+    own = {spec.task for spec in small if spec.profile not in collection.tasks[spec.task].shipped}
+    named = f"data of {', '.join(task for task in collection.tasks if task in own)}" if own else ""
+    return " and ".join(filter(None, ["embedded data" if {spec.task for spec in small} - own else "", named]))
+
+
 def facts(records: Sequence[Record]) -> list[str]:
     """Counts, commits, code, software, hardware, seeds and commands of all records, a line each."""
     environments = [record.environment for record in records]
