@@ -304,6 +304,20 @@ def test_every_table_of_the_paper_is_made_and_the_matrix_has_its_numbers():
     assert published_lines(load_claims(STUDY), "fix")["imagenet", "point", "top1"] == "paper 67.8 (+2.2)"
 
 
+def test_what_the_paper_prints_of_its_method_stands_under_no_other_method(tmp_path):
+    records = [*imagenet([40, 41]), *imagenet([40.5, 41.6], "m2pt", "audio")]
+    for seed, final in enumerate([40.2, 41.9]):
+        (made,) = imagenet([final], "m2pt", "audio")
+        spec = made.spec.model_copy(update={"arm": "low-rank", "seed": seed})
+        records.append(made.model_copy(update={"spec": spec, "run_id": spec.run_id}))
+    write_report(analysis_of(records), tmp_path, formats=("md",), parts=("matrix",))
+    ours, other = (next((tmp_path / "tables").glob(f"matrix-*{arm}*.md")).read_text() for arm in ("m2pt", "low-rank"))
+    assert "paper 83.3" in ours
+    assert "paper 83.7 (+0.4)" in ours
+    assert "paper 83.3" in other, "the plain model is the same"
+    assert "(+0.4)" not in other
+
+
 def test_a_comparison_counts_equal_seeds_and_names_what_only_one_side_has():
     ours = imagenet([40.0, 41.0, 42.0]) + imagenet([40.5, 41.5, 42.5], "m2pt", "audio")
     theirs = imagenet([40.0, 41.0, 42.25], torch="9.9")

@@ -73,7 +73,8 @@ def add_matrices(document: Document, analysis: Analysis) -> None:
         published = published_lines(analysis.claims, collection.sections[place.number].setting)
         for name, arm, variant in _matrices(analysis, place):
             what = (collection, cells, effects, place.number, arm, variant)
-            document.table(f"matrix-{name}", matrix_table(*what, published if not variant else {},
+            printed = {key: text for key, text in published.items() if arm == analysis.study.method or not key[1]}
+            document.table(f"matrix-{name}", matrix_table(*what, printed if not variant else {},
                                                           analysis.stand_ins(place.number)))
             document.frame(f"matrix-{name}", matrix_frame(*what))
             document.figure(f"matrix-{name}", figures.draw_matrix(*what),
