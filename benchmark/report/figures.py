@@ -108,7 +108,10 @@ def draw_matrix(
     bar.outline.set_visible(False)
     name = cell_label(arm, "", variant)
     title = f"{name}: difference to the baseline, 95 % interval; coloured: without 0 in it; bold: adjusted p < {ALPHA:g}"
-    figure.suptitle(make_title(title, collection, section, select, width), x=0.01, ha="left", fontsize=10)
+    text = make_title(title, collection, section, select, width)
+    if len(tasks) < 2:  # a single row has no room for a title of many lines
+        figure.set_figheight(figure.get_figheight() + 0.2 * max(0, text.count("\n") - 2))
+    figure.suptitle(text, x=0.01, ha="left", fontsize=10)
     return figure
 
 
