@@ -374,9 +374,9 @@ def test_tuned_arms_are_compared_in_the_variants_that_validation_chose():
     assert verdicts.loc["", "verdict"] == NO_EVIDENCE
 
 
-def tuned_against(plain_gain, without=(), variants=2):
+def tuned_against(plain_gain, without=(), variants=2, ablated=None):
     """The tuned contrasts of an m2pt that gains 1 by its second variant, its controls nothing, the plain model `plain_gain` by
-    its own second variant."""
+    its own second variant; by one that no control has, m2pt gains twice `ablated`."""
     records = []
     for seed in range(6):
         for arm, auxiliary, name, gain in (
@@ -392,6 +392,9 @@ def tuned_against(plain_gain, without=(), variants=2):
                 record = imagenet(seed, arm, auxiliary, 46 + seed + gain * (value == 10.0) + wiggle, "tiny")
                 spec = record.spec.model_copy(update={"variant": variant, "options": {name: value} if name else {}})
                 records.append(record.model_copy(update={"spec": spec, "run_id": spec.run_id}))
+        if ablated is not None:
+            record = imagenet(seed, "m2pt", "audio", 46 + seed + 2 * ablated, "tiny")
+            records.append(moved(record, variant="components=qkv", options={"components": "qkv"}))
     collection = collect(records, tasks=INFOS)
     contrasts = estimate_contrasts(collection, STUDY.rivals, tuned_baseline=STUDY.tuned_baseline)
     verdicts = judge_contrasts(collection, contrasts)
@@ -410,6 +413,14 @@ def test_a_tuned_arm_must_beat_the_plain_model_tuned_as_well():
     assert (verdict["verdict"], verdict["missing"]) == (NOT_JUDGED, "tuned-baseline"), "two tries against three"
     _, verdict = tuned_against(0, without=("higher-lr",))
     assert (verdict["verdict"], verdict["missing"]) == (NOT_JUDGED, "tuned-baseline")
+
+
+def test_of_a_tuned_arm_those_variants_count_that_its_controls_were_run_in_too():
+    """As where another matrix, such as that of the ablation, is read with it: a pair was left out of the family in silence"""
+    for value in (1.0, -1.0):
+        found, verdict = tuned_against(0, ablated=value)
+        assert verdict["verdict"] == HELPS
+        assert set(found["variant"]) == {"scale_lr_factor=10.0"}
 
 
 def test_variants_are_tried_as_one_family():

@@ -62,7 +62,7 @@ def estimate_contrasts(
     Paired are runs of one comparison, seed, environment and target checkpoint. A rival that starts from an auxiliary is
     taken with the same one, and each in the same variant. A reference without pairs has n = 0, and `unpaired` says why:
     it was not run (`ABSENT`), or never as the arm was: in other seeds, in another environment, from another checkpoint of the
-    target. Where arm and rivals were run in the same several variants, a further row (`tuned`) compares the variant of each
+    target. Of several variants that the arm and all its rivals were run in, a further row (`tuned`) compares the one of each
     that the validation split chose; one more reference is then the baseline, tuned: the best by validation of itself and of
     the variants of `tuned_baseline`, the plain model under other options, of which there must be as many as of the arm.
     """
@@ -130,14 +130,15 @@ def _contrasts(
             same = {other: (*place, "" if _lacks(runs, place, variant) else variant) for other, place in others.items()}
             yield (comparison, arm, auxiliary, variant), {
                 BASELINE: None, **{other: place for other, place in same.items() if other in places or place in runs}}, False
-        if len(own) > 1 and places and all(set(variants.get(place, ())) == set(own) for place in places.values()):
-            chosen = {place: _chosen_on_val(collection, runs, [(*place, variant) for variant in own])
+        tried = [variant for variant in own if all(variant in variants.get(place, ()) for place in places.values())]
+        if len(tried) > 1 and places:
+            chosen = {place: _chosen_on_val(collection, runs, [(*place, variant) for variant in tried])
                       for place in ((comparison, arm, auxiliary), *places.values())}
             if NOWHERE in chosen.values():  # no seed that all variants have
                 continue
             plain = [place for place, there in runs.items() if place[0] == comparison
                      and (place[1] == tuned_baseline or next(iter(there.values())).spec.role == "baseline")]
-            best = {TUNED: _chosen_on_val(collection, runs, plain) if len(plain) >= len(own) else NOWHERE}
+            best = {TUNED: _chosen_on_val(collection, runs, plain) if len(plain) >= len(tried) else NOWHERE}
             yield chosen[comparison, arm, auxiliary], {
                 BASELINE: None, **(best if tuned_baseline else {}),
                 **{rival: chosen[place] for rival, place in places.items()}}, True
