@@ -7,6 +7,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from matplotlib import font_manager, get_data_path
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -332,6 +333,22 @@ def test_a_letter_that_the_first_font_lacks_is_another_s_where_one_is_installed(
     assert draw("cat", "No such font", "DejaVu Serif") == draw("cat")
     assert draw("\u02ef") == draw("\u02f0"), "boxes are alike"
     assert draw("\u02ef", "DejaVu Serif") not in (draw("\u02ef"), draw("\u02f0", "DejaVu Serif"))
+
+
+def test_letters_are_of_the_font_that_comes_with_matplotlib_whatever_the_list_of_fonts_has(monkeypatch):
+    """The list is kept for all environments of a user: one that was made without those fonts has the machine's alone."""
+    def draw() -> bytes:
+        with house_style():
+            figure = Figure(figsize=(2, 1))
+            figure.suptitle("cat")
+            return drawn(figure, ["svg"])["svg"]
+
+    before, fonts = draw(), font_manager.fontManager
+    other = replace(next(font for font in fonts.ttflist if font.name == "DejaVu Serif"), name="DejaVu Sans", style="normal",
+                    weight=400, stretch="normal")
+    monkeypatch.setattr(fonts, "ttflist", [other, *(font for font in fonts.ttflist if get_data_path() not in font.fname)])
+    fonts.addfont(other.fname)  # so that it looks at its list again
+    assert draw() == before
 
 
 @pytest.mark.filterwarnings("error")

@@ -14,6 +14,7 @@ from collections.abc import Collection as AbstractCollection
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -59,6 +60,7 @@ def house_style() -> Iterator[None]:
         # Where no font has its letter, a class called 猫 has a box, and its name in the text.
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
         matplotlib.rcdefaults()
+        _list_own_fonts()
         installed = {font.name for font in font_manager.fontManager.ttflist}  # of others matplotlib warns
         matplotlib.rcParams.update(STYLE | {"font.family": [name for name in FONTS if name in installed]})
         logger = logging.getLogger(font_manager.__name__)
@@ -68,6 +70,17 @@ def house_style() -> Iterator[None]:
             yield
         finally:
             logger.setLevel(level)
+
+
+def _list_own_fonts() -> None:
+    """Those that come with matplotlib before the machine's of the same name, whose letters may have other numbers: the list of
+    fonts is kept in one file for all environments of a user, and may be of one without them."""
+    fonts = font_manager.fontManager
+    listed = {font.fname for font in fonts.ttflist}
+    for path in sorted(map(str, Path(matplotlib.get_data_path(), "fonts", "ttf").glob("DejaVuSans*.ttf"))):
+        if path not in listed:
+            fonts.addfont(path)
+            fonts.ttflist.insert(0, fonts.ttflist.pop())
 
 
 def drawn(figure: Figure, kinds: AbstractCollection[str]) -> dict[str, bytes]:
