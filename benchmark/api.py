@@ -65,13 +65,13 @@ def load(results: Place | Sequence[Place], kind: Kind = "records") -> pd.DataFra
         held = store.read()
         if held.problems:
             raise ValueError(f"{held.problems[0]}; remove that file, or run its matrix again")
-        counted = [(held.places[record.identity], record, record) for record in held.records]
+        counted = [(store.folder_of(record).name, record, record) for record in held.records]
         for name, record, counts in (*counted, *held.spares):
             other = seen.get(record.identity, counts)
             if (other.measurements, other.layers) != (record.measurements, record.layers):
                 said = ("says other than a copy of it among these folders, though both name one machine and time; remove the "
                         "one that was altered" if other.identity == record.identity else
-                        f"has another result of the run of {held.places[counts.identity]}; remove one")
+                        f"has another result of the run of {store.folder_of(counts).name}; remove one")
                 raise ValueError(f"{folder}/runs/{name} {said}")
             if other is not record:
                 continue

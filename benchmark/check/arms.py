@@ -107,26 +107,34 @@ def check_pretraining(task: Task, tasks: Mapping[str, Task], profile: str) -> Ge
     settings = [setting for setting in settings_of(Untouched(), task, profile) if setting != "scratch"]
     if not settings:
         return True
-    own, fault = task.pretrained_by is None, ""
-    what = f"masked pretraining on {task.name}" if own else f"pretrained by {task.pretrained_by}"
+    cell = Cell(task, Untouched(), settings[0])
+    if task.pretrained_by:
+        return (yield from check_start(cell, tasks, profile))
+    what = f"masked pretraining on {task.name}"
     try:
-        jobs = planner_of(tasks, profile).plan([Cell(task, Untouched(), settings[0])], [0]).jobs
-        if own:
-            with TemporaryDirectory(prefix="check-") as folder:
-                execute(jobs[0].spec, task, None, Site(results=""), Path(folder), {})
-        else:
-            fault = fault_of_start(jobs, tasks)
+        job = planner_of(tasks, profile).plan([cell], [0]).jobs[0]
+        with TemporaryDirectory(prefix="check-") as folder:
+            execute(job.spec, task, None, Site(results=""), Path(folder), {})
     except Exception as error:  # of whatever kind, it is what is looked for
-        fault = told(error, what, task)
-        if own:
-            yield Finding("error", f"{fault}; it is fed with what load_pretraining() gives, as it stands the column 'input' "
-                          "alone")
-            return True
+        yield Finding("error", f"{told(error, what, task)}; it is fed with what load_pretraining() gives, as it stands the "
+                      "column 'input' alone")
+    else:
+        yield Finding("ok", f"{what}: one step")
+    return True
+
+
+def check_start(cell: Cell, tasks: Mapping[str, Task], profile: str) -> Generator[Finding, None, bool]:
+    """Whether weights of the task that another names as its pretraining fit; returns that."""
+    what = f"pretrained by {cell.task.pretrained_by}"
+    try:
+        fault = fault_of_start(planner_of(tasks, profile).plan([cell], [0]).jobs, tasks)
+    except Exception as error:  # of whatever kind, it is what is looked for
+        fault = told(error, what, cell.task)
     if fault:
         yield Finding("error", f"{fault}; no arm was tried", stop=True)
-        return False
-    yield Finding("ok", f"{what}: one step" if own else f"{what}, whose weights fit")
-    return True
+    else:
+        yield Finding("ok", f"{what}, whose weights fit")
+    return not fault
 
 
 def planner_of(tasks: Mapping[str, Task], profile: str) -> Planner:

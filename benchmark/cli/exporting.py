@@ -27,7 +27,7 @@ def export_logs(options: argparse.Namespace, command: str) -> int:
     problems, older = [], 0
     for folder in given_results(options):
         store = Store(folder)
-        records, unreadable, spares, _ = store.read()
+        records, unreadable, spares = store.read()
         problems += unreadable
         problems += [f"{folder}/runs/{name}: has another record, or a copy, of the run of {counts.spec.name}"
                      for name, _, counts in spares]

@@ -81,7 +81,8 @@ def look_at_own_tasks(jobs: Sequence[Job], options: argparse.Namespace) -> None:
             if finding.stop:
                 raise ValueError(f"task {task.name}: {finding.what}; all that is wrong: {looked}")
             print(f"note: task {task.name}: {finding.what}; see {looked}", flush=True)
-        if fault := fault_of_start([job for job in jobs if job.task is task], load_registry(options.plugins)[0]):
+        if task.pretrained_by and (fault := fault_of_start([job for job in jobs if job.task is task],
+                                                           load_registry(options.plugins)[0])):
             raise ValueError(f"task {task.name}: {fault}")
 
 

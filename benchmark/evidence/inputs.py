@@ -89,7 +89,7 @@ def gather(stores: Sequence[Store], tasks: Mapping[str, Task], arms: Mapping[str
         for line in held.problems:
             place, _, reason = line.partition(": ")
             problems.append(Problem("/".join(Path(place).parts[-2:]), reason, "unreadable"))
-        altered = altered_beside(store.folder, {held.places[one.identity]: one.beside for one in held.records})
+        altered = altered_beside(store.folder, {store.folder_of(one).name: one.beside for one in held.records})
         problems += [Problem(f"{run}/{name}", what, "unreadable", in_doubt=True) for run, files in altered.items()
                      for name, what in files.items()]
         known_failures = {problem.spec.run_id for problem in problems if problem.spec is not None}

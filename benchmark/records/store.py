@@ -51,7 +51,6 @@ class Held(NamedTuple):
     records: list[Record]  # one of each run and code
     problems: list[str]  # a line for each file that cannot be read
     spares: list[tuple[str, Record, Record]]  # a folder with a copy or another record of a run; it; what counts
-    places: dict[str, str]  # by identity, in which folder what counts is
 
 
 class Store:
@@ -258,7 +257,7 @@ class Store:
         counted = {name: record for name, record in records.items() if name not in spares}
         self._places = {record.identity: name for name, record in counted.items()}
         return Held(list(counted.values()), problems,
-                    [(name, records[name], records[counts]) for name, counts in sorted(spares.items())], self._places)
+                    [(name, records[name], records[counts]) for name, counts in sorted(spares.items())])
 
     def records(self) -> tuple[list[Record], list[str]]:
         """A readable record of every run and code that has one, in a stable order, and one line for each file that is none."""
